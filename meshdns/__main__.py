@@ -1,0 +1,6 @@
+"""``python -m meshdns``."""
+
+from meshdns.cli.main import main
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,214 @@
+"""Query and view become a reply, or the word that it is for somebody else.
+
+The order of questions, first match decides: malformed or refused; outside our zones → FORWARD; not ready → SERVFAIL
+with EDE 14; the apex's SOA and NS; the exact owner name; a wildcard that covers it; a denial, which is asserted only
+when every cluster that could know the name has been heard (RFC 2308 for its form, RFC 4592 for empty non-terminals).
+"""
+
+import enum
+from collections.abc import Iterator, Sequence
+from typing import Final, Protocol
+
+import msgspec
+
+from meshdns.authority.rows import Row, Status, rotated
+from meshdns.authority.state import ViewState
+from meshdns.dns.codes import (
+    EDE_NO_REACHABLE_AUTHORITY,
+    EDE_NOT_READY,
+    EDE_STALE_ANSWER,
+    NOERROR,
+    NXDOMAIN,
+    SERVFAIL,
+    TYPE_ANY,
+    TYPE_NS,
+    TYPE_SOA,
+    TYPE_SRV,
+)
+from meshdns.dns.query import HEADER_SIZE, Query
+from meshdns.dns.response import EMPTY, QUESTION_POINTER, Section, build, options, record
+
+_NO_ERROR: Final = (-1, b"")
+_SOA_REFRESH: Final = b"\x00\x00\x1c\x20"  # 7200 s, as CoreDNS's kubernetes plugin
+_SOA_RETRY: Final = b"\x00\x00\x07\x08"  # 1800 s
+_SOA_EXPIRE: Final = b"\x00\x01\x51\x80"  # 86400 s
+
+
+class Verdict(enum.Enum):
+    """What to do with a query that has no answer here."""
+
+    FORWARD = "forward"
+    DROP = "drop"
+
+
+class ServedZone(msgspec.Struct, frozen=True):
+    """A zone as the authority needs it. `apex` is its lower-case wire name; TTLs in seconds."""
+
+    apex: bytes
+    ttl: int = 30
+    negative_ttl: int = 5
+    fallthrough: bool = False
+    closest_encloser: bool = False  # wildcards: dns — RFC 4592 4.3.3 instead of Istio's rule
+
+
+class Rows(Protocol):
+    """One consistent look at the view."""
+
+    state: ViewState
+    serial: int
+
+    def row(self, owner: bytes) -> bytes | None:
+        """The row of a lower-case wire name."""
+
+
+class Authority:
+    """Answers for the zones of the settings."""
+
+    def __init__(self, zones: Sequence[ServedZone], *, nsid: bytes = b"", keepalive: int = 100) -> None:
+        self._zones = {zone.apex: zone for zone in zones}
+        self._nsid = nsid
+        self._keepalive = keepalive
+
+    def respond(self, query: Query, rows: Rows | None, *, tcp: bool, spin: int = 0) -> bytes | Verdict:
+        """The reply to a parsed query; `rows` is None where there is no view, `spin` rotates several addresses."""
+        if query.fault:
+            return self._reply(query, query.fault, tcp=tcp)
+        zone = self._zone(query.lower)
+        if zone is None:
+            return Verdict.FORWARD
+        if rows is None:
+            return self._reply(query, SERVFAIL, error=(EDE_NOT_READY, b"the mesh has not been read yet"), tcp=tcp)
+        found = rows.row(query.lower)
+        row = Row(found) if found is not None else None
+        if not rows.state.ready and not (row is not None and row.static):
+            return self._reply(query, SERVFAIL, error=(EDE_NOT_READY, b"the own cluster has not synced yet"), tcp=tcp)
+        if query.lower == zone.apex:
+            return self._apex(query, zone, row, rows, tcp=tcp, spin=spin)
+        if row is None:
+            return self._uncovered(query, zone, rows, tcp=tcp, spin=spin)
+        return self._known(query, zone, row, rows, tcp=tcp, spin=spin)
+
+    def owner(self, query: Query, rows: Rows) -> bytes | None:
+        """The owner name whose row alone makes the reply to this query, so that the reply may be kept until it changes.
+
+        None where the reply must not be kept: other cases than lower (they are many), options, unknown names.
+        """
+        if query.fault or query.qname != query.lower or query.nsid or query.cookie or query.keepalive:
+            return None
+        return query.lower if rows.row(query.lower) is not None and query.lower not in self._zones else None
+
+    # ------------------------------------------------------------------------------------------ cases
+
+    def _apex(self, query: Query, zone: ServedZone, row: Row | None, rows: Rows, *, tcp: bool, spin: int) -> bytes:
+        if query.qtype in (TYPE_SOA, TYPE_ANY):
+            rdata = _soa_rdata(zone, HEADER_SIZE, rows.serial)
+            answer = Section(1, record(TYPE_SOA, zone.negative_ttl, rdata))
+            return self._reply(query, NOERROR, answer=answer, aa=True, tcp=tcp)
+        if query.qtype == TYPE_NS:
+            answer = Section(1, record(TYPE_NS, zone.ttl, b"\x02ns" + QUESTION_POINTER))
+            return self._reply(query, NOERROR, answer=answer, aa=True, tcp=tcp)
+        if row is None:
+            return self._negative(query, NOERROR, zone, rows, tcp=tcp)
+        return self._known(query, zone, row, rows, tcp=tcp, spin=spin)
+
+    def _known(self, query: Query, zone: ServedZone, row: Row, rows: Rows, *, tcp: bool, spin: int) -> bytes:
+        """A name with a row of its own, or covered by a wildcard that has one."""
+        if row.status == Status.PENDING:
+            error = (EDE_NO_REACHABLE_AUTHORITY, b"no address is known yet for this name")
+            return self._reply(query, SERVFAIL, error=error, tcp=tcp)
+        rrset = row.rrsets.get(query.qtype)
+        if query.qtype == TYPE_ANY and row.rrsets:
+            rrset = next(iter(row.rrsets.values()))  # RFC 8482 4.1: one RRset is enough
+        if rrset is None:
+            return self._negative(query, NOERROR, zone, rows, tcp=tcp)
+        answer = rotated(rrset, spin)
+        return self._reply(query, NOERROR, answer=answer, error=_staleness(row, rows.state), aa=True, tcp=tcp)
+
+    def _uncovered(self, query: Query, zone: ServedZone, rows: Rows, *, tcp: bool, spin: int) -> bytes | Verdict:
+        """A name without a row: a wildcard, else the denial of it."""
+        if not rows.state.complete:
+            return self._reply(query, SERVFAIL, error=(EDE_NOT_READY, b"a cluster has not synced yet"), tcp=tcp)
+        row = self._wildcard(query, zone, rows) if rows.state.wildcards else None
+        if row is not None:
+            return self._known(query, zone, row, rows, tcp=tcp, spin=spin)
+        if query.lower == b"\x02ns" + zone.apex:
+            return self._negative(query, NOERROR, zone, rows, tcp=tcp)
+        if zone.fallthrough:
+            return Verdict.FORWARD
+        return self._negative(query, NXDOMAIN, zone, rows, tcp=tcp)
+
+    def _wildcard(self, query: Query, zone: ServedZone, rows: Rows) -> Row | None:
+        """The longest wildcard above the name; by RFC 4592 only that of the closest encloser."""
+        if query.lower[1] == ord("_") and query.qtype != TYPE_SRV:
+            return None  # service labels are covered for SRV alone
+        for parent in _parents(query.lower, zone.apex):
+            found = rows.row(b"\x01*" + parent)
+            if found is not None:
+                return Row(found)
+            if zone.closest_encloser and (parent == zone.apex or rows.row(parent) is not None):
+                return None
+        return None
+
+    def _zone(self, name: bytes) -> ServedZone | None:
+        """The longest zone that a lower-case wire name is in."""
+        zone = self._zones.get(name)
+        at = 0
+        while zone is None and name[at]:
+            at += name[at] + 1
+            zone = self._zones.get(name[at:])
+        return zone
+
+    # ------------------------------------------------------------------------------------------ replies
+
+    def _negative(self, query: Query, rcode: int, zone: ServedZone, rows: Rows, *, tcp: bool) -> bytes:
+        """NXDOMAIN or NODATA with SOA, its TTL equal to MINIMUM: caches read one or the other (RFC 2308 section 5)."""
+        apex = HEADER_SIZE + len(query.qname) - len(zone.apex)
+        rdata = _soa_rdata(zone, apex, rows.serial)
+        soa = _pointer(apex) + record(TYPE_SOA, zone.negative_ttl, rdata)[2:]
+        return self._reply(query, rcode, authority=Section(1, soa), aa=True, tcp=tcp)
+
+    def _reply(
+        self,
+        query: Query,
+        rcode: int,
+        *,
+        answer: Section = EMPTY,
+        authority: Section = EMPTY,
+        error: tuple[int, bytes] = _NO_ERROR,
+        aa: bool = False,
+        tcp: bool,
+    ) -> bytes:
+        extra = b""
+        if query.edns and (error[0] >= 0 or query.nsid or query.keepalive):
+            extra = options(
+                query, ede=error[0], text=error[1], nsid=self._nsid, keepalive=self._keepalive if tcp else 0
+            )
+        return build(query, rcode, answer=answer, authority=authority, aa=aa, extra=extra, tcp=tcp)
+
+
+def _staleness(row: Row, state: ViewState) -> tuple[int, bytes]:
+    """EDE 3 where a cluster that the answer rests on has not been heard of for too long."""
+    if state.stale:
+        stale = [state.clusters[i] for i in row.clusters if i in state.stale]
+        if stale:
+            return EDE_STALE_ANSWER, f"last known data of {', '.join(stale)}".encode()
+    return _NO_ERROR
+
+
+def _parents(name: bytes, apex: bytes) -> Iterator[bytes]:
+    """The ancestors of a wire name up to and including the apex, nearest first."""
+    at = 0
+    while len(name) - at > len(apex):
+        at += name[at] + 1
+        yield name[at:]
+
+
+def _pointer(at: int) -> bytes:
+    return (0xC000 | at).to_bytes(2, "big")
+
+
+def _soa_rdata(zone: ServedZone, apex: int, serial: int) -> bytes:
+    """SOA RDATA with names compressed against the question, where the apex stands at offset `apex` of the message."""
+    where = _pointer(apex)
+    times = _SOA_REFRESH + _SOA_RETRY + _SOA_EXPIRE + zone.negative_ttl.to_bytes(4, "big")
+    return b"\x02ns" + where + b"\x0ahostmaster" + where + (serial & 0xFFFFFFFF).to_bytes(4, "big") + times

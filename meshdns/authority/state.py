@@ -1,0 +1,29 @@
+"""What holds for the whole view at one commit, beside its rows."""
+
+import msgspec
+
+
+class ViewState(msgspec.Struct, frozen=True):
+    """The state that every answer depends on.
+
+    `ready`: the own cluster has synced once (or its last view was loaded); before, only static records are served.
+    `complete`: every cluster that may block a denial has synced; before, an unknown name is SERVFAIL, not NXDOMAIN.
+    `clusters`: names by id; `stale` holds the ids whose last contact is too old, with the text for EDE 3.
+    `wildcards`: whether any wildcard owner name exists, so that misses without one stay cheap.
+    """
+
+    ready: bool = False
+    complete: bool = False
+    clusters: tuple[str, ...] = ()
+    stale: tuple[int, ...] = ()
+    wildcards: bool = False
+
+
+def encode(state: ViewState) -> bytes:
+    """The bytes kept in the view."""
+    return msgspec.json.encode(state)
+
+
+def decode(data: bytes) -> ViewState:
+    """The state from the bytes kept in the view."""
+    return msgspec.json.decode(data, type=ViewState)

@@ -1,0 +1,54 @@
+"""The flags that several commands share, and the one way in which wrong settings end a command."""
+
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Final, NoReturn
+
+import click
+
+from meshdns.config import Overrides, Settings, SettingsError, effective, resolve_sources
+
+EXIT_SETTINGS: Final = 65
+"""EX_DATAERR of sysexits.h, as istioctl and others use for wrong configuration."""
+
+_Command = Callable[..., Any]
+
+_FLAGS: Final = (
+    click.option("--config", type=str, metavar="FILE", help="Settings file (meshdns.yaml)."),
+    click.option("--kubeconfig", type=str, metavar="FILE", help="Kubeconfig to read clusters from."),
+    click.option("--context", "contexts", type=str, multiple=True, metavar="NAME", help="Context to read; repeatable."),
+    click.option("--cluster", type=str, metavar="NAME", help="The cluster this server stands in."),
+    click.option("--network", type=str, metavar="NAME", help="The network this server stands on."),
+    click.option("--listen", type=str, multiple=True, metavar="ADDRESS:PORT", help="Where to answer; repeatable."),
+    click.option("--workers", type=int, metavar="N", help="Processes that answer."),
+    click.option("--state-dir", type=str, metavar="DIR", help="Directory of the view."),
+    click.option("--log-level", type=str, metavar="LEVEL", help="debug, info, warning or error."),
+)
+
+
+def settings_flags(command: _Command) -> _Command:
+    """Add the flags that override settings."""
+    for flag in reversed(_FLAGS):
+        command = flag(command)
+    return command
+
+
+def settings_of(flags: dict[str, Any]) -> Settings:
+    """Settings from file, environment and flags, with sources found; ends the program where they are wrong."""
+    try:
+        settings = effective(Overrides(**flags), os.environ)
+        return settings.model_copy(update={"sources": resolve_sources(settings, os.environ, _exists)})
+    except SettingsError as error:
+        refuse(error)
+
+
+def refuse(error: SettingsError) -> NoReturn:
+    """Print what is wrong with the settings and exit with 65."""
+    click.echo(str(error), err=True)
+    sys.exit(EXIT_SETTINGS)
+
+
+def _exists(path: str) -> bool:
+    return Path(path).expanduser().exists()

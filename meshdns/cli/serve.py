@@ -1,0 +1,44 @@
+"""``meshdns serve``: answer queries until told to end."""
+
+import asyncio
+import logging
+import sys
+from typing import Any
+
+import click
+
+from meshdns.cli.options import settings_flags, settings_of
+from meshdns.config import Settings
+
+
+@click.command("serve")
+@settings_flags
+def command(**flags: Any) -> None:
+    """Answer DNS queries for the mesh and forward all others.
+
+    Examples:
+
+      meshdns serve
+
+      meshdns serve --config meshdns.yaml
+
+      meshdns serve --kubeconfig ~/.kube/config --context east --context west --cluster east
+    """
+    settings = settings_of(flags)
+    logging.basicConfig(level=settings.log_level.upper(), format="%(levelname)s %(name)s %(message)s")
+    listen = ", ".join(settings.listen)
+    sys.exit(run(settings, lambda: logging.getLogger("meshdns").info("serving on %s (udp and tcp)", listen)))
+
+
+def run(settings: Settings, serving: Any) -> int:
+    """Run an instance; returns the exit status."""
+    from meshdns.supervisor.serve import InstanceError, Supervisor  # noqa: PLC0415 — keeps --help and check light
+    from meshdns.supervisor.sockets import BindError  # noqa: PLC0415 — as above
+
+    try:
+        supervisor = Supervisor(settings, serving=serving)
+    except (InstanceError, BindError) as error:
+        click.echo(str(error), err=True)
+        return 1
+    asyncio.run(supervisor.run())
+    return 0

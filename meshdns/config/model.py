@@ -1,0 +1,341 @@
+"""The shape of ``meshdns.yaml``: every key, its unit, its default and why it is what it is.
+
+The descriptions are the settings reference. Keys are written in camel case in the file (``negativeTtl``). All
+values are frozen and canonical; relations between keys are judged in `meshdns.config.consistency`.
+"""
+
+from typing import Annotated, Final, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, ValidationInfo, field_validator
+from pydantic.alias_generators import to_camel
+
+from meshdns.config import records
+from meshdns.config.values import (
+    Bool,
+    Cidr,
+    Client,
+    Count,
+    Domain,
+    Duration,
+    Gateway,
+    Interval,
+    Label,
+    LogLevel,
+    Name,
+    Namespace,
+    NamespaceOrAll,
+    Owner,
+    Path,
+    SocketAddress,
+    SocketPath,
+    Ttl,
+    Upstream,
+    ZoneOrRoot,
+    read_duration,
+    write_duration,
+)
+
+API_VERSION: Final = "meshdns/v1"
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(
+        extra="forbid",
+        frozen=True,
+        alias_generator=to_camel,
+        validate_by_name=True,
+        validate_by_alias=True,
+        serialize_by_alias=True,
+        defer_build=True,  # built at first use: commands that read no settings start without it
+    )
+
+
+class Vantage(_Section):
+    """Where this server stands. ClusterIPs and pod addresses mean something only from the right place."""
+
+    cluster: Name | None = Field(
+        default=None,
+        description="The cluster this server stands in. Default: that of the inCluster source, else none: "
+        "a laptop or a VM is in no cluster.",
+    )
+    network: Name | None = Field(
+        default=None, description="The network this server stands on. Default: that of its cluster."
+    )
+
+
+class Manifests(_Section):
+    """A folder with one folder of Kubernetes manifests per cluster."""
+
+    kind: Literal["manifests"] = "manifests"
+    path: Path = Field(description="The folder; <path>/<cluster>/*.yaml. Relative to the settings file.")
+
+
+class InCluster(_Section):
+    """The cluster this process runs in, through its service account."""
+
+    kind: Literal["inCluster"] = "inCluster"
+    cluster: Name = Field(
+        default="Kubernetes", description="The cluster's name. Default: Kubernetes, Istio's own default."
+    )
+
+
+class Kubeconfig(_Section):
+    """Contexts of a kubeconfig; each context is a cluster of that name."""
+
+    kind: Literal["kubeconfig"] = "kubeconfig"
+    path: Path | None = Field(
+        default=None,
+        description="The file, or several joined by colons as in KUBECONFIG. Relative to the settings file. "
+        "Default: KUBECONFIG, else ~/.kube/config.",
+    )
+    contexts: tuple[Name, ...] = Field(default=(), description="The contexts to read. Default: the current context.")
+
+
+class RemoteSecrets(_Section):
+    """Kubeconfigs in Secrets labelled istio/multiCluster=true, as istiod reads them."""
+
+    kind: Literal["remoteSecrets"] = "remoteSecrets"
+    namespace: Namespace | None = Field(default=None, description="Their namespace. Default: that of this pod.")
+
+
+Source = Annotated[Manifests | InCluster | Kubeconfig | RemoteSecrets, Field(discriminator="kind")]
+
+
+def _stale_from(value: object) -> object:
+    return None if value in (None, "never") else read_duration(value)
+
+
+def _stale_text(value: float | None) -> str:
+    return "never" if value is None else write_duration(value)
+
+
+MaxStale = Annotated[float | None, BeforeValidator(_stale_from), PlainSerializer(_stale_text)]
+
+
+class Cluster(_Section):
+    """What is known about a cluster, whatever its source."""
+
+    network: Name | None = Field(
+        default=None,
+        description="Its network. Default: the label topology.istio.io/network of its system namespace, else "
+        "defaultNetwork, else a network of its own.",
+    )
+    domain: Domain = Field(
+        default="cluster.local", description="Its Kubernetes cluster domain. Default: cluster.local."
+    )
+    gateways: tuple[Gateway, ...] | None = Field(
+        default=None,
+        description="Addresses or host names of its gateways. Default: discovered from its Services; [] means that it "
+        "has none.",
+    )
+    zones: tuple[Domain, ...] | None = Field(default=None, description="The zones it may speak for. Default: all.")
+    namespaces: tuple[NamespaceOrAll, ...] = Field(
+        default=("*",), description='The namespaces of it that may speak. Default: ["*"], all.'
+    )
+    hosts: Literal["any", "ownNamespace"] = Field(
+        default="any",
+        description="ownNamespace refuses a ServiceEntry that claims <svc>.<other namespace>.<zone>. Default: any, "
+        "because Admiral writes all of them in one namespace.",
+    )
+    required: Bool = Field(
+        default=False,
+        description="Whether names stay unknown (SERVFAIL) until it has been read once, however long that takes. "
+        "Default: false, 30 seconds: one dead cluster must not take the others' names along.",
+    )
+    discover: Literal["none", "labelled", "all"] = Field(
+        default="all",
+        description="Which of its Services get derived names; labelled: meshdns.io/export=true. Default: all.",
+    )
+    readiness: Bool = Field(
+        default=True, description="Whether EndpointSlices are watched. Default: true; false counts everything as ready."
+    )
+    max_stale: MaxStale = Field(
+        default=None,
+        description="How long its last known names are served after contact was lost. Default: never to stop: an old "
+        "address is better than none.",
+    )
+    config_cluster: Name | None = Field(
+        default=None,
+        description="The cluster whose control plane governs it. Default: what its system namespace says, else none.",
+    )
+    dns_name: Label | None = Field(
+        default=None, description="Its label in <cluster>.<host>. Default: its name, where that is a DNS label."
+    )
+
+
+class Network(_Section):
+    """What is known about a network."""
+
+    cidrs: tuple[Cidr, ...] = Field(default=(), description="The prefixes of its addresses. Default: none.")
+
+
+class Zone(_Section):
+    """A zone that is answered from the mesh. Names outside all zones never are."""
+
+    name: Domain = Field(description="The zone's apex.")
+    answer: Literal["gateway", "vip", "endpoints"] = Field(
+        default="gateway",
+        description="gateway: what can be reached from here; vip: the own cluster's virtual addresses first, for "
+        "clients behind a sidecar; endpoints: all networks are one. Default: gateway.",
+    )
+    fallthrough: Bool = Field(
+        default=False,
+        description="Whether unknown names are forwarded. Default: false: .global is a public top-level domain, and "
+        "misses would leak internal names.",
+    )
+    ttl: Ttl = Field(
+        default=30, description="TTL in seconds, 0 to 86400. Default: 30: caches in front cap there; our failover."
+    )
+    negative_ttl: Ttl = Field(
+        default=5,
+        description="TTL of negative answers in seconds (SOA MINIMUM). Default: 5: a new service is seen at once.",
+    )
+    wildcards: Literal["istio", "dns"] = Field(
+        default="istio",
+        description="istio: a wildcard covers any number of labels whatever else exists; dns: RFC 4592's closest "
+        "encloser. Default: istio.",
+    )
+    export_to: Literal["public", "ignore"] = Field(
+        default="public", description="public: serve only what is exported to all; ignore: serve all. Default: public."
+    )
+    order: tuple[Name, ...] = Field(
+        default=(),
+        description="Clusters in order of preference, the first healthy one answers. Default: none, all are merged.",
+    )
+    failover: Literal["level", "any"] = Field(
+        default="level",
+        description="any: an unhealthy declared name may fall over to a derived one. Default: level: the derived name "
+        "may be another team's service.",
+    )
+
+
+class Record(_Section):
+    """A static record: it answers before everything the clusters say."""
+
+    name: Owner = Field(description="Owner name, in one of the zones; may begin with *.")
+    type: Literal["A", "AAAA", "TXT", "SRV", "PTR"] = Field(description="A, AAAA, TXT, SRV or PTR.")
+    value: str = Field(description="In presentation format: an address, a text, 'priority weight port target', a name.")
+    ttl: Ttl | None = Field(default=None, description="TTL in seconds, 0 to 86400. Default: the zone's.")
+
+    @field_validator("value")
+    @classmethod
+    def _canonical(cls, value: str, known: ValidationInfo) -> str:
+        """The value in its type's canonical form; where the type is unknown, that is what is reported."""
+        kind = known.data.get("type")
+        return records.canonical_value(kind, value) if kind else value
+
+
+def _servers(value: object) -> object:
+    return () if value == "none" else value
+
+
+class Fallback(_Section):
+    """A zone of Kubernetes names that the upstream answers first, and the mesh where the upstream says NXDOMAIN."""
+
+    zone: Domain = Field(description="The cluster domain, such as cluster.local.")
+    upstream: Annotated[tuple[Upstream, ...], BeforeValidator(_servers)] = Field(
+        description="Who is asked first; none where the asker is CoreDNS that falls through to us, which would loop."
+    )
+
+
+class Forward(_Section):
+    """Where names are forwarded to; the longest zone wins."""
+
+    zone: ZoneOrRoot = Field(description="The zone; . is everything else.")
+    to: tuple[Upstream, ...] = Field(
+        min_length=1, description="Servers as address or address:port, or files in the form of resolv.conf(5)."
+    )
+
+
+class Probe(_Section):
+    """How gateways are probed."""
+
+    type: Literal["tcp", "tls", "http", "none"] = Field(
+        default="tcp",
+        description="tcp: connect; tls: handshake; http: GET; none: every gateway counts as healthy. Default: tcp.",
+    )
+    interval: Interval = Field(
+        default=10.0, description="Time between two probes of a gateway, 100ms to 1h. Default: 10s."
+    )
+    down: Count = Field(default=3, description="Failures in a row that make it unhealthy, 1 to 100. Default: 3.")
+    up: Count = Field(default=2, description="Successes in a row that make it healthy again, 1 to 100. Default: 2.")
+
+
+class Http(_Section):
+    """The port of /health, /ready and /metrics."""
+
+    listen: SocketAddress = Field(
+        default="127.0.0.1:9153", description="Default: 127.0.0.1:9153, CoreDNS's metrics port."
+    )
+
+
+class Admin(_Section):
+    """How the other commands reach a running server."""
+
+    socket: SocketPath | None = Field(
+        default=None,
+        description="Path of a Unix socket. Default: /run/meshdns/admin.sock for root, else admin.sock in the state "
+        "directory.",
+    )
+
+
+class Settings(_Section):
+    """All settings of a server; `Settings()` is what serves without a file."""
+
+    api_version: Literal["meshdns/v1"] = Field(
+        default=API_VERSION, description="Version of this file's form: meshdns/v1."
+    )
+    listen: tuple[SocketAddress, ...] = Field(
+        default=("127.0.0.1:1053",),
+        min_length=1,
+        description="Addresses that are answered on, UDP and TCP. Default: 127.0.0.1:1053: needs no privilege and "
+        "disturbs nobody.",
+    )
+    vantage: Vantage = Field(default_factory=Vantage, description="Where this server stands.")
+    sources: tuple[Source, ...] = Field(
+        default=(),
+        description="Where declarations come from. Default: in a pod its own cluster, else ./clusters, else the "
+        "current context.",
+    )
+    clusters: dict[Name, Cluster] = Field(default_factory=dict, description="What is known about clusters, by name.")
+    networks: dict[Name, Network] = Field(default_factory=dict, description="What is known about networks, by name.")
+    default_network: Name | None = Field(
+        default=None, description="One flat network for all clusters without a network label. Default: none."
+    )
+    system_namespace: Namespace = Field(
+        default="istio-system", description="Istio's system namespace. Default: istio-system."
+    )
+    zones: tuple[Zone, ...] = Field(
+        default_factory=lambda: (Zone(name="global"),), description="The zones of the mesh. Default: global."
+    )
+    records: tuple[Record, ...] = Field(default=(), description="Static records. Default: none.")
+    fallback: tuple[Fallback, ...] = Field(
+        default=(), description="Kubernetes zones answered after their upstream. Default: none."
+    )
+    forward: tuple[Forward, ...] = Field(
+        default_factory=lambda: (Forward(zone=".", to=("/etc/resolv.conf",)),),
+        description="Where everything else is asked. Default: the servers of /etc/resolv.conf.",
+    )
+    allow_query: tuple[Client, ...] = Field(
+        default=("private",),
+        description="Who may ask: CIDRs, private (loopback and private addresses) or any. Default: private: an open "
+        "resolver is a weapon.",
+    )
+    probe: Probe = Field(default_factory=Probe, description="How gateways are probed.")
+    http: Http = Field(default_factory=Http, description="The port of /health, /ready and /metrics.")
+    admin: Admin = Field(default_factory=Admin, description="How the other commands reach a running server.")
+    workers: Annotated[int, Field(strict=True, ge=1, le=256)] | None = Field(
+        default=None,
+        description="Processes that answer, 1 to 256. Default: one for each processor this process may use.",
+    )
+    state_dir: Path | None = Field(
+        default=None,
+        description="Directory of the view and its snapshot. Default: /var/lib/meshdns for root, else "
+        "$XDG_STATE_HOME/meshdns or ~/.local/state/meshdns.",
+    )
+    log_level: LogLevel = Field(default="info", description="debug, info, warning or error. Default: info.")
+    lameduck: Duration = Field(
+        default=5.0,
+        description="How long queries are still answered after SIGTERM while /ready says no. Default: 5s, as CoreDNS's "
+        "manifests do.",
+    )

@@ -1,0 +1,225 @@
+"""The scalars of the settings file: what each may hold, and its one canonical spelling.
+
+Rules:
+- A reader takes text and gives canonical text (or a number), so that equal settings compare equal.
+- What it refuses it refuses with a `ValueError` that ends with what to write instead.
+- Canonical text is read back unchanged: settings survive a round trip through JSON.
+"""
+
+import re
+from ipaddress import ip_address, ip_network
+from typing import Annotated, Final, Literal
+
+from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer, StrictBool, StrictInt
+
+from meshdns.dns import names
+
+DNS_PORT: Final = 53
+MAX_TTL: Final = 86400
+"""A day, in seconds: longer ones only keep dead addresses alive (RFC 8767 section 4 suggests the same cap)."""
+
+_MAX_DURATION: Final = 365 * 86400.0
+_MAX_SOCKET_PATH: Final = 103  # sun_path holds 104 octets on macOS and 108 on Linux, one of them the closing NUL
+_SECONDS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
+_DURATION: Final = re.compile(r"(?:[0-9]{1,11}(?:\.[0-9]{1,3})?(?:ms|s|m|h))+", re.ASCII)
+_STEP: Final = re.compile(r"([0-9.]+)(ms|s|m|h)", re.ASCII)
+_BRACKETED: Final = re.compile(r"\[([0-9A-Fa-f:.]+)\](?::([0-9]{1,5}))?", re.ASCII)
+_DOTTED: Final = re.compile(r"([0-9.]+)(?::([0-9]{1,5}))?", re.ASCII)
+_LABEL: Final = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?", re.ASCII)
+_FOLDER_MARKS: Final = ("/", "./", "../", "~/")
+
+
+def read_duration(text: object) -> float:
+    """Seconds of a duration such as ``10s``, ``500ms`` or ``1h30m``; 0 to one year, to the millisecond."""
+    if not isinstance(text, str) or not _DURATION.fullmatch(text):
+        raise ValueError(f"{_shown(text)} is no duration; write a number and a unit: 500ms, 10s, 5m or 1h")
+    seconds = round(sum(float(number) * _SECONDS[unit] for number, unit in _STEP.findall(text)), 3)
+    if seconds > _MAX_DURATION:
+        raise ValueError(f"{_shown(text)} is longer than a year; write at most 8760h")
+    return seconds
+
+
+def write_duration(seconds: float) -> str:
+    """The text that `read_duration` reads as `seconds`."""
+    return f"{int(seconds)}s" if seconds.is_integer() else f"{round(seconds * 1000)}ms"
+
+
+def read_domain(text: str) -> str:
+    """A domain name: lower-case, without trailing dot."""
+    name = text.lower().removesuffix(".")
+    if fault := names.fault(name):
+        advice = "write its xn-- form" if not name.isascii() else "write a name such as global"
+        raise ValueError(f"{_shown(text)} {fault}; {advice}")
+    return name
+
+
+def read_zone_or_root(text: str) -> str:
+    """A domain name, or ``.`` for everything that has no better match."""
+    return text if text == "." else read_domain(text)
+
+
+def read_owner(text: str) -> str:
+    """The owner name of a record: a domain name, or ``*.`` and one."""
+    wildcard = text.startswith("*.")
+    return "*." * wildcard + read_domain(text[2:] if wildcard else text)
+
+
+def read_label(text: str) -> str:
+    """One DNS label (RFC 1123 section 2.1), lower-case."""
+    label = text.lower()
+    if not _LABEL.fullmatch(label):
+        raise ValueError(f"{_shown(text)} is no DNS label; use letters, digits and hyphens, at most 63")
+    return label
+
+
+def read_cidr(text: str) -> str:
+    """A prefix in CIDR notation without host bits; a single address counts as ``/32`` or ``/128``."""
+    try:
+        prefix = ip_network(text, strict=False)
+    except ValueError:
+        raise ValueError(f"{_shown(text)} is no CIDR; write one such as 10.128.0.0/16 or fd00:1::/64") from None
+    if "/" in text and str(prefix.network_address) != str(ip_address(text.partition("/")[0])):
+        raise ValueError(f"{_shown(text)} has bits set behind its prefix; write {prefix}")
+    return str(prefix)
+
+
+def read_client(text: str) -> str:
+    """Who may ask: a CIDR, or the words ``private`` and ``any``."""
+    if text in ("private", "any"):
+        return text
+    try:
+        return read_cidr(text)
+    except ValueError as error:
+        raise ValueError(f"{error}, or private, or any") from None
+
+
+def read_socket_address(text: str) -> str:
+    """An IP address and a port, 0 (the kernel chooses) to 65535: ``127.0.0.1:1053`` or ``[::1]:1053``."""
+    split = _split(text)
+    if split is None or split[1] is None:
+        raise ValueError(f"{_shown(text)} is no address and port; write both: 127.0.0.1:1053, or [::1]:1053 in quotes")
+    return _joined(split[0], split[1])
+
+
+def read_server(text: str) -> str:
+    """A DNS server as ``address:port``; the port is 53 where none is written."""
+    if text.startswith("tls://"):
+        server = read_server(text.removeprefix("tls://").partition("#")[0])
+        plain = server.removesuffix(f":{DNS_PORT}")
+        raise ValueError(f"DNS over TLS ({text}) is not supported yet; write {plain} to ask over UDP and TCP")
+    split = _split(text)
+    if split is None or split[1] == 0:
+        raise ValueError(
+            f"{_shown(text)} is no server; write an address and perhaps a port: 10.0.0.53, [fd00::53]:5353"
+        )
+    return _joined(split[0], DNS_PORT if split[1] is None else split[1])
+
+
+def read_upstream(text: str) -> str:
+    """A server as `read_server` takes it, or the path of a file in the form of resolv.conf(5)."""
+    if text.startswith(_FOLDER_MARKS):
+        return read_path(text)
+    try:
+        return read_server(text)
+    except ValueError as error:
+        hint = "" if text.startswith("tls://") else ", or a path that begins with / or ./"
+        raise ValueError(f"{error}{hint}") from None
+
+
+def read_path(text: str) -> str:
+    """A path: not empty, without control characters."""
+    if not text or not text.isprintable():
+        raise ValueError(f"{_shown(text)} is no path; write one such as ./clusters")
+    return text
+
+
+def read_socket_path(text: str) -> str:
+    """The path of a Unix socket, at most 103 octets."""
+    if len(read_path(text).encode()) > _MAX_SOCKET_PATH:
+        raise ValueError(
+            f"the path is longer than {_MAX_SOCKET_PATH} octets, too long for a socket; choose a shorter one"
+        )
+    return text
+
+
+def read_name(text: str) -> str:
+    """The name of a cluster, a network or a context: 1 to 253 printable characters without spaces."""
+    if not 0 < len(text) <= 253 or not text.isprintable() or " " in text:
+        raise ValueError(f"{_shown(text)} is no name; use 1 to 253 characters without spaces")
+    return text
+
+
+def read_namespace(text: str) -> str:
+    """A Kubernetes namespace (a DNS label, RFC 1123)."""
+    if not _LABEL.fullmatch(text):
+        raise ValueError(f"{_shown(text)} is no namespace; use lower-case letters, digits and hyphens, at most 63")
+    return text
+
+
+def read_namespace_or_all(text: str) -> str:
+    """A namespace, or ``*`` for all."""
+    return text if text == "*" else read_namespace(text)
+
+
+def read_gateway(text: str) -> str:
+    """A gateway's address, in canonical form, or its host name."""
+    try:
+        return str(ip_address(text))
+    except ValueError:
+        if re.fullmatch(r"[0-9.]+(:[0-9]+)?|\[.*", text):
+            raise ValueError(f"{_shown(text)} is no address; write one without port, such as 203.0.113.7") from None
+        return read_domain(text)
+
+
+def host_port(text: str) -> tuple[str, int]:
+    """Split canonical ``address:port`` or ``[address]:port`` into the two."""
+    host, _, port = text.rpartition(":")
+    return host.removeprefix("[").removesuffix("]"), int(port)
+
+
+def is_path(upstream: str) -> bool:
+    """Whether an upstream is a file (resolv.conf(5)) rather than a server."""
+    return upstream.startswith(_FOLDER_MARKS)
+
+
+def _split(text: str) -> tuple[str, int | None] | None:
+    """Canonical address and port (None where there is none) of ``address[:port]``; None where it is none."""
+    match = _BRACKETED.fullmatch(text) or _DOTTED.fullmatch(text)
+    host, port = match.groups() if match else (text, None)
+    try:
+        address = str(ip_address(host)) if "%" not in host else ""
+    except ValueError:
+        return None
+    number = None if port is None else int(port)
+    return (address, number) if address and (number or 0) < 65536 else None
+
+
+def _joined(address: str, port: int) -> str:
+    return f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
+
+
+def _shown(value: object) -> str:
+    return repr(value if len(str(value)) <= 80 else str(value)[:77] + "...")
+
+
+Bool = StrictBool
+Count = Annotated[StrictInt, Field(ge=1, le=100)]
+Ttl = Annotated[StrictInt, Field(ge=0, le=MAX_TTL)]
+Duration = Annotated[float, BeforeValidator(read_duration), PlainSerializer(write_duration)]
+"""Seconds; written as text with a unit."""
+Interval = Annotated[Duration, Field(ge=0.1, le=3600)]
+Domain = Annotated[str, AfterValidator(read_domain)]
+ZoneOrRoot = Annotated[str, AfterValidator(read_zone_or_root)]
+Owner = Annotated[str, AfterValidator(read_owner)]
+Label = Annotated[str, AfterValidator(read_label)]
+Cidr = Annotated[str, AfterValidator(read_cidr)]
+Client = Annotated[str, AfterValidator(read_client)]
+SocketAddress = Annotated[str, AfterValidator(read_socket_address)]
+Upstream = Annotated[str, AfterValidator(read_upstream)]
+Path = Annotated[str, AfterValidator(read_path)]
+SocketPath = Annotated[str, AfterValidator(read_socket_path)]
+Name = Annotated[str, AfterValidator(read_name)]
+Namespace = Annotated[str, AfterValidator(read_namespace)]
+NamespaceOrAll = Annotated[str, AfterValidator(read_namespace_or_all)]
+Gateway = Annotated[str, AfterValidator(read_gateway)]
+LogLevel = Literal["debug", "info", "warning", "error"]

@@ -1,0 +1,137 @@
+"""The sink of all sources: declarations in, commits out.
+
+The first change is committed in the same turn of the event loop that brought it; what else arrives in that turn goes
+into the same commit. Nothing is polled but the clock, once a second, for what time alone changes: staleness, and the
+end of the patience with clusters that never synced.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable, Collection, Sequence
+from typing import Final
+
+from meshdns.controller.publishing import Publisher
+from meshdns.controller.states import ClusterStates
+from meshdns.mesh.declarations import AnyDeclaration, Kind, key_of
+from meshdns.view.environment import ViewError
+
+TICK: Final = 1.0  # seconds
+
+_log = logging.getLogger("meshdns.controller")
+
+
+class Controller:
+    """Implements `meshdns.sources.port.Sink`."""
+
+    def __init__(
+        self,
+        *,
+        publisher: Publisher,
+        states: ClusterStates,
+        loop: asyncio.AbstractEventLoop,
+        clock: Callable[[], float],
+    ) -> None:
+        self._publisher = publisher
+        self._states = states
+        self._loop = loop
+        self._clock = clock
+        self._scheduled = False
+        self._failing = ""
+        self._described: dict[str, dict[str, str]] = {}
+
+    def start(self) -> None:
+        """Take over what the view holds and begin to tick."""
+        for cluster in self._publisher.restore():
+            self._states.cluster(cluster).remembered = True
+        self._tick()
+
+    # ------------------------------------------------------------------------------------------ Sink
+
+    def joined(self, cluster: str, kinds: Collection[Kind], *, source: str) -> None:
+        """A source will read this cluster."""
+        state = self._states.cluster(cluster)
+        state.kinds = frozenset(kinds)
+        state.source = source
+        self._publisher.catalog.join_cluster(cluster)
+        self._schedule()
+
+    def listed(self, cluster: str, kind: Kind, declarations: Sequence[AnyDeclaration]) -> None:
+        """A complete list: what is not in it is gone."""
+        gone = self._publisher.keys(cluster, kind) - {key_of(declaration) for declaration in declarations}
+        for key in gone:
+            self._publisher.remove(cluster, key)
+        for declaration in declarations:
+            self._publisher.upsert(cluster, declaration)
+        self._states.cluster(cluster).listed.add(kind)
+        self.contact(cluster, kind)
+        self._schedule()
+
+    def changed(self, cluster: str, declaration: AnyDeclaration) -> None:
+        """One object was added or modified."""
+        self._publisher.upsert(cluster, declaration)
+        self._schedule()
+
+    def removed(self, cluster: str, kind: Kind, namespace: str, name: str) -> None:
+        """One object is gone."""
+        self._publisher.remove(cluster, (kind, namespace, name))
+        self._schedule()
+
+    def contact(self, cluster: str, kind: Kind) -> None:
+        """The source was heard from. Never a commit by itself."""
+        state = self._states.cluster(cluster)
+        state.contacts[kind] = self._clock()
+        if state.failures.pop(kind, None) is not None and not state.failures:
+            _log.info("cluster %s is heard again", cluster)
+
+    def failed(self, cluster: str, kind: Kind, reason: str) -> None:
+        """The source was not heard from. Said once until it changes."""
+        state = self._states.cluster(cluster)
+        if state.failures.get(kind) != reason:
+            state.failures[kind] = reason
+            _log.warning("cluster %s: %s: %s", cluster, kind.value, reason)
+
+    def left(self, cluster: str) -> None:
+        """The cluster was removed from its source."""
+        self._states.clusters.pop(cluster, None)
+        self._described.pop(cluster, None)
+        self._publisher.remove_cluster(cluster)
+        self._schedule()
+
+    # ------------------------------------------------------------------------------------------ commits
+
+    def _schedule(self) -> None:
+        if not self._scheduled:
+            self._scheduled = True
+            self._loop.call_soon(self._commit)
+
+    def _commit(self) -> None:
+        self._scheduled = False
+        now = self._clock()
+        self._describe(now)
+        try:
+            self._publisher.publish(
+                ready=self._states.ready(), complete=self._states.complete(now), stale=self._states.stale(now)
+            )
+        except ViewError as error:
+            if str(error) != self._failing:
+                _log.error("%s; the last good view is served on", error)
+            self._failing = str(error)
+        else:
+            self._failing = ""
+
+    def _describe(self, now: float) -> None:
+        """Publish what people are shown of each cluster, where it changed."""
+        for name, state in self._states.clusters.items():
+            status = state.status(now)
+            network = self._publisher.catalog.topology.networks.get(name, "")
+            description = {"source": state.source, "status": status, "network": network, "reason": state.reason}
+            before = self._described.get(name)
+            if before != description:
+                self._described[name] = description
+                self._publisher.describe(name, description)
+                if before is None or before["status"] != status:
+                    _log.info("cluster %s is %s", name, status)
+
+    def _tick(self) -> None:
+        self._loop.call_later(TICK, self._tick)
+        self._commit()

@@ -1,0 +1,103 @@
+"""The control process: reads the clusters, decides what every name means, writes it down.
+
+It is exec'd by the supervisor, reads its settings as one JSON line from standard input and ends when that pipe closes.
+A worker never waits for it: whatever happens here, the view that was committed last is served on.
+"""
+
+import asyncio
+import gc
+import logging
+import secrets
+import signal
+import sys
+import time
+from pathlib import Path
+
+import msgspec
+
+from meshdns.config.model import Settings, Source
+from meshdns.controller.controller import Controller
+from meshdns.controller.publishing import Publisher
+from meshdns.controller.settings import ControllerSettings, mesh_settings, source_settings
+from meshdns.controller.states import ClusterStates
+from meshdns.sources import manifests
+from meshdns.sources.settings import ManifestsSource, SourceError
+from meshdns.view.writer import Writer
+
+_log = logging.getLogger("meshdns.controller")
+
+
+async def _run() -> None:
+    loop = asyncio.get_running_loop()
+    control = asyncio.StreamReader(limit=1 << 24)
+    await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(control), sys.stdin.buffer)
+    stop = asyncio.Event()
+    loop.add_signal_handler(signal.SIGTERM, stop.set)
+    loop.add_signal_handler(signal.SIGINT, lambda: None)  # Ctrl-C reaches the group; the supervisor decides
+    handed = msgspec.json.decode(await control.readline(), type=ControllerSettings)
+    settings = Settings.model_validate_json(handed.settings)
+    logging.basicConfig(level=settings.log_level.upper(), format="%(levelname)s %(name)s %(message)s")
+    mesh = mesh_settings(settings)
+    writer = Writer(Path(handed.view))
+    controller = Controller(
+        publisher=Publisher(mesh, writer),
+        states=ClusterStates(
+            own=mesh.vantage_cluster,
+            required=[name for name, cluster in mesh.clusters.items() if cluster.required],
+            started=time.monotonic(),
+        ),
+        loop=loop,
+        clock=time.monotonic,
+    )
+    controller.start()
+    _say({"view": handed.view})
+    gc.freeze()
+    tasks = [asyncio.ensure_future(_ended(control)), asyncio.ensure_future(stop.wait())]
+    tasks += [asyncio.ensure_future(_read(source, controller)) for source in settings.sources]
+    await asyncio.wait(tasks[:2], return_when=asyncio.FIRST_COMPLETED)
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+    writer.close()
+
+
+async def _read(source: Source, controller: Controller) -> None:
+    """Run one source for as long as the process lives; what it cannot do does not end the others."""
+    settings = source_settings(source)
+    if settings is None:
+        _log.error("source %s is not read by this version; name its clusters in a kubeconfig", source.kind)
+        return
+    if isinstance(settings, ManifestsSource):
+        await manifests.run(source=settings, sink=controller)
+    else:
+        from meshdns.sources import kubeapi  # noqa: PLC0415 — a folder of manifests needs no Kubernetes client
+
+        try:
+            await kubeapi.run(source=settings, sink=controller, draw=_draw)
+        except SourceError as error:
+            _log.error("%s", error)
+
+
+def _draw() -> float:
+    """A number from 0 to 1, for jitter."""
+    return secrets.randbelow(1 << 30) / (1 << 30)
+
+
+async def _ended(control: asyncio.StreamReader) -> None:
+    """Return when the supervisor is gone."""
+    while await control.readline():
+        pass
+
+
+def _say(value: dict[str, str]) -> None:
+    sys.stdout.buffer.write(msgspec.json.encode(value) + b"\n")
+    sys.stdout.buffer.flush()
+
+
+def main() -> None:
+    """Run the controller until it is told to end or its supervisor is gone."""
+    asyncio.run(_run())
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,176 @@
+"""From the catalog to the view: what changed in the mesh becomes one commit.
+
+Keys of the databases: rows and reasons by owner name in wire format; declarations and problems by cluster, kind,
+namespace and name, joined by zero octets; clusters by name.
+"""
+
+import hashlib
+from collections.abc import Collection, Iterator
+from ipaddress import ip_address
+from typing import Final
+
+import msgspec
+
+from meshdns.authority import rows
+from meshdns.authority.rows import Status
+from meshdns.authority.state import ViewState, decode, encode
+from meshdns.dns import names
+from meshdns.dns.codes import TYPE_A, TYPE_AAAA
+from meshdns.mesh.answer import Answer, Outcome
+from meshdns.mesh.candidates import Level
+from meshdns.mesh.catalog import Catalog
+from meshdns.mesh.declarations import AnyDeclaration, Key, Kind, ServiceEntry, key_of
+from meshdns.mesh.problems import Problem
+from meshdns.mesh.settings import MeshSettings
+from meshdns.mesh.visibility import host_problems
+from meshdns.view.writer import Commit, Writer
+
+_MAX_KEY: Final = 500  # LMDB takes 511 octets
+
+
+class Publisher:
+    """Applies changes to the catalog and commits what follows from them."""
+
+    def __init__(self, settings: MeshSettings, writer: Writer) -> None:
+        self.catalog = Catalog(settings)
+        self._settings = settings
+        self._writer = writer
+        self._commit = Commit()
+        self._state = ViewState()
+        self._ids: dict[str, int] = {}
+        self._wildcards: set[str] = set()
+
+    def restore(self) -> frozenset[str]:
+        """Take over what an earlier process left in the view; returns the clusters it had synced."""
+        for _, value in self._writer.stored(b"meta"):
+            self._state = decode(value)
+            self._ids = {name: number for number, name in enumerate(self._state.clusters)}
+        clusters = set()
+        for key, value in self._writer.stored(b"declarations"):
+            cluster = key.split(b"\0", 1)[0].decode()
+            self.catalog.upsert(cluster, decode_declaration(value))
+            clusters.add(cluster)
+        for key, _ in self._writer.stored(b"rows"):
+            self._commit.rows[key] = None  # what is not computed again is gone
+            self._commit.reasons[key] = None
+        return frozenset(clusters)
+
+    # ------------------------------------------------------------------------------------------ changes
+
+    def upsert(self, cluster: str, declaration: AnyDeclaration) -> None:
+        """Add or replace a declaration."""
+        if self.catalog.upsert(cluster, declaration):
+            key = _object_key(cluster, key_of(declaration))
+            self._commit.declarations[key] = encode_declaration(declaration)
+            found = list(problems_of(cluster, declaration, self._settings))
+            self._commit.problems[key] = msgspec.json.encode(found) if found else None
+
+    def remove(self, cluster: str, key: Key) -> None:
+        """Forget a declaration."""
+        if self.catalog.remove(cluster, key):
+            self._commit.declarations[_object_key(cluster, key)] = None
+            self._commit.problems[_object_key(cluster, key)] = None
+
+    def keys(self, cluster: str, kind: Kind) -> set[Key]:
+        """The keys known of one kind."""
+        return {key for key in self.catalog.inventory.cluster(cluster).declarations if key[0] is kind}
+
+    def remove_cluster(self, cluster: str) -> None:
+        """Forget a cluster."""
+        known = self.catalog.inventory.clusters.get(cluster)
+        for key in list(known.declarations) if known is not None else ():
+            self.remove(cluster, key)
+        self.catalog.remove_cluster(cluster)
+        self._commit.clusters[cluster.encode()] = None
+
+    def describe(self, cluster: str, description: dict[str, str]) -> None:
+        """Set what people are shown of a cluster."""
+        self._commit.clusters[cluster.encode()] = msgspec.json.encode(description)
+
+    # ------------------------------------------------------------------------------------------ commit
+
+    def publish(self, *, ready: bool, complete: bool, stale: Collection[str]) -> int:
+        """Commit everything that changed, with the state that holds now; returns the number of changed rows.
+
+        Raises `ViewError` where the view cannot be written; the changes are kept and tried with the next call.
+        """
+        commit = self._commit
+        for name, answer in self.catalog.refresh().items():
+            self._note_wildcard(name, answer)
+            owner = names.wire(name)
+            commit.rows[owner] = self._row(answer) if answer is not None else None
+            commit.reasons[owner] = encode_reason(answer) if answer is not None else None
+        for name in stale:
+            self._id(name)
+        state = ViewState(
+            ready=ready,
+            complete=complete,
+            clusters=tuple(self._ids),
+            stale=tuple(sorted(self._ids[name] for name in stale)),
+            wildcards=bool(self._wildcards),
+        )
+        if state != self._state:
+            commit.state = encode(state)
+        if not commit:
+            return 0
+        changed = self._writer.apply(commit)
+        self._state = state
+        self._commit = Commit()
+        return changed
+
+    def _note_wildcard(self, name: str, answer: Answer | None) -> None:
+        if name.startswith("*."):
+            (self._wildcards.discard if answer is None else self._wildcards.add)(name)
+
+    def _row(self, answer: Answer) -> bytes:
+        addresses = {
+            rtype: [ip_address(text).packed for text in texts]
+            for rtype, texts in ((TYPE_A, answer.ipv4), (TYPE_AAAA, answer.ipv6))
+            if texts
+        }
+        return rows.encode(
+            Status.PENDING if answer.outcome is Outcome.PENDING else Status.DATA,
+            addresses,
+            ttl=answer.ttl,
+            clusters=[self._id(name) for name in answer.clusters if name],
+            static=answer.level is Level.STATIC,
+        )
+
+    def _id(self, cluster: str) -> int:
+        """The number of a cluster in rows; it never changes while the view exists."""
+        return self._ids.setdefault(cluster, len(self._ids))
+
+
+def problems_of(cluster: str, declaration: AnyDeclaration, settings: MeshSettings) -> Iterator[Problem]:
+    """What is wrong with a declaration: by itself, and under these settings."""
+    yield from declaration.problems
+    if isinstance(declaration, ServiceEntry):
+        yield from host_problems(declaration, cluster, settings)
+
+
+def encode_declaration(declaration: AnyDeclaration) -> bytes:
+    """A slim declaration as it is kept in the view."""
+    return msgspec.json.encode(declaration)
+
+
+def decode_declaration(data: bytes) -> AnyDeclaration:
+    """The declaration that `encode_declaration` wrote."""
+    declaration: AnyDeclaration = msgspec.json.decode(data, type=AnyDeclaration)
+    return declaration
+
+
+def encode_reason(answer: Answer) -> bytes:
+    """The provenance of an answer as it is kept in the view."""
+    return msgspec.json.encode(answer)
+
+
+def decode_reason(data: bytes) -> Answer:
+    """The answer that `encode_reason` wrote."""
+    return msgspec.json.decode(data, type=Answer)
+
+
+def _object_key(cluster: str, key: Key) -> bytes:
+    text = f"{cluster}\0{key[0].value}\0{key[1]}\0{key[2]}".encode()
+    if len(text) <= _MAX_KEY:
+        return text
+    return text[: _MAX_KEY - 32] + hashlib.blake2b(text, digest_size=32).digest()

@@ -1,0 +1,86 @@
+"""From the operator's settings to what the mesh core and the sources take."""
+
+from ipaddress import ip_network
+from pathlib import Path
+
+import msgspec
+
+from meshdns.config.model import Cluster, InCluster, Kubeconfig, Manifests, Settings, Source
+from meshdns.mesh.settings import AnswerMode, ClusterSettings, Discover, MeshSettings, StaticRecord, Zone
+from meshdns.sources.settings import AnySource, InClusterSource, KubeconfigSource, ManifestsSource
+
+
+class ControllerSettings(msgspec.Struct, frozen=True):
+    """What the supervisor hands over: the settings as JSON text and the directory of the view."""
+
+    generation: int
+    settings: str
+    view: str
+
+
+def mesh_settings(settings: Settings) -> MeshSettings:
+    """The mesh as the operator describes it."""
+    ttls = {zone.name: zone.ttl for zone in settings.zones}
+    mesh = MeshSettings(
+        zones=tuple(
+            Zone(
+                zone.name,
+                AnswerMode(zone.answer),
+                zone.ttl,
+                zone.negative_ttl,
+                zone.export_to == "public",
+                zone.order,
+                zone.failover == "any",
+            )
+            for zone in settings.zones
+        ),
+        vantage_cluster=vantage_cluster(settings),
+        vantage_network=settings.vantage.network or "",
+        clusters={name: _cluster(cluster) for name, cluster in settings.clusters.items()},
+        networks={
+            name: tuple(ip_network(cidr) for cidr in network.cidrs) for name, network in settings.networks.items()
+        },
+        default_network=settings.default_network or "",
+        system_namespace=settings.system_namespace,
+    )
+    records = [
+        StaticRecord(record.name, record.value, record.ttl if record.ttl is not None else ttls[zone.name])
+        for record in settings.records
+        if record.type in ("A", "AAAA") and (zone := mesh.zone_of(record.name)) is not None
+    ]
+    return msgspec.structs.replace(mesh, records=tuple(records))
+
+
+def vantage_cluster(settings: Settings) -> str:
+    """The cluster this instance stands in: as set, else that of the in-cluster source, else none."""
+    if settings.vantage.cluster:
+        return settings.vantage.cluster
+    return next((source.cluster for source in settings.sources if isinstance(source, InCluster)), "")
+
+
+def source_settings(source: Source) -> AnySource | None:
+    """What the source's reader is told; None for a kind that is not read yet."""
+    match source:
+        case Manifests():
+            return ManifestsSource(Path(source.path))
+        case InCluster():
+            return InClusterSource(source.cluster)
+        case Kubeconfig():
+            paths = tuple(Path(part) for part in (source.path or "").split(":") if part)
+            return KubeconfigSource(paths, source.contexts)
+        case _:
+            return None
+
+
+def _cluster(cluster: Cluster) -> ClusterSettings:
+    return ClusterSettings(
+        network=cluster.network or "",
+        domain=cluster.domain,
+        gateways=cluster.gateways,
+        zones=cluster.zones,
+        namespaces=cluster.namespaces,
+        own_namespace_hosts=cluster.hosts == "ownNamespace",
+        required=cluster.required,
+        discover=Discover(cluster.discover),
+        readiness=cluster.readiness,
+    )

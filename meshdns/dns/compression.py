@@ -1,0 +1,84 @@
+"""Reading compressed names, with work bounded by the size of the message (RFC 1035 4.1.4, RFC 9267 section 2).
+
+Rules:
+- A pointer leads strictly backwards, never into the header, so no walk can loop.
+- Every label and pointer is walked once per message: what was found at an offset is kept, and the keep is bounded.
+- A name is at most 255 octets long when expanded; label types 01 and 10 are refused (RFC 6891 section 5).
+"""
+
+from typing import Final
+
+HEADER_SIZE: Final = 12
+MAX_NAME: Final = 255  # RFC 1035 2.3.4, octets with the root label
+MAX_PLACES: Final = 8192  # labels and pointers walked in one message; 1,000 uncompressed names of eight labels
+
+
+class MalformedError(Exception):
+    """The message breaks a rule of the wire format; never leaves `meshdns.dns`."""
+
+
+class Names:
+    """The names of one message. `walked` is the number of labels and pointers looked at so far."""
+
+    __slots__ = ("_data", "_known")
+
+    def __init__(self, data: bytes) -> None:
+        self._data = data
+        self._known: dict[int, bytes] = {}
+
+    @property
+    def walked(self) -> int:
+        """Places walked so far, at most `MAX_PLACES` and one name."""
+        return len(self._known)
+
+    def read(self, start: int) -> tuple[bytes, int]:
+        """The name at `start`, expanded and in its own letter case, and the offset behind it.
+
+        Raises MalformedError.
+        """
+        data, known = self._data, self._known
+        fresh: list[int] = []
+        at = segment = start
+        end = 0
+        name = b"\0"
+        try:
+            while data[at]:
+                if end and at in known:
+                    name = known[at]
+                    break
+                fresh.append(at)
+                length = data[at]
+                if length <= 63:
+                    at += length + 1
+                    continue
+                if length < 0xC0:
+                    raise MalformedError
+                end = end or at + 2
+                at = (length & 0x3F) << 8 | data[at + 1]
+                if not HEADER_SIZE <= at < segment:
+                    raise MalformedError
+                segment = at
+        except IndexError:
+            raise MalformedError from None
+        return self._keep(fresh, name), end or at + 1
+
+    def _keep(self, fresh: list[int], name: bytes) -> bytes:
+        """Note what stands at each newly walked place, last one first."""
+        data, known = self._data, self._known
+        if len(known) + len(fresh) > MAX_PLACES:
+            raise MalformedError
+        for place in reversed(fresh):
+            if data[place] <= 63:
+                name = data[place : place + data[place] + 1] + name
+                if len(name) > MAX_NAME:
+                    raise MalformedError
+            known[place] = name
+        return name
+
+
+def below(name: bytes, ancestor: bytes) -> bool:
+    """Whether a lower-case wire name is `ancestor` or stands below it."""
+    at = 0
+    while len(name) - at > len(ancestor):
+        at += name[at] + 1
+    return name[at:] == ancestor

@@ -1,0 +1,96 @@
+"""Replies of our own as bytes: header, the question as asked, prepared sections, OPT.
+
+Rules (RFC 1035 4.1.1, RFC 6891 6.1.1 and 7):
+- The id, opcode, RD and CD are the query's (RFC 4035 3.2.2); QR is set; Z and AD are 0.
+- An OPT in the query means an OPT in the reply, on errors and truncated replies too.
+- The question is echoed octet by octet, so that the client's letter case comes back (draft-vixie-dnsext-dns0x20).
+- A reply over the client's size on UDP is replaced by header, question and OPT with TC set; no partial RRset is sent.
+"""
+
+import struct
+from typing import Final
+
+from meshdns.dns.codes import (
+    BADVERS,
+    FLAG_AA,
+    FLAG_CD,
+    FLAG_QR,
+    FLAG_RA,
+    FLAG_RD,
+    FLAG_TC,
+    OPTION_EDE,
+    OPTION_NSID,
+    OPTION_TCP_KEEPALIVE,
+    TYPE_OPT,
+)
+from meshdns.dns.query import HEADER_SIZE, MAX_UDP_SIZE, Query
+
+QUESTION_POINTER: Final = b"\xc0\x0c"  # the owner name of the question, right behind the header
+
+_OPCODE: Final = 0x7800
+_header = struct.Struct(">HHHHH").pack
+_opt = struct.Struct(">BHHBBHH").pack
+_option = struct.Struct(">HH").pack
+_record = struct.Struct(">2sHHIH").pack
+
+
+class Section:
+    """Ready-made records of one section: their number and their bytes, owners as pointers to the question."""
+
+    __slots__ = ("count", "wire")
+
+    def __init__(self, count: int, wire: bytes) -> None:
+        self.count = count
+        self.wire = wire
+
+
+EMPTY: Final = Section(0, b"")
+
+
+def record(rtype: int, ttl: int, rdata: bytes) -> bytes:
+    """A record of class IN owned by the question's name."""
+    return _record(QUESTION_POINTER, rtype, 1, ttl, len(rdata)) + rdata
+
+
+def options(query: Query, *, ede: int = -1, text: bytes = b"", nsid: bytes = b"", keepalive: int = 0) -> bytes:
+    """The options of the reply's OPT: extended error (RFC 8914), NSID only where asked (RFC 5001), keepalive.
+
+    `keepalive` is the idle timeout of a TCP connection in units of 100 ms (RFC 7828 3.1), 0 on UDP.
+    """
+    out = b""
+    if ede >= 0:
+        out += _option(OPTION_EDE, 2 + len(text)) + ede.to_bytes(2, "big") + text
+    if query.nsid and nsid:
+        out += _option(OPTION_NSID, len(nsid)) + nsid
+    if query.keepalive and keepalive:
+        out += _option(OPTION_TCP_KEEPALIVE, 2) + keepalive.to_bytes(2, "big")
+    return out
+
+
+def opt(query: Query, rcode: int, extra: bytes) -> bytes:
+    """The OPT record of a reply: version 0, our UDP size, the query's DO (RFC 3225 section 3)."""
+    return _opt(0, TYPE_OPT, MAX_UDP_SIZE, rcode >> 4, 0, 0x8000 if query.do else 0, len(extra)) + extra
+
+
+def build(
+    query: Query,
+    rcode: int,
+    *,
+    answer: Section = EMPTY,
+    authority: Section = EMPTY,
+    aa: bool = False,
+    extra: bytes = b"",
+    tcp: bool = False,
+) -> bytes:
+    """A whole reply; see the rules above. `extra` are the options from `options`, used where the query has an OPT."""
+    flags = FLAG_QR | FLAG_RA | query.flags & (_OPCODE | FLAG_RD | FLAG_CD)
+    if aa and rcode != BADVERS:
+        flags |= FLAG_AA
+    questions = int(query.end > HEADER_SIZE)
+    tail = opt(query, rcode, extra) if query.edns else b""
+    size = query.end + len(answer.wire) + len(authority.wire) + len(tail)
+    if size > query.size and not tcp:
+        answer = authority = EMPTY
+        flags |= FLAG_TC
+    header = _header(flags | rcode & 0x0F, questions, answer.count, authority.count, int(query.edns))
+    return query.data[:2] + header + query.data[12 : query.end] + answer.wire + authority.wire + tail

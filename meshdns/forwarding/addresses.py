@@ -1,0 +1,78 @@
+"""Addresses of upstream servers: as people write them in settings, and as resolv.conf lists them."""
+
+import ipaddress
+from collections.abc import Collection
+from typing import Final
+
+import msgspec
+
+DNS_PORT: Final = 53
+
+_ADVICE: Final = "write 10.0.0.53, 10.0.0.53:5353, 2001:db8::1 or [2001:db8::1]:53"
+
+
+class Address(msgspec.Struct, frozen=True, order=True):
+    """An IP address in canonical text, IPv6 perhaps with ``%zone`` (RFC 4007 section 11), and a port, 1 to 65535."""
+
+    host: str
+    port: int = DNS_PORT
+
+    def __str__(self) -> str:
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+def parse(text: str) -> Address:
+    """Read one address; raises ValueError with a message for people."""
+    if text.startswith("["):
+        host, bracket, rest = text[1:].partition("]")
+        if not bracket or (rest and not rest.startswith(":")):
+            raise ValueError(f"{text!r} opens a bracket that no ']' or ']:port' closes; {_ADVICE}")
+        return Address(_host(host, text), _port(rest[1:], text) if rest else DNS_PORT)
+    if text.count(":") == 1:
+        host, _, port = text.partition(":")
+        return Address(_host(host, text), _port(port, text))
+    return Address(_host(text, text))
+
+
+def resolv_conf(text: str, *, own: Collection[Address] = ()) -> tuple[Address, ...]:
+    """The ``nameserver`` lines of a resolv.conf in order, each once; lines that no resolver understands are skipped.
+
+    `own` are the addresses meshdns listens on: they are left out, since forwarding to oneself is a loop.
+    """
+    found: dict[Address, None] = {}
+    for line in text.splitlines():
+        words = line.partition("#")[0].partition(";")[0].split()
+        if len(words) < 2 or words[0] != "nameserver":
+            continue
+        try:
+            address = Address(_host(words[1], words[1]))
+        except ValueError:
+            continue
+        if not any(_reaches(listener, address) for listener in own):
+            found[address] = None
+    return tuple(found)
+
+
+def _reaches(listener: Address, address: Address) -> bool:
+    """Whether a datagram to `address` would arrive at `listener`; a wildcard takes all that is sent to loopback."""
+    if listener.port != address.port:
+        return False
+    if listener.host == address.host:
+        return True
+    return ipaddress.ip_address(listener.host).is_unspecified and ipaddress.ip_address(address.host).is_loopback
+
+
+def _host(host: str, text: str) -> str:
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        raise ValueError(f"{text!r} is no IP address with optional port; {_ADVICE}") from None
+    if address.is_unspecified or address.is_multicast:
+        raise ValueError(f"{text!r} is no address of one server; {_ADVICE}")
+    return str(address)
+
+
+def _port(port: str, text: str) -> int:
+    if not (port.isascii() and port.isdigit() and 0 < int(port[:6]) <= 65_535):
+        raise ValueError(f"{text!r} has no port from 1 to 65535 behind its colon; {_ADVICE}")
+    return int(port)

@@ -1,0 +1,44 @@
+"""What forwarding counts."""
+
+
+class ForwardCounters:
+    """Plain integers, only ever added to, except `in_flight`, which is how many exchanges are open now."""
+
+    __slots__ = (
+        "coalesced",
+        "failures_cached",
+        "hits",
+        "in_flight",
+        "late",
+        "malformed",
+        "mismatches",
+        "misses",
+        "overflow",
+        "queries",
+        "refused",
+        "retries",
+        "sends",
+        "servfail",
+        "tcp",
+        "timeouts",
+        "unreachable",
+    )
+
+    def __init__(self) -> None:
+        self.queries = 0  # all that were asked of the forwarder
+        self.hits = 0  # answered from the cache
+        self.failures_cached = 0  # answered with a failure that is still fresh (RFC 9520)
+        self.misses = 0  # led to an exchange with an upstream
+        self.coalesced = 0  # joined an exchange for the same question
+        self.overflow = 0  # refused because too many clients wait
+        self.refused = 0  # RD=0 and not in the cache, or no route
+        self.sends = 0  # queries sent to upstreams, over UDP and TCP
+        self.retries = 0  # of these, not the first of their exchange
+        self.tcp = 0  # of these, over TCP
+        self.timeouts = 0  # sends that were not answered in their time
+        self.mismatches = 0  # datagrams that reply to nothing we asked
+        self.malformed = 0  # replies to our question that break the wire format
+        self.unreachable = 0  # ICMP errors and failed sends
+        self.servfail = 0  # clients that got SERVFAIL, whatever the reason
+        self.late = 0  # answers that came after the client had got SERVFAIL, and were kept
+        self.in_flight = 0

@@ -1,0 +1,237 @@
+"""One question under way to its upstreams: what to send next, when to give up. No clock and no sockets.
+
+Rules:
+- At most three sends in all, over UDP and TCP, whatever comes back (RFC 9520 3.1 allows three per server).
+- Only a reply that echoes the question ends the wait for a send (TuDoor); five that do not, and TCP is asked instead
+  (RFC 5452 9.3). TC means TCP too, and what came with it is ignored.
+- SERVFAIL, REFUSED and other errors, malformed replies and broken connections lead to an upstream not asked yet, at
+  once; silence leads to the next one, or the same again. Where nobody is left, the client hears so at once.
+- An ICMP error only brings the next upstream forward. It can be forged, so the wait goes on (SAD DNS), and a single
+  upstream is not asked again for it.
+- The client has its SERVFAIL at `DEADLINE`. The exchange stays open to `OPEN` for a late answer: it is what makes names
+  resolve at all whose authority is slower than that.
+
+Whoever drives it calls `start`, then `heard`, `strange`, `unreachable`, `broken` as things happen and `tick` once `due`
+has come, and does what the returned step says: an `Attempt` is to be sent, a `Reply` or `Failure` is for the clients (a
+`Reply` after the `Failure` is for the cache alone), None is nothing. No step follows once `closed`.
+"""
+
+from typing import Final, TypeAlias
+
+import msgspec
+
+from meshdns.dns.codes import EDE_INVALID_DATA, EDE_NETWORK_ERROR, EDE_NO_REACHABLE_AUTHORITY
+from meshdns.dns.reply import Kind, Reply, echoes, read
+from meshdns.forwarding.counters import ForwardCounters
+from meshdns.forwarding.health import Group
+from meshdns.forwarding.question import Question
+
+MAX_SENDS: Final = 3
+MAX_STRANGE: Final = 5  # replies that match nothing, before TCP is asked instead
+PATIENCE: Final = (0.5, 0.6)  # seconds that the first and the second send are waited for before the next one
+DEADLINE: Final = (
+    1.75  # seconds; with the driver's coarse timer the client hears within 1.8, before CoreDNS gives up at 2
+)
+OPEN: Final = 8.0  # seconds from the start that a late answer is still taken
+
+
+class Failure(msgspec.Struct, frozen=True, gc=False):
+    """Why there is no answer: extended error code (RFC 8914) and its text."""
+
+    ede: int
+    text: bytes
+
+
+SILENCE: Final = Failure(EDE_NO_REACHABLE_AUTHORITY, b"no upstream server replied; check forward in the settings")
+ERRORS: Final = Failure(EDE_NETWORK_ERROR, b"the upstream servers failed; ask them directly")
+MALFORMED: Final = Failure(EDE_INVALID_DATA, b"an upstream server sent a malformed reply; ask it directly")
+
+
+class Attempt:
+    """One send to one upstream. `over` once nothing more is expected of it."""
+
+    __slots__ = ("exchange", "missed", "over", "tcp", "upstream")
+
+    def __init__(self, exchange: "Exchange", upstream: int, *, tcp: bool) -> None:
+        self.exchange = exchange
+        self.upstream = upstream
+        self.tcp = tcp
+        self.over = False
+        self.missed = False  # its time has passed, and was counted
+
+
+Step: TypeAlias = Attempt | Reply | Failure | None
+
+
+class Exchange:
+    """One question under way; see the rules above. `due` is when `tick` wants to be called, and never moves back."""
+
+    __slots__ = (
+        "_counters",
+        "_errors",
+        "_failure",
+        "_group",
+        "_order",
+        "_started",
+        "_strange",
+        "_turn",
+        "_via_tcp",
+        "answered",
+        "attempts",
+        "closed",
+        "due",
+        "question",
+    )
+
+    def __init__(self, question: Question, group: Group, counters: ForwardCounters, *, now: float) -> None:
+        self.question = question
+        self.attempts: list[Attempt] = []
+        self.answered = False  # the clients have heard
+        self.closed = False
+        self.due = now + DEADLINE
+        self._group = group
+        self._counters = counters
+        self._order = group.order(now)
+        self._turn = 0
+        self._started = now
+        self._errors: set[int] = set()  # upstreams that failed otherwise than by silence
+        self._via_tcp: set[int] = set()
+        self._strange = 0
+        self._failure = SILENCE
+
+    def start(self, now: float) -> Step:
+        """The first send."""
+        return self._send(self._order[0], now) if self._order else self._give_up()
+
+    def heard(self, attempt: Attempt, ident: int, message: bytes, now: float) -> Step:
+        """A message came where the reply to `attempt` was expected; `ident` is the id that was sent."""
+        if attempt.over or self.closed:
+            return None
+        if not echoes(message, ident, self.question.wire):
+            return self.strange(attempt, now)
+        attempt.over = True
+        reply = read(message, self.question.wire, dnssec=self.question.do)
+        if reply is None or (reply.kind is Kind.TRUNCATED and attempt.tcp):
+            self._counters.malformed += 1
+            return self._failed(attempt, MALFORMED, now)
+        if reply.kind is Kind.TRUNCATED:
+            return self._by_tcp(attempt, now)
+        if reply.kind is Kind.FAILURE:
+            return self._failed(attempt, ERRORS, now)
+        self._group.good(attempt.upstream, now)
+        self.close()
+        return reply
+
+    def strange(self, attempt: Attempt, now: float) -> Step:
+        """Something that is no reply to `attempt` came where it was expected."""
+        if attempt.over or self.closed:
+            return None
+        self._counters.mismatches += 1
+        if attempt.tcp:
+            return self._failed(attempt, MALFORMED, now)  # a connection carries no strangers' messages
+        self._strange += 1
+        return self._by_tcp(attempt, now) if self._strange == MAX_STRANGE else None
+
+    def unreachable(self, attempt: Attempt, now: float) -> Step:
+        """An ICMP error came for `attempt`."""
+        self._counters.unreachable += 1
+        if attempt.over or attempt.missed or self.answered:
+            return None
+        fresh = self._fresh()
+        return self._send(fresh, now) if fresh is not None else None
+
+    def broken(self, attempt: Attempt, now: float) -> Step:
+        """`attempt` could not be sent, or its connection ended without a reply."""
+        if attempt.over or self.closed:
+            return None
+        self._counters.unreachable += 1
+        return self._failed(attempt, ERRORS, now)
+
+    def tick(self, now: float) -> Step:
+        """Time has passed."""
+        if self.closed or now < self.due:
+            return None
+        self._note_silence(now)
+        if self.answered:
+            self.close()
+            return None
+        if now >= self._started + DEADLINE:
+            return self._give_up()
+        return self._again(now)
+
+    # ------------------------------------------------------------------------------------------ decisions
+
+    def _failed(self, attempt: Attempt, failure: Failure, now: float) -> Step:
+        """An upstream failed otherwise than by silence: on to one not asked yet."""
+        attempt.over = True
+        self._errors.add(attempt.upstream)
+        if self._failure is not MALFORMED:
+            self._failure = failure
+        return self._onward(now)
+
+    def _by_tcp(self, attempt: Attempt, now: float) -> Step:
+        """The same upstream once more, over TCP from now on."""
+        self._via_tcp.add(attempt.upstream)
+        if self.answered or len(self.attempts) >= MAX_SENDS:
+            return self._onward(now)
+        return self._send(attempt.upstream, now)
+
+    def _onward(self, now: float) -> Step:
+        waiting = any(not attempt.over for attempt in self.attempts)
+        if self.answered:
+            if not waiting:
+                self.close()
+            return None
+        fresh = self._fresh()
+        if fresh is not None:
+            return self._send(fresh, now)
+        return None if waiting else self._give_up()
+
+    def _fresh(self) -> int | None:
+        """The next upstream that was not asked yet."""
+        if len(self.attempts) >= MAX_SENDS:
+            return None
+        asked = {attempt.upstream for attempt in self.attempts}
+        return next((upstream for upstream in self._order if upstream not in asked), None)
+
+    def _again(self, now: float) -> Step:
+        """The next upstream in turn that has not failed; at least the one that is waited for has not."""
+        for _ in self._order:
+            self._turn += 1
+            upstream = self._order[self._turn % len(self._order)]
+            if upstream not in self._errors:
+                return self._send(upstream, now)
+        return None
+
+    def _send(self, upstream: int, now: float) -> Attempt:
+        attempt = Attempt(self, upstream, tcp=upstream in self._via_tcp)
+        self._turn = self._order.index(upstream)
+        self.attempts.append(attempt)
+        sends = len(self.attempts)
+        self._counters.sends += 1
+        self._counters.retries += sends > 1
+        self._counters.tcp += attempt.tcp
+        deadline = self._started + DEADLINE
+        self.due = min(now + PATIENCE[sends - 1], deadline) if sends < MAX_SENDS else deadline
+        return attempt
+
+    def _note_silence(self, now: float) -> None:
+        for attempt in self.attempts:
+            if not attempt.over and not attempt.missed:
+                attempt.missed = True
+                self._counters.timeouts += 1
+                self._group.silent(attempt.upstream, now)
+
+    def _give_up(self) -> Failure:
+        """The clients hear of the failure; whoever has not replied yet may still do so."""
+        self.answered = True
+        self.due = self._started + OPEN
+        if all(attempt.over for attempt in self.attempts):
+            self.close()
+        return self._failure
+
+    def close(self) -> None:
+        """Nothing more is expected of it."""
+        self.answered = self.closed = True
+        for attempt in self.attempts:
+            attempt.over = True

@@ -1,0 +1,75 @@
+"""What an endpoint or a Service becomes when it is seen from here, and the rule that made it so."""
+
+import enum
+
+import msgspec
+
+
+class Level(enum.IntEnum):
+    """Which declaration answers, the first level that yields an address (DESIGN section 3)."""
+
+    STATIC = 1
+    OWN_ENTRY = 2
+    OWN_SERVICE = 3
+    REMOTE_ENTRY = 4
+    NEAR_SERVICE = 5
+    FAR_SERVICE = 6
+
+
+class Reach(enum.IntEnum):
+    """How an address is reached; the nearest group of a level answers alone."""
+
+    OWN = 0  # runs in the own cluster
+    DIRECT = 1  # own network, public, or resolved
+    GATEWAY = 2  # through a gateway
+
+
+class Rule(enum.Enum):
+    """The row that judged an endpoint; the value is what explain prints."""
+
+    STATIC = "static record of the settings"
+    UNIX = "unix socket: not in DNS"
+    HAIRPIN = "the own gateway: the Service behind it"
+    OWN_GATEWAY = "the own gateway: its address"
+    GATEWAY_HERE = "a gateway of another cluster, as its own cluster writes it"
+    GATEWAY_OF = "a gateway of another cluster: that cluster's gateways"
+    NETWORK_GATEWAYS = "another network: its gateways"
+    NETWORK_PUBLIC = "another network without gateways: the public address"
+    NETWORK_NOTHING = "another network without gateways: nothing"
+    NETWORK_OWN = "the own network: the address"
+    SERVICE = "a Service of the declaring cluster"
+    HOST_NAME = "a host name: what it resolves to"
+    PRIVATE_DIRECT = "a private address that is reached from here"
+    PRIVATE_GATEWAY = "a private address of another network: the cluster's gateways"
+    PRIVATE_NOTHING = "a private address of another network, and nothing may carry it"
+    PUBLIC = "a public address"
+    NEVER = "loopback, link-local, unspecified or multicast: never served"
+    VIP = "a VIP of the own cluster (answer: vip)"
+    CLUSTER_IP = "the own Service's ClusterIP"
+    PODS = "endpoints of the Service on the own network"
+    CLUSTER_GATEWAYS = "a Service of another network: its cluster's gateways"
+    LOAD_BALANCER = "a Service of another network: its own load balancer"
+    NOT_READY = "the Service has no ready endpoint"
+    ITSELF = "the host itself is what would be resolved"
+
+
+class Candidate(msgspec.Struct, frozen=True):
+    """One address that a declaration yields, or, with an empty `address`, why it yields none.
+
+    `cluster`, `origin` and `field` are its provenance; `via` is the cluster whose gateway carries it; `ready` is false
+    for what counts only if nothing anywhere is ready; `pending` says that an address is still to come.
+    """
+
+    level: Level
+    cluster: str
+    origin: str
+    field: str
+    rule: Rule
+    address: str = ""
+    reach: Reach = Reach.DIRECT
+    via: str = ""
+    port: int = 0
+    ready: bool = True
+    pending: bool = False
+    pod: bool = False  # an endpoint address: short TTL
+    ttl: int = -1

@@ -1,0 +1,84 @@
+"""What the operator says about the mesh, as the core needs it. Names are normal (lower-case, no trailing dot)."""
+
+import enum
+from ipaddress import IPv4Network, IPv6Network
+
+import msgspec
+
+Prefix = IPv4Network | IPv6Network
+
+
+class AnswerMode(enum.Enum):
+    """Which addresses a ServiceEntry's host is answered with."""
+
+    GATEWAY = "gateway"  # what can be reached from here: the endpoint table
+    VIP = "vip"  # the own cluster's VIPs first: for clients behind a sidecar
+    ENDPOINTS = "endpoints"  # all networks are one
+
+
+class Discover(enum.Enum):
+    """Which Services get derived names."""
+
+    NONE = "none"
+    LABELLED = "labelled"
+    ALL = "all"
+
+
+class Zone(msgspec.Struct, frozen=True):
+    """A zone that is answered from the mesh. TTLs in seconds."""
+
+    name: str
+    answer: AnswerMode = AnswerMode.GATEWAY
+    ttl: int = 30
+    negative_ttl: int = 5
+    public_only: bool = True  # exportTo: only hosts exported to all are served
+    order: tuple[str, ...] = ()
+    cross_levels: bool = False  # failover: any — health may cross from declared to derived names
+
+
+class ClusterSettings(msgspec.Struct, frozen=True):
+    """What is known about one cluster, whatever its source. ``gateways`` None = discover them, empty = it has none."""
+
+    network: str = ""
+    domain: str = "cluster.local"
+    gateways: tuple[str, ...] | None = None
+    zones: tuple[str, ...] | None = None
+    namespaces: tuple[str, ...] = ("*",)
+    own_namespace_hosts: bool = False
+    required: bool = False
+    discover: Discover = Discover.ALL
+    readiness: bool = True
+
+
+class StaticRecord(msgspec.Struct, frozen=True):
+    """An address record from the settings: level 1."""
+
+    name: str
+    address: str
+    ttl: int
+
+
+class MeshSettings(msgspec.Struct, frozen=True):
+    """The whole mesh as seen by the operator of this instance."""
+
+    zones: tuple[Zone, ...]
+    vantage_cluster: str = ""
+    vantage_network: str = ""
+    clusters: dict[str, ClusterSettings] = {}
+    networks: dict[str, tuple[Prefix, ...]] = {}
+    default_network: str = ""
+    records: tuple[StaticRecord, ...] = ()
+    system_namespace: str = "istio-system"
+
+    def cluster(self, name: str) -> ClusterSettings:
+        """The settings of a cluster; the defaults where it has none."""
+        return self.clusters.get(name) or ClusterSettings()
+
+    def zone_of(self, host: str) -> Zone | None:
+        """The longest zone that `host` is in."""
+        best: Zone | None = None
+        for zone in self.zones:
+            inside = host == zone.name or host.endswith("." + zone.name)
+            if inside and (best is None or len(zone.name) > len(best.name)):
+                best = zone
+        return best

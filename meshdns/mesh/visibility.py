@@ -1,0 +1,88 @@
+"""Which hosts of a ServiceEntry, and which Services, may speak for a name at all.
+
+A ServiceEntry is otherwise a way to hijack DNS (``*``, ``*.com``, ``login.example.com``): only names in a configured
+zone are ever answered from the mesh, only by clusters and namespaces that may speak for them, and, since a DNS server
+answers a whole cluster, only where they are exported to all.
+"""
+
+from collections.abc import Iterator
+
+from meshdns.mesh.declarations import Service, ServiceEntry
+from meshdns.mesh.manifest import EXPORT_LABEL
+from meshdns.mesh.problems import Problem, ProblemKind
+from meshdns.mesh.settings import ClusterSettings, Discover, MeshSettings, Zone
+
+
+def visible_hosts(entry: ServiceEntry, cluster: str, settings: MeshSettings) -> Iterator[str]:
+    """The hosts of `entry` that are served."""
+    own = settings.cluster(cluster)
+    for host in entry.hosts:
+        zone = settings.zone_of(host)
+        if zone is not None and not _refusal(entry, host, zone, own):
+            yield host
+
+
+def host_problems(entry: ServiceEntry, cluster: str, settings: MeshSettings) -> Iterator[Problem]:
+    """Why hosts of `entry` are not served."""
+    own = settings.cluster(cluster)
+    for index, host in enumerate(entry.hosts):
+        zone = settings.zone_of(host)
+        refused = (
+            (ProblemKind.OUTSIDE_ZONES, f"{host} is in no configured zone", "add the zone to serve it from the mesh")
+            if zone is None
+            else _refusal(entry, host, zone, own)
+        )
+        if refused and not (zone is None and service_host(host, own.domain)):
+            kind, reason, advice = refused
+            yield Problem(kind, "ServiceEntry", entry.namespace, entry.name, f"spec.hosts[{index}]", reason, advice)
+
+
+def service_host(host: str, domain: str) -> tuple[str, str] | None:
+    """``(namespace, service)`` of a host ``<service>.<namespace>.svc.<cluster domain>``, else None."""
+    suffix = ".svc." + domain
+    if not host.endswith(suffix):
+        return None
+    service, _, namespace = host.removesuffix(suffix).partition(".")
+    return (namespace, service) if namespace and "." not in namespace and service != "*" else None
+
+
+def exported(service: Service, own: ClusterSettings, settings: MeshSettings, zone: Zone) -> bool:
+    """Whether a Service gets derived names in `zone` (its readiness is another matter)."""
+    if own.discover is Discover.NONE or service.type == "ExternalName":
+        return False
+    if own.zones is not None and zone.name not in own.zones:
+        return False
+    if service.namespace == settings.system_namespace or service.namespace.startswith("kube-"):
+        return False
+    if (service.namespace, service.name) == ("default", "kubernetes") or not _may_speak(service.namespace, own):
+        return False
+    label = dict(service.labels).get(EXPORT_LABEL)
+    if label == "false" or (own.discover is Discover.LABELLED and label != "true"):
+        return False
+    return not zone.public_only or not service.export_to or "*" in service.export_to
+
+
+def _refusal(entry: ServiceEntry, host: str, zone: Zone, own: ClusterSettings) -> tuple[ProblemKind, str, str] | None:
+    if zone.public_only and entry.export_to and "*" not in entry.export_to:
+        return (
+            ProblemKind.NOT_PUBLIC,
+            f"{host} is not exported to all",
+            'add "*" to exportTo, or set exportTo: ignore',
+        )
+    if own.zones is not None and zone.name not in own.zones:
+        return (ProblemKind.NOT_PUBLIC, f"the cluster may not speak for {zone.name}", "allow it in clusters.zones")
+    if not _may_speak(entry.namespace, own):
+        return (ProblemKind.NOT_PUBLIC, f"namespace {entry.namespace} may not speak", "allow it in clusters.namespaces")
+    if own.own_namespace_hosts and _foreign(host, zone.name, entry.namespace):
+        return (ProblemKind.NOT_PUBLIC, f"{host} belongs to another namespace", "declare it in its own namespace")
+    return None
+
+
+def _may_speak(namespace: str, own: ClusterSettings) -> bool:
+    return "*" in own.namespaces or namespace in own.namespaces
+
+
+def _foreign(host: str, zone: str, namespace: str) -> bool:
+    """Whether `host` is ``<svc>.<other namespace>.<zone>`` (or a wildcard that covers such names)."""
+    inner = host.removesuffix(zone).removesuffix(".").split(".")
+    return inner[-1] != namespace

@@ -1,0 +1,331 @@
+"""List and watch of one kind in one cluster, without I/O and without a clock.
+
+Rules (client-go's reflector, tools/cache/reflector.go, where nothing else is said):
+- `action` is what to do next; the caller does it and says what came of it, with the time. Times are seconds of one
+  monotonic clock.
+- A list comes in pages of 500. The first asks for resource version "0", which any replica answers from its watch cache
+  (and then in one page); later ones ask for the newest state (""), so that what is known never goes back in time.
+- Resource versions are opaque: never compared by size.
+- A watch asks for bookmarks and for an end after 240 to 290 s. A version that is gone (HTTP 410, an ERROR event, or a
+  server that just closes: three watches in a row of less than 1 s without an event) leads to a new list.
+- Nothing known is dropped for a failure: only a complete list replaces a kind. A kind that was there must be missing
+  (404) twice in a row before it counts as empty.
+- Every failure is followed by a wait, chosen from 0.1 s to a ceiling that doubles from 0.8 s to 30 s; 60 s of health
+  bring it back. So no answer of a server can make a hot loop.
+- 60 s without a line are no proof of anything: a list of one item is then the contact.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from meshdns.mesh.declarations import AnyDeclaration
+from meshdns.mesh.manifest import read
+from meshdns.sources.payload import LineBuffer, Page, PayloadError, Status, decode_event, read_status, resource_version
+from meshdns.sources.port import Sink
+from meshdns.sources.resources import Resource
+
+PAGE_LIMIT: Final = 500
+SILENCE: Final = 60.0
+"""Seconds without a line of a watch after which contact is checked."""
+
+_BACKOFF_FIRST: Final = 0.8
+_BACKOFF_LAST: Final = 30.0
+_BACKOFF_FLOOR: Final = 0.1
+_HEALTHY: Final = 60.0
+_SHORT: Final = 1.0  # a watch that ends sooner, and without an event, is a failure
+_EMPTY_WATCHES: Final = 3
+_ABSENCES: Final = 2
+_ABSENT_RECHECK: Final = 30.0
+_FORBIDDEN_RECHECK: Final = 30.0  # to twice that
+_RETRY_AFTER_LIMIT: Final = 300.0
+
+
+@dataclass(frozen=True, slots=True)
+class List:
+    """Ask for a page of a list."""
+
+    path: str
+    resource_version: str
+    continue_token: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Watch:
+    """Open a watch."""
+
+    path: str
+    resource_version: str
+    timeout_seconds: int
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """Do nothing until then."""
+
+    until: float
+
+
+@dataclass(frozen=True, slots=True)
+class Refresh:
+    """Load the credentials anew: the server did not accept them."""
+
+
+Action = List | Watch | Wait | Refresh
+
+
+class Reflector:
+    """One kind of one cluster; reports to `sink`. `draw` gives numbers from 0 to 1, below 1, for jitter."""
+
+    def __init__(self, resource: Resource, *, cluster: str, sink: Sink, draw: Callable[[], float]) -> None:
+        self._resource = resource
+        self._cluster = cluster
+        self._sink = sink
+        self._draw = draw
+        self._version = 0  # index of the API version in use
+        self._versions_missing = 0  # how many were not found since the last answer
+        self._absences = 0
+        self._synced = False
+        self._held = False  # whether the sink may hold objects
+        self._list_from = "0"
+        self._collected: list[AnyDeclaration] = []
+        self._watch_from = ""  # empty: a list comes first
+        self._lines = LineBuffer()
+        self._opened = 0.0
+        self._heard = 0.0
+        self._eventful = False
+        self._empty_watches = 0
+        self._failures = 0
+        self._healthy_since: float | None = None
+        self._unauthorized = 0
+        self.action: Action = self._request()
+
+    @property
+    def path(self) -> str:
+        """The URL path of the resource in the API version in use."""
+        return self._resource.path(self._resource.versions[self._version])
+
+    @property
+    def silent_at(self) -> float:
+        """While a watch is open: when its silence must be checked."""
+        return self._heard + SILENCE
+
+    # ---------------------------------------------------------------------------------------- waits
+
+    def waited(self) -> None:
+        """The wait is over."""
+        self.action = self._request()
+
+    def refreshed(self, now: float) -> None:
+        """The credentials were loaded anew: the first time they are tried at once, then after a wait."""
+        if self._unauthorized > 1:
+            self._pause(now)
+        else:
+            self.action = self._request()
+
+    def _request(self) -> Action:
+        if self._watch_from:
+            return Watch(self.path, self._watch_from, 240 + int(51 * self._draw()))
+        return List(self.path, self._list_from)
+
+    # ---------------------------------------------------------------------------------------- lists
+
+    def listed(self, page: Page, declarations: Sequence[AnyDeclaration], now: float) -> None:
+        """A page came, and `declarations` is what its items say."""
+        asked = self.action
+        self._versions_missing = self._absences = self._unauthorized = 0
+        self._collected.extend(declarations)
+        if not page.continue_token:
+            self._complete(page)
+        elif isinstance(asked, List) and asked.continue_token == page.continue_token:
+            self._fail("the server repeats a page of the list; look at its log", now)
+        else:
+            self._sink.contact(self._cluster, self._resource.kind)
+            self.action = List(self.path, "", page.continue_token)
+
+    def _complete(self, page: Page) -> None:
+        collected, self._collected = self._collected, []
+        self._held = bool(collected)
+        self._synced = True
+        self._list_from = ""
+        self._watch_from = page.resource_version
+        self._sink.listed(self._cluster, self._resource.kind, collected)
+        self._sink.contact(self._cluster, self._resource.kind)
+        self.action = self._request()
+
+    # -------------------------------------------------------------------------------------- watches
+
+    def opened(self, now: float) -> None:
+        """The watch was accepted (HTTP 200)."""
+        self._lines = LineBuffer()
+        self._opened = self._heard = now
+        self._eventful = False
+        self._unauthorized = 0
+        if self._healthy_since is None:
+            self._healthy_since = now
+        self._sink.contact(self._cluster, self._resource.kind)
+
+    def received(self, chunk: bytes, now: float) -> bool:
+        """Bytes of the watch came; whether to go on reading it."""
+        try:
+            lines = self._lines.feed(chunk)
+            for line in lines:
+                kind, obj = decode_event(line)
+                if kind == "ERROR":
+                    self._error(read_status(obj), now)
+                    return False
+                self._event(kind, obj)
+        except PayloadError as error:
+            self._fail(f"{error}; look for a proxy in between", now)
+            return False
+        if lines:
+            self._heard = now
+            self._eventful = True
+            self._empty_watches = 0
+            self._sink.contact(self._cluster, self._resource.kind)
+        return True
+
+    def _event(self, kind: str, obj: dict[str, Any]) -> None:
+        if kind in ("ADDED", "MODIFIED", "DELETED"):
+            declaration = read(self._resource.kind, obj)
+            if declaration is not None and kind == "DELETED":
+                self._sink.removed(self._cluster, self._resource.kind, declaration.namespace, declaration.name)
+            elif declaration is not None:
+                self._held = True
+                self._sink.changed(self._cluster, declaration)
+        self._watch_from = resource_version(obj) or self._watch_from
+
+    def _error(self, status: Status, now: float) -> None:
+        """An ERROR event carries the Status that the request would have got."""
+        if status.code == 410 or status.too_large:
+            self._relist(now)
+            return
+        if status.code != 429 and status.code < 500:
+            self._watch_from = ""
+        self._fail(f"the watch failed: {status.message or status.code}; look at the API server's log", now)
+
+    def ended(self, now: float) -> None:
+        """The watch ended in good order; a line that was cut off is void."""
+        if now - self._opened >= _SHORT or self._eventful:
+            self._empty_watches = 0
+            soonest = self._opened + _SHORT
+            self.action = Wait(soonest) if now < soonest else self._request()
+            return
+        self._empty_watches += 1
+        if self._empty_watches >= _EMPTY_WATCHES:
+            self._empty_watches = 0
+            self._watch_from = ""
+        self._fail("the server ends every watch at once; look for a proxy that cuts long requests", now)
+
+    # --------------------------------------------------------------------------------------- silence
+
+    def probed(self, now: float) -> None:
+        """A list of one item was answered while the watch was silent."""
+        self._heard = now
+        self._sink.contact(self._cluster, self._resource.kind)
+
+    def probe_refused(self, status: Status, retry_after: str, now: float) -> bool:
+        """That list was refused; whether to go on with the watch, which may well live."""
+        if status.code == 401:
+            self.refused(status, retry_after, now)
+            return False
+        self._heard = now
+        self._report(f"{self._refusal(status)}; the watch goes on, a list would fail")
+        return True
+
+    # -------------------------------------------------------------------------------------- failures
+
+    def broke(self, reason: str, now: float) -> None:
+        """The request or its connection failed, or gave no list; `reason` ends with what to do."""
+        self._fail(reason, now)
+
+    def refused(self, status: Status, retry_after: str, now: float) -> None:
+        """The request was answered with another status than 200."""
+        if status.code == 410 or status.too_large:
+            self._relist(now)
+        elif status.code == 404:
+            self._not_found(status, now)
+        elif status.code == 401:
+            self._refuse_credentials(status)
+        elif status.code == 403:
+            wait = _FORBIDDEN_RECHECK * (1 + self._draw())
+            self._report(self._refusal(status))
+            self._stop(Wait(now + wait))
+        else:
+            self._fail(self._refusal(status), now, at_least=_seconds(retry_after))
+
+    def _refusal(self, status: Status) -> str:
+        resource = self._resource
+        said = status.message or f"HTTP status {status.code}"
+        if status.code == 401:
+            return f"the credentials are not accepted ({said}); renew the token or certificate of this cluster"
+        if status.code == 403:
+            group = f'API group "{resource.group}"'
+            return f"{said}; grant the verbs list and watch on {resource.plural} in {group} by a ClusterRole"
+        if status.code == 404:
+            return f"{resource.title} is not there ({said}); check that the address is a Kubernetes API server"
+        if status.code == 429:
+            return f"the API server asks for patience ({said}); look at its load"
+        return f"the API server refuses {resource.title} ({said}); look at its log"
+
+    def _refuse_credentials(self, status: Status) -> None:
+        self._unauthorized += 1
+        if self._unauthorized > 1:  # an expired token is everyday; one that was just read is not
+            self._report(self._refusal(status))
+        self._stop(Refresh())
+
+    def _not_found(self, status: Status, now: float) -> None:
+        """A version that is not served, or a resource that is not installed."""
+        if isinstance(self.action, Watch) or not self._resource.optional:
+            self._watch_from = ""
+            self._fail(self._refusal(status), now)
+            return
+        self._version = (self._version + 1) % len(self._resource.versions)
+        self._versions_missing += 1
+        if self._versions_missing < len(self._resource.versions):
+            self._stop(self._request())
+            return
+        self._versions_missing = 0
+        self._absences += 1
+        if not self._held or self._absences >= _ABSENCES:
+            self._absent()
+        else:
+            self._report(f"{self._resource.title} is gone; its objects are kept until that is seen twice: wait")
+        self._stop(Wait(now + _ABSENT_RECHECK * (0.8 + 0.4 * self._draw())))
+
+    def _absent(self) -> None:
+        if self._held or not self._synced:
+            self._held = False
+            self._synced = True
+            self._sink.listed(self._cluster, self._resource.kind, ())
+        self._sink.contact(self._cluster, self._resource.kind)
+
+    def _relist(self, now: float) -> None:
+        """The version asked for is gone or unknown: the newest state is. No failure: the server is well."""
+        self._watch_from = self._list_from = ""
+        self._pause(now)
+
+    def _fail(self, reason: str, now: float, *, at_least: float = 0.0) -> None:
+        self._report(reason)
+        self._pause(now, at_least=at_least)
+
+    def _report(self, reason: str) -> None:
+        self._sink.failed(self._cluster, self._resource.kind, reason)
+
+    def _pause(self, now: float, *, at_least: float = 0.0) -> None:
+        if self._healthy_since is not None and now - self._healthy_since >= _HEALTHY:
+            self._failures = 0
+        self._healthy_since = None
+        ceiling = min(_BACKOFF_LAST, _BACKOFF_FIRST * 2 ** min(self._failures, 16))
+        self._failures += 1
+        self._stop(Wait(now + at_least + max(_BACKOFF_FLOOR, ceiling * self._draw())))
+
+    def _stop(self, action: Action) -> None:
+        """Give up what is under way; pages of an unfinished list are void."""
+        self._collected.clear()
+        self.action = action
+
+
+def _seconds(retry_after: str) -> float:
+    """A Retry-After header in seconds (RFC 9110, section 10.2.3; API servers send no dates), at most 300."""
+    return min(float(retry_after), _RETRY_AFTER_LIMIT) if retry_after.isascii() and retry_after.isdigit() else 0.0

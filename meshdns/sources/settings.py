@@ -1,0 +1,36 @@
+"""What a source is told: plain values, already checked, with no defaults that look at the machine."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True)
+class ManifestsSource:
+    """A folder of clusters: ``<path>/<cluster name>/*.yaml``."""
+
+    path: Path
+
+
+@dataclass(frozen=True, slots=True)
+class KubeconfigSource:
+    """Contexts of one or more kubeconfig files, merged as kubectl does: the first file that says something wins.
+
+    Without `contexts` the current context is meant. The cluster's name is the context's name.
+    """
+
+    paths: tuple[Path, ...]
+    contexts: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class InClusterSource:
+    """The cluster this process runs in as a pod, read with the pod's own service account; `cluster` is its name."""
+
+    cluster: str
+
+
+AnySource = ManifestsSource | KubeconfigSource | InClusterSource
+
+
+class SourceError(Exception):
+    """A source that cannot be used as it is set up; the message is for people and ends with what to do."""

@@ -1,0 +1,119 @@
+"""A child process that is kept running.
+
+A child is exec'd, never forked from a process that opened the view. It reads lines from its standard input, which is
+also its lifeline: when the supervisor is gone the pipe closes and the child ends. What it says on standard output are
+JSON lines. A child that dies is started again with growing, jittered delays; one that lived a while begins anew.
+"""
+
+import asyncio
+import contextlib
+import logging
+import secrets
+import signal
+import sys
+from collections.abc import Callable, Sequence
+from typing import Any, Final
+
+import msgspec
+
+FIRST_DELAY: Final = 0.05  # seconds; a worker that died once must be back within a second
+MAX_DELAY: Final = 10.0
+HEALTHY: Final = 30.0  # seconds of life after which the delays begin anew
+
+_log = logging.getLogger("meshdns.supervisor")
+
+
+class Child:
+    """One supervised process."""
+
+    def __init__(
+        self,
+        name: str,
+        module: str,
+        *,
+        greeting: Callable[[], bytes],
+        heard: Callable[[dict[str, Any]], None],
+        descriptors: Sequence[int] = (),
+    ) -> None:
+        self.name = name
+        self.restarts = 0
+        self._module = module
+        self._greeting = greeting
+        self._heard = heard
+        self._descriptors = tuple(descriptors)
+        self._process: asyncio.subprocess.Process | None = None
+        self._stopping = asyncio.Event()
+
+    @property
+    def pid(self) -> int:
+        """The process id, 0 while there is none."""
+        return self._process.pid if self._process is not None else 0
+
+    async def run(self) -> None:
+        """Keep the process running until `stop`."""
+        loop = asyncio.get_running_loop()
+        delay = FIRST_DELAY
+        while not self._stopping.is_set():
+            started = loop.time()
+            code = await self._live()
+            if self._stopping.is_set():
+                return
+            self.restarts += 1
+            if loop.time() - started > HEALTHY:
+                delay = FIRST_DELAY
+            wait = delay * (0.5 + secrets.randbelow(1000) / 1000)
+            _log.warning("%s ended with %s; started again in %.2f s", self.name, _outcome(code), wait)
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._stopping.wait(), wait)
+            delay = min(delay * 2, MAX_DELAY)
+
+    def say(self, line: bytes) -> None:
+        """Send a line to the process, if there is one."""
+        process = self._process
+        if process is not None and process.stdin is not None and not process.stdin.is_closing():
+            process.stdin.write(line + b"\n")
+
+    async def stop(self, patience: float) -> None:
+        """End the process: SIGTERM, then SIGKILL after `patience` seconds."""
+        self._stopping.set()
+        process = self._process
+        if process is None:
+            return
+        with contextlib.suppress(ProcessLookupError):
+            process.send_signal(signal.SIGTERM)
+            try:
+                await asyncio.wait_for(process.wait(), patience)
+            except TimeoutError:
+                _log.warning("%s does not end; killed", self.name)
+                process.kill()
+                await process.wait()
+
+    async def _live(self) -> int:
+        """One life of the process; returns its exit status."""
+        process = await asyncio.create_subprocess_exec(
+            sys.executable,
+            "-P",
+            "-m",
+            self._module,
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            pass_fds=self._descriptors,
+        )
+        self._process = process
+        if self._stopping.is_set():
+            process.terminate()
+        self.say(self._greeting())
+        assert process.stdout is not None  # noqa: S101 — asked for above
+        async for line in process.stdout:
+            with contextlib.suppress(msgspec.DecodeError):
+                self._heard(msgspec.json.decode(line))
+        code = await process.wait()
+        self._process = None
+        return code
+
+
+def _outcome(code: int) -> str:
+    if code < 0:
+        with contextlib.suppress(ValueError):
+            return signal.Signals(-code).name
+    return f"status {code}"

@@ -1,0 +1,85 @@
+"""From the operator's settings to what a worker is handed."""
+
+import ipaddress
+import platform
+from pathlib import Path
+from typing import Final
+
+from meshdns.authority.authority import ServedZone
+from meshdns.config.model import Settings
+from meshdns.dns import names
+from meshdns.forwarding import addresses
+from meshdns.forwarding.addresses import Address
+from meshdns.forwarding.routes import Route
+from meshdns.supervisor.sockets import Sockets
+from meshdns.upstream import resolvconf
+from meshdns.worker.settings import WorkerSettings
+
+PRIVATE: Final = (
+    "127.0.0.0/8",
+    "10.0.0.0/8",
+    "172.16.0.0/12",
+    "192.168.0.0/16",
+    "100.64.0.0/10",
+    "169.254.0.0/16",
+    "::1/128",
+    "fc00::/7",
+    "fe80::/10",
+)
+"""The askers that ``private`` admits: loopback, private, shared and link-local addresses."""
+
+
+def socket_addresses(settings: Settings) -> list[tuple[str, int]]:
+    """The addresses to listen on, wildcards among them."""
+    found = []
+    for text in settings.listen:
+        host, _, port = text.rpartition(":")
+        found.append((host.strip("[]"), int(port)))
+    return found
+
+
+def worker_settings(settings: Settings, sockets: Sockets, *, view: str, generation: int) -> WorkerSettings:
+    """Everything a worker needs, in one value."""
+    return WorkerSettings(
+        generation=generation,
+        udp=tuple(sock.fileno() for sock in sockets.udp),
+        tcp=tuple(sock.fileno() for sock in sockets.tcp),
+        zones=tuple(
+            ServedZone(
+                names.wire(zone.name),
+                zone.ttl,
+                zone.negative_ttl,
+                zone.fallthrough,
+                zone.wildcards == "dns",
+            )
+            for zone in settings.zones
+        ),
+        routes=tuple(_routes(settings)),
+        allow=_prefixes(settings),
+        nsid=platform.node().encode()[:64],
+        view=view,
+        log_level=settings.log_level,
+    )
+
+
+def _routes(settings: Settings) -> list[Route]:
+    own = [Address(host, port) for host, port in socket_addresses(settings)]
+    routes = []
+    for forward in settings.forward:
+        servers = [server for item in forward.to for server in _servers(item, own) if server not in own]
+        routes.append(Route(names.wire(forward.zone.removesuffix(".")), tuple(dict.fromkeys(servers))))
+    return routes
+
+
+def _servers(item: str, own: list[Address]) -> tuple[Address, ...]:
+    """One item of ``to``: a server, or a file in the form of resolv.conf."""
+    if item.startswith("/"):
+        return resolvconf.read(Path(item), own=own)
+    return (addresses.parse(item),)
+
+
+def _prefixes(settings: Settings) -> tuple[str, ...]:
+    if "any" in settings.allow_query:
+        return ()
+    named = [prefix for item in settings.allow_query for prefix in (PRIVATE if item == "private" else (item,))]
+    return tuple(dict.fromkeys(str(ipaddress.ip_network(prefix, strict=False)) for prefix in named))

@@ -1,0 +1,84 @@
+"""The sockets that queries come to, bound once by the supervisor and inherited by every worker.
+
+UDP: one shared socket per address, so that a worker that dies strands nothing; TCP: one shared listener. Another
+program on the port is found out by binding without SO_REUSEPORT, which would share it silently.
+"""
+
+import errno
+import ipaddress
+import logging
+import socket
+from collections.abc import Sequence
+from typing import Final
+
+RECEIVE_BUFFER: Final = 4 << 20
+"""Octets asked for; the default holds some 256 queries, less than a burst while a worker restarts."""
+
+_BACKLOG: Final = 1024
+_log = logging.getLogger("meshdns.supervisor")
+
+
+class BindError(Exception):
+    """An address cannot be listened on; the message says why and what to do."""
+
+
+class Sockets:
+    """The bound sockets of all listen addresses."""
+
+    def __init__(self, addresses: Sequence[tuple[str, int]]) -> None:
+        self.udp: list[socket.socket] = []
+        self.tcp: list[socket.socket] = []
+        try:
+            for host, port in addresses:
+                self.udp.append(_bind(host, port, socket.SOCK_DGRAM))
+                self.tcp.append(_bind(host, port, socket.SOCK_STREAM))
+        except BindError:
+            self.close()
+            raise
+
+    def descriptors(self) -> tuple[int, ...]:
+        """The file descriptors to hand to a worker."""
+        return tuple(sock.fileno() for sock in (*self.udp, *self.tcp))
+
+    def close(self) -> None:
+        """Close them all."""
+        for sock in (*self.udp, *self.tcp):
+            sock.close()
+
+
+def _bind(host: str, port: int, kind: socket.SocketKind) -> socket.socket:
+    address = ipaddress.ip_address(host)
+    sock = socket.socket(socket.AF_INET6 if address.version == 6 else socket.AF_INET, kind)
+    try:
+        if address.version == 6:
+            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        if kind is socket.SOCK_STREAM:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # over connections in TIME_WAIT, not listeners
+        else:
+            _ask_for_buffer(sock, host, port)
+        sock.bind((host, port))
+        if kind is socket.SOCK_STREAM:
+            sock.listen(_BACKLOG)
+    except OSError as error:
+        sock.close()
+        raise BindError(_explain(host, port, kind, error)) from None
+    sock.setblocking(False)
+    return sock
+
+
+def _ask_for_buffer(sock: socket.socket, host: str, port: int) -> None:
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER)
+    got = sock.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF)
+    if got < RECEIVE_BUFFER:
+        _log.info("receive buffer of %s:%d is %d KiB; raise net.core.rmem_max for more", host, port, got >> 10)
+
+
+def _explain(host: str, port: int, kind: socket.SocketKind, error: OSError) -> str:
+    where = f"{'udp' if kind is socket.SOCK_DGRAM else 'tcp'} {host} port {port}"
+    if error.errno == errno.EADDRINUSE:
+        return f"{where}: another program listens there; end it, or choose another address with --listen"
+    if error.errno == errno.EACCES:
+        return f"{where}: not permitted; choose a port above 1023 with --listen, or grant CAP_NET_BIND_SERVICE"
+    if error.errno == errno.EADDRNOTAVAIL:
+        return f"{where}: this machine has no such address; choose one it has with --listen"
+    return f"{where}: {error.strerror}; choose another address with --listen"

@@ -1,0 +1,29 @@
+"""Unpredictable small numbers, read from the kernel in batches: one system call serves thousands of queries."""
+
+import secrets
+from typing import Final
+
+_BATCH: Final = 8192  # octets
+
+
+class Entropy:
+    """Numbers that nobody can predict from earlier ones (RFC 5452 9.2)."""
+
+    __slots__ = ("_at", "_pool")
+
+    def __init__(self) -> None:
+        self._pool = b""
+        self._at = 0
+
+    def u16(self) -> int:
+        """A number from 0 to 65535, each equally likely."""
+        at = self._at
+        if at >= len(self._pool):
+            self._pool = secrets.token_bytes(_BATCH)
+            at = 0
+        self._at = at + 2
+        return self._pool[at] << 8 | self._pool[at + 1]
+
+    def below(self, bound: int) -> int:
+        """A number from 0 to `bound` - 1, for bounds up to 256; odd bounds are met to within 1 in 256."""
+        return self.u16() * bound >> 16

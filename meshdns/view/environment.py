@@ -1,0 +1,134 @@
+"""The only door to LMDB: where the view's file is, how it is opened, and its layout.
+
+Rules:
+- One writer process, many reader processes; the map is fixed and generous, since growing it breaks readers.
+- Never ``writemap``: a stray write must not reach the file. ``sync=False`` is safe, because the view is a disposable
+  index: after a power loss its directory, named after the layout and the boot, is simply not used again.
+- No transaction spans an await, a print or a pipe: a reader that sleeps inside one makes the file grow.
+"""
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Final
+
+import lmdb
+
+LAYOUT: Final = 1
+"""Version of everything below; another one means another directory."""
+
+MAP_SIZE: Final = 2 << 30
+"""Octets of address space, not of memory or disk: 50,000 names need about 40 MiB."""
+
+MAX_READERS: Final = 512
+_DATABASES: Final = (b"rows", b"reasons", b"declarations", b"problems", b"clusters", b"ring", b"meta")
+
+
+class ViewError(Exception):
+    """The view cannot be opened or written; the message says which file, why, and what happens next."""
+
+
+class Environment:
+    """An open view. `name` of a database is one of the layout's."""
+
+    def __init__(self, path: Path, *, writable: bool) -> None:
+        self.path = path
+        try:
+            if writable:
+                path.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self._env = lmdb.open(
+                str(path),
+                map_size=MAP_SIZE,
+                max_dbs=len(_DATABASES),
+                max_readers=MAX_READERS,
+                readonly=not writable,
+                create=writable,
+                sync=False,
+                metasync=False,
+                max_spare_txns=4,
+                mode=0o600,
+            )
+            self._databases = {name: self._env.open_db(name, create=writable) for name in _DATABASES}
+        except (lmdb.Error, OSError) as error:
+            raise ViewError(f"{path}: cannot open the view: {error}; remove the directory to have it rebuilt") from None
+
+    @contextlib.contextmanager
+    def write(self) -> Iterator["Transaction"]:
+        """One write transaction: all of it, or nothing where the block raises."""
+        try:
+            with self._env.begin(write=True) as txn:
+                yield Transaction(txn, self._databases)
+        except lmdb.MapFullError as error:
+            raise ViewError(f"{self.path}: the view is full ({MAP_SIZE >> 20} MiB): {error}") from None
+        except lmdb.Error as error:
+            raise ViewError(f"{self.path}: cannot write the view: {error}") from None
+
+    @contextlib.contextmanager
+    def read(self) -> Iterator["Transaction"]:
+        """One consistent look; keep it short."""
+        with self._env.begin() as txn:
+            yield Transaction(txn, self._databases)
+
+    def begin(self) -> "Transaction":
+        """A look that ends with `Transaction.end`; for the worker, which has no use for a context manager's cost."""
+        return Transaction(self._env.begin(), self._databases)
+
+    def reader_check(self) -> int:
+        """Free the slots of readers that died; returns how many there were."""
+        return int(self._env.reader_check())
+
+    def close(self) -> None:
+        """Close the file; no transaction may be open."""
+        self._env.close()
+
+
+class Transaction:
+    """One LMDB transaction over the layout's databases."""
+
+    __slots__ = ("_databases", "_txn")
+
+    def __init__(self, txn: Any, databases: dict[bytes, Any]) -> None:
+        self._txn = txn
+        self._databases = databases
+
+    @property
+    def number(self) -> int:
+        """The commit this transaction sees or makes; it only grows."""
+        return int(self._txn.id())
+
+    def get(self, database: bytes, key: bytes) -> bytes | None:
+        """The value of a key."""
+        value: bytes | None = self._txn.get(key, db=self._databases[database])
+        return value
+
+    def put(self, database: bytes, key: bytes, value: bytes) -> bool:
+        """Set a key; False where it already had just that value."""
+        handle = self._databases[database]
+        if self._txn.get(key, db=handle) == value:
+            return False
+        self._txn.put(key, value, db=handle)
+        return True
+
+    def delete(self, database: bytes, key: bytes) -> bool:
+        """Remove a key; False where it was not there."""
+        return bool(self._txn.delete(key, db=self._databases[database]))
+
+    def items(self, database: bytes, start: bytes = b"") -> Iterator[tuple[bytes, bytes]]:
+        """All keys from `start` on, in order, with their values."""
+        with self._txn.cursor(db=self._databases[database]) as cursor:
+            if cursor.set_range(start) if start else cursor.first():
+                yield from cursor
+
+    def count(self, database: bytes) -> int:
+        """The number of keys."""
+        return int(self._txn.stat(self._databases[database])["entries"])
+
+    def getter(self, database: bytes) -> Any:
+        """The bare lookup of one database: key → value or None, for the hot path."""
+        handle = self._databases[database]
+        get = self._txn.get
+        return lambda key: get(key, None, handle)
+
+    def end(self) -> None:
+        """End a transaction made by `Environment.begin`."""
+        self._txn.abort()

@@ -1,0 +1,79 @@
+"""Readers of the view: the worker's, which follows the commits, and the tools', which take one look."""
+
+import struct
+from collections.abc import Callable
+from pathlib import Path
+
+from meshdns.authority.state import ViewState, decode
+from meshdns.view.environment import Environment, Transaction
+from meshdns.view.writer import ALL, RING
+
+_commit = struct.Struct(">Q")
+
+
+class Look:
+    """One consistent look at the view (the authority's `Rows`). `row` maps an owner name to its row or None."""
+
+    __slots__ = ("_transaction", "row", "serial", "state")
+
+    def __init__(self, transaction: Transaction, state: ViewState) -> None:
+        self._transaction = transaction
+        self.serial = transaction.number
+        self.state = state
+        self.row: Callable[[bytes], bytes | None] = transaction.getter(b"rows")
+
+    def end(self) -> None:
+        """Give the transaction back; the look must not be used afterwards."""
+        self._transaction.end()
+
+
+class Reader:
+    """Follows the commits of a view; one per process."""
+
+    def __init__(self, path: Path) -> None:
+        self._environment = Environment(path, writable=False)
+        self._number = -1
+        self._state_bytes = b""
+        self._state = ViewState()
+
+    def look(self, forget: Callable[[list[bytes] | None], None]) -> Look:
+        """Begin a look. `forget` is told which owner names changed since the last one; None means all."""
+        transaction = self._environment.begin()
+        number = transaction.number
+        if number != self._number:
+            forget(self._changed(transaction, number))
+            self._number = number
+        return Look(transaction, self._state)
+
+    def _changed(self, transaction: Transaction, number: int) -> list[bytes] | None:
+        state = transaction.get(b"meta", b"state") or b""
+        if state != self._state_bytes:
+            self._state_bytes = state
+            self._state = decode(state) if state else ViewState()
+            return None
+        if self._number < 0 or number - self._number >= RING:
+            return None
+        changed: list[bytes] = []
+        for key, entry in transaction.items(b"ring", _commit.pack(self._number + 1)):
+            if entry == ALL:
+                return None
+            if _commit.unpack(key)[0] <= number:
+                changed += split_names(entry)
+        return changed
+
+    def close(self) -> None:
+        """Close the view."""
+        self._environment.close()
+
+
+def split_names(entry: bytes) -> list[bytes]:
+    """The wire names that are joined in a ring entry."""
+    found: list[bytes] = []
+    start = at = 0
+    while at < len(entry):
+        length = entry[at]
+        at += length + 1
+        if length == 0:
+            found.append(entry[start:at])
+            start = at
+    return found

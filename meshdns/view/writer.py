@@ -1,0 +1,92 @@
+"""The one writer: a change of the mesh becomes one transaction.
+
+Rows, reasons, declarations, problems, cluster states and the ring of changed owner names change together, so that a
+reader sees all of a change or nothing of it. Values that did not change are not written and do not enter the ring.
+"""
+
+import itertools
+import struct
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Final
+
+from meshdns.view.environment import Environment, Transaction
+
+RING: Final = 256
+"""Commits whose changed keys are kept; a worker further behind forgets all its ready replies."""
+
+MAX_RING_KEYS: Final = 4096
+"""A commit that changes more owner names than this says "all" instead."""
+
+_commit = struct.Struct(">Q").pack
+ALL: Final = b"\xff"
+
+
+class Commit:
+    """What one transaction is to change; None removes. Keys are as the databases hold them."""
+
+    __slots__ = ("clusters", "declarations", "problems", "reasons", "rows", "state")
+
+    def __init__(self) -> None:
+        self.rows: dict[bytes, bytes | None] = {}
+        self.reasons: dict[bytes, bytes | None] = {}
+        self.declarations: dict[bytes, bytes | None] = {}
+        self.problems: dict[bytes, bytes | None] = {}
+        self.clusters: dict[bytes, bytes | None] = {}
+        self.state: bytes | None = None
+
+    def __bool__(self) -> bool:
+        return bool(
+            self.rows or self.reasons or self.declarations or self.problems or self.clusters or self.state is not None
+        )
+
+
+class Writer:
+    """Applies commits."""
+
+    def __init__(self, path: Path) -> None:
+        self._environment = Environment(path, writable=True)
+
+    def apply(self, commit: Commit) -> int:
+        """Write a commit; returns how many rows changed. Raises `ViewError` with nothing written."""
+        with self._environment.write() as txn:
+            changed = [key for key, value in commit.rows.items() if _set(txn, b"rows", key, value)]
+            for database, changes in (
+                (b"reasons", commit.reasons),
+                (b"declarations", commit.declarations),
+                (b"problems", commit.problems),
+                (b"clusters", commit.clusters),
+            ):
+                for key, value in changes.items():
+                    _set(txn, database, key, value)
+            if commit.state is not None:
+                txn.put(b"meta", b"state", commit.state)
+            if changed:
+                txn.put(b"ring", _commit(txn.number), ring_entry(changed))
+                oldest = _commit(max(txn.number - RING, 0))
+                for key in [key for key, _ in itertools.takewhile(lambda item: item[0] < oldest, txn.items(b"ring"))]:
+                    txn.delete(b"ring", key)
+            return len(changed)
+
+    def stored(self, database: bytes) -> list[tuple[bytes, bytes]]:
+        """Everything in one database: what an earlier controller left behind."""
+        with self._environment.read() as txn:
+            return list(txn.items(database))
+
+    def reader_check(self) -> int:
+        """Free the slots of readers that died."""
+        return self._environment.reader_check()
+
+    def close(self) -> None:
+        """Close the view."""
+        self._environment.close()
+
+
+def ring_entry(keys: Iterable[bytes]) -> bytes:
+    """The changed owner names of one commit; wire names carry their own lengths and end with the root label."""
+    named = list(keys)
+    return ALL if len(named) > MAX_RING_KEYS else b"".join(named)
+
+
+def _set(txn: Transaction, database: bytes, key: bytes, value: bytes | None) -> bool:
+    return txn.delete(database, key) if value is None else txn.put(database, key, value)

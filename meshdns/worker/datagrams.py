@@ -1,0 +1,60 @@
+"""UDP one message at a time: the portable path, with the same behaviour as the batched one.
+
+On a wildcard bind replies leave from one address the system picks; bind each address by itself where that matters
+(RFC 2181 section 4.1).
+"""
+
+import socket
+from collections.abc import Callable
+from typing import Final
+
+from meshdns.worker.answering import Answerer, Deliver
+
+_BATCH: Final = 64
+_MAX_MESSAGE: Final = 65535
+
+
+class DatagramSocket:
+    """A bound, non-blocking UDP socket."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        self._sock = sock
+        self.unsent = 0
+        self.portless = 0
+
+    def exchange(self, answerer: Answerer) -> int:
+        """Receive up to a batch of messages and answer each; returns how many came."""
+        for count in range(_BATCH):
+            try:
+                data, peer = self._sock.recvfrom(_MAX_MESSAGE)
+            except (BlockingIOError, InterruptedError):
+                return count
+            except OSError:
+                return count + 1  # an error queued for an earlier send (a port that is closed by now)
+            self._answer(data, peer, answerer)
+        return _BATCH
+
+    def _answer(self, data: bytes, peer: tuple[str, int], answerer: Answerer) -> None:
+        answerer.counters.queries += 1
+        if not peer[1]:
+            self.portless += 1
+            return
+        source = socket.inet_pton(self._sock.family, peer[0].partition("%")[0])
+        variants = answerer.ready.get(data[2:])
+        if variants is not None and source in answerer.access.admitted:
+            answerer.counters.ready += 1
+            self._send(data[:2] + variants[data[1] % len(variants)], peer)
+            return
+        reply = answerer.respond(data, source, lambda: self._deliverer(peer), tcp=False)
+        if reply is not None:
+            self._send(reply, peer)
+
+    def _deliverer(self, peer: tuple[str, int]) -> Deliver:
+        deliver: Callable[[bytes], None] = lambda reply: self._send(reply, peer)  # noqa: E731 — a closure over the peer
+        return deliver
+
+    def _send(self, reply: bytes, peer: tuple[str, int]) -> None:
+        try:
+            self._sock.sendto(reply, peer)
+        except OSError:
+            self.unsent += 1

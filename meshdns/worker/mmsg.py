@@ -1,0 +1,231 @@
+"""Batched UDP on Linux: recvmmsg and sendmmsg by ctypes, one system call each for up to 64 messages.
+
+Rules:
+- A message is answered in place: the reply overwrites it behind the id, and the header that the kernel filled in on
+  receipt (peer address, and on a wildcard bind the address that was asked: IP_PKTINFO) serves for the send.
+- Source port 0 is dropped at receipt: it cannot be answered, and sendmmsg would stop at it.
+- On a short return of sendmmsg the failing message is skipped and counted, and the others go on.
+- No allocation per message besides the key of the lookup.
+"""
+
+import ctypes
+import errno
+import os
+import select
+import socket
+from typing import Final
+
+from meshdns.worker.answering import Answerer, Deliver
+
+BATCH: Final = 64
+SLOT: Final = 2048  # octets per message; queries are small, replies at most 1232
+_NAME: Final = 28  # sizeof(struct sockaddr_in6)
+_CONTROL: Final = 64  # room for one IP_PKTINFO or IPV6_PKTINFO
+_IP_PKTINFO: Final = 8  # linux/in.h; Python names it from 3.14 on
+_SEND_WAIT: Final = 5  # ms to wait for room in the send buffer before giving up on the rest
+
+
+class _Iovec(ctypes.Structure):
+    _fields_ = (("base", ctypes.c_void_p), ("len", ctypes.c_size_t))
+
+
+class _Msghdr(ctypes.Structure):
+    _fields_ = (
+        ("name", ctypes.c_void_p),
+        ("namelen", ctypes.c_uint32),
+        ("iov", ctypes.c_void_p),
+        ("iovlen", ctypes.c_size_t),
+        ("control", ctypes.c_void_p),
+        ("controllen", ctypes.c_size_t),
+        ("flags", ctypes.c_int),
+    )
+
+
+class _Mmsghdr(ctypes.Structure):
+    _fields_ = (("hdr", _Msghdr), ("len", ctypes.c_uint32))
+
+
+_HEADER: Final = ctypes.sizeof(_Mmsghdr)
+_LEN_WORD: Final = _Mmsghdr.len.offset // 4
+
+
+class BatchSocket:
+    """A bound UDP socket and the memory for one batch."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        libc = ctypes.CDLL(None, use_errno=True)
+        self._recvmmsg = libc.recvmmsg
+        self._sendmmsg = libc.sendmmsg
+        self._sock = sock
+        self._fd = sock.fileno()
+        self._ipv6 = sock.family == socket.AF_INET6
+        self.unsent = 0
+        self.portless = 0
+        self._buffer = bytearray(BATCH * SLOT)
+        self._names = bytearray(BATCH * _NAME)
+        self._control = bytearray(BATCH * _CONTROL)
+        self._iovecs = (_Iovec * BATCH)()
+        self._headers = (_Mmsghdr * BATCH)()
+        self._lay_out(wildcard=_asks_for_address(sock))
+        self._headers_fresh = bytes(self._headers)
+        self._iovecs_fresh = bytes(self._iovecs)
+        self._octets = memoryview(self._buffer)
+        self._sizes = memoryview(self._headers).cast("B").cast("I")[_LEN_WORD :: _HEADER // 4]
+        self._lengths = memoryview(self._iovecs).cast("B").cast("Q")[1::2]
+        self._ports = memoryview(self._names).cast("H")[1 :: _NAME // 2]
+        self._header_octets = memoryview(self._headers).cast("B")
+
+    def _lay_out(self, *, wildcard: bool) -> None:
+        buffer, names, control = (_address(each) for each in (self._buffer, self._names, self._control))
+        for i in range(BATCH):
+            self._iovecs[i].base = buffer + i * SLOT
+            self._iovecs[i].len = SLOT
+            header = self._headers[i].hdr
+            header.name = names + i * _NAME
+            header.namelen = _NAME
+            header.iov = ctypes.addressof(self._iovecs[i])
+            header.iovlen = 1
+            header.control = control + i * _CONTROL if wildcard else None
+            header.controllen = _CONTROL if wildcard else 0
+
+    def exchange(self, answerer: Answerer) -> int:
+        """Receive one batch, answer it, send the replies; returns how many messages came."""
+        count: int = self._recvmmsg(self._fd, self._headers, BATCH, socket.MSG_DONTWAIT, None)
+        if count <= 0:
+            return 0
+        try:
+            silent = self._answer(count, answerer)
+            self._send(count - self._compact(count, silent))
+        finally:
+            self._header_octets[:] = self._headers_fresh
+            ctypes.memmove(self._iovecs, self._iovecs_fresh, len(self._iovecs_fresh))
+        return count
+
+    def _answer(self, count: int, answerer: Answerer) -> list[int]:
+        """Write the replies into the batch; returns the places that get none (now)."""
+        octets, lengths = self._octets, self._lengths
+        get = answerer.ready.get
+        admitted = answerer.access.admitted
+        ports = self._ports
+        silent: list[int] = []
+        hits = 0
+        for i, size in enumerate(self._sizes[:count].tolist()):
+            at = i * SLOT
+            variants = get(octets[at + 2 : at + size].tobytes())
+            if variants is not None and ports[i] and self.source(i) in admitted:
+                body = variants[octets[at + 1] % len(variants)]
+                end = len(body) + 2
+                octets[at + 2 : at + end] = body
+                lengths[i] = end
+                hits += 1
+            elif not self._answer_slowly(i, octets[at : at + size].tobytes(), answerer):
+                silent.append(i)
+        answerer.counters.queries += count
+        answerer.counters.ready += hits
+        return silent
+
+    def _answer_slowly(self, i: int, data: bytes, answerer: Answerer) -> bool:
+        if not self._ports[i]:
+            self.portless += 1
+            return False
+        reply = answerer.respond(data, self.source(i), lambda: self._deliverer(i), tcp=False)
+        if reply is None:
+            return False
+        at = i * SLOT
+        self._octets[at : at + len(reply)] = reply
+        self._lengths[i] = len(reply)
+        return True
+
+    def source(self, i: int) -> bytes:
+        """The packed source address of message `i`."""
+        at = i * _NAME
+        if self._ipv6:
+            return bytes(self._names[at + 8 : at + 24])
+        return bytes(self._names[at + 4 : at + 8])
+
+    def _compact(self, count: int, silent: list[int]) -> int:
+        """Move the headers of answered messages together; returns how many are silent."""
+        if silent:
+            headers = self._header_octets
+            skip = set(silent)
+            to = 0
+            for i in range(count):
+                if i not in skip:
+                    if to != i:
+                        headers[to * _HEADER : (to + 1) * _HEADER] = headers[i * _HEADER : (i + 1) * _HEADER]
+                    to += 1
+        return len(silent)
+
+    def _send(self, count: int) -> None:
+        start = 0
+        while start < count:
+            at = ctypes.byref(self._headers, start * _HEADER)
+            sent: int = self._sendmmsg(self._fd, at, count - start, socket.MSG_DONTWAIT)
+            if sent > 0:
+                start += sent
+                continue
+            if ctypes.get_errno() in (errno.EAGAIN, errno.ENOBUFS) and self._writable():
+                continue
+            self.unsent += 1
+            start += 1
+
+    def _writable(self) -> bool:
+        poll = select.poll()
+        poll.register(self._fd, select.POLLOUT)
+        return bool(poll.poll(_SEND_WAIT))
+
+    def _deliverer(self, i: int) -> Deliver:
+        """What sends a reply to message `i` after this batch is over."""
+        name = bytes(self._names[i * _NAME : (i + 1) * _NAME])
+        control_size = int(self._headers[i].hdr.controllen)
+        control = bytes(self._control[i * _CONTROL : i * _CONTROL + control_size])
+        address = _peer(name, ipv6=self._ipv6)
+        ancillary = _ancillary(control)
+
+        def deliver(reply: bytes) -> None:
+            try:
+                self._sock.sendmsg([reply], ancillary, socket.MSG_DONTWAIT, address)
+            except OSError:
+                self.unsent += 1
+
+        return deliver
+
+
+def _asks_for_address(sock: socket.socket) -> bool:
+    """On a wildcard bind, have the kernel tell which address was asked; returns whether it does."""
+    host = sock.getsockname()[0]
+    if host == "0.0.0.0":  # noqa: S104 — compared, not bound
+        sock.setsockopt(socket.IPPROTO_IP, _IP_PKTINFO, 1)
+        return True
+    if host == "::":
+        sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_RECVPKTINFO, 1)
+        return True
+    return False
+
+
+def _address(buffer: bytearray) -> int:
+    return ctypes.addressof(ctypes.c_char.from_buffer(buffer))
+
+
+def _peer(name: bytes, *, ipv6: bool) -> tuple[str, int] | tuple[str, int, int, int]:
+    port = int.from_bytes(name[2:4], "big")
+    if not ipv6:
+        return socket.inet_ntop(socket.AF_INET, name[4:8]), port
+    flow, scope = int.from_bytes(name[4:8], "big"), int.from_bytes(name[24:28], "little")
+    return socket.inet_ntop(socket.AF_INET6, name[8:24]), port, flow, scope
+
+
+def _ancillary(control: bytes) -> list[tuple[int, int, bytes]]:
+    """The one control message of a receipt, to be given back on the send."""
+    header = ctypes.sizeof(ctypes.c_size_t) + 8
+    if len(control) < header:
+        return []
+    size = int.from_bytes(control[: header - 8], "little")
+    level = int.from_bytes(control[header - 8 : header - 4], "little")
+    kind = int.from_bytes(control[header - 4 : header], "little")
+    return [(level, kind, control[header:size])]
+
+
+def available() -> bool:
+    """Whether this machine has the two system calls and the layout used here."""
+    return os.uname().sysname == "Linux" and ctypes.sizeof(ctypes.c_void_p) == 8

@@ -1,0 +1,34 @@
+"""What the supervisor hands to a worker: one JSON line per generation, read without pydantic."""
+
+import msgspec
+
+from meshdns.authority.authority import ServedZone
+from meshdns.forwarding.routes import Route
+
+
+class WorkerSettings(msgspec.Struct, frozen=True):
+    """Everything a worker needs. File descriptors are inherited; `allow` are CIDRs, empty = any asker.
+
+    `nsid` identifies the server to those who ask (RFC 5001); `view` is the directory of the view, empty while there is
+    none.
+    """
+
+    generation: int
+    udp: tuple[int, ...]
+    tcp: tuple[int, ...]
+    zones: tuple[ServedZone, ...]
+    routes: tuple[Route, ...]
+    allow: tuple[str, ...] = ()
+    nsid: bytes = b""
+    view: str = ""
+    log_level: str = "info"
+
+
+def encode(settings: WorkerSettings) -> bytes:
+    """One line of JSON."""
+    return msgspec.json.encode(settings)
+
+
+def decode(line: bytes) -> WorkerSettings:
+    """The settings from one line; raises `msgspec.ValidationError` on anything else."""
+    return msgspec.json.decode(line, type=WorkerSettings)

@@ -1,0 +1,167 @@
+"""TCP (RFC 7766): length framing, pipelining, replies in the order they become ready, idle timeout, bounded buffers.
+
+A connection is a protocol object without tasks. It reads while fewer than `MAX_PENDING` of its queries are being
+forwarded and its peer takes what is written; it is closed when nothing has been asked for `IDLE` seconds.
+"""
+
+import asyncio
+import socket
+from typing import Final
+
+from meshdns.worker.answering import Answerer, Deliver
+
+IDLE: Final = 10.0  # seconds; RFC 7766 6.2.3 leaves it to the server, BIND and Unbound use 30
+MAX_PENDING: Final = 100
+MAX_CONNECTIONS: Final = 4096
+MAX_PER_CLIENT: Final = 256
+_WRITE_LIMIT: Final = 1 << 18
+
+
+class Connections:
+    """The open connections of a worker, bounded in all and per client."""
+
+    def __init__(self, answerer: Answerer, *, loop: asyncio.AbstractEventLoop) -> None:
+        self.answerer = answerer
+        self.loop = loop
+        self.refused = 0
+        self._open: set[_Connection] = set()
+        self._by_client: dict[bytes, int] = {}
+
+    def protocol(self) -> asyncio.Protocol:
+        """The factory for `loop.create_server`."""
+        return _Connection(self)
+
+    def admit(self, connection: "_Connection", client: bytes) -> bool:
+        """Count a connection in; False where there are too many."""
+        mine = self._by_client.get(client, 0)
+        if len(self._open) >= MAX_CONNECTIONS or mine >= MAX_PER_CLIENT:
+            self.refused += 1
+            return False
+        self._open.add(connection)
+        self._by_client[client] = mine + 1
+        return True
+
+    def forget(self, connection: "_Connection", client: bytes) -> None:
+        """Count a connection out."""
+        if connection in self._open:
+            self._open.discard(connection)
+            self._by_client[client] -= 1
+            if not self._by_client[client]:
+                del self._by_client[client]
+
+    def close(self) -> None:
+        """Close every connection once what it was promised is written."""
+        for connection in list(self._open):
+            connection.finish()
+
+
+class _Connection(asyncio.Protocol):
+    def __init__(self, connections: Connections) -> None:
+        self._connections = connections
+        self._buffer = bytearray()
+        self._pending = 0
+        self._finishing = False
+        self._client = b""
+        self._timer: asyncio.TimerHandle | None = None
+        self._transport: asyncio.Transport | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)  # noqa: S101 — what create_server gives
+        self._transport = transport
+        peer = transport.get_extra_info("peername")
+        sock = transport.get_extra_info("socket")
+        self._client = socket.inet_pton(sock.family, peer[0].partition("%")[0]) if peer else b""
+        if not self._client or not self._connections.admit(self, self._client):
+            transport.abort()
+            return
+        transport.set_write_buffer_limits(high=_WRITE_LIMIT)
+        self._rest()
+
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 — asyncio's signature
+        self._transport = None
+        if self._timer is not None:
+            self._timer.cancel()
+        self._connections.forget(self, self._client)
+
+    def data_received(self, data: bytes) -> None:
+        self._buffer += data
+        self._answer_all()
+
+    def eof_received(self) -> bool:
+        """The peer has asked everything: keep writing what is pending, then close."""
+        self.finish()
+        return True
+
+    def pause_writing(self) -> None:
+        if self._transport is not None:
+            self._transport.pause_reading()
+
+    def resume_writing(self) -> None:
+        if self._transport is not None and self._pending < MAX_PENDING and not self._finishing:
+            self._transport.resume_reading()
+            self._answer_all()
+
+    def finish(self) -> None:
+        """Take no more queries; close when nothing is pending."""
+        self._finishing = True
+        if not self._pending and self._transport is not None:
+            self._transport.close()
+
+    def _answer_all(self) -> None:
+        answerer = self._connections.answerer
+        buffer = self._buffer
+        asked = False
+        answerer.begin()
+        try:
+            while len(buffer) >= 2 and self._pending < MAX_PENDING and self._transport is not None:
+                size = buffer[0] << 8 | buffer[1]
+                if len(buffer) < size + 2:
+                    break
+                message = bytes(buffer[2 : size + 2])
+                del buffer[: size + 2]
+                asked = True
+                self._answer(message, answerer)
+        finally:
+            answerer.end()
+        if asked:
+            self._rest()
+        if self._pending >= MAX_PENDING and self._transport is not None:
+            self._transport.pause_reading()
+
+    def _answer(self, message: bytes, answerer: Answerer) -> None:
+        answerer.counters.queries += 1
+        answerer.counters.tcp += 1
+        forwarded = answerer.counters.forwarded
+        reply = answerer.respond(message, self._client, self._deliverer, tcp=True)
+        if reply is not None:
+            self._write(reply)
+        elif answerer.counters.forwarded > forwarded:
+            self._pending += 1
+
+    def _deliverer(self) -> Deliver:
+        def deliver(reply: bytes) -> None:
+            self._pending -= 1
+            self._write(reply)
+            if self._finishing:
+                self.finish()
+            elif self._transport is not None and self._pending == MAX_PENDING - 1:
+                self._transport.resume_reading()
+                self._connections.loop.call_soon(self._answer_all)
+
+        return deliver
+
+    def _write(self, reply: bytes) -> None:
+        if self._transport is not None and not self._transport.is_closing():
+            self._transport.write(len(reply).to_bytes(2, "big") + reply)
+
+    def _rest(self) -> None:
+        """Start the idle time anew."""
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = self._connections.loop.call_later(IDLE, self._expire)
+
+    def _expire(self) -> None:
+        if self._pending:
+            self._rest()
+        elif self._transport is not None:
+            self._transport.abort()

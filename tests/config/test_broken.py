@@ -1,0 +1,213 @@
+"""Every way to get settings wrong, and the line that says so."""
+
+from pathlib import Path
+
+import pytest
+
+from meshdns.config import SettingsError, parse, read
+
+V = "apiVersion: meshdns/v1\n"
+ALL_KEYS = (
+    "apiVersion, listen, vantage, sources, clusters, networks, defaultNetwork, systemNamespace, zones, records, "
+    "fallback, forward, allowQuery, probe, http, admin, workers, stateDir, logLevel, lameduck"
+)
+BRACKETS = "correct the brackets, quotes or indentation here"
+
+BROKEN = {
+    "empty": ("", "1:1: is empty; begin with apiVersion: meshdns/v1"),
+    "only a comment": ("# soon\n", "1:1: is empty; begin with apiVersion: meshdns/v1"),
+    "a list": ("- a\n", "1:1: holds no keys; begin with apiVersion: meshdns/v1"),
+    "no version": ("listen: []\n", "1:1: apiVersion: is missing; begin with apiVersion: meshdns/v1"),
+    "another version": (
+        "apiVersion: meshdns/v2\n",
+        "1:13: apiVersion: is no version that meshdns knows; begin with apiVersion: meshdns/v1",
+    ),
+    "a tab": ("a:\n\tb: 1\n", "2:1: a tab cannot indent YAML; use spaces"),
+    "an open bracket": (
+        V + "listen: ['127.0.0.1:53'\nzones: []\n",
+        "3:1: is no YAML (while parsing a flow sequence; expected ',' or ']', but got '<scalar>'); " + BRACKETS,
+    ),
+    "two documents": ("a: 1\n---\nb: 1\n", "2:1: a second document begins; settings are one document: remove it"),
+    "a control character": ("a: \x01\n", "1:4: holds a character that YAML forbids; remove it"),
+    "an escape beyond Unicode": (
+        'a: "\\UFFFFFFFF"\n',
+        "1:1: is no YAML (Python int too large to convert to C int); correct its escapes",
+    ),
+    "deep nesting": ("[" * 3000, "1:1: nests too deeply; remove brackets"),
+    "an anchor": (
+        V + "listen: &x ['127.0.0.1:1']\nallowQuery: *x\n",
+        "2:9: allowQuery: anchors are not supported here",
+    ),
+    "a tag": (V + "workers: !!timestamp 2\n", "2:10: workers: the tag 'tag:yaml.org,2002:timestamp' is not supported"),
+    "a repeated key": (V + "workers: 1\nworkers: 2\n", "3:1: workers: occurs twice; remove one of the two"),
+    "a key that is a number": (
+        V + "clusters: {123: {}}\n",
+        "2:12: clusters: the key '123' is not text; put it in quotes",
+    ),
+    "a misspelt key": (V + "allow_query: []\n", "2:1: allow_query: is no known key; did you mean 'allowQuery'?"),
+    "an unknown key": (V + "qqq: 1\n", f"2:1: qqq: is no known key; use one of {ALL_KEYS}"),
+    "an unknown key of a source": (
+        V + "sources:\n- {kind: manifests, path: x, pth: y}\n",
+        "3:30: sources[0].pth: is no known key; did you mean 'path'?",
+    ),
+    "no": (V + "clusters: {a: {required: no}}\n", "2:26: clusters.a.required: 'no' is wrong here; write true or false"),
+    "a number for a name": (
+        V + "clusters: {a: {network: 0123}}\n",
+        "2:25: clusters.a.network: 123 is wrong here; write text, in quotes where YAML would read a number or nothing",
+    ),
+    "a sexagesimal": (
+        V + "probe: {interval: 12:30}\n",
+        "2:19: probe.interval: '12:30' is no duration; write a number and a unit: 500ms, 10s, 5m or 1h",
+    ),
+    "a duration without unit": (
+        V + "lameduck: 5\n",
+        "2:11: lameduck: 5 is no duration; write a number and a unit: 500ms, 10s, 5m or 1h",
+    ),
+    "a duration that is too short": (
+        V + "probe: {interval: 1ms}\n",
+        "2:19: probe.interval: '1ms' is out of range; use at",
+    ),
+    "a huge number": (V + f"workers: {'9' * 5000}\n", "2:10: workers: '9999"),
+    "no workers": (V + "workers: 0\n", "2:10: workers: 0 is out of range; use at least 1"),
+    "an unknown log level": (
+        V + "logLevel: loud\n",
+        "2:11: logLevel: 'loud' is unknown; use debug, info, warning or error",
+    ),
+    "nowhere to listen": (V + "listen: []\n", "2:9: listen: is empty; list at least one"),
+    "a listener without port": (
+        V + "listen: [127.0.0.1]\n",
+        "2:10: listen[0]: '127.0.0.1' is no address and port; write both: 127.0.0.1:1053, or [::1]:1053 in quotes",
+    ),
+    "a port beyond 65535": (V + "listen: ['127.0.0.1:65536']\n", "2:10: listen[0]: '127.0.0.1:65536' is no address"),
+    "text for a list": (
+        V + "listen: 127.0.0.1:53\n",
+        "2:9: listen: '127.0.0.1:53' is wrong here; write a list: [a, b], or lines that begin with a dash",
+    ),
+    "text for a mapping": (
+        V + "vantage: east\n",
+        "2:10: vantage: 'east' is wrong here; write keys and values: {key: value}",
+    ),
+    "an unknown kind of source": (
+        V + "sources: [{kind: folder}]\n",
+        "2:18: sources[0].kind: 'folder' is unknown; use one of manifests, inCluster, kubeconfig, remoteSecrets",
+    ),
+    "a source without kind": (
+        V + "sources: [{path: x}]\n",
+        "2:11: sources[0].kind: is missing; add it: manifests, inCluster, kubeconfig or remoteSecrets",
+    ),
+    "a source without path": (V + "sources: [{kind: manifests}]\n", "2:11: sources[0].path: is missing; add it"),
+    "a cluster of no name": (V + "clusters: {'a b': {}}\n", "2:12: clusters['a b']: 'a b' is no name; use 1 to 253"),
+    "a gateway with port": (
+        V + "clusters: {a: {gateways: ['203.0.113.7:15443']}}\n",
+        "2:27: clusters.a.gateways[0]: '203.0.113.7:15443' is no address; write one without port, such as 203.0.113.7",
+    ),
+    "host bits": (
+        V + "networks: {n: {cidrs: [10.128.0.1/16]}}\n",
+        "2:24: networks.n.cidrs[0]: '10.128.0.1/16' has bits set behind its prefix; write 10.128.0.0/16",
+    ),
+    "a client that is no CIDR": (
+        V + "allowQuery: [everyone]\n",
+        "2:14: allowQuery[0]: 'everyone' is no CIDR; write one such as 10.128.0.0/16 or fd00:1::/64, or private, or",
+    ),
+    "a zone with a space": (V + "zones: [{name: my zone}]\n", "2:16: zones[0].name: 'my zone' has the label 'my zone'"),
+    "a zone beyond ASCII": (V + "zones: [{name: zürich}]\n", "2:16: zones[0].name: 'zürich' has the label"),
+    "a TTL beyond a day": (
+        V + "zones: [{name: global, ttl: 86401}]\n",
+        "2:29: zones[0].ttl: 86401 is out of range; use at most 86400",
+    ),
+    "a record of another type": (
+        V + "records: [{name: a.global, type: CNAME, value: b.global}]\n",
+        "2:34: records[0].type: 'CNAME' is unknown; use A, AAAA, TXT, SRV or PTR",
+    ),
+    "an IPv6 address for A": (
+        V + "records: [{name: a.global, type: A, value: '::1'}]\n",
+        "2:44: records[0].value: value '::1' is no IPv4 address; write one such as 192.0.2.1",
+    ),
+    "an SRV value without port": (
+        V + "records: [{name: a.global, type: SRV, value: 0 0 b.global}]\n",
+        "2:46: records[0].value: value '0 0 b.global' is no SRV value; write priority, weight, port and target",
+    ),
+    "DNS over TLS": (
+        V + "forward: [{zone: ., to: ['tls://9.9.9.9']}]\n",
+        "2:26: forward[0].to[0]: DNS over TLS (tls://9.9.9.9) is not supported yet; write 9.9.9.9 to ask over UDP",
+    ),
+    "an upstream by name": (
+        V + "forward: [{zone: ., to: [dns.example]}]\n",
+        "2:26: forward[0].to[0]: 'dns.example' is no server; write an address and perhaps a port: 10.0.0.53, [fd00::",
+    ),
+    "a zone twice": (
+        V + "zones: [{name: Global.}, {name: global}]\n",
+        "2:33: zones[1].name: 'global' occurs twice; join the two",
+    ),
+    "a zone inside a zone": (
+        V + "zones: [{name: global}, {name: a.global}]\n",
+        "2:32: zones[1].name: 'a.global' lies inside the zone 'global'; remove one of them",
+    ),
+    "a forward zone inside a zone": (
+        V + "forward: [{zone: b.global, to: [192.0.2.1]}]\n",
+        "2:18: forward[0].zone: 'b.global' lies inside the zone 'global', which the mesh answers; remove one of them",
+    ),
+    "a record outside all zones": (
+        V + "records: [{name: a.example, type: TXT, value: x}]\n",
+        "2:18: records[0].name: 'a.example' is in none of the zones; add its zone to zones",
+    ),
+    "a cluster that speaks for no zone of ours": (
+        V + "clusters: {a: {zones: [example]}}\n",
+        "2:24: clusters.a.zones[0]: 'example' is not configured; add it to zones, or remove it here",
+    ),
+    "a cluster from two sources": (
+        V + "sources: [{kind: inCluster, cluster: a}, {kind: kubeconfig, contexts: [a]}]\n",
+        "2:72: sources[1].contexts[0]: the cluster 'a' has another source already; remove one of them",
+    ),
+    "a label for two clusters": (
+        V + "clusters: {west: {}, w2: {dnsName: West}}\n",
+        "2:36: clusters.w2.dnsName: 'west' is also the label of the cluster 'west'; set another dnsName",
+    ),
+}
+
+
+@pytest.mark.parametrize(("text", "line"), BROKEN.values(), ids=BROKEN.keys())
+def test_a_fault_is_reported_with_its_place_and_what_to_do(text: str, line: str) -> None:
+    """Broken settings raise exactly one line: file, line, column, path, message."""
+    with pytest.raises(SettingsError) as caught:
+        parse(text.encode(), "m.yaml")
+    (only,) = caught.value.lines
+    assert only.startswith(f"m.yaml:{line}")
+
+
+def test_all_faults_are_reported_in_the_order_of_the_file() -> None:
+    """A fault does not hide the others."""
+    text = V + "zone: []\nprobe: {interval: 5, up: 0}\nworkers: 1\nworkers: two\nlogLevel: no\n"
+    with pytest.raises(SettingsError) as caught:
+        parse(text.encode(), "m.yaml")
+    assert [line.split(": ")[0] for line in caught.value.lines] == [
+        "m.yaml:2:1",
+        "m.yaml:3:19",
+        "m.yaml:3:26",
+        "m.yaml:5:1",
+        "m.yaml:6:11",
+    ]
+
+
+def test_octets_that_are_no_utf_8_are_reported_with_their_place() -> None:
+    """The column counts characters, not octets."""
+    with pytest.raises(SettingsError, match=r"^m\.yaml:2:6: is not UTF-8; save the file in UTF-8$"):
+        parse(V.encode() + "a: ü".encode() + b" \xff", "m.yaml")
+
+
+def test_a_file_too_large_is_refused() -> None:
+    """A mistaken path must not cost a start minutes."""
+    with pytest.raises(SettingsError, match=r"^m\.yaml: is larger than 1 MiB; name a settings file with --config$"):
+        parse(b"#" * (1 << 20) + b"\n", "m.yaml")
+
+
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
+    """The message names the file and the flag."""
+    with pytest.raises(SettingsError, match=r"none\.yaml: cannot be read \(No such file or directory\); name another"):
+        read(tmp_path / "none.yaml", "/home/op")
+
+
+def test_a_directory_is_no_file(tmp_path: Path) -> None:
+    """Naming the folder instead of the file in it is a common slip."""
+    with pytest.raises(SettingsError, match=r"cannot be read \(Is a directory\); name another file with --config"):
+        read(tmp_path, "/home/op")

@@ -1,0 +1,118 @@
+"""Manifests load as kubectl wrote them, and every field knows its line."""
+
+import json
+
+import pytest
+
+from meshdns.sources.documents import DocumentError, parse
+
+SCALARS = """
+no              'no'
+12:30           '12:30'
+0123            123
+0x1F            31
+0o17            15
+-7              -7
+1.5e3           1500.0
+.inf            inf
+-.INF           -inf
+1_000           '1_000'
+2001-01-01      '2001-01-01'
+y               'y'
+TRUE            True
+~               None
+"80"            '80'
+!!str 80        '80'
+1.2.3.4         '1.2.3.4'
++               '+'
+=               '='
+"""
+
+
+@pytest.mark.parametrize("row", SCALARS.strip().splitlines())
+def test_scalars_follow_the_core_schema_of_yaml_1_2(row: str) -> None:
+    """A plain scalar is what YAML 1.2 says it is, not what 1.1 said."""
+    text, value = row[:16].strip(), row[16:].strip()
+    documents, _ = parse(f"key: {text}")
+    assert repr(documents[0].value["key"]) == value
+
+
+REFUSED = {
+    "a: 1\nb: 2\na: 3": ("the key 'a' occurs twice, first on line 1", 3),
+    "x:\n  - {b: 1, b: 2}": ("the key 'b' occurs twice, first on line 2", 2),
+    "a: &x {b: 1}\nc:\n  <<: *x": ("merge keys (<<) are not part of YAML 1.2", 3),
+    "a: *nowhere": ("the alias *nowhere has no anchor before it", 1),
+    "a: &x [*x]": ("the alias *x stands inside what it names", 1),
+    "a: !!python/name:os.system x": ("the tag tag:yaml.org,2002:python/name:os.system is not known here", 1),
+    "a: !thing {}": ("the tag !thing is not known here", 1),
+    "[" * 100_000: ("nested more than 64 deep", 1),
+    "? [a]\n: b": ("a mapping key must be text", 1),
+    "a: b\nc: d\n  e: f": ("mapping values are not allowed in this context", 3),
+    "a: b\nc: \x01": ("control characters are not allowed", 2),
+    "a: [1, 2": ("did not find expected ',' or ']'", 1),
+}
+
+
+@pytest.mark.parametrize("text", REFUSED, ids=range(len(REFUSED)))
+def test_what_cannot_be_read_is_refused_with_its_line(text: str) -> None:
+    """A fault in the text is named with its line; nothing else is raised."""
+    with pytest.raises(DocumentError) as caught:
+        parse(text)
+    assert (caught.value.reason, caught.value.line) == REFUSED[text]
+
+
+def test_aliases_cost_no_memory() -> None:
+    """Nine levels of nine aliases each are a few objects, not 387 million."""
+    levels = ["a0: &a0 [x]"] + [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]" for n in range(1, 10)]
+    documents, _ = parse("\n".join(levels))
+    assert documents[0].value["a9"][0] is documents[0].value["a8"]
+
+
+def test_json_loads_as_json() -> None:
+    """JSON with tabs, escapes and surrogate pairs gives the same values as a JSON reader."""
+    text = '{\n\t"a": "x\\u003cy\\/\\ud83d\\ude00 \\\\ud83d\\\\ude00",\n\t"b": [1, -2.5, true, null, "no"]\n}'
+    assert parse(text)[0] == [(json.loads(text), 1)]
+
+
+def test_documents_are_separated_by_dashes() -> None:
+    """A file may hold several documents; an empty one is null."""
+    assert parse("a: 1\n---\n---\nb: 2\n")[0] == [({"a": 1}, 1), (None, 3), ({"b": 2}, 4)]
+
+
+LINES = """apiVersion: v1
+kind: List
+items:
+- kind: ServiceEntry
+  metadata:
+    annotations:
+      meshdns.io/ttl: "x"
+      meshdns.io: y
+  spec:
+    hosts: [a.global,
+      b.global]
+    endpoints:
+    - address: 1.2.3.4
+    - ports: {http: 80}
+      address: 5.6.7.8
+"""
+
+
+@pytest.mark.parametrize(
+    ("field", "line"),
+    [
+        ("", 4),
+        ("spec.hosts", 10),
+        ("spec.hosts[1]", 11),
+        ("spec.endpoints[1].address", 15),
+        ("spec.endpoints[1].ports.http", 14),
+        ("spec.endpoints[7].address", 12),
+        ("spec.nothing.here", 9),
+        ("metadata.annotations.meshdns.io/ttl", 7),
+        ("metadata.annotations.meshdns.io", 8),
+        ("elsewhere", 4),
+    ],
+)
+def test_a_field_path_gives_its_line(field: str, line: int) -> None:
+    """A field stands where its key stands; a missing one where its nearest parent does."""
+    documents, lines = parse(LINES)
+    assert lines.find(documents[0].value["items"][0], field) == line

@@ -1,0 +1,440 @@
+"""The forwarder over real loopback sockets against a server that lies."""
+
+import asyncio
+import secrets
+from collections.abc import Awaitable, Callable
+
+import dns.edns
+import dns.flags
+import dns.message
+import dns.rcode
+import pytest
+
+from meshdns.dns.query import Query, parse
+from meshdns.forwarding.addresses import Address
+from meshdns.forwarding.counters import ForwardCounters
+from meshdns.forwarding.routes import Route
+from meshdns.upstream.forwarder import Forwarder
+from tests.simulators.upstream import BEHAVIOURS, ZONE_SOA, Upstream, serving
+
+PATIENCE = 30.0  # seconds; a condition that takes longer is a failure
+
+
+class Client:
+    """Asks the forwarder as the worker does, and decodes what it gets with dnspython."""
+
+    def __init__(self, *upstreams: Address, max_in_flight: int = 10_000) -> None:
+        self.counters = ForwardCounters()
+        self.loop = asyncio.get_running_loop()
+        self.forwarder = Forwarder(
+            loop=self.loop,
+            routes=[Route(b"\0", upstreams)],
+            max_in_flight=max_in_flight,
+            counters=self.counters,
+        )
+        self.late_replies = 0
+
+    async def ask(
+        self, name: str, rtype: str = "A", *, tcp: bool = True, rd: bool = True, **options: bool
+    ) -> dns.message.Message:
+        """The reply to one question."""
+        message = dns.message.make_query(name, rtype, use_edns=0, payload=1232, **options)
+        if not rd:
+            message.flags &= ~dns.flags.RD
+        return dns.message.from_wire(await self.ask_wire(message.to_wire(), tcp=tcp))
+
+    async def ask_wire(self, wire: bytes, *, tcp: bool = True) -> bytes:
+        """The reply to one message."""
+        query = parse(wire)
+        assert isinstance(query, Query)
+        answer: asyncio.Future[bytes] = self.loop.create_future()
+        at_hand = self.forwarder.ask(query, now=self.loop.time(), tcp=tcp, reply=answer.set_result)
+        return at_hand if at_hand is not None else await asyncio.wait_for(answer, PATIENCE)
+
+
+def against(body: Callable[[Upstream, Client], Awaitable[None]]) -> None:
+    """Run `body` with one server and a client whose only upstream it is."""
+
+    async def main(upstream: Upstream) -> None:
+        client = Client(Address("127.0.0.1", upstream.port))
+        try:
+            await body(upstream, client)
+        finally:
+            await client.forwarder.close()
+            assert client.counters.in_flight == 0
+
+    asyncio.run(serving(main))
+
+
+def answers(message: dns.message.Message) -> list[str]:
+    """The answer and authority sections in presentation format."""
+    return [
+        f"{rrset.name} {rrset.ttl} {dns.rdatatype.to_text(rrset.rdtype)} {rdata}"
+        for rrset in (*message.answer, *message.authority)
+        for rdata in rrset
+    ]
+
+
+def ede(message: dns.message.Message) -> int | None:
+    """The extended error code."""
+    return next((int(option.code) for option in message.options if isinstance(option, dns.edns.EDEOption)), None)
+
+
+GOOD = ["{}.test. 60 A 192.0.2.1"]
+SOA = ["test. 20 SOA ns.test. hostmaster.test. 1 2 3 4 20"]
+
+TABLE: dict[str, tuple[str, list[str], int | None, int]] = {
+    # behaviour: rcode, answer and authority, extended error, queries the server saw
+    "good": ("NOERROR", GOOD, None, 1),
+    "silent": ("SERVFAIL", [], 22, 3),
+    "wrongid": ("NOERROR", GOOD, None, 1),
+    "wrongids": ("NOERROR", GOOD, None, 2),
+    "wrongq": ("NOERROR", GOOD, None, 1),
+    "wrongtype": ("NOERROR", GOOD, None, 1),
+    "qr0": ("NOERROR", GOOD, None, 1),
+    "opcode": ("NOERROR", GOOD, None, 1),
+    "noq": ("NOERROR", GOOD, None, 1),
+    "short": ("NOERROR", GOOD, None, 1),
+    "hdronly": ("NOERROR", GOOD, None, 1),
+    "tc": ("NOERROR", [f"tc.test. 60 A 192.0.2.{i}" for i in range(1, 201)], None, 2),
+    "tccut": ("NOERROR", GOOD, None, 2),
+    "tcpcloses": ("SERVFAIL", [], 23, 2),
+    "tcpwrongid": ("SERVFAIL", [], 24, 2),
+    "tcpshort": ("SERVFAIL", [], 24, 2),
+    "servfail": ("SERVFAIL", [], 23, 1),
+    "refused": ("SERVFAIL", [], 23, 1),
+    "formerr": ("SERVFAIL", [], 23, 1),
+    "referral": ("SERVFAIL", [], 23, 1),
+    "nxdomain": ("NXDOMAIN", SOA, None, 1),
+    "nxnosoa": ("NXDOMAIN", [], None, 1),
+    "nodata": ("NOERROR", SOA, None, 1),
+    "rdlen": ("SERVFAIL", [], 24, 1),
+    "pointer": ("SERVFAIL", [], 24, 1),
+    "counts": ("SERVFAIL", [], 24, 1),
+    "flagged": ("NOERROR", GOOD, None, 1),
+    "hugettl": ("NOERROR", ["hugettl.test. 86400 A 192.0.2.1"], None, 1),
+    "topbit": ("NOERROR", ["topbit.test. 0 A 192.0.2.1"], None, 1),
+    "ttl0": ("NOERROR", ["ttl0.test. 0 A 192.0.2.1"], None, 1),
+    "foreign": ("NOERROR", GOOD, None, 1),
+    "foreignfirst": ("NOERROR", GOOD, None, 1),
+    "foreignonly": ("SERVFAIL", [], 24, 1),
+    "extra": ("NOERROR", GOOD, None, 1),
+    "cname": ("NOERROR", ["cname.test. 60 CNAME x.test.", "x.test. 30 CNAME y.test.", "y.test. 40 A 192.0.2.2"], None, 1),
+    "slow": ("SERVFAIL", [], 22, 3),
+}
+
+
+def test_the_table_covers_all_that_the_server_can_do() -> None:
+    """Every behaviour of the simulator has an expected outcome."""
+    assert set(TABLE) == set(BEHAVIOURS)
+    assert ZONE_SOA.startswith("test.")
+
+
+@pytest.mark.parametrize("behaviour", TABLE)
+def test_a_client_gets_the_right_answer_from_a_hostile_server(behaviour: str) -> None:
+    """Whatever the server does, the client gets the believable part or SERVFAIL, and the server few queries."""
+    rcode, expected, code, sends = TABLE[behaviour]
+
+    async def body(upstream: Upstream, client: Client) -> None:
+        message = await client.ask(f"{behaviour}.test")
+        assert dns.rcode.to_text(message.rcode()) == rcode
+        assert sorted(answers(message)) == sorted(line.format(behaviour) for line in expected)
+        assert ede(message) == code
+        assert message.flags & (dns.flags.AA | dns.flags.AD | dns.flags.TC) == 0
+        assert message.flags & dns.flags.RA
+        assert upstream.seen[behaviour] == sends
+        assert client.counters.sends == sends
+
+    against(body)
+
+
+@pytest.mark.parametrize("behaviour", ["good", "servfail", "nxdomain", "nxnosoa", "rdlen", "tc", "cname"])
+def test_the_same_question_again_is_answered_from_the_cache(behaviour: str) -> None:
+    """Answers, denials and failures alike spare the upstream a second query."""
+
+    async def body(upstream: Upstream, client: Client) -> None:
+        first = await client.ask(f"{behaviour}.test")
+        sends = upstream.seen[behaviour]
+        for _ in range(5):
+            again = await client.ask(f"{behaviour}.test")
+            assert answers(again) == answers(first)
+            assert again.rcode() == first.rcode()
+        assert upstream.seen[behaviour] == sends
+
+    against(body)
+
+
+@pytest.mark.parametrize("behaviour", ["ttl0", "topbit"])
+def test_an_answer_with_ttl_0_is_asked_for_each_time(behaviour: str) -> None:
+    """RFC 1035 3.2.1: TTL 0 is for the question under way only."""
+
+    async def body(upstream: Upstream, client: Client) -> None:
+        for _ in range(3):
+            await client.ask(f"{behaviour}.test")
+        assert upstream.seen[behaviour] == 3
+
+    against(body)
+
+
+def test_a_silent_upstream_is_not_asked_again_while_the_failure_is_fresh() -> None:
+    """RFC 9520: the second client hears at once."""
+
+    async def body(upstream: Upstream, client: Client) -> None:
+        await client.ask("silent.test")
+        again = await client.ask("silent.test")
+        assert again.rcode() == dns.rcode.SERVFAIL
+        assert client.counters.failures_cached == 1
+        assert upstream.seen["silent"] == 3
+
+    against(body)
+
+
+def test_a_name_slower_than_the_deadline_resolves_the_next_time() -> None:
+    """The late answer fills the cache and clears the failure."""
+
+    async def body(upstream: Upstream, client: Client) -> None:
+        first = await client.ask("slow.test")
+        assert first.rcode() == dns.rcode.SERVFAIL
+        async with asyncio.timeout(PATIENCE):
+            while not client.counters.late:
+                await asyncio.sleep(0.02)
+        again = await client.ask("slow.test")
+        assert answers(again) == ["slow.test. 60 A 192.0.2.1"]
+        assert upstream.seen["slow"] == 3
+
+    against(body)
+
+
+def test_a_thousand_identical_questions_make_one_upstream_query() -> None:
+    """All clients are answered, each with its own id and letter case."""
+
+    async def body(upstream: Upstream, client: Client) -> None:
+        def wire(i: int) -> bytes:
+            message = dns.message.make_query("GOOD.test" if i % 2 else "good.TEST", "A", id=i)
+            return message.to_wire()
+
+        replies = await asyncio.gather(*(client.ask_wire(wire(i)) for i in range(1000)))
+        for i, reply in enumerate(replies):
+            assert reply[:2] == i.to_bytes(2, "big")
+            assert reply[12:23] == wire(i)[12:23]
+        assert upstream.seen["good"] == 1
+        assert client.counters.misses == 1
+        assert client.counters.coalesced == 999
+
+    against(body)
+
+
+def test_questions_that_differ_in_do_cd_or_type_are_asked_apart() -> None:
+    """The key holds all that may change the answer (CVE-2024-0874)."""
+
+    async def body(upstream: Upstream, client: Client) -> None:
+        await client.ask("good.test")
+        await client.ask("good.test", want_dnssec=True)
+        await client.ask("good.test", "TXT")
+        message = dns.message.make_query("good.test", "A")
+        message.flags |= dns.flags.CD
+        await client.ask_wire(message.to_wire())
+        assert upstream.seen["good"] == 4
+        assert dns.message.from_wire(upstream.wires[-1]).flags & dns.flags.CD
+
+    against(body)
+
+
+def test_ports_and_ids_are_hard_to_guess() -> None:
+    """The first queries leave by ports of their own; later ones by many, and no port is used much."""
+
+    async def body(upstream: Upstream, client: Client) -> None:
+        await asyncio.gather(*(client.ask(f"good-{i}.test") for i in range(150)))
+        assert len(set(upstream.sources)) == 150
+        for start in range(150, 3150, 150):
+            await asyncio.gather(*(client.ask(f"good-{i}.test") for i in range(start, start + 150)))
+        assert len(set(upstream.sources)) > 256
+        assert max(upstream.sources.count(port) for port in set(upstream.sources)) <= 16
+        assert len(set(upstream.ids)) > 0.9 * len(upstream.ids)  # 3,150 of 65,536 collide 2.4 % of the time
+
+    against(body)
+
+
+def test_no_option_of_the_client_reaches_the_upstream() -> None:
+    """Client Subnet, cookies and NSID are dropped; size and DO are ours and the client's."""
+
+    async def body(upstream: Upstream, client: Client) -> None:
+        options = [dns.edns.ECSOption("198.51.100.0", 24), dns.edns.GenericOption(10, bytes(8))]
+        message = dns.message.make_query("GooD.test", "A", use_edns=0, payload=4096, options=options, want_dnssec=True)
+        await client.ask_wire(message.to_wire())
+        seen = dns.message.from_wire(upstream.wires[0])
+        assert seen.options == ()
+        assert seen.payload == 1232
+        assert seen.ednsflags & dns.flags.DO
+        assert seen.flags == dns.flags.RD
+
+    against(body)
+
+
+def test_a_question_without_rd_is_never_forwarded() -> None:
+    """RFC 1034 4.3.1: the cache, else REFUSED."""
+
+    async def body(upstream: Upstream, client: Client) -> None:
+        assert (await client.ask("good.test", rd=False)).rcode() == dns.rcode.REFUSED
+        assert not upstream.seen
+        await client.ask("good.test")
+        assert answers(await client.ask("good.test", rd=False)) == ["good.test. 60 A 192.0.2.1"]
+        assert upstream.seen["good"] == 1
+
+    against(body)
+
+
+def test_a_large_answer_is_truncated_on_udp_and_whole_on_tcp() -> None:
+    """TC comes with question and OPT alone (RFC 2181 section 9)."""
+
+    async def body(upstream: Upstream, client: Client) -> None:
+        small = await client.ask("tc.test", tcp=False)
+        assert small.flags & dns.flags.TC
+        assert (len(small.question), len(small.answer), small.edns) == (1, 0, 0)
+        assert len(answers(await client.ask("tc.test", tcp=True))) == 200
+
+    against(body)
+
+
+def test_a_cname_target_is_asked_for_itself() -> None:
+    """Data learnt on the way of one question answers no other one."""
+
+    async def body(upstream: Upstream, client: Client) -> None:
+        await client.ask("cname.test")
+        await client.ask("y.test")
+        assert upstream.seen["y"] == 1
+
+    against(body)
+
+
+def test_a_refused_port_brings_the_next_upstream_forward() -> None:
+    """An ICMP error leads to the second upstream, and the client gets its answer."""
+
+    async def main(upstream: Upstream) -> None:
+        client = Client(Address("127.0.0.1", _closed_port()), Address("127.0.0.1", upstream.port))
+        message = await client.ask("good.test")
+        assert answers(message) == ["good.test. 60 A 192.0.2.1"]
+        assert client.counters.timeouts == 0
+        assert client.counters.unreachable >= 1
+        await client.forwarder.close()
+
+    asyncio.run(serving(main))
+
+
+def test_a_refused_port_does_not_end_the_wait() -> None:
+    """With one upstream the ICMP error changes nothing: three sends, then SERVFAIL by silence."""
+
+    async def main() -> None:
+        client = Client(Address("127.0.0.1", _closed_port()))
+        message = await client.ask("good.test")
+        assert (message.rcode(), ede(message)) == (dns.rcode.SERVFAIL, 22)
+        assert client.counters.timeouts == 3
+        await client.forwarder.close()
+
+    asyncio.run(main())
+
+
+def test_a_silent_upstream_gives_way_to_the_next() -> None:
+    """The answer of the second upstream comes after the first one's patience."""
+
+    async def main(upstream: Upstream) -> None:
+        quiet = Upstream()
+        await quiet.start()
+        quiet.datagram_received = lambda data, addr: None  # type: ignore[method-assign]  # hears nothing
+        client = Client(Address("127.0.0.1", quiet.port), Address("127.0.0.1", upstream.port))
+        assert answers(await client.ask("good.test")) == ["good.test. 60 A 192.0.2.1"]
+        assert client.counters.timeouts == 1
+        await client.forwarder.close()
+        await quiet.stop()
+
+    asyncio.run(serving(main))
+
+
+def test_more_clients_than_may_wait_are_refused_at_once() -> None:
+    """Beyond the bound the reply is at hand, and those who wait are still answered."""
+
+    async def main(upstream: Upstream) -> None:
+        client = Client(Address("127.0.0.1", upstream.port), max_in_flight=3)
+        replies = await asyncio.gather(*(client.ask(f"good-{i}.test") for i in range(5)))
+        rcodes = sorted(dns.rcode.to_text(reply.rcode()) for reply in replies)
+        assert rcodes == ["NOERROR"] * 3 + ["SERVFAIL"] * 2
+        assert client.counters.overflow == 2
+        await client.forwarder.close()
+
+    asyncio.run(serving(main))
+
+
+def test_exchanges_whose_clients_have_heard_give_way() -> None:
+    """Late exchanges count against the bound, but never against a client."""
+
+    async def main(upstream: Upstream) -> None:
+        client = Client(Address("127.0.0.1", upstream.port), max_in_flight=2)
+        await asyncio.gather(client.ask("silent-1.test"), client.ask("silent-2.test"))
+        assert client.counters.in_flight == 2
+        replies = await asyncio.gather(client.ask("good-1.test"), client.ask("good-2.test"))
+        assert [reply.rcode() for reply in replies] == [dns.rcode.NOERROR] * 2
+        await client.forwarder.close()
+
+    asyncio.run(serving(main))
+
+
+def test_closing_answers_everybody_who_waits() -> None:
+    """Nobody is left without a reply, and nothing stays open."""
+
+    async def main(upstream: Upstream) -> None:
+        client = Client(Address("127.0.0.1", upstream.port))
+        waiting = [asyncio.ensure_future(client.ask(f"{name}.test")) for name in ("silent", "slow", "tcpcloses")]
+        async with asyncio.timeout(PATIENCE):
+            while upstream.seen.total() < 3:
+                await asyncio.sleep(0.01)
+        await client.forwarder.close()
+        for reply in await asyncio.gather(*waiting):
+            assert reply.rcode() == dns.rcode.SERVFAIL
+        assert not client.forwarder._streams
+        assert (await client.ask("good.test")).rcode() == dns.rcode.SERVFAIL
+
+    asyncio.run(serving(main))
+
+
+def test_a_name_that_no_route_takes_is_refused() -> None:
+    """Without a route for it there is nobody to ask."""
+
+    async def main() -> None:
+        counters = ForwardCounters()
+        forwarder = Forwarder(
+            loop=asyncio.get_running_loop(),
+            routes=[Route(b"\x04corp\x00", (Address("127.0.0.1", 9),))],
+            counters=counters,
+        )
+        query = parse(dns.message.make_query("www.example.com", "A", use_edns=0).to_wire())
+        assert query is not None
+        reply = forwarder.ask(query, now=0.0, tcp=False, reply=lambda _: None)
+        assert reply is not None
+        assert dns.message.from_wire(reply).rcode() == dns.rcode.REFUSED
+        await forwarder.close()
+
+    asyncio.run(main())
+
+
+def test_random_bytes_from_an_upstream_never_stop_the_forwarder() -> None:
+    """Noise on the wire is counted, and the good reply behind it is taken."""
+
+    async def main(upstream: Upstream) -> None:
+        BEHAVIOURS_NOISE = [secrets.token_bytes(length) for length in (0, 1, 2, 11, 12, 40, 600)]  # noqa: N806
+        send = upstream._send
+        upstream._send = lambda wire, addr: [send(noise, addr) for noise in BEHAVIOURS_NOISE[:4]] and send(wire, addr)  # type: ignore[method-assign,func-returns-value]
+        client = Client(Address("127.0.0.1", upstream.port))
+        assert answers(await client.ask("good.test")) == ["good.test. 60 A 192.0.2.1"]
+        assert client.counters.mismatches == 4
+        await client.forwarder.close()
+
+    asyncio.run(serving(main))
+
+
+def _closed_port() -> int:
+    """A UDP port of loopback on which nobody listens."""
+    import socket  # noqa: PLC0415
+
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        sock.bind(("127.0.0.1", 0))
+        return int(sock.getsockname()[1])
