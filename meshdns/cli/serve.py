@@ -17,7 +17,6 @@ def command(**flags: Any) -> None:
     """Answer DNS queries for the mesh and forward all others.
 
     Examples:
-
       meshdns serve
 
       meshdns serve --config meshdns.yaml

@@ -9,7 +9,7 @@ Rules:
 
 import difflib
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Final, NamedTuple
 
 import yaml
@@ -63,8 +63,8 @@ class Document:
             self.faults = [_reader_fault(error, text)]
         except yaml.MarkedYAMLError as error:
             self.faults = [_syntax_fault(error, text)]
-        except (yaml.YAMLError, ValueError, OverflowError) as error:
-            self.faults = [Fault(1, 1, (), f"is no YAML ({error}); correct its escapes")]
+        except (yaml.YAMLError, ValueError, OverflowError):  # PyYAML hands escapes to chr() as they are
+            self.faults = [Fault(1, 1, (), "holds an escape such as \\U that is no character; correct it")]
         except RecursionError:
             self.faults = [Fault(1, 1, (), "nests too deeply; remove brackets")]
 
@@ -214,12 +214,12 @@ def _clean(words: str) -> str:
     return " ".join(words.split())[:200]
 
 
-def text_of(octets: bytes) -> tuple[str, Iterator[Fault]]:
+def text_of(octets: bytes) -> tuple[str, list[Fault]]:
     """The text of a file's octets, and a fault where they are no UTF-8 (a byte order mark is dropped)."""
     try:
-        return octets.decode("utf-8-sig"), iter(())
+        return octets.decode("utf-8-sig"), []
     except UnicodeDecodeError as error:
         before = octets[: error.start]
         column = len(before[before.rfind(b"\n") + 1 :].decode("utf-8", "replace")) + 1
         fault = Fault(before.count(b"\n") + 1, column, (), "is not UTF-8; save the file in UTF-8")
-        return "", iter((fault,))
+        return "", [fault]

@@ -42,8 +42,7 @@ def parse(octets: bytes, file: str) -> Settings:
     """The settings in `octets`; `file` is the name for error lines. Raises `SettingsError`."""
     if len(octets) > _MAX_SIZE:
         raise SettingsError([f"{file}: is larger than 1 MiB; name a settings file with --config"])
-    text, unreadable = text_of(octets)
-    faults = list(unreadable)
+    text, faults = text_of(octets)
     if not faults:
         document = Document(text)
         faults = document.faults

@@ -16,7 +16,7 @@ from meshdns.dns import names
 
 DNS_PORT: Final = 53
 MAX_TTL: Final = 86400
-"""A day, in seconds: longer ones only keep dead addresses alive (RFC 8767 section 4 suggests the same cap)."""
+"""A day, in seconds: longer ones only keep dead addresses alive (RFC 8767 section 4 caps at a week at most)."""
 
 _MAX_DURATION: Final = 365 * 86400.0
 _MAX_SOCKET_PATH: Final = 103  # sun_path holds 104 octets on macOS and 108 on Linux, one of them the closing NUL

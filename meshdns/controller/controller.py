@@ -129,7 +129,7 @@ class Controller:
             if before != description:
                 self._described[name] = description
                 self._publisher.describe(name, description)
-                if before is None or before["status"] != status:
+                if before is not None and before["status"] != status:
                     _log.info("cluster %s is %s", name, status)
 
     def _tick(self) -> None:

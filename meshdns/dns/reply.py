@@ -164,7 +164,7 @@ def echoes(data: bytes, ident: int, question: bytes) -> bool:
 def read(data: bytes, question: bytes, *, dnssec: bool = False) -> Reply | None:
     """What is believed of a message that `echoes` the question; None where it is malformed.
 
-    `dnssec` keeps the proofs of denials, which only a query with DO may get (RFC 4035 3.2.1).
+    `dnssec` keeps signatures and the proofs of denials, which only a query with DO may get (RFC 4035 3.2.1).
     """
     flags = data[2] << 8 | data[3]
     if flags & FLAG_TC:
@@ -233,7 +233,8 @@ class _Message:
         if record.rclass != CLASS_IN:
             return False
         if record.rtype == _TYPE_RRSIG:
-            return record.lower in self.chain or record.lower in self.dnames
+            signs = record.lower in self.chain or record.lower in self.dnames
+            return signs and (self.dnssec or self._asked(record))  # RFC 4035 3.2.1: only for DO
         if record.rtype == _TYPE_DNAME and record.lower != self.last and below(self.last, record.lower):
             self.dnames.add(record.lower)
             return True

@@ -35,7 +35,7 @@ from meshdns.sources.resources import RESOURCES, Resource
 from meshdns.sources.settings import InClusterSource, KubeconfigSource, SourceError
 
 _LOAD_SECONDS: Final = 30.0  # a credential plugin may ask a cloud
-_REFRESH_SECONDS: Final = 10.0  # five kinds find an expired token at the same time; once is enough
+_REFRESH_SECONDS: Final = 1.0  # five kinds find an expired token at the same time; reading it once is enough
 _READ_BUFFER: Final = 2**16  # bounds what one wake-up of a watch takes at once
 _TIMEOUT: Final = aiohttp.ClientTimeout(total=None, sock_connect=5)  # the follower has the other deadlines
 _LOAD_FAULTS: Final = (OSError, ValueError, TypeError, KeyError, AttributeError, config.ConfigException, yaml.YAMLError)
@@ -164,7 +164,7 @@ class ApiConnection:
             await one.close_if_over()
 
     async def refresh(self) -> None:
-        """Load the credentials anew, unless that was done within the last 10 s. Raises `SourceError`."""
+        """Load the credentials anew, unless another kind just did. Raises `SourceError`."""
         async with self._loading:
             now = asyncio.get_running_loop().time()
             if self._client is None or now - self._loaded >= _REFRESH_SECONDS:

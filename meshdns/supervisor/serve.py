@@ -16,7 +16,7 @@ from meshdns.controller.settings import ControllerSettings
 from meshdns.supervisor.children import Child
 from meshdns.supervisor.hand_over import socket_addresses, worker_settings
 from meshdns.supervisor.sockets import Sockets
-from meshdns.view.environment import LAYOUT
+from meshdns.view.place import current_view
 
 PATIENCE: Final = 10.0  # seconds for a child to end by itself
 _log = logging.getLogger("meshdns.supervisor")
@@ -35,7 +35,7 @@ class Supervisor:
         self._state_dir = Path(settings.state_dir or ".")
         self._lock = _locked(self._state_dir)
         self._sockets = Sockets(socket_addresses(settings))
-        self._view = self._state_dir / f"view-{LAYOUT}-{_boot()}"
+        self._view = current_view(self._state_dir)
         self._view_known = (self._view / "data.mdb").exists()
         self._up: set[str] = set()
         self._controller = Child(
@@ -108,11 +108,3 @@ def _locked(directory: Path) -> int:
     os.ftruncate(descriptor, 0)
     os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
     return descriptor
-
-
-def _boot() -> str:
-    """What tells this boot of the machine from another: a view does not outlive it."""
-    try:
-        return Path("/proc/sys/kernel/random/boot_id").read_text("ascii").strip()[:8]
-    except OSError:
-        return "0"  # no such thing here (macOS): the view is checked before use all the same

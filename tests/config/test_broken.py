@@ -31,7 +31,7 @@ BROKEN = {
     "a control character": ("a: \x01\n", "1:4: holds a character that YAML forbids; remove it"),
     "an escape beyond Unicode": (
         'a: "\\UFFFFFFFF"\n',
-        "1:1: is no YAML (Python int too large to convert to C int); correct its escapes",
+        "1:1: holds an escape such as \\U that is no character; correct it",
     ),
     "deep nesting": ("[" * 3000, "1:1: nests too deeply; remove brackets"),
     "an anchor": (

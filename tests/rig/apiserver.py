@@ -115,7 +115,7 @@ class ApiServer(Component, KubernetesClient):
     def ready(self) -> bool:
         """Whether it is ready by its own word and has made the objects that every cluster has."""
         try:
-            self.request("GET", "/readyz?verbose=false")
+            self.get("/readyz")
             for path in _OWN_OBJECTS:
                 self.get(path)
         except (Refused, http.client.HTTPException):

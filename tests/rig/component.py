@@ -22,7 +22,8 @@ from tests.rig.waiting import eventually
 from tests.rig.workspace import Workspace
 
 _STOP_DEADLINE = 10.0  # seconds from SIGTERM to SIGKILL
-_TAIL = 40  # lines of the log that are shown
+_TAIL = 15  # lines of the log that are shown
+_WIDTH = 240  # characters shown of each
 
 
 class ComponentFailed(Exception):  # noqa: N818 - the component failed, not the code
@@ -132,7 +133,7 @@ class Component(ABC):
 
     def log_tail(self) -> str:
         """The last lines of the log under a title, for people."""
-        lines = self.log().splitlines()[-_TAIL:]
+        lines = [line[:_WIDTH] for line in self.log().splitlines()[-_TAIL:]]
         return "\n".join([f"--- the log of {self.title} ends with:", *lines])
 
     def _running(self) -> subprocess.Popen[bytes]:

@@ -55,9 +55,9 @@ class KubernetesClient:
         """Replace the object at `path`; the new object."""
         return self.request("PUT", path, body)
 
-    def patch(self, path: str, body: Manifest, *, kind: str = "merge-patch") -> Any:
-        """Change the object at `path` by a merge patch (RFC 7396) or another `kind` of patch; the new object."""
-        return self.request("PATCH", path, body, content_type=f"application/{kind}+json")
+    def patch(self, path: str, body: Manifest) -> Any:
+        """Change the object at `path` by a merge patch (RFC 7396); the new object."""
+        return self.request("PATCH", path, body, content_type="application/merge-patch+json")
 
     def delete(self, path: str) -> Any:
         """Delete the object at `path`; the server's word on it."""
@@ -72,7 +72,8 @@ class KubernetesClient:
             return [self.apply(item, namespace) for item in manifest["items"]]
         metadata = {key: value for key, value in manifest["metadata"].items() if key not in _SERVER_FIELDS}
         body = {**manifest, "metadata": metadata}
-        return self.patch(f"{self.path(manifest, namespace)}?{_FIELD_OWNER}", body, kind="apply-patch")
+        path = f"{self.path(manifest, namespace)}?{_FIELD_OWNER}"
+        return self.request("PATCH", path, body, content_type="application/apply-patch+yaml")  # JSON is YAML
 
     def apply_yaml(self, text: str, namespace: str = "default") -> list[Any]:
         """Apply each document of a YAML text; the resulting objects."""
@@ -96,12 +97,12 @@ class KubernetesClient:
     def request(
         self, method: str, path: str, body: Manifest | str | None = None, *, content_type: str = "application/json"
     ) -> Any:
-        """One request and its JSON reply; a body that is text is sent as it is."""
+        """One request; its reply, text if it is not JSON. A body that is text is sent as it is."""
         text = body if body is None or isinstance(body, str) else json.dumps(body)
-        status, reply = self._exchange(method, path, text, content_type)
+        status, kind, reply = self._exchange(method, path, text, content_type)
         if status >= http.HTTPStatus.BAD_REQUEST:
             raise Refused(status, _message(reply))
-        return json.loads(reply)
+        return json.loads(reply) if kind == "application/json" else reply.decode()
 
     def disconnect(self) -> None:
         """Close all connections; the next request opens a new one."""
@@ -118,7 +119,7 @@ class KubernetesClient:
                 return self._kinds.setdefault((version, kind), (resource["name"], resource["namespaced"]))
         raise Refused(http.HTTPStatus.NOT_FOUND, f"the server has no {kind} in {version}: install its CRD first")
 
-    def _exchange(self, method: str, path: str, body: str | None, content_type: str) -> tuple[int, bytes]:
+    def _exchange(self, method: str, path: str, body: str | None, content_type: str) -> tuple[int, str, bytes]:
         headers = {**self.credentials(), "Content-Type": content_type, "Accept": "application/json"}
         while True:
             kept = bool(self._idle)
@@ -133,7 +134,7 @@ class KubernetesClient:
                     continue  # the server closed it while it was idle
                 raise
             self._idle.append(connection)
-            return reply.status, text
+            return reply.status, reply.headers.get_content_type(), text
 
 
 def _root(version: str) -> str:

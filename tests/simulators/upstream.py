@@ -6,6 +6,7 @@ from a `Case` to what is sent back: a list of messages, each perhaps with a dela
 
 import asyncio
 import contextlib
+import secrets
 import socket
 import struct
 from collections import Counter
@@ -72,7 +73,7 @@ def _no_question(case: Case) -> Messages:
 
 def _truncated(case: Case) -> Messages:
     if case.tcp:
-        return [case.reply(*(f"@ 60 IN A 192.0.2.{i}" for i in range(1, 201))).to_wire()]
+        return [case.reply(*(f"@ 60 IN A 192.0.2.{i}" for i in range(1, 201))).to_wire(max_size=65_535)]
     out = case.reply("@ 60 IN A 192.0.2.66")
     out.flags |= dns.flags.TC
     return [out.to_wire()]
@@ -113,7 +114,8 @@ BEHAVIOURS: dict[str, Behaviour] = {
     "qr0": lambda case: [_patched(case.good(), 2, b"\x01"), case.good()],
     "opcode": lambda case: [_patched(case.good(), 2, b"\x89"), case.good()],
     "noq": _no_question,
-    "short": lambda case: [case.good()[:7], b"", case.good()],
+    "short": lambda case: [case.good()[:7], b"\0", case.good()],
+    "noise": lambda case: [*(secrets.token_bytes(length) for length in (1, 11, 40, 600)), case.good()],
     "hdronly": lambda case: [case.good()[:12], case.good()],
     "tc": _truncated,
     "tccut": _cut,

@@ -51,6 +51,7 @@ class Story:
 
     @property
     def action(self) -> object:
+        """What is to be done next."""
         return self.reflector.action
 
     @property
@@ -81,7 +82,7 @@ class Story:
 
 
 def test_a_list_begins_in_the_watch_cache_and_goes_on_page_by_page() -> None:
-    """The first page asks for version 0, the others carry the token alone; the sink hears of the list when it is whole."""
+    """The first page asks for version 0, the others carry the token alone; only a whole list is reported."""
     story = Story()
     assert story.action == List(f"{ISTIO}/v1/serviceentries", "0")
     story.reflector.listed(Page((), "5", "t1"), declared("a"), story.now)
@@ -166,15 +167,18 @@ def test_unknown_event_types_and_nameless_objects_are_passed_over() -> None:
 
 
 def gone_by_status(story: Story) -> None:
+    """The first form: HTTP status 410."""
     story.refuse(410)
 
 
 def gone_by_event(story: Story) -> None:
+    """The second form: an ERROR event."""
     story.reflector.opened(story.now)
     assert not story.reflector.received(line("ERROR", {"kind": "Status", "code": 410, "reason": "Expired"}), story.now)
 
 
 def gone_by_closing(story: Story) -> None:
+    """The third form: the watch is closed at once, without a word."""
     for turn in range(3):
         story.reflector.opened(story.now)
         story.reflector.ended(story.now + 0.5)

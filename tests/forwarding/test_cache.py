@@ -1,0 +1,157 @@
+"""What is told again, for how long, and what a flood cannot push out."""
+
+import sys
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from meshdns.dns.reply import Kind, Part, Reply
+from meshdns.dns.response import Section
+from meshdns.forwarding.cache import LONGEST_FAILURE, Cache
+from meshdns.forwarding.policy import ERRORS, SILENCE
+
+
+def reply(ttl: int, octets: int = 16) -> Reply:
+    """An answer of one record that lives for `ttl` seconds."""
+    return Reply(Kind.POSITIVE, ttl=ttl, answer=Part(Section(1, bytes(octets)), ((6, ttl),)))
+
+
+def test_an_answer_is_told_for_its_lifetime_and_not_longer() -> None:
+    """Up to the second before, not at the second."""
+    cache = Cache(1 << 20)
+    cache.keep(b"a", reply(30), 100.0)
+    assert cache.entry(b"a", 129.9) is not None
+    assert cache.entry(b"a", 130.0) is None
+    assert cache.entry(b"b", 100.0) is None
+
+
+def test_ttl_0_is_not_kept() -> None:
+    """RFC 1035 3.2.1."""
+    cache = Cache(1 << 20)
+    cache.keep(b"a", reply(0), 100.0)
+    assert cache.entry(b"a", 100.0) is None
+    assert cache.octets == 0
+
+
+def test_a_newer_answer_replaces_the_older() -> None:
+    """One entry per key, wherever the older one stands."""
+    cache = Cache(1 << 20)
+    for promoted in (False, True):
+        cache.keep(b"a", reply(30), 100.0)
+        if promoted:
+            cache.entry(b"a", 100.0)
+        cache.keep(b"a", reply(60), 120.0)
+        entry = cache.entry(b"a", 170.0)
+        assert entry is not None
+        assert entry.stored == 120.0
+
+
+def test_failures_in_a_row_are_kept_longer_each_time() -> None:
+    """RFC 9520 3.2: at least 1 s, then backoff, and an end to it."""
+    cache = Cache(1 << 20)
+    now, periods = 100.0, []
+    for _ in range(8):
+        cache.fail(b"a", SILENCE, now)
+        period = next(p for p in (1, 2, 4, 8, 16, 32, 64) if cache.failure(b"a", now + p) is None)
+        assert cache.failure(b"a", now + period - 0.1) is SILENCE
+        periods.append(period)
+        now += period + 1.75
+    assert periods == [1, 2, 4, 8, 16, 32, 32, 32]
+
+
+def test_an_answer_clears_the_failure() -> None:
+    """Also its backoff: the next failure is a first one."""
+    cache = Cache(1 << 20)
+    cache.fail(b"a", SILENCE, 100.0)
+    cache.fail(b"a", SILENCE, 102.0)
+    cache.keep(b"a", reply(30), 103.0)
+    assert cache.failure(b"a", 103.0) is None
+    cache.fail(b"a", ERRORS, 104.0)
+    assert cache.failure(b"a", 105.0) is None
+
+
+def test_a_failure_long_after_another_is_a_first_one() -> None:
+    """Backoff is for failures in a row."""
+    cache = Cache(1 << 20)
+    cache.fail(b"a", SILENCE, 100.0)
+    cache.fail(b"a", SILENCE, 200.0 + LONGEST_FAILURE)
+    assert cache.failure(b"a", 201.0 + LONGEST_FAILURE) is None
+
+
+def test_a_failure_does_not_cost_the_last_good_answer() -> None:
+    """The two are kept apart."""
+    cache = Cache(1 << 20)
+    cache.keep(b"a", reply(30), 100.0)
+    cache.fail(b"a", SILENCE, 110.0)
+    assert cache.entry(b"a", 111.0) is not None
+
+
+def test_a_flood_of_random_names_does_not_push_out_what_is_asked_for() -> None:
+    """100 popular names survive 20,000 others, refetches included."""
+    cache = Cache(1 << 20)
+    popular = [b"popular %d" % i for i in range(100)]
+    for key in popular:
+        cache.keep(key, reply(30), 100.0)
+        cache.entry(key, 100.0)
+    for i in range(20_000):
+        cache.keep(b"random %d" % i, reply(3600), 101.0)
+        cache.fail(b"failed %d" % i, SILENCE, 101.0)
+    assert all(cache.entry(key, 102.0) for key in popular)
+    for key in popular:
+        cache.keep(key, reply(30), 140.0)
+    for i in range(20_000, 40_000):
+        cache.keep(b"random %d" % i, reply(3600), 141.0)
+    assert all(cache.entry(key, 142.0) for key in popular)
+
+
+@pytest.mark.parametrize("octets", [16, 1000, 65_000])
+def test_the_budget_bounds_what_is_kept(octets: int) -> None:
+    """Whatever comes in and is asked for, the cost stays below the budget."""
+    cache = Cache(200_000)
+    for i in range(1000):
+        cache.keep(b"%d" % i, reply(60, octets), 100.0)
+        cache.entry(b"%d" % (i // 2), 100.0)
+        cache.fail(b"%d" % i, SILENCE, 100.0)
+        assert cache.octets <= 200_000
+
+
+def test_an_entry_costs_no_more_than_it_is_charged() -> None:
+    """The octets of all objects of an entry stay within what the budget counts for it."""
+    cache = Cache(64 << 20)
+    before = sys.getallocatedblocks()
+    for i in range(2000):
+        cache.keep(b"%16d" % i, reply(60 + i), 100.0 + i)
+    blocks = sys.getallocatedblocks() - before
+    assert blocks / 2000 * 64 <= cache.octets / 2000  # a block is at most 64 octets on average
+
+
+@given(st.lists(st.tuples(st.integers(0, 20), st.integers(0, 40), st.integers(0, 3)), max_size=120))
+def test_no_answer_is_told_beyond_its_lifetime(steps: list[tuple[int, int, int]]) -> None:
+    """In any order of keeping and asking, an entry is younger than its TTL, and is the last one kept."""
+    cache = Cache(20_000)
+    kept: dict[bytes, tuple[float, int]] = {}
+    now = 0.0
+    for number, ttl, pause in steps:
+        now += pause
+        key = b"%d" % number
+        if ttl % 2:
+            cache.keep(key, reply(ttl), now)
+            kept[key] = (now, ttl)
+        entry = cache.entry(key, now)
+        if entry is not None:
+            assert (entry.stored, entry.reply.ttl) == kept[key]
+            assert now - entry.stored < entry.reply.ttl
+        assert cache.octets <= 20_000
+
+
+def test_clear_forgets_everything() -> None:
+    """Answers in both segments and failures."""
+    cache = Cache(1 << 20)
+    cache.keep(b"a", reply(30), 100.0)
+    cache.entry(b"a", 100.0)
+    cache.keep(b"b", reply(30), 100.0)
+    cache.fail(b"c", SILENCE, 100.0)
+    cache.clear()
+    assert cache.octets == 0
+    assert cache.entry(b"a", 100.0) is cache.entry(b"b", 100.0) is cache.failure(b"c", 100.0) is None

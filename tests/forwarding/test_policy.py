@@ -1,0 +1,238 @@
+"""One question under way, in virtual time: who is asked when, and what the clients hear when."""
+
+import dns.flags
+import dns.message
+import dns.rcode
+import dns.rrset
+import pytest
+
+from meshdns.dns.codes import EDE_INVALID_DATA, EDE_NETWORK_ERROR, EDE_NO_REACHABLE_AUTHORITY
+from meshdns.dns.reply import Kind, Reply
+from meshdns.forwarding.addresses import Address
+from meshdns.forwarding.counters import ForwardCounters
+from meshdns.forwarding.health import Group
+from meshdns.forwarding.policy import DEADLINE, MAX_SENDS, OPEN, Attempt, Exchange, Failure, Step
+from meshdns.forwarding.question import Question
+
+QUESTION = Question(b"\x03www\x07example\x00\x00\x01\x00\x01")
+IDENT = 7
+
+
+def _message(rcode: int = 0, *, tc: bool = False, empty: bool = False) -> bytes:
+    out = dns.message.make_response(dns.message.make_query("www.example", "A", id=IDENT))
+    out.set_rcode(dns.rcode.Rcode(rcode))
+    if not empty:
+        out.answer.append(dns.rrset.from_text("www.example.", 60, "IN", "A", "192.0.2.1"))
+    if tc:
+        out.flags |= dns.flags.TC
+    return out.to_wire()
+
+
+MESSAGES = {
+    "good": _message(),
+    "servfail": _message(2, empty=True),
+    "refused": _message(5, empty=True),
+    "tc": _message(tc=True),
+    "malformed": _message()[:-2],
+    "strange": _message().replace(b"\x03www", b"\x03wwx", 1),
+}
+
+
+def group(upstreams: int) -> Group:
+    """So many upstreams, none of them known to be down."""
+    return Group([Address(f"192.0.2.{i + 1}") for i in range(upstreams)])
+
+
+class Play:
+    """Drives one exchange through a script and notes what it does: ``0.50 ask 1 tcp``, ``1.75 fail 22``."""
+
+    def __init__(self, upstreams: Group) -> None:
+        self.now = 100.0
+        self.counters = ForwardCounters()
+        self.exchange = Exchange(QUESTION, upstreams, self.counters, now=self.now)
+        self.log: list[str] = []
+        self._note(self.exchange.start(self.now))
+
+    def run(self, script: str) -> list[str]:
+        """Events ``<seconds> <attempt> <what>``, then all timers up to the end."""
+        for line in filter(None, (line.strip() for line in script.split(";"))):
+            seconds, number, what = line.split()
+            self.until(100.0 + float(seconds))
+            self._event(self.exchange.attempts[int(number)], what)
+        self.until(200.0)
+        return self.log
+
+    def until(self, moment: float) -> None:
+        """Let time pass; timers come when they are due."""
+        while not self.exchange.closed and self.exchange.due <= moment:
+            self.now = self.exchange.due
+            self._note(self.exchange.tick(self.now))
+        self.now = moment
+
+    def _event(self, attempt: Attempt, what: str) -> None:
+        if what == "icmp":
+            self._note(self.exchange.unreachable(attempt, self.now))
+        elif what == "broken":
+            self._note(self.exchange.broken(attempt, self.now))
+        else:
+            self._note(self.exchange.heard(attempt, IDENT, MESSAGES[what], self.now))
+
+    def _note(self, step: Step) -> None:
+        match step:
+            case Attempt():
+                self.log.append(f"{self.now - 100:.2f} ask {step.upstream}{' tcp' if step.tcp else ''}")
+            case Reply():
+                self.log.append(f"{self.now - 100:.2f} {step.kind.value}")
+            case Failure():
+                self.log.append(f"{self.now - 100:.2f} fail {step.ede}")
+
+
+TABLE = {
+    # upstreams, script: what happens
+    (1, ""): ["0.00 ask 0", "0.50 ask 0", "1.10 ask 0", "1.75 fail 22"],
+    (2, ""): ["0.00 ask 0", "0.50 ask 1", "1.10 ask 0", "1.75 fail 22"],
+    (3, ""): ["0.00 ask 0", "0.50 ask 1", "1.10 ask 2", "1.75 fail 22"],
+    (5, ""): ["0.00 ask 0", "0.50 ask 1", "1.10 ask 2", "1.75 fail 22"],
+    (0, ""): ["0.00 fail 22"],
+    (1, "0.1 0 good"): ["0.00 ask 0", "0.10 positive"],
+    (1, "0.6 0 good"): ["0.00 ask 0", "0.50 ask 0", "0.60 positive"],
+    (1, "0.1 0 servfail"): ["0.00 ask 0", "0.10 fail 23"],
+    (1, "0.1 0 malformed"): ["0.00 ask 0", "0.10 fail 24"],
+    (2, "0.1 0 servfail; 0.2 1 good"): ["0.00 ask 0", "0.10 ask 1", "0.20 positive"],
+    (2, "0.1 0 refused; 0.2 1 refused"): ["0.00 ask 0", "0.10 ask 1", "0.20 fail 23"],
+    (2, "0.1 0 malformed; 0.2 1 servfail"): ["0.00 ask 0", "0.10 ask 1", "0.20 fail 24"],
+    (2, "0.6 1 servfail; 0.7 0 good"): ["0.00 ask 0", "0.50 ask 1", "0.70 positive"],
+    (2, "0.6 1 servfail"): ["0.00 ask 0", "0.50 ask 1", "1.10 ask 0", "1.75 fail 23"],
+    (5, "0.1 0 refused; 0.2 1 refused; 0.3 2 refused"): ["0.00 ask 0", "0.10 ask 1", "0.20 ask 2", "0.30 fail 23"],
+    (1, "0.1 0 tc; 0.2 1 good"): ["0.00 ask 0", "0.10 ask 0 tcp", "0.20 positive"],
+    (1, "0.1 0 tc; 0.2 1 tc"): ["0.00 ask 0", "0.10 ask 0 tcp", "0.20 fail 24"],
+    (1, "0.1 0 tc; 0.2 1 strange"): ["0.00 ask 0", "0.10 ask 0 tcp", "0.20 fail 24"],
+    (1, "0.1 0 tc; 0.2 1 broken"): ["0.00 ask 0", "0.10 ask 0 tcp", "0.20 fail 23"],
+    (2, "0.1 0 tc; 0.2 1 broken; 0.3 2 good"): ["0.00 ask 0", "0.10 ask 0 tcp", "0.20 ask 1", "0.30 positive"],
+    (1, "0.1 0 tc"): ["0.00 ask 0", "0.10 ask 0 tcp", "0.70 ask 0 tcp", "1.75 fail 22"],
+    (1, "1.2 0 tc"): ["0.00 ask 0", "0.50 ask 0", "1.10 ask 0", "1.75 fail 22"],
+    (1, "0.1 0 strange; 0.2 0 good"): ["0.00 ask 0", "0.20 positive"],
+    (1, "0.1 0 strange; 0.1 0 strange; 0.1 0 strange; 0.1 0 strange; 0.1 0 strange; 0.2 1 good"): [
+        "0.00 ask 0",
+        "0.10 ask 0 tcp",
+        "0.20 positive",
+    ],
+    (1, "0.1 0 icmp; 0.2 0 good"): ["0.00 ask 0", "0.20 positive"],
+    (1, "0.1 0 icmp"): ["0.00 ask 0", "0.50 ask 0", "1.10 ask 0", "1.75 fail 22"],
+    (2, "0.1 0 icmp; 0.2 0 good"): ["0.00 ask 0", "0.10 ask 1", "0.20 positive"],
+    (5, "0.1 0 icmp; 0.1 0 icmp; 0.1 0 icmp; 0.1 0 icmp"): ["0.00 ask 0", "0.10 ask 1", "0.10 ask 2", "1.75 fail 22"],
+    (1, "2.5 0 good"): ["0.00 ask 0", "0.50 ask 0", "1.10 ask 0", "1.75 fail 22", "2.50 positive"],
+    (1, "2.5 0 servfail; 2.6 1 good"): [
+        "0.00 ask 0",
+        "0.50 ask 0",
+        "1.10 ask 0",
+        "1.75 fail 22",
+        "2.60 positive",
+    ],
+    (1, "2.5 0 tc; 3 1 good"): ["0.00 ask 0", "0.50 ask 0", "1.10 ask 0", "1.75 fail 22", "3.00 positive"],
+    (1, "8.1 0 good"): ["0.00 ask 0", "0.50 ask 0", "1.10 ask 0", "1.75 fail 22"],
+    (1, "0.1 0 good; 0.2 0 good"): ["0.00 ask 0", "0.10 positive"],
+}
+
+
+@pytest.mark.parametrize(("upstreams", "script"), TABLE)
+def test_an_exchange_goes_as_its_rules_say(upstreams: int, script: str) -> None:
+    """Each script of events leads to these sends and this outcome, at these seconds."""
+    assert Play(group(upstreams)).run(script) == TABLE[upstreams, script]
+
+
+@pytest.mark.parametrize(("upstreams", "script"), TABLE)
+def test_no_exchange_sends_more_than_three_or_answers_late(upstreams: int, script: str) -> None:
+    """RFC 9520 3.1, and the client hears within 1.8 s, whatever happens."""
+    play = Play(group(upstreams))
+    log = play.run(script)
+    assert sum(" ask " in line for line in log) <= MAX_SENDS
+    assert play.counters.sends == sum(" ask " in line for line in log)
+    outcomes = [line for line in log if " ask " not in line]
+    assert float(outcomes[0].split()[0]) <= DEADLINE < 1.8
+    assert play.exchange.closed
+
+
+def test_an_exchange_is_closed_when_nothing_more_can_come() -> None:
+    """It stays open after silence only, and to 8 s at most."""
+    silent, failing = Play(group(1)), Play(group(1))
+    silent.until(100.0 + OPEN - 0.01)
+    assert not silent.exchange.closed
+    silent.until(100.0 + OPEN)
+    assert silent.exchange.closed
+    failing.run("0.1 0 servfail")
+    assert failing.exchange.closed
+
+
+def test_the_three_causes_have_their_extended_errors() -> None:
+    """RFC 8914: unreachable, network error, invalid data."""
+    assert (EDE_NO_REACHABLE_AUTHORITY, EDE_NETWORK_ERROR, EDE_INVALID_DATA) == (22, 23, 24)
+    assert Play(group(1)).run("0.1 0 malformed")[-1] == "0.10 fail 24"
+
+
+def test_the_query_has_rd_and_our_size() -> None:
+    """What leaves for the upstream, as dnspython reads it."""
+    message = dns.message.from_wire(Question(QUESTION.wire, do=True, cd=True).message(4711))
+    assert message.id == 4711
+    assert message.flags == dns.flags.RD | dns.flags.CD
+    assert (message.edns, message.payload, message.ednsflags) == (0, 1232, dns.flags.DO)
+
+
+def _silences(upstreams: Group, number: int, *, at: float) -> None:
+    for i in range(number):
+        upstreams.silent(0, at + i)
+
+
+def test_a_silent_upstream_is_asked_last_until_its_trial() -> None:
+    """Three silences make it down; after the rest one query goes to it first, the next ones do not."""
+    upstreams = group(2)
+    _silences(upstreams, 2, at=10.0)
+    assert upstreams.order(13.0) == [0, 1]
+    _silences(upstreams, 1, at=13.0)
+    assert upstreams.order(13.1) == [1, 0]
+    assert upstreams.order(15.1) == [0, 1]
+    assert upstreams.order(15.2) == [1, 0]
+    assert upstreams.order(18.0) == [1, 0]
+    assert upstreams.order(19.2) == [0, 1]
+
+
+def test_one_answer_brings_an_upstream_back() -> None:
+    """Recovery needs no more than the trial's answer."""
+    upstreams = group(2)
+    _silences(upstreams, 5, at=10.0)
+    upstreams.good(0, 15.0)
+    assert upstreams.order(15.0) == [0, 1]
+
+
+def test_slow_names_on_a_lively_upstream_do_not_take_it_down() -> None:
+    """Silences count only where nothing useful came meanwhile."""
+    upstreams = group(2)
+    for i in range(20):
+        upstreams.silent(0, 10.0 + i / 10)
+        upstreams.good(0, 10.05 + i / 10)
+    upstreams.silent(0, 12.1)
+    assert upstreams.order(12.1) == [0, 1]
+
+
+def test_where_all_are_down_all_are_asked() -> None:
+    """There is nothing better than to try."""
+    upstreams = group(1)
+    _silences(upstreams, 9, at=10.0)
+    assert upstreams.order(19.0) == [0]
+
+
+def test_servfail_is_no_sign_of_health() -> None:
+    """An upstream that only fails does not come back by failing."""
+    upstreams = group(2)
+    _silences(upstreams, 3, at=90.0)
+    assert upstreams.down(0)
+    Play(upstreams).run("0.1 0 servfail; 0.2 1 good")
+    assert upstreams.down(0)
+
+
+def test_a_reply_is_of_the_kind_that_was_read() -> None:
+    """The exchange hands on what the reader believed."""
+    play = Play(group(1))
+    step = play.exchange.heard(play.exchange.attempts[0], IDENT, MESSAGES["good"], 100.1)
+    assert isinstance(step, Reply)
+    assert step.kind is Kind.POSITIVE

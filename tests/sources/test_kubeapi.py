@@ -1,0 +1,351 @@
+"""The edge to API servers, against one that misbehaves on demand."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+from aiohttp import web
+
+from meshdns.mesh.declarations import AnyDeclaration, Kind
+from meshdns.sources import kubeapi
+from meshdns.sources.settings import InClusterSource, KubeconfigSource, SourceError
+from tests.sources.fakeapi import ENTRIES, Answer, FakeApi, FastLoop
+from tests.sources.recording import RecordingSink
+
+LONG = 2000.0  # seconds of the fast loop: 40 s by the wall
+
+
+def entry(name: str, version: str = "6") -> dict[str, object]:
+    """A raw ServiceEntry."""
+    metadata = {"name": name, "namespace": "shop", "resourceVersion": version}
+    return {"metadata": metadata, "spec": {"hosts": [f"{name}.global"]}}
+
+
+def added(name: str, version: str = "6") -> bytes:
+    """An ADDED event."""
+    return json.dumps({"type": "ADDED", "object": entry(name, version)}).encode() + b"\n"
+
+
+def reply(text: str, status: int = 200, headers: dict[str, str] | None = None) -> Answer:
+    """An answer that was made up beforehand."""
+
+    async def answer(_: web.Request) -> web.StreamResponse:
+        return web.Response(text=text, status=status, headers=headers)
+
+    return answer
+
+
+async def never(_: web.Request) -> web.StreamResponse:
+    """Accept the request and stay silent."""
+    await asyncio.Event().wait()
+    raise AssertionError
+
+
+@asynccontextmanager
+async def following(source: KubeconfigSource, sink: RecordingSink) -> AsyncIterator[None]:
+    """The source at work."""
+    async with asyncio.TaskGroup() as group:
+        task = group.create_task(kubeapi.run(source=source, sink=sink, draw=lambda: 0.5), name="kubeapi")
+        await sink.until(lambda: sink.clusters, seconds=LONG)
+        yield
+        task.cancel()
+
+
+Steps = Callable[[FakeApi, RecordingSink], Awaitable[None]]
+
+
+def follow(tmp_path: Path, steps: Steps, prepare: Callable[[FakeApi], None] = lambda _: None) -> None:
+    """Play `steps` against a fake API server, called west, at work."""
+
+    async def play() -> None:
+        api, sink = FakeApi(), RecordingSink()
+        api.objects[ENTRIES] = [entry("a")]
+        prepare(api)
+        await api.start()
+        try:
+            async with following(KubeconfigSource((api.kubeconfig(tmp_path / "config"),)), sink):
+                await steps(api, sink)
+        finally:
+            await api.stop()
+
+    with asyncio.Runner(loop_factory=FastLoop) as runner:
+        runner.run(play())
+
+
+async def watching(api: FakeApi, sink: RecordingSink) -> None:
+    """Wait until all kinds are listed and ServiceEntries are watched."""
+    await sink.until(lambda: sink.clusters["west"].synced == set(Kind) and api.watches[ENTRIES], seconds=LONG)
+
+
+def test_every_kind_is_listed_and_watched(tmp_path: Path) -> None:
+    """The five kinds are asked for as client-go asks, and the cluster bears the context's name."""
+
+    async def steps(api: FakeApi, sink: RecordingSink) -> None:
+        await watching(api, sink)
+        assert sink.clusters["west"].source == f"kubeconfig {tmp_path / 'config'}, context west"
+        assert sink.hosts("west") == ["a.global"]
+        assert sorted({request.partition("?")[0] for request in api.requests}) == [
+            "/api/v1/namespaces",
+            "/api/v1/services",
+            "/apis/discovery.k8s.io/v1/endpointslices",
+            ENTRIES,
+            "/apis/networking.istio.io/v1/workloadentries",
+        ]
+        assert api.asked(ENTRIES) == [
+            "limit=500&resourceVersion=0",
+            "watch=true&allowWatchBookmarks=true&resourceVersion=5&timeoutSeconds=265",
+        ]
+
+    follow(tmp_path, steps)
+
+
+def test_pages_are_followed_by_their_token(tmp_path: Path) -> None:
+    """A list of three pages is reported once, whole."""
+    pages = [
+        {"metadata": {"resourceVersion": "5", "continue": "t 1"}, "items": [entry("a")]},
+        {"metadata": {"resourceVersion": "5", "continue": "t2"}, "items": [entry("b"), {"metadata": 7}, None, "x"]},
+        {"metadata": {"resourceVersion": "5"}, "items": [entry(f"c{n}") for n in range(3000)]},
+    ]
+
+    async def steps(api: FakeApi, sink: RecordingSink) -> None:
+        await watching(api, sink)
+        assert api.asked(ENTRIES)[1:3] == ["limit=500&continue=t 1", "limit=500&continue=t2"]
+        assert len(sink.hosts("west")) == 3002
+        assert "listed west ServiceEntry 3002" in sink.calls
+
+    follow(tmp_path, steps, lambda api: api.answers[ENTRIES].extend(reply(json.dumps(page)) for page in pages))
+
+
+def test_events_arrive_however_their_bytes_are_cut(tmp_path: Path) -> None:
+    """Lines that come in pieces, or several at once, are reported one by one."""
+
+    async def steps(api: FakeApi, sink: RecordingSink) -> None:
+        await watching(api, sink)
+        text = added("b") + added("c")
+        for piece in (text[:1], text[1:70], text[70:200], text[200:]):
+            await api.send(ENTRIES, piece)
+            await asyncio.sleep(1)
+        await sink.until(lambda: sink.hosts("west") == ["a.global", "b.global", "c.global"], seconds=LONG)
+
+    follow(tmp_path, steps)
+
+
+def test_a_cut_watch_is_resumed_where_it_was(tmp_path: Path) -> None:
+    """A connection that is reset in the middle of a line costs no list."""
+
+    async def steps(api: FakeApi, sink: RecordingSink) -> None:
+        await watching(api, sink)
+        await api.send(ENTRIES, added("b", "17") + added("c")[:40])
+        await sink.until(lambda: sink.hosts("west") == ["a.global", "b.global"], seconds=LONG)
+        api.cut(ENTRIES)
+        await sink.until(lambda: api.watches[ENTRIES], seconds=LONG)
+        assert len(api.asked(ENTRIES, "limit=")) == 1
+        assert len(api.asked(ENTRIES, "resourceVersion=17")) == 1
+        assert "cannot be read" in sink.clusters["west"].failures[0]
+
+    follow(tmp_path, steps)
+
+
+MISBEHAVIOUR = {
+    "no JSON": (reply("<html>captive portal</html>"), "the reply is no list: "),
+    "another JSON": (reply('{"kind":"Status"}'), "the reply is no list: "),
+    "a list without version": (reply('{"metadata":{"resourceVersion":""},"items":[]}'), "the list has no resource ver"),
+    "bad gateway": (
+        reply("<html>", 502),
+        "the API server refuses serviceentries.networking.istio.io (HTTP status 502)",
+    ),
+    "throttled": (
+        reply('{"message":"later"}', 429, {"Retry-After": "3"}),
+        "the API server asks for patience (later); look at its load",
+    ),
+    "forbidden": (
+        reply('{"kind":"Status","message":"x is forbidden"}', 403),
+        "x is forbidden; grant the verbs list and",
+    ),
+    "silence": (never, "the API server did not answer in time; check that it is well"),
+}
+
+
+@pytest.mark.parametrize("fault", MISBEHAVIOUR)
+def test_a_misbehaving_list_is_reported_and_tried_again(tmp_path: Path, fault: str) -> None:
+    """The reason says what to do, the other kinds go on meanwhile, and the kind recovers by itself."""
+    answer, reason = MISBEHAVIOUR[fault]
+
+    async def steps(api: FakeApi, sink: RecordingSink) -> None:
+        west = sink.clusters["west"]
+        await sink.until(lambda: len(west.synced) == len(Kind) - 1 and west.failures, seconds=LONG)
+        assert west.failures[0].startswith(reason)
+        assert sink.calls.count("listed west Service 0") == 1
+        await sink.until(lambda: west.hosts == ["a.global"], seconds=LONG)
+
+    follow(tmp_path, steps, lambda api: api.answers[ENTRIES].append(answer))
+
+
+def test_silence_is_broken_by_a_list_of_one(tmp_path: Path) -> None:
+    """After 60 s without a line one item is listed; the watch stays and still carries events."""
+
+    async def steps(api: FakeApi, sink: RecordingSink) -> None:
+        await watching(api, sink)
+        await sink.until(
+            lambda: api.asked(ENTRIES, "limit=1")[1:2] == [] and "limit=1" in api.asked(ENTRIES), seconds=LONG
+        )
+        await api.send(ENTRIES, added("b"))
+        await sink.until(lambda: "b.global" in sink.hosts("west"), seconds=LONG)
+        assert len(api.asked(ENTRIES, "watch=true")) == 1
+
+    follow(tmp_path, steps)
+
+
+def test_a_silent_server_that_answers_no_probe_is_watched_anew(tmp_path: Path) -> None:
+    """A probe without answer ends the watch; the next one begins at the last version."""
+
+    async def steps(api: FakeApi, sink: RecordingSink) -> None:
+        await watching(api, sink)
+        api.answers[ENTRIES].append(never)
+        await sink.until(lambda: len(api.asked(ENTRIES, "watch=true", "resourceVersion=5")) == 2, seconds=LONG)
+        assert any("did not answer in time" in reason for reason in sink.clusters["west"].failures)
+
+    follow(tmp_path, steps)
+
+
+def test_a_rotated_token_is_read_again(tmp_path: Path) -> None:
+    """A 401 makes the kubeconfig be read anew, once for all kinds; watches that live are not cut."""
+
+    async def steps(api: FakeApi, sink: RecordingSink) -> None:
+        await watching(api, sink)
+        await asyncio.sleep(2)  # credentials that were just read are not read again
+        api.token = "new"  # noqa: S105 - see FakeApi
+        api.kubeconfig(tmp_path / "config", token="new")  # noqa: S106 - see FakeApi
+        api.objects[ENTRIES] = [entry("b")]
+        await api.send(ENTRIES, b'{"type":"ERROR","object":{"code":410}}\n')
+        await sink.until(lambda: sink.hosts("west") == ["b.global"], seconds=LONG)
+        assert sink.clusters["west"].failures == []
+        services = "/api/v1/services"
+        await api.send(services, b'{"type":"ADDED","object":{"metadata":{"name":"s","namespace":"shop"}}}\n')
+        await sink.until(lambda: (Kind.SERVICE, "shop", "s") in sink.clusters["west"].declared, seconds=LONG)
+        assert len(api.asked(services, "watch=true")) == 1
+
+    follow(tmp_path, steps)
+
+
+def test_a_server_that_goes_away_keeps_its_objects_and_comes_back(tmp_path: Path) -> None:
+    """Last known objects stay while the server is down; after its return changes arrive again."""
+
+    async def steps(api: FakeApi, sink: RecordingSink) -> None:
+        await watching(api, sink)
+        await api.stop()
+        await sink.until(lambda: len(sink.clusters["west"].failures) > len(Kind), seconds=LONG)
+        assert sink.hosts("west") == ["a.global"]
+        await api.start()
+        await sink.until(lambda: api.watches[ENTRIES], seconds=LONG)
+        await api.send(ENTRIES, added("b"))
+        await sink.until(lambda: "b.global" in sink.hosts("west"), seconds=LONG)
+
+    follow(tmp_path, steps)
+
+
+def test_one_failing_cluster_does_not_disturb_another(tmp_path: Path) -> None:
+    """Of two contexts one cannot be reached: the other is listed and watched."""
+
+    async def play() -> None:
+        api, sink = FakeApi(), RecordingSink()
+        api.objects[ENTRIES] = [entry("a")]
+        await api.start()
+        dead = FakeApi()
+        dead.port = 9  # the discard port: nobody listens
+        paths = (api.kubeconfig(tmp_path / "a", "west"), dead.kubeconfig(tmp_path / "b", "east"))
+        try:
+            async with following(KubeconfigSource(paths, ("east", "west")), sink):
+                await sink.until(lambda: sink.clusters["east"].failures, seconds=LONG)
+                await watching(api, sink)
+                assert sink.hosts("west") == ["a.global"]
+                assert sink.clusters["west"].failures == []
+                assert "check that the API server is up and reachable" in sink.clusters["east"].failures[0]
+        finally:
+            await api.stop()
+
+    with asyncio.Runner(loop_factory=FastLoop) as runner:
+        runner.run(play())
+
+
+class FaultySink(RecordingSink):
+    """Breaks its promise not to raise, once."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.broken = False
+
+    def changed(self, cluster: str, declaration: AnyDeclaration) -> None:
+        """Raise the first time."""
+        if not self.broken:
+            self.broken = True
+            raise RuntimeError("unforeseen")
+        super().changed(cluster, declaration)
+
+
+def test_an_unforeseen_fault_costs_its_kind_a_pause(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """The fault is logged and reported, the kind begins anew with a list, the others never notice."""
+
+    async def play() -> None:
+        api, sink = FakeApi(), FaultySink()
+        await api.start()
+        try:
+            async with following(KubeconfigSource((api.kubeconfig(tmp_path / "config"),)), sink):
+                await watching(api, sink)
+                await api.send(ENTRIES, added("b"))
+                await sink.until(lambda: sink.calls.count("listed west ServiceEntry 0") == 2, seconds=LONG)
+                assert sink.calls.count("listed west Service 0") == 1
+                assert "report this with the log" in sink.clusters["west"].failures[0]
+        finally:
+            await api.stop()
+
+    with asyncio.Runner(loop_factory=FastLoop) as runner:
+        runner.run(play())
+    assert "serviceentries.networking.istio.io stopped" in caplog.text
+
+
+def test_a_credential_plugin_that_gives_nothing_is_named(tmp_path: Path) -> None:
+    """A plugin of the operator's own file is run; when it fails, the reason says which and what to do."""
+    config = tmp_path / "config"
+
+    async def play() -> None:
+        sink = RecordingSink()
+        async with following(KubeconfigSource((config,)), sink):
+            await sink.until(lambda: sink.clusters["west"].failures, seconds=LONG)
+            assert sink.clusters["west"].failures[0] == "false gave no credentials for context 'west'; run it by hand"
+
+    plugin = {"exec": {"apiVersion": "client.authentication.k8s.io/v1", "command": "false"}}
+    FakeApi().kubeconfig(config)
+    text = json.dumps(plugin)
+    config.write_text(config.read_text().replace("token: good", text[1:-1]))
+    with asyncio.Runner(loop_factory=FastLoop) as runner:
+        runner.run(play())
+
+
+def test_outside_a_pod_the_in_cluster_source_says_so() -> None:
+    """Without a service account the reason says what to do instead."""
+
+    async def play() -> None:
+        sink = RecordingSink()
+        async with asyncio.TaskGroup() as group:
+            work = kubeapi.run(source=InClusterSource("home"), sink=sink, draw=lambda: 0.5)
+            task = group.create_task(work, name="kubeapi")
+            await sink.until(lambda: sink.clusters.get("home") and sink.clusters["home"].failures, seconds=LONG)
+            task.cancel()
+        assert sink.clusters["home"].failures[0].startswith("no service account here (")
+
+    with asyncio.Runner(loop_factory=FastLoop) as runner:
+        runner.run(play())
+
+
+def test_a_source_that_cannot_be_used_is_refused_at_once(tmp_path: Path) -> None:
+    """A missing kubeconfig is no cluster that fails, but an error of the settings."""
+
+    async def play() -> None:
+        await kubeapi.run(source=KubeconfigSource((tmp_path / "none",)), sink=RecordingSink(), draw=lambda: 0.5)
+
+    with pytest.raises(SourceError, match="no kubeconfig at"):
+        asyncio.run(play())
