@@ -6,7 +6,7 @@ when every cluster that could know the name has been heard (RFC 2308 for its for
 """
 
 import enum
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import Final, Protocol
 
 import msgspec
@@ -66,6 +66,7 @@ class Authority:
 
     def __init__(self, zones: Sequence[ServedZone], *, nsid: bytes = b"", keepalive: int = 100) -> None:
         self._zones = {zone.apex: zone for zone in zones}
+        self._own_names = frozenset(_own_names(self._zones))
         self._nsid = nsid
         self._keepalive = keepalive
 
@@ -86,16 +87,20 @@ class Authority:
             return self._apex(query, zone, row, rows, tcp=tcp, spin=spin)
         if row is None:
             return self._uncovered(query, zone, rows, tcp=tcp, spin=spin)
-        return self._known(query, zone, row, rows, tcp=tcp, spin=spin)
+        return self._known(query, zone, self._covered(query, zone, row, rows), rows, tcp=tcp, spin=spin)
 
     def owner(self, query: Query, rows: Rows) -> bytes | None:
         """The owner name whose row alone makes the reply to this query, so that the reply may be kept until it changes.
 
-        None where the reply must not be kept: other cases than lower (they are many), options, unknown names.
+        None where the reply must not be kept: other cases than lower (they are many), options, unknown names, and
+        names without records, which a wildcard may cover.
         """
         if query.fault or query.qname != query.lower or query.nsid or query.cookie or query.keepalive:
             return None
-        return query.lower if rows.row(query.lower) is not None and query.lower not in self._zones else None
+        found = rows.row(query.lower)
+        if found is None or query.lower in self._zones or (rows.state.wildcards and Row(found).hollow):
+            return None
+        return query.lower
 
     # ------------------------------------------------------------------------------------------ cases
 
@@ -125,17 +130,26 @@ class Authority:
         return self._reply(query, NOERROR, answer=answer, error=_staleness(row, rows.state), aa=True, tcp=tcp)
 
     def _uncovered(self, query: Query, zone: ServedZone, rows: Rows, *, tcp: bool, spin: int) -> bytes | Verdict:
-        """A name without a row: a wildcard, else the denial of it."""
+        """A name without a row: one of our own making, a wildcard, else the denial of it."""
+        if query.lower in self._own_names:
+            return self._negative(query, NOERROR, zone, rows, tcp=tcp)
         if not rows.state.complete:
             return self._reply(query, SERVFAIL, error=(EDE_NOT_READY, b"a cluster has not synced yet"), tcp=tcp)
         row = self._wildcard(query, zone, rows) if rows.state.wildcards else None
         if row is not None:
             return self._known(query, zone, row, rows, tcp=tcp, spin=spin)
-        if query.lower == b"\x02ns" + zone.apex:
-            return self._negative(query, NOERROR, zone, rows, tcp=tcp)
         if zone.fallthrough:
             return Verdict.FORWARD
         return self._negative(query, NXDOMAIN, zone, rows, tcp=tcp)
+
+    def _covered(self, query: Query, zone: ServedZone, row: Row, rows: Rows) -> Row:
+        """The row that speaks for a known name: in Istio a wildcard covers an empty non-terminal too.
+
+        By RFC 4592 section 2.2.2 that name exists and the wildcard does not cover it.
+        """
+        if zone.closest_encloser or not row.hollow or not (rows.state.wildcards and rows.state.complete):
+            return row
+        return self._wildcard(query, zone, rows) or row
 
     def _wildcard(self, query: Query, zone: ServedZone, rows: Rows) -> Row | None:
         """The longest wildcard above the name; by RFC 4592 only that of the closest encloser."""
@@ -188,11 +202,22 @@ class Authority:
 
 def _staleness(row: Row, state: ViewState) -> tuple[int, bytes]:
     """EDE 3 where a cluster that the answer rests on has not been heard of for too long."""
+    if state.silent and not row.static:
+        return EDE_STALE_ANSWER, b"the controller is silent"
     if state.stale:
         stale = [state.clusters[i] for i in row.clusters if i in state.stale]
         if stale:
             return EDE_STALE_ANSWER, f"last known data of {', '.join(stale)}".encode()
     return _NO_ERROR
+
+
+def _own_names(zones: Collection[bytes]) -> Iterator[bytes]:
+    """Names that exist because of the zones themselves: NS targets, and what lies between a zone and one inside it."""
+    for apex in zones:
+        yield b"\x02ns" + apex
+        above = list(_parents(apex, b"\0"))
+        outer = next((i for i, name in enumerate(above) if name in zones), 0)
+        yield from above[:outer]
 
 
 def _parents(name: bytes, apex: bytes) -> Iterator[bytes]:

@@ -45,6 +45,11 @@ class Row:
             self.rrsets[rtype] = Section(count, data[at : at + size])
             at += size
 
+    @property
+    def hollow(self) -> bool:
+        """Whether there is nothing to say but that the name exists."""
+        return not self.rrsets and self.status == Status.DATA
+
 
 def encode(
     status: Status,

@@ -10,6 +10,7 @@ class ViewState(msgspec.Struct, frozen=True):
     `complete`: every cluster that may block a denial has synced; before, an unknown name is SERVFAIL, not NXDOMAIN.
     `clusters`: names by id; `stale` holds the ids whose last contact is too old, with the text for EDE 3.
     `wildcards`: whether any wildcard owner name exists, so that misses without one stay cheap.
+    `silent`: nobody keeps the view up to date; set by the reader, never written.
     """
 
     ready: bool = False
@@ -17,6 +18,7 @@ class ViewState(msgspec.Struct, frozen=True):
     clusters: tuple[str, ...] = ()
     stale: tuple[int, ...] = ()
     wildcards: bool = False
+    silent: bool = False
 
 
 def encode(state: ViewState) -> bytes:

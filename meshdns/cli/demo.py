@@ -29,7 +29,7 @@ def command(listen: str, cluster: str) -> None:
     logging.basicConfig(level="WARNING", format="%(levelname)s %(name)s %(message)s")
     with tempfile.TemporaryDirectory(prefix="meshdns-demo-") as state:
         settings = _settings(listen, cluster, state)
-        status = run(settings, lambda: _introduce(listen, cluster))
+        status = run(settings, reread=lambda: settings, serving=lambda: _introduce(listen, cluster))
     click.echo("\nended")
     sys.exit(status)
 

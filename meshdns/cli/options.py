@@ -38,10 +38,15 @@ def settings_flags(command: _Command) -> _Command:
 def settings_of(flags: dict[str, Any]) -> Settings:
     """Settings from file, environment and flags, with sources found; ends the program where they are wrong."""
     try:
-        settings = effective(Overrides(**flags), os.environ)
-        return settings.model_copy(update={"sources": resolve_sources(settings, os.environ, _exists)})
+        return read_settings(flags)
     except SettingsError as error:
         refuse(error)
+
+
+def read_settings(flags: dict[str, Any]) -> Settings:
+    """Settings from file, environment and flags, with sources found. Raises `SettingsError`."""
+    settings = effective(Overrides(**flags), os.environ)
+    return settings.model_copy(update={"sources": resolve_sources(settings, os.environ, _exists)})
 
 
 def refuse(error: SettingsError) -> NoReturn:

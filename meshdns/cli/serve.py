@@ -3,11 +3,12 @@
 import asyncio
 import logging
 import sys
+from collections.abc import Callable
 from typing import Any
 
 import click
 
-from meshdns.cli.options import settings_flags, settings_of
+from meshdns.cli.options import read_settings, settings_flags, settings_of
 from meshdns.config import Settings
 
 
@@ -26,18 +27,25 @@ def command(**flags: Any) -> None:
     settings = settings_of(flags)
     logging.basicConfig(level=settings.log_level.upper(), format="%(levelname)s %(name)s %(message)s")
     listen = ", ".join(settings.listen)
-    sys.exit(run(settings, lambda: logging.getLogger("meshdns").info("serving on %s (udp and tcp)", listen)))
+    log = logging.getLogger("meshdns")
+    sys.exit(
+        run(
+            settings,
+            reread=lambda: read_settings(flags),
+            serving=lambda: log.info("serving on %s (udp and tcp)", listen),
+        )
+    )
 
 
-def run(settings: Settings, serving: Any) -> int:
+def run(settings: Settings, *, reread: Callable[[], Settings], serving: Callable[[], None]) -> int:
     """Run an instance; returns the exit status."""
-    from meshdns.supervisor.serve import InstanceError, Supervisor  # noqa: PLC0415 — keeps --help and check light
+    from meshdns.supervisor.instance import InstanceError  # noqa: PLC0415 — keeps --help and check light
+    from meshdns.supervisor.serve import Supervisor  # noqa: PLC0415 — as above
     from meshdns.supervisor.sockets import BindError  # noqa: PLC0415 — as above
 
     try:
-        supervisor = Supervisor(settings, serving=serving)
+        asyncio.run(Supervisor(settings, reread=reread, serving=serving).run())
     except (InstanceError, BindError) as error:
         click.echo(str(error), err=True)
         return 1
-    asyncio.run(supervisor.run())
     return 0

@@ -8,12 +8,16 @@ end of the patience with clusters that never synced.
 import asyncio
 import logging
 from collections.abc import Callable, Collection, Sequence
+from pathlib import Path
 from typing import Final
 
 from meshdns.controller.publishing import Publisher
+from meshdns.controller.snapshots import Snapshots
 from meshdns.controller.states import ClusterStates
 from meshdns.mesh.declarations import AnyDeclaration, Kind, key_of
+from meshdns.view import snapshot
 from meshdns.view.environment import ViewError
+from meshdns.view.snapshot import SnapshotError
 
 TICK: Final = 1.0  # seconds
 
@@ -28,10 +32,17 @@ class Controller:
         *,
         publisher: Publisher,
         states: ClusterStates,
+        state_dir: Path,
+        ready: Callable[[bool], None],
+        beat: Callable[[float], None],
         loop: asyncio.AbstractEventLoop,
         clock: Callable[[], float],
     ) -> None:
         self._publisher = publisher
+        self._snapshots = Snapshots(state_dir, publisher.declarations, loop=loop)
+        self._tell_ready = ready
+        self._told_ready = False
+        self._beat = beat
         self._states = states
         self._loop = loop
         self._clock = clock
@@ -40,10 +51,28 @@ class Controller:
         self._described: dict[str, dict[str, str]] = {}
 
     def start(self) -> None:
-        """Take over what the view holds and begin to tick."""
-        for cluster in self._publisher.restore():
+        """Take over what the view holds, or else the snapshot, and begin to tick."""
+        remembered = self._publisher.restore() or self._restore_snapshot()
+        for cluster in remembered:
             self._states.cluster(cluster).remembered = True
         self._tick()
+
+    async def close(self) -> None:
+        """Leave a snapshot behind that holds everything."""
+        await self._snapshots.close()
+
+    def _restore_snapshot(self) -> frozenset[str]:
+        """Begin with the declarations of the snapshot: after a reboot, or when the view was damaged."""
+        clusters = set()
+        try:
+            for cluster, declaration in snapshot.read(self._snapshots.directory):
+                self._publisher.upsert(cluster, declaration)
+                clusters.add(cluster)
+        except SnapshotError as error:
+            _log.error("%s", error)
+        if clusters:
+            _log.info("began with the snapshot of %s", ", ".join(sorted(clusters)))
+        return frozenset(clusters)
 
     # ------------------------------------------------------------------------------------------ Sink
 
@@ -108,16 +137,18 @@ class Controller:
         self._scheduled = False
         now = self._clock()
         self._describe(now)
+        ready = self._states.ready()
         try:
-            self._publisher.publish(
-                ready=self._states.ready(), complete=self._states.complete(now), stale=self._states.stale(now)
-            )
+            self._publisher.publish(ready=ready, complete=self._states.complete(now), stale=self._states.stale(now))
         except ViewError as error:
             if str(error) != self._failing:
                 _log.error("%s; the last good view is served on", error)
             self._failing = str(error)
         else:
             self._failing = ""
+            if ready and not self._told_ready:
+                self._told_ready = True
+                self._tell_ready(ready)
 
     def _describe(self, now: float) -> None:
         """Publish what people are shown of each cluster, where it changed."""
@@ -134,4 +165,7 @@ class Controller:
 
     def _tick(self) -> None:
         self._loop.call_later(TICK, self._tick)
+        self._beat(self._clock())
+        self._publisher.reader_check()
         self._commit()
+        self._snapshots.look(self._publisher.changes, self._clock())

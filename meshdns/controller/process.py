@@ -20,8 +20,11 @@ from meshdns.controller.controller import Controller
 from meshdns.controller.publishing import Publisher
 from meshdns.controller.settings import ControllerSettings, mesh_settings, source_settings
 from meshdns.controller.states import ClusterStates
+from meshdns.lifeline import die_with_parent
+from meshdns.scoreboard import Scoreboard
 from meshdns.sources import manifests
 from meshdns.sources.settings import ManifestsSource, SourceError
+from meshdns.view.environment import ViewError
 from meshdns.view.writer import Writer
 
 _log = logging.getLogger("meshdns.controller")
@@ -34,31 +37,50 @@ async def _run() -> None:
     stop = asyncio.Event()
     loop.add_signal_handler(signal.SIGTERM, stop.set)
     loop.add_signal_handler(signal.SIGINT, lambda: None)  # Ctrl-C reaches the group; the supervisor decides
-    handed = msgspec.json.decode(await control.readline(), type=ControllerSettings)
+    line = await control.readline()
+    if not line:
+        return
+    handed = msgspec.json.decode(line, type=ControllerSettings)
     settings = Settings.model_validate_json(handed.settings)
     logging.basicConfig(level=settings.log_level.upper(), format="%(levelname)s %(name)s %(message)s")
-    mesh = mesh_settings(settings)
-    writer = Writer(Path(handed.view))
-    controller = Controller(
-        publisher=Publisher(mesh, writer),
-        states=ClusterStates(
-            own=mesh.vantage_cluster,
-            required=[name for name, cluster in mesh.clusters.items() if cluster.required],
-            started=time.monotonic(),
-        ),
-        loop=loop,
-        clock=time.monotonic,
-    )
+    try:
+        writer = Writer(Path(handed.view))
+    except ViewError as error:
+        _log.error("%s", error)
+        sys.exit(1)
+    controller = _controller(handed, settings, writer, loop)
     controller.start()
     _say({"view": handed.view})
-    gc.freeze()
+    gc.collect()
+    gc.freeze()  # a full collection over what stays would delay heartbeats and commits
     tasks = [asyncio.ensure_future(_ended(control)), asyncio.ensure_future(stop.wait())]
     tasks += [asyncio.ensure_future(_read(source, controller)) for source in settings.sources]
     await asyncio.wait(tasks[:2], return_when=asyncio.FIRST_COMPLETED)
     for task in tasks:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)
+    await controller.close()
     writer.close()
+
+
+def _controller(
+    handed: ControllerSettings, settings: Settings, writer: Writer, loop: asyncio.AbstractEventLoop
+) -> Controller:
+    mesh = mesh_settings(settings)
+    board = Scoreboard(handed.scoreboard)
+    return Controller(
+        publisher=Publisher(mesh, writer),
+        states=ClusterStates(
+            own=mesh.vantage_cluster,
+            required=[name for name, cluster in mesh.clusters.items() if cluster.required],
+            started=time.monotonic(),
+        ),
+        state_dir=Path(handed.state_dir),
+        ready=lambda ready: _say({"ready": ready}),
+        beat=board.beat_controller,
+        loop=loop,
+        clock=time.monotonic,
+    )
 
 
 async def _read(source: Source, controller: Controller) -> None:
@@ -89,13 +111,14 @@ async def _ended(control: asyncio.StreamReader) -> None:
         pass
 
 
-def _say(value: dict[str, str]) -> None:
+def _say(value: dict[str, str | bool]) -> None:
     sys.stdout.buffer.write(msgspec.json.encode(value) + b"\n")
     sys.stdout.buffer.flush()
 
 
 def main() -> None:
     """Run the controller until it is told to end or its supervisor is gone."""
+    die_with_parent()
     asyncio.run(_run())
 
 

@@ -39,11 +39,25 @@ class Publisher:
         self._state = ViewState()
         self._ids: dict[str, int] = {}
         self._wildcards: set[str] = set()
+        self.changes = 0  # of declarations, since this process began
+
+    def declarations(self) -> list[tuple[str, AnyDeclaration]]:
+        """All declarations with their clusters."""
+        return [
+            (name, declaration)
+            for name, cluster in self.catalog.inventory.clusters.items()
+            for declaration in cluster.declarations.values()
+        ]
+
+    def reader_check(self) -> None:
+        """Free what dead readers of the view hold, which would make its file grow."""
+        self._writer.reader_check()
 
     def restore(self) -> frozenset[str]:
         """Take over what an earlier process left in the view; returns the clusters it had synced."""
-        for _, value in self._writer.stored(b"meta"):
-            self._state = decode(value)
+        state = dict(self._writer.stored(b"meta")).get(b"state")
+        if state is not None:
+            self._state = decode(state)
             self._ids = {name: number for number, name in enumerate(self._state.clusters)}
         clusters = set()
         for key, value in self._writer.stored(b"declarations"):
@@ -60,6 +74,7 @@ class Publisher:
     def upsert(self, cluster: str, declaration: AnyDeclaration) -> None:
         """Add or replace a declaration."""
         if self.catalog.upsert(cluster, declaration):
+            self.changes += 1
             key = _object_key(cluster, key_of(declaration))
             self._commit.declarations[key] = encode_declaration(declaration)
             found = list(problems_of(cluster, declaration, self._settings))
@@ -68,6 +83,7 @@ class Publisher:
     def remove(self, cluster: str, key: Key) -> None:
         """Forget a declaration."""
         if self.catalog.remove(cluster, key):
+            self.changes += 1
             self._commit.declarations[_object_key(cluster, key)] = None
             self._commit.problems[_object_key(cluster, key)] = None
 

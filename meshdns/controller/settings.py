@@ -11,11 +11,13 @@ from meshdns.sources.settings import AnySource, InClusterSource, KubeconfigSourc
 
 
 class ControllerSettings(msgspec.Struct, frozen=True):
-    """What the supervisor hands over: the settings as JSON text and the directory of the view."""
+    """What the supervisor hands over: the settings as JSON text, where view and snapshot are, the scoreboard."""
 
     generation: int
     settings: str
     view: str
+    state_dir: str
+    scoreboard: int
 
 
 def mesh_settings(settings: Settings) -> MeshSettings:

@@ -37,9 +37,12 @@ class Group:
     def __init__(self, addresses: Sequence[Address]) -> None:
         self.addresses = tuple(addresses)
         self._health = [_Health() for _ in self.addresses]
+        self._all = tuple(range(len(self.addresses)))
 
-    def order(self, now: float) -> list[int]:
+    def order(self, now: float) -> Sequence[int]:
         """Indices of the upstreams, the one to ask first in front; spends the half-open trial that it hands out."""
+        if not any(health.rest for health in self._health):
+            return self._all
         up: list[int] = []
         down: list[int] = []
         trial: list[int] = []
@@ -52,7 +55,7 @@ class Group:
                 trial.append(i)
             else:
                 down.append(i)
-        return trial + up + down
+        return (*trial, *up, *down)
 
     def down(self, upstream: int) -> bool:
         """Whether the upstream is held to be down."""

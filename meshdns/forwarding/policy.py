@@ -29,9 +29,7 @@ from meshdns.forwarding.question import Question
 MAX_SENDS: Final = 3
 MAX_STRANGE: Final = 5  # replies that match nothing, before TCP is asked instead
 PATIENCE: Final = (0.5, 0.6)  # seconds that the first and the second send are waited for before the next one
-DEADLINE: Final = (
-    1.75  # seconds; with the driver's coarse timer the client hears within 1.8, before CoreDNS gives up at 2
-)
+DEADLINE: Final = 1.7  # seconds; leaves 0.1 for coarse timers and collections, and CoreDNS gives up at 2
 OPEN: Final = 8.0  # seconds from the start that a late answer is still taken
 
 
@@ -94,8 +92,8 @@ class Exchange:
         self._order = group.order(now)
         self._turn = 0
         self._started = now
-        self._errors: set[int] = set()  # upstreams that failed otherwise than by silence
-        self._via_tcp: set[int] = set()
+        self._errors = 0  # a bit for each upstream that failed otherwise than by silence
+        self._via_tcp = 0  # a bit for each upstream that is asked over TCP
         self._strange = 0
         self._failure = SILENCE
 
@@ -164,14 +162,14 @@ class Exchange:
     def _failed(self, attempt: Attempt, failure: Failure, now: float) -> Step:
         """An upstream failed otherwise than by silence: on to one not asked yet."""
         attempt.over = True
-        self._errors.add(attempt.upstream)
+        self._errors |= 1 << attempt.upstream
         if self._failure is not MALFORMED:
             self._failure = failure
         return self._onward(now)
 
     def _by_tcp(self, attempt: Attempt, now: float) -> Step:
         """The same upstream once more, over TCP from now on."""
-        self._via_tcp.add(attempt.upstream)
+        self._via_tcp |= 1 << attempt.upstream
         if self.answered or len(self.attempts) >= MAX_SENDS:
             return self._onward(now)
         return self._send(attempt.upstream, now)
@@ -199,12 +197,12 @@ class Exchange:
         for _ in self._order:
             self._turn += 1
             upstream = self._order[self._turn % len(self._order)]
-            if upstream not in self._errors:
+            if not self._errors >> upstream & 1:
                 return self._send(upstream, now)
         return None
 
     def _send(self, upstream: int, now: float) -> Attempt:
-        attempt = Attempt(self, upstream, tcp=upstream in self._via_tcp)
+        attempt = Attempt(self, upstream, tcp=bool(self._via_tcp >> upstream & 1))
         self._turn = self._order.index(upstream)
         self.attempts.append(attempt)
         sends = len(self.attempts)

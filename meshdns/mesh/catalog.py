@@ -12,12 +12,12 @@ from collections.abc import Iterable, Iterator
 from meshdns.dns import names
 from meshdns.mesh.answer import Answer, choose
 from meshdns.mesh.declarations import AnyDeclaration, Key
-from meshdns.mesh.inventory import Inventory, ServiceKey, Touched
+from meshdns.mesh.inventory import Cluster, Inventory, ServiceKey, Touched
 from meshdns.mesh.levels import Levels
 from meshdns.mesh.settings import MeshSettings, Zone
 from meshdns.mesh.sight import Read, Sight
 from meshdns.mesh.topology import Topology, survey
-from meshdns.mesh.visibility import exported
+from meshdns.mesh.visibility import derived_service, exported, speaks_for
 
 
 class Catalog:
@@ -81,17 +81,18 @@ class Catalog:
     # ------------------------------------------------------------------------------------------ what is dirty
 
     def _names_touched(self, touched: Touched) -> set[str]:
+        for name, namespace in touched.workloads:
+            cluster = self.inventory.clusters.get(name)
+            for entry in cluster.selecting.get(namespace, {}).values() if cluster is not None else ():
+                self.inventory.touch_entry(name, entry, touched)
         dirty: set[str] = set()
         for host in touched.hosts:
             dirty.add(host)
             if host.startswith("*."):
                 dirty.update(name for name in self._known if name.endswith(host[1:]))
-        for cluster, service in touched.services:
+        for name, service in touched.services:
             dirty.update(self._names_of_service(service))
-            dirty |= self._dependents.get(("service", cluster, *service), set())
-        for cluster, namespace in touched.workloads:
-            for entry in self.inventory.cluster(cluster).selecting.get(namespace, {}).values():
-                dirty.update(host for host in entry.hosts if self._settings.zone_of(host))
+            dirty |= self._dependents.get(("service", name, *service), set())
         return dirty
 
     def _names_of_service(self, service: ServiceKey) -> Iterator[str]:
@@ -145,13 +146,18 @@ class Catalog:
         """Whether any level declares exactly this owner name."""
         if name in self.inventory.hosts or any(record.name == name for record in self._settings.records):
             return True
-        service, _, namespace = name.removesuffix("." + zone.name).partition(".")
-        key = (namespace, service)
-        return any(
-            key in cluster.service_hosts
-            or (key in cluster.services and exported(cluster.services[key], cluster.settings, self._settings, zone))
-            for cluster in self.inventory.clusters.values()
+        service = derived_service(name, zone.name)
+        return service is not None and any(
+            self._derives(cluster, service, zone) for cluster in self.inventory.clusters.values()
         )
+
+    def _derives(self, cluster: Cluster, service: ServiceKey, zone: Zone) -> bool:
+        """Whether a cluster's Service, or a ServiceEntry for its svc host, gives it a derived name."""
+        known = cluster.services.get(service)
+        if known is not None and exported(known, cluster.settings, self._settings, zone):
+            return True
+        entries = cluster.service_hosts.get(service, {}).values()
+        return any(speaks_for(entry, service, cluster.settings, self._settings, zone) for entry in entries)
 
     def _rest(self, name: str, reads: frozenset[Read]) -> None:
         """Note what a name rests on now."""

@@ -21,9 +21,8 @@ from meshdns.mesh.declarations import (
     WorkloadEntry,
     key_of,
 )
-from meshdns.mesh.manifest import NETWORK_LABEL
 from meshdns.mesh.settings import ClusterSettings, MeshSettings
-from meshdns.mesh.visibility import service_host, visible_hosts
+from meshdns.mesh.visibility import may_be_gateway, service_host, visible_hosts
 
 ServiceKey = tuple[str, str]
 """Namespace and name of a Service."""
@@ -141,6 +140,12 @@ class Inventory:
         if found:
             yield from sorted(found.values(), key=age)
 
+    def touch_entry(self, cluster: str, entry: ServiceEntry, touched: Touched) -> None:
+        """Note what a ServiceEntry of `cluster` speaks for."""
+        touched.hosts.update(visible_hosts(entry, cluster, self.settings))
+        domain = self.settings.cluster(cluster).domain
+        touched.services.update((cluster, service) for service in _services_of(entry, domain))
+
     def _index(self, into: Cluster, key: Key, declaration: AnyDeclaration, touched: Touched) -> None:
         match declaration:
             case ServiceEntry():
@@ -152,7 +157,7 @@ class Inventory:
                     into.selecting[declaration.namespace][key] = declaration
             case Service():
                 into.services[declaration.namespace, declaration.name] = declaration
-                if _may_be_gateway(declaration):
+                if may_be_gateway(declaration):
                     into.gateway_services[declaration.namespace, declaration.name] = declaration
             case EndpointSlice() if declaration.service:
                 known = into.readiness_known
@@ -185,11 +190,10 @@ class Inventory:
     def _touch(self, into: Cluster, declaration: AnyDeclaration, touched: Touched) -> None:
         match declaration:
             case ServiceEntry():
-                touched.hosts.update(visible_hosts(declaration, into.name, self.settings))
-                touched.services.update((into.name, s) for s in _services_of(declaration, into.settings.domain))
+                self.touch_entry(into.name, declaration, touched)
             case Service():
                 touched.services.add((into.name, (declaration.namespace, declaration.name)))
-                touched.topology = touched.topology or _may_be_gateway(declaration)
+                touched.topology = touched.topology or may_be_gateway(declaration)
             case EndpointSlice() if declaration.service:
                 touched.services.add((into.name, (declaration.namespace, declaration.service)))
             case WorkloadEntry():
@@ -216,11 +220,6 @@ def _services_of(entry: ServiceEntry, domain: str) -> Iterator[ServiceKey]:
         service = service_host(host, domain)
         if service is not None:
             yield service
-
-
-def _may_be_gateway(service: Service) -> bool:
-    labels = dict(service.labels)
-    return NETWORK_LABEL in labels or labels.get("istio") in ("eastwestgateway", "ingressgateway")
 
 
 def _drop(index: MutableMapping[_Outer, dict[_Inner, _Item]], outer: _Outer, inner: _Inner) -> None:

@@ -9,10 +9,10 @@ from collections.abc import Iterator
 from meshdns.dns import names
 from meshdns.mesh.candidates import Candidate, Level, Reach, Rule
 from meshdns.mesh.declarations import Endpoint, Resolution, ServiceEntry
-from meshdns.mesh.inventory import Inventory, ServiceKey
+from meshdns.mesh.inventory import Inventory, ServiceKey, age
 from meshdns.mesh.settings import AnswerMode, Zone
 from meshdns.mesh.sight import Claim, Sight
-from meshdns.mesh.visibility import exported, service_host
+from meshdns.mesh.visibility import derived_service, exported, service_host, speaks_for
 
 _DNS = (Resolution.DNS, Resolution.DNS_ROUND_ROBIN, Resolution.DYNAMIC_DNS)
 
@@ -30,14 +30,9 @@ class Levels:
         """All steps for `name`, which may be a wildcard owner name."""
         service = derived_service(name, self._zone.name)
         steps = [list(self._static(name)), list(self._entries(name, self._own, Level.OWN_ENTRY, service))]
-        wildcards = (
-            [f"*.{parent}" for parent in names.parents(name.removeprefix("*."))]
-            if "*" in name
-            else [f"*.{parent}" for parent in names.parents(name)]
-        )
-        covering = (f"*.{parent}" for parent in names.parents(name.removeprefix("*.")))
-        wildcards = [host for host in covering if self._in_zone(host) and host in self._inventory.hosts]
-        own = [list(self._entries(host, self._own, Level.OWN_ENTRY, service)) for host in wildcards]
+        wildcards = [f"*.{parent}" for parent in names.parents(name.removeprefix("*."))]
+        wildcards = [host for host in wildcards if self._in_zone(host)]
+        own = [step for host in wildcards for step in self._own_wildcard(host, service)]
         if name.startswith("*."):
             return [*steps, *own, *self._remote([name, *wildcards], service)]
         return [
@@ -48,6 +43,11 @@ class Levels:
             *self._other_services(service),
             *self._remote(wildcards, service),
         ]
+
+    def _own_wildcard(self, host: str, service: ServiceKey | None) -> Iterator[list[Candidate]]:
+        """Levels 1 and 2 of a wildcard host."""
+        yield list(self._static(host))
+        yield list(self._entries(host, self._own, Level.OWN_ENTRY, service))
 
     def _in_zone(self, host: str) -> bool:
         return self._inventory.settings.zone_of(host) is self._zone
@@ -105,7 +105,7 @@ class Levels:
             wanted = set(entry.selector)
             workloads = self._inventory.cluster(cluster).workloads.get(entry.namespace, {})
             for name in sorted(workloads):
-                if wanted <= set(workloads[name].labels):
+                if wanted and wanted <= set(workloads[name].labels):  # Istio: an empty selector selects nothing
                     yield f"WorkloadEntry {entry.namespace}/{name}", workloads[name].endpoint
         if entry.resolution is Resolution.NONE:
             for index, address in enumerate(entry.addresses):
@@ -147,8 +147,8 @@ class Levels:
         if is_exported and (known.readiness(key).ready or key not in known.service_hosts):
             yield from self._sight.service(level, cluster, key, flat=self._zone.answer is AnswerMode.ENDPOINTS)
             return
-        for entry in known.service_hosts.get(key, {}).values():
-            if not self._zone.public_only or not entry.export_to or "*" in entry.export_to:
+        for entry in sorted(known.service_hosts.get(key, {}).values(), key=age):
+            if speaks_for(entry, key, known.settings, self._inventory.settings, self._zone):
                 host = f"{key[1]}.{key[0]}.svc.{known.settings.domain}"
                 yield from self._own_entry(entry, host, cluster, level, key)
 
@@ -161,9 +161,3 @@ class Levels:
             if service_host(endpoint.address, self._inventory.cluster(cluster).settings.domain) != key:
                 claim = Claim(level, cluster, origin, field, host, key, endpoint, entry.internal, ttl=entry.ttl)
                 yield from self._sight.endpoint(claim)
-
-
-def derived_service(name: str, zone: str) -> ServiceKey | None:
-    """The Service that a name ``<service>.<namespace>.<zone>`` stands for, else None."""
-    service, _, namespace = name.removesuffix("." + zone).partition(".")
-    return (namespace, service) if namespace and "." not in namespace and service != "*" else None

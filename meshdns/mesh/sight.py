@@ -69,8 +69,7 @@ class Sight:
             return
         parsed_address = parsed(address)
         if parsed_address is None:
-            self._reads.add(("resolved", address))
-            yield _nothing(claim, Rule.HOST_NAME, pending=True)
+            yield self._unresolved(claim, address, Rule.HOST_NAME)
             return
         yield from self._address(claim, parsed_address)
 
@@ -92,7 +91,7 @@ class Sight:
             yield from self._hairpin(claim, gateways)
             return
         if claim.cluster == vantage:
-            yield _address(claim, claim.endpoint.address, Rule.GATEWAY_HERE, Reach.GATEWAY, gateways[0])
+            yield self._itself(claim, Rule.GATEWAY_HERE, Reach.GATEWAY, gateways[0])
             return
         for owner in sorted({gateway.owner for gateway in gateways if gateway.owner != vantage}):
             yield from self._through(claim, self._gateways(owner), Rule.GATEWAY_OF)
@@ -107,7 +106,17 @@ class Sight:
                 for address in self._own_addresses(service):
                     yield _address(claim, address, Rule.HAIRPIN, Reach.OWN, pod=service.headless)
                 return
-        yield _address(claim, claim.endpoint.address, Rule.OWN_GATEWAY, Reach.OWN, gateways[0])
+        yield self._itself(claim, Rule.OWN_GATEWAY, Reach.OWN, gateways[0])
+
+    def _itself(self, claim: Claim, rule: Rule, reach: Reach, gateway: Gateway) -> Candidate:
+        """A gateway's address as the endpoint spells it; a host name is still to be resolved."""
+        if parsed(claim.endpoint.address) is not None:
+            return _address(claim, claim.endpoint.address, rule, reach, gateway)
+        return self._unresolved(claim, claim.endpoint.address, rule)
+
+    def _unresolved(self, claim: Claim, host: str, rule: Rule) -> Candidate:
+        self._reads.add(("resolved", host))
+        return _nothing(claim, rule, pending=True)
 
     def _other_network(self, claim: Claim, network: str) -> Iterator[Candidate]:
         self._reads.add(("network", network))
@@ -123,8 +132,10 @@ class Sight:
 
     def _own_network(self, claim: Claim) -> Iterator[Candidate]:
         address = parsed(claim.endpoint.address)
-        if address is None:
-            yield _nothing(claim, Rule.HOST_NAME if claim.endpoint.address else Rule.NETWORK_NOTHING)
+        if not claim.endpoint.address:
+            yield _nothing(claim, Rule.NETWORK_NOTHING)
+        elif address is None:
+            yield self._unresolved(claim, claim.endpoint.address, Rule.HOST_NAME)
         elif scope(address) is Scope.NEVER:
             yield _nothing(claim, Rule.NEVER)
         else:
@@ -230,8 +241,7 @@ class Sight:
             yield _nothing(claim, rule, pending=gateways.pending)
         for gateway in gateways.found:
             if parsed(gateway.address) is None:
-                self._reads.add(("resolved", gateway.address))
-                yield _nothing(claim, rule, pending=True)
+                yield self._unresolved(claim, gateway.address, rule)
             else:
                 yield _address(claim, gateway.address, rule, Reach.GATEWAY, gateway, ready=ready)
 
@@ -248,8 +258,7 @@ class Sight:
         for address in addresses:
             known = parsed(address)
             if known is None:
-                self._reads.add(("resolved", address))
-                yield _nothing(claim, rule, pending=True)
+                yield self._unresolved(claim, address, rule)
             elif scope(known) is not Scope.NEVER:
                 yield _address(claim, address, rule, reach, ready=ready, pod=pod)
 

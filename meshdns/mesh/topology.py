@@ -11,7 +11,7 @@ import msgspec
 from meshdns.mesh.addresses import Address, parsed
 from meshdns.mesh.declarations import Service
 from meshdns.mesh.inventory import Cluster, Inventory
-from meshdns.mesh.manifest import GATEWAY_PORT_LABEL, NETWORK_LABEL
+from meshdns.mesh.labels import GATEWAY_PORT_LABEL, NETWORK_LABEL
 from meshdns.mesh.settings import MeshSettings
 
 GATEWAY_PORTS = (15443, 15008)  # mesh TLS passthrough, then HBONE

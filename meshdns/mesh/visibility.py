@@ -8,7 +8,7 @@ answers a whole cluster, only where they are exported to all.
 from collections.abc import Iterator
 
 from meshdns.mesh.declarations import Service, ServiceEntry
-from meshdns.mesh.manifest import EXPORT_LABEL
+from meshdns.mesh.labels import EXPORT_LABEL, NETWORK_LABEL
 from meshdns.mesh.problems import Problem, ProblemKind
 from meshdns.mesh.settings import ClusterSettings, Discover, MeshSettings, Zone
 
@@ -46,20 +46,51 @@ def service_host(host: str, domain: str) -> tuple[str, str] | None:
     return (namespace, service) if namespace and "." not in namespace and service != "*" else None
 
 
+def derived_service(name: str, zone: str) -> tuple[str, str] | None:
+    """``(namespace, service)`` that a name ``<service>.<namespace>.<zone>`` stands for, else None."""
+    inner = name.removesuffix("." + zone) if name != zone else ""
+    service, _, namespace = inner.partition(".")
+    return (namespace, service) if namespace and "." not in namespace and service != "*" else None
+
+
+def may_be_gateway(service: Service) -> bool:
+    """Whether the labels of a Service say that it is a gateway of its cluster."""
+    labels = dict(service.labels)
+    return NETWORK_LABEL in labels or labels.get("istio") in ("eastwestgateway", "ingressgateway")
+
+
 def exported(service: Service, own: ClusterSettings, settings: MeshSettings, zone: Zone) -> bool:
     """Whether a Service gets derived names in `zone` (its readiness is another matter)."""
-    if own.discover is Discover.NONE or service.type == "ExternalName":
+    if service.type == "ExternalName" or may_be_gateway(service):
         return False
-    if own.zones is not None and zone.name not in own.zones:
-        return False
-    if service.namespace == settings.system_namespace or service.namespace.startswith("kube-"):
-        return False
-    if (service.namespace, service.name) == ("default", "kubernetes") or not _may_speak(service.namespace, own):
+    if not _derives((service.namespace, service.name), own, settings, zone):
         return False
     label = dict(service.labels).get(EXPORT_LABEL)
     if label == "false" or (own.discover is Discover.LABELLED and label != "true"):
         return False
     return not zone.public_only or not service.export_to or "*" in service.export_to
+
+
+def speaks_for(
+    entry: ServiceEntry, service: tuple[str, str], own: ClusterSettings, settings: MeshSettings, zone: Zone
+) -> bool:
+    """Whether a ServiceEntry for the svc host of `service` (namespace, name) gives it a derived name in `zone`."""
+    if own.discover is not Discover.ALL or not _derives(service, own, settings, zone):
+        return False
+    if own.own_namespace_hosts and service[0] != entry.namespace:
+        return False
+    public = not entry.export_to or "*" in entry.export_to
+    return (public or not zone.public_only) and _may_speak(entry.namespace, own)
+
+
+def _derives(service: tuple[str, str], own: ClusterSettings, settings: MeshSettings, zone: Zone) -> bool:
+    """Whether the names of a Service (namespace, name) are derived in `zone` at all."""
+    if own.discover is Discover.NONE or (own.zones is not None and zone.name not in own.zones):
+        return False
+    namespace, _ = service
+    if namespace == settings.system_namespace or namespace.startswith("kube-") or service == ("default", "kubernetes"):
+        return False
+    return _may_speak(namespace, own)
 
 
 def _refusal(entry: ServiceEntry, host: str, zone: Zone, own: ClusterSettings) -> tuple[ProblemKind, str, str] | None:

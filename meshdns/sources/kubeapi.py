@@ -245,7 +245,7 @@ class _Client:
         try:
             yield ApiReply(response, self._server)
         finally:
-            response.close()  # gives the connection back where the body was read to its end
+            _abandon(response)
 
     async def _request(self, path: str, query: Mapping[str, str]) -> aiohttp.ClientResponse:
         try:
@@ -266,6 +266,17 @@ class _Client:
         if self.retired and not self.uses:
             await self._api.close()
             await self._connector.close()
+
+
+def _abandon(response: aiohttp.ClientResponse) -> None:
+    """End a reply that may not be over; one that was read to its end has given its connection back already.
+
+    The connection is cut without TLS's parting words: nobody would wait for them, and a watch is full of what is not
+    read any more.
+    """
+    if response.connection is not None and response.connection.transport is not None:
+        response.connection.transport.abort()
+    response.close()
 
 
 def _unreachable(server: str, error: Exception) -> SourceError:

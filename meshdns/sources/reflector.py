@@ -202,7 +202,9 @@ class Reflector:
             return
         if status.code != 429 and status.code < 500:
             self._watch_from = ""
-        self._fail(f"the watch failed: {status.message or status.code}; look at the API server's log", now)
+        self._fail(
+            f"the watch failed: {status.message or status.code or 'no reason given'}; look at the API server's log", now
+        )
 
     def ended(self, now: float) -> None:
         """The watch ended in good order; a line that was cut off is void."""

@@ -19,12 +19,14 @@ import msgspec
 FIRST_DELAY: Final = 0.05  # seconds; a worker that died once must be back within a second
 MAX_DELAY: Final = 10.0
 HEALTHY: Final = 30.0  # seconds of life after which the delays begin anew
+CRASHES: Final = frozenset({-signal.SIGBUS, -signal.SIGSEGV, -signal.SIGABRT})
+"""Endings that a damaged view causes: a truncated file, a damaged page."""
 
 _log = logging.getLogger("meshdns.supervisor")
 
 
 class Child:
-    """One supervised process."""
+    """One supervised process: `greeting` is its first line, `heard` is told what it says, `ended` how it ended."""
 
     def __init__(
         self,
@@ -33,6 +35,7 @@ class Child:
         *,
         greeting: Callable[[], bytes],
         heard: Callable[[dict[str, Any]], None],
+        ended: Callable[[int], None],
         descriptors: Sequence[int] = (),
     ) -> None:
         self.name = name
@@ -40,14 +43,21 @@ class Child:
         self._module = module
         self._greeting = greeting
         self._heard = heard
+        self._ended = ended
         self._descriptors = tuple(descriptors)
         self._process: asyncio.subprocess.Process | None = None
         self._stopping = asyncio.Event()
+        self._renewing = False
 
     @property
     def pid(self) -> int:
         """The process id, 0 while there is none."""
         return self._process.pid if self._process is not None else 0
+
+    def lifelines(self) -> list[int]:
+        """The descriptor that keeps the process alive; none while there is no process."""
+        stdin = self._process.stdin if self._process is not None else None
+        return [stdin.transport.get_extra_info("pipe").fileno()] if stdin is not None else []
 
     async def run(self) -> None:
         """Keep the process running until `stop`."""
@@ -58,7 +68,11 @@ class Child:
             code = await self._live()
             if self._stopping.is_set():
                 return
+            if self._renewing:
+                self._renewing = False
+                continue
             self.restarts += 1
+            self._ended(code)
             if loop.time() - started > HEALTHY:
                 delay = FIRST_DELAY
             wait = delay * (0.5 + secrets.randbelow(1000) / 1000)
@@ -73,20 +87,34 @@ class Child:
         if process is not None and process.stdin is not None and not process.stdin.is_closing():
             process.stdin.write(line + b"\n")
 
+    def renew(self) -> None:
+        """End the process so that a new one takes its place at once, with a new greeting."""
+        if self._process is not None:
+            self._renewing = True
+            self._signal(signal.SIGTERM)
+
+    def kill(self) -> None:
+        """End a process that no longer listens."""
+        self._signal(signal.SIGKILL)
+
     async def stop(self, patience: float) -> None:
         """End the process: SIGTERM, then SIGKILL after `patience` seconds."""
         self._stopping.set()
         process = self._process
         if process is None:
             return
-        with contextlib.suppress(ProcessLookupError):
-            process.send_signal(signal.SIGTERM)
-            try:
-                await asyncio.wait_for(process.wait(), patience)
-            except TimeoutError:
-                _log.warning("%s does not end; killed", self.name)
-                process.kill()
-                await process.wait()
+        self._signal(signal.SIGTERM)
+        try:
+            await asyncio.wait_for(process.wait(), patience)
+        except TimeoutError:
+            _log.warning("%s does not end; killed", self.name)
+            self.kill()
+            await process.wait()
+
+    def _signal(self, signum: signal.Signals) -> None:
+        if self._process is not None:
+            with contextlib.suppress(ProcessLookupError):
+                self._process.send_signal(signum)
 
     async def _live(self) -> int:
         """One life of the process; returns its exit status."""

@@ -1,110 +1,289 @@
-"""The supervisor: binds the sockets, hands checked settings to its children, keeps them running, ends them in order."""
+"""The supervisor: binds the sockets, hands checked settings to its children, keeps them running, ends them in order.
+
+Signals: SIGTERM ends after the lameduck time, SIGINT at once, SIGHUP rereads the settings, SIGUSR2 replaces this
+program by what is installed now without losing a query.
+"""
 
 import asyncio
-import fcntl
+import contextlib
 import logging
 import os
 import signal
+import sys
+import time
 from collections.abc import Callable
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any, Final
 
 import msgspec
 
-from meshdns.config.model import Settings
+from meshdns.config import Settings, SettingsError
 from meshdns.controller.settings import ControllerSettings
-from meshdns.supervisor.children import Child
-from meshdns.supervisor.hand_over import socket_addresses, worker_settings
-from meshdns.supervisor.sockets import Sockets
-from meshdns.view.place import current_view
+from meshdns.scoreboard import Scoreboard
+from meshdns.supervisor import health, metrics
+from meshdns.supervisor.children import CRASHES, Child
+from meshdns.supervisor.instance import HandOver, lock
+from meshdns.supervisor.readiness import Readiness
+from meshdns.supervisor.sockets import BindError, Sockets
+from meshdns.supervisor.web import Page, Web
+from meshdns.supervisor.worker_orders import socket_addresses, split_address, worker_settings
+from meshdns.view import place
 
 PATIENCE: Final = 10.0  # seconds for a child to end by itself
+SILENT_WORKER: Final = 5.0  # seconds without a heartbeat after which a worker is killed and replaced
+_WATCH: Final = 0.5  # seconds between looks at the heartbeats
+_FIXED: Final = ("listen", "workers", "state_dir", "http", "log_level")
+"""Settings that a running instance cannot change by rereading them."""
+
 _log = logging.getLogger("meshdns.supervisor")
 
 
-class InstanceError(Exception):
-    """The state directory cannot be used; the message says why and what to do."""
-
-
 class Supervisor:
-    """One running instance."""
+    """One running instance. `reread` gives the settings anew or raises `SettingsError`."""
 
-    def __init__(self, settings: Settings, *, serving: Callable[[], None]) -> None:
+    def __init__(self, settings: Settings, *, reread: Callable[[], Settings], serving: Callable[[], None]) -> None:
         self._settings = settings
+        self._reread = reread
         self._serving = serving
+        self._generation = 1
         self._state_dir = Path(settings.state_dir or ".")
-        self._lock = _locked(self._state_dir)
-        self._sockets = Sockets(socket_addresses(settings))
-        self._view = current_view(self._state_dir)
-        self._view_known = (self._view / "data.mdb").exists()
-        self._up: set[str] = set()
+        count = settings.workers or 1
+        self._inherited = HandOver.take(os.environ)
+        if self._inherited is None:
+            self._lock = lock(self._state_dir)
+            self._sockets = Sockets.bind(socket_addresses(settings), workers=count)
+        else:
+            self._lock = self._inherited.lock
+            self._sockets = Sockets.adopt(self._inherited.udp, self._inherited.tcp, workers=count)
+        self._board = Scoreboard.create()
+        self._view = place.current_view(self._state_dir)
+        self._view_usable = False
+        self._workers = [self._worker(number) for number in range(count)]
         self._controller = Child(
-            "controller", "meshdns.controller.process", greeting=self._controller_line, heard=self._heard_controller
+            "controller",
+            "meshdns.controller.process",
+            greeting=self._controller_line,
+            heard=self._heard_controller,
+            ended=self._crashed,
+            descriptors=(self._board.descriptor,),
         )
-        self._workers = [self._worker(number) for number in range(settings.workers or 1)]
+        self._readiness = Readiness([worker.name for worker in self._workers])
+        self._web = Web({"/health": self._health_page, "/ready": self._ready_page, "/metrics": self._metrics_page})
+        self._served = False
+        self._ending = asyncio.Event()
 
     async def run(self) -> None:
-        """Serve until SIGTERM or SIGINT."""
+        """Serve until SIGTERM or SIGINT. Raises `BindError` where the HTTP port cannot be had."""
         loop = asyncio.get_running_loop()
-        stop = asyncio.Event()
-        for signum in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(signum, stop.set)
-        children = [*self._workers, self._controller]
+        loop.add_signal_handler(signal.SIGTERM, self._end, self._settings.lameduck)
+        loop.add_signal_handler(signal.SIGINT, self._end, 0.0)
+        loop.add_signal_handler(signal.SIGHUP, self._reload)
+        loop.add_signal_handler(signal.SIGUSR2, self._replace)
+        await self._listen_http()
+        self._view_usable = await self._verified()
+        self._board.beat_controller(time.monotonic())
         async with asyncio.TaskGroup() as group:
-            for child in children:
+            for child in self._workers:
                 group.create_task(child.run(), name=child.name)
-            await stop.wait()
-            _log.info("ending")
-            await asyncio.gather(*(child.stop(PATIENCE) for child in children))
+            group.create_task(self._run_controller(), name="controller")
+            watching = group.create_task(self._watch(), name="watch")
+            await self._ending.wait()
+            watching.cancel()
+            await asyncio.gather(*(child.stop(PATIENCE) for child in (*self._workers, self._controller)))
+        self._web.close()
         self._sockets.close()
         os.close(self._lock)
 
+    # ------------------------------------------------------------------------------------------ signals
+
+    def _end(self, lameduck: float) -> None:
+        """Say that no new queries are wanted, answer those that come all the same for a while, then end."""
+        self._readiness.end()
+        _log.info("ending in %g s", lameduck)
+        asyncio.get_running_loop().call_later(lameduck, self._ending.set)
+
+    def _reload(self) -> None:
+        """Reread the settings; the old ones stay in force where the new ones are wrong."""
+        try:
+            fresh = self._reread()
+        except SettingsError as error:
+            _log.error("settings generation %d stays in force: %s", self._generation, error)
+            return
+        fixed = [key for key in _FIXED if getattr(fresh, key) != getattr(self._settings, key)]
+        if fixed:
+            _log.warning("a change of %s takes effect with SIGUSR2 or a restart", ", ".join(fixed))
+            fresh = fresh.model_copy(update={key: getattr(self._settings, key) for key in fixed})
+        self._settings = fresh
+        self._generation += 1
+        _log.info("settings generation %d in force", self._generation)
+        self._tell_workers()
+        self._controller.renew()
+
+    def _replace(self) -> None:
+        """Exec the installed program in place of this one; the workers go on until its own serve."""
+        try:
+            self._reread()
+        except SettingsError as error:
+            _log.error("not replaced: %s", error)
+            return
+        HandOver(
+            lock=self._lock,
+            udp=tuple(sock.fileno() for sock in self._sockets.udp),
+            tcp=tuple(sock.fileno() for sock in self._sockets.tcp),
+            lifelines=tuple(line for worker in self._workers for line in worker.lifelines()),
+            processes=tuple(child.pid for child in (*self._workers, self._controller) if child.pid),
+        ).publish(os.environ)
+        os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])  # noqa: S606 — the very program that runs
+
+    # ------------------------------------------------------------------------------------------ children
+
+    async def _run_controller(self) -> None:
+        """Start the controller once its predecessor is gone: the view has one writer."""
+        if self._inherited is not None:
+            await asyncio.to_thread(_reap, self._inherited.processes[-1:])
+        await self._controller.run()
+
     def _worker(self, number: int) -> Child:
         name = f"worker {number}"
+        descriptors = [sock.fileno() for sock in (*self._sockets.udp, *self._sockets.tcp)]
         return Child(
             name,
             "meshdns.worker.process",
-            greeting=self._worker_line,
+            greeting=lambda: self._worker_line(number),
             heard=lambda said: self._heard_worker(name, said),
-            descriptors=self._sockets.descriptors(),
+            ended=self._crashed,
+            descriptors=(*descriptors, self._sockets.private[number].fileno(), self._board.descriptor),
         )
 
-    def _worker_line(self) -> bytes:
-        view = str(self._view) if self._view_known else ""
-        return msgspec.json.encode(worker_settings(self._settings, self._sockets, view=view, generation=1))
+    def _worker_line(self, number: int) -> bytes:
+        self._board.beat_worker(number, time.monotonic())  # it begins to live now
+        return msgspec.json.encode(
+            worker_settings(
+                self._settings,
+                self._sockets,
+                number=number,
+                scoreboard=self._board.descriptor,
+                view=str(self._view) if self._view_usable else "",
+                generation=self._generation,
+            )
+        )
 
     def _controller_line(self) -> bytes:
-        text = self._settings.model_dump_json()
-        return msgspec.json.encode(ControllerSettings(generation=1, settings=text, view=str(self._view)))
+        return msgspec.json.encode(
+            ControllerSettings(
+                generation=self._generation,
+                settings=self._settings.model_dump_json(),
+                view=str(self._view),
+                state_dir=str(self._state_dir),
+                scoreboard=self._board.descriptor,
+            )
+        )
+
+    def _tell_workers(self) -> None:
+        for number, worker in enumerate(self._workers):
+            worker.say(self._worker_line(number))
 
     def _heard_worker(self, name: str, said: dict[str, Any]) -> None:
-        if "serving" in said and name not in self._up:
-            self._up.add(name)
-            if len(self._up) == len(self._workers):
-                self._serving()
+        self._readiness.worker_serves(name, ready=bool(said.get("ready")))
+        if not self._served and not any("worker" in reason for reason in self._readiness.reasons()):
+            self._served = True
+            if self._inherited is not None:
+                self._inherited.release()
+            self._serving()
 
     def _heard_controller(self, said: dict[str, Any]) -> None:
-        if "view" in said and not self._view_known:
-            self._view_known = True
-            for worker in self._workers:
-                worker.say(self._worker_line())
+        if "view" in said and not self._view_usable:
+            self._view_usable = True
+            self._tell_workers()
+        if "ready" in said:
+            self._readiness.controller_says(ready=bool(said["ready"]))
+
+    def _crashed(self, code: int) -> None:
+        """A child that died of a damaged page takes its view with it; forwarding goes on while it is rebuilt."""
+        if code not in CRASHES or not self._view_usable:
+            return
+        _log.error("%s is damaged; set aside, names of the mesh are answered again once it is rebuilt", self._view)
+        self._set_view_aside()
+        self._tell_workers()
+        self._controller.renew()
+
+    def _set_view_aside(self) -> None:
+        place.set_aside(self._view)
+        self._view = place.current_view(self._state_dir)
+        self._view_usable = False
+
+    async def _verified(self) -> bool:
+        """Whether there is a view that can be served at once; one that is damaged is set aside."""
+        if not place.exists(self._view):
+            return False
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-P", "-m", "meshdns.view.verify", str(self._view), stderr=asyncio.subprocess.PIPE
+        )
+        _, said = await process.communicate()
+        if process.returncode == 0:
+            return True
+        reason = (
+            said.decode(errors="replace").strip().rpartition("\n")[2] or f"its check ended with {process.returncode}"
+        )
+        _log.error("the last view is set aside and rebuilt: %s", reason)
+        self._set_view_aside()
+        return False
+
+    async def _watch(self) -> None:
+        """Replace workers whose heart stopped, and wait for the children of a predecessor."""
+        if self._inherited is not None:
+            reaping = asyncio.to_thread(_reap, self._inherited.processes[:-1])
+            await asyncio.shield(asyncio.ensure_future(reaping))
+        while True:
+            await asyncio.sleep(_WATCH)
+            now = time.monotonic()
+            for number, worker in enumerate(self._workers):
+                if worker.pid and self._board.worker_silence(number, now) > SILENT_WORKER:
+                    _log.error("%s has been silent for %g s; killed", worker.name, SILENT_WORKER)
+                    self._board.beat_worker(number, now)
+                    worker.kill()
+
+    # ------------------------------------------------------------------------------------------ HTTP
+
+    async def _listen_http(self) -> None:
+        host, port = split_address(self._settings.http.listen)
+        try:
+            await self._web.listen(host, port)
+        except OSError as error:
+            message = f"http {host} port {port}: {error.strerror}; choose another address with http.listen"
+            raise BindError(message) from None
+
+    async def _health_page(self, _accept: str) -> Page:
+        """Asks each worker through DNS."""
+        found = await asyncio.gather(
+            *(health.answers(self._sockets.private_port(number)) for number in range(len(self._workers)))
+        )
+        silent = [worker.name for worker, well in zip(self._workers, found, strict=True) if not well]
+        if silent:
+            return Page(HTTPStatus.SERVICE_UNAVAILABLE, f"no answer from {', '.join(silent)}\n".encode())
+        return Page(HTTPStatus.OK, b"OK\n")
+
+    async def _ready_page(self, _accept: str) -> Page:
+        if self._readiness.ready:
+            return Page(HTTPStatus.OK, b"OK\n")
+        return Page(HTTPStatus.SERVICE_UNAVAILABLE, "".join(f"{r}\n" for r in self._readiness.reasons()).encode())
+
+    async def _metrics_page(self, accept: str) -> Page:
+        instance = metrics.Instance(
+            self._board,
+            len(self._workers),
+            clock=time.monotonic,
+            restarts=lambda: [(child.name, child.restarts) for child in (*self._workers, self._controller)],
+            generation=lambda: self._generation,
+            ready=lambda: self._readiness.ready,
+        )
+        body, content_type = metrics.exposition(instance, accept)
+        return Page(HTTPStatus.OK, body, content_type)
 
 
-def _locked(directory: Path) -> int:
-    """A descriptor that holds the lock of a state directory for as long as it is open."""
-    try:
-        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        descriptor = os.open(directory / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    except OSError as error:
-        message = f"{directory}: cannot be used for state: {error.strerror}; choose another with --state-dir"
-        raise InstanceError(message) from None
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        holder = os.pread(descriptor, 32, 0).decode(errors="replace").strip() or "unknown"
-        os.close(descriptor)
-        message = f"{directory}: another meshdns (pid {holder}) uses it; end that one or choose another --state-dir"
-        raise InstanceError(message) from None
-    os.ftruncate(descriptor, 0)
-    os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
-    return descriptor
+def _reap(processes: tuple[int, ...]) -> None:
+    """Wait for children that a predecessor started."""
+    for process in processes:
+        with contextlib.suppress(ChildProcessError):
+            os.waitpid(process, 0)

@@ -11,6 +11,8 @@ import socket
 from collections.abc import Sequence
 from typing import Final
 
+from meshdns.supervisor.holders import holder
+
 RECEIVE_BUFFER: Final = 4 << 20
 """Octets asked for; the default holds some 256 queries, less than a burst while a worker restarts."""
 
@@ -23,26 +25,40 @@ class BindError(Exception):
 
 
 class Sockets:
-    """The bound sockets of all listen addresses."""
+    """The bound sockets of all listen addresses, and one private UDP socket for each worker."""
 
-    def __init__(self, addresses: Sequence[tuple[str, int]]) -> None:
-        self.udp: list[socket.socket] = []
-        self.tcp: list[socket.socket] = []
+    def __init__(self, udp: list[socket.socket], tcp: list[socket.socket], private: list[socket.socket]) -> None:
+        self.udp = udp
+        self.tcp = tcp
+        self.private = private
+
+    @classmethod
+    def bind(cls, addresses: Sequence[tuple[str, int]], *, workers: int) -> "Sockets":
+        """Bind them all; raises `BindError` with none left open."""
+        sockets = cls([], [], [])
         try:
             for host, port in addresses:
-                self.udp.append(_bind(host, port, socket.SOCK_DGRAM))
-                self.tcp.append(_bind(host, port, socket.SOCK_STREAM))
+                sockets.udp.append(_bind(host, port, socket.SOCK_DGRAM))
+                sockets.tcp.append(_bind(host, port, socket.SOCK_STREAM))
+            sockets.private += [_bind("127.0.0.1", 0, socket.SOCK_DGRAM) for _ in range(workers)]
         except BindError:
-            self.close()
+            sockets.close()
             raise
+        return sockets
 
-    def descriptors(self) -> tuple[int, ...]:
-        """The file descriptors to hand to a worker."""
-        return tuple(sock.fileno() for sock in (*self.udp, *self.tcp))
+    @classmethod
+    def adopt(cls, udp: Sequence[int], tcp: Sequence[int], *, workers: int) -> "Sockets":
+        """Take over descriptors of sockets that are bound already."""
+        private = [_bind("127.0.0.1", 0, socket.SOCK_DGRAM) for _ in range(workers)]
+        return cls([socket.socket(fileno=fd) for fd in udp], [socket.socket(fileno=fd) for fd in tcp], private)
+
+    def private_port(self, worker: int) -> int:
+        """Where worker `worker` alone can be asked."""
+        return int(self.private[worker].getsockname()[1])
 
     def close(self) -> None:
         """Close them all."""
-        for sock in (*self.udp, *self.tcp):
+        for sock in (*self.udp, *self.tcp, *self.private):
             sock.close()
 
 
@@ -76,7 +92,8 @@ def _ask_for_buffer(sock: socket.socket, host: str, port: int) -> None:
 def _explain(host: str, port: int, kind: socket.SocketKind, error: OSError) -> str:
     where = f"{'udp' if kind is socket.SOCK_DGRAM else 'tcp'} {host} port {port}"
     if error.errno == errno.EADDRINUSE:
-        return f"{where}: another program listens there; end it, or choose another address with --listen"
+        who = holder(port, kind) or "another program"
+        return f"{where}: {who} listens there; end it, or choose another address with --listen"
     if error.errno == errno.EACCES:
         return f"{where}: not permitted; choose a port above 1023 with --listen, or grant CAP_NET_BIND_SERVICE"
     if error.errno == errno.EADDRNOTAVAIL:

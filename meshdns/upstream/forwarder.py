@@ -10,6 +10,7 @@ Rules:
 """
 
 import asyncio
+from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Final
@@ -22,7 +23,7 @@ from meshdns.forwarding.addresses import Address
 from meshdns.forwarding.cache import Cache
 from meshdns.forwarding.counters import ForwardCounters
 from meshdns.forwarding.health import Group
-from meshdns.forwarding.policy import ERRORS, OPEN, Attempt, Exchange, Failure, Step
+from meshdns.forwarding.policy import OPEN, Attempt, Exchange, Failure, Step
 from meshdns.forwarding.question import asked, key
 from meshdns.forwarding.routes import Route, Routes
 from meshdns.upstream.entropy import Entropy
@@ -33,9 +34,12 @@ from meshdns.upstream.wheel import PERIOD, Wheel
 MAX_STREAMS: Final = 256  # TCP exchanges at a time; beyond, TC is a broken upstream
 SWEEP_SECONDS: Final = 15.0  # idle sockets are closed after one to two of these
 
-_NOT_AUTHORITATIVE: Final = Failure(20, b"no forward zone takes this name; add one to forward in the settings")
+_OTHER: Final = 0  # extended error codes of RFC 8914
+_NOT_AUTHORITATIVE: Final = 20
+_NO_ROUTE: Final = Failure(_NOT_AUTHORITATIVE, b"no forward zone takes this name; add one to forward in the settings")
 _NOT_RECURSIVE: Final = Failure(EDE_PROHIBITED, b"not in the cache; ask again with RD=1")
-_OVERLOAD: Final = Failure(0, b"too many queries wait for upstream servers; ask again later")
+_OVERLOAD: Final = Failure(_OTHER, b"too many queries wait for upstream servers; ask again later")
+_CLOSING: Final = Failure(_OTHER, b"this server is stopping; ask again")
 
 
 class _Pending:
@@ -78,7 +82,7 @@ class Forwarder:
         self._pools: dict[Address, Pool] = {}
         self._open: dict[Exchange, _Pending] = {}
         self._live: dict[bytes, _Pending] = {}  # clients wait for them
-        self._late: dict[bytes, _Pending] = {}  # their clients have heard of a failure; oldest first
+        self._late: OrderedDict[bytes, _Pending] = OrderedDict()  # their clients heard of a failure, oldest first
         self._waiting = 0
         self._streams: dict[Attempt, asyncio.Task[bytes | None]] = {}
         self._wheel: Wheel[_Pending] = Wheel()
@@ -96,7 +100,7 @@ class Forwarder:
         counters.queries += 1
         place = self._routes.place(query.lower)
         if place < 0:
-            return self._refuse(query, _NOT_AUTHORITATIVE, tcp=tcp)
+            return self._refuse(query, _NO_ROUTE, tcp=tcp)
         name = key(query, place)
         entry = self._cache.entry(name, now)
         if entry is not None:
@@ -122,7 +126,7 @@ class Forwarder:
         self._closed = True
         for pending in list(self._open.values()):
             pending.exchange.close()
-            self._tell(pending, ERRORS)
+            self._tell(pending, _CLOSING)
             self._drop(pending)
         for timer in (self._timer, self._sweeper):
             if timer is not None:
@@ -234,6 +238,7 @@ class Forwarder:
                 task.cancel()
             elif not attempt.tcp:
                 self._pool(self._address(pending, attempt)).forget(attempt)
+        pending.exchange.attempts.clear()  # they point back; without the ring nothing waits for a collection
         self._counters.in_flight = len(self._open)
 
     def _tick(self) -> None:

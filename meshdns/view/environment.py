@@ -8,6 +8,7 @@ Rules:
 """
 
 import contextlib
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
@@ -22,6 +23,10 @@ MAP_SIZE: Final = 2 << 30
 
 MAX_READERS: Final = 512
 _DATABASES: Final = (b"rows", b"reasons", b"declarations", b"problems", b"clusters", b"ring", b"meta")
+
+
+_SUM: Final = (b"meta", b"sum")
+_MASK: Final = (1 << 64) - 1
 
 
 class ViewError(Exception):
@@ -57,7 +62,9 @@ class Environment:
         """One write transaction: all of it, or nothing where the block raises."""
         try:
             with self._env.begin(write=True) as txn:
-                yield Transaction(txn, self._databases)
+                transaction = Transaction(txn, self._databases)
+                yield transaction
+                transaction.note_sum()
         except lmdb.MapFullError as error:
             raise ViewError(f"{self.path}: the view is full ({MAP_SIZE >> 20} MiB): {error}") from None
         except lmdb.Error as error:
@@ -71,7 +78,10 @@ class Environment:
 
     def begin(self) -> "Transaction":
         """A look that ends with `Transaction.end`; for the worker, which has no use for a context manager's cost."""
-        return Transaction(self._env.begin(), self._databases)
+        try:
+            return Transaction(self._env.begin(), self._databases)
+        except lmdb.Error as error:
+            raise ViewError(f"{self.path}: cannot read the view: {error}; names of the mesh are not answered") from None
 
     def reader_check(self) -> int:
         """Free the slots of readers that died; returns how many there were."""
@@ -85,11 +95,12 @@ class Environment:
 class Transaction:
     """One LMDB transaction over the layout's databases."""
 
-    __slots__ = ("_databases", "_txn")
+    __slots__ = ("_databases", "_txn", "change")
 
     def __init__(self, txn: Any, databases: dict[bytes, Any]) -> None:
         self._txn = txn
         self._databases = databases
+        self.change = 0  # of the checksum, by this transaction
 
     @property
     def number(self) -> int:
@@ -104,14 +115,40 @@ class Transaction:
     def put(self, database: bytes, key: bytes, value: bytes) -> bool:
         """Set a key; False where it already had just that value."""
         handle = self._databases[database]
-        if self._txn.get(key, db=handle) == value:
+        before = self._txn.get(key, db=handle)
+        if before == value:
             return False
         self._txn.put(key, value, db=handle)
+        self.change += checksum(database, key, value) - (checksum(database, key, before) if before is not None else 0)
         return True
 
     def delete(self, database: bytes, key: bytes) -> bool:
         """Remove a key; False where it was not there."""
+        before = self._txn.get(key, db=self._databases[database])
+        if before is None:
+            return False
+        self.change -= checksum(database, key, before)
         return bool(self._txn.delete(key, db=self._databases[database]))
+
+    def sum(self) -> int:
+        """The checksum of everything but the checksum itself, taken by reading it all."""
+        total = 0
+        for database in _DATABASES:
+            for key, value in self.items(database):
+                if (database, key) != _SUM:
+                    total += checksum(database, key, value)
+        return total & _MASK
+
+    def noted_sum(self) -> int:
+        """The checksum that the last commit wrote down; -1 where none did."""
+        noted = self.get(*_SUM)
+        return int.from_bytes(noted, "big") if noted is not None else -1
+
+    def note_sum(self) -> None:
+        """Write down the checksum of what this transaction leaves behind."""
+        noted = self.get(*_SUM)
+        total = (int.from_bytes(noted, "big") if noted is not None else 0) + self.change & _MASK
+        self._txn.put(_SUM[1], total.to_bytes(8, "big"), db=self._databases[_SUM[0]])
 
     def items(self, database: bytes, start: bytes = b"") -> Iterator[tuple[bytes, bytes]]:
         """All keys from `start` on, in order, with their values."""
@@ -132,3 +169,11 @@ class Transaction:
     def end(self) -> None:
         """End a transaction made by `Environment.begin`."""
         self._txn.abort()
+
+
+def checksum(database: bytes, key: bytes, value: bytes) -> int:
+    """The part of one item in the checksum, a sum modulo 2**64, so that items may come and go in any order.
+
+    LMDB itself has no checksums: a flipped bit on the way to the disk and back would be served.
+    """
+    return zlib.crc32(value, zlib.crc32(key, zlib.crc32(database))) + 1

@@ -4,6 +4,8 @@ import struct
 from collections.abc import Callable
 from pathlib import Path
 
+import msgspec
+
 from meshdns.authority.state import ViewState, decode
 from meshdns.view.environment import Environment, Transaction
 from meshdns.view.writer import ALL, RING
@@ -35,6 +37,20 @@ class Reader:
         self._number = -1
         self._state_bytes = b""
         self._state = ViewState()
+        self._silent = False
+
+    @property
+    def ready(self) -> bool:
+        """Whether the last look found the view ready to answer."""
+        return self._state.ready
+
+    def set_silent(self, silent: bool) -> bool:  # noqa: FBT001 — the one thing it is told
+        """Note whether the controller is silent, which makes all it wrote stale; returns whether that is new."""
+        if silent == self._silent:
+            return False
+        self._silent = silent
+        self._state = msgspec.structs.replace(self._state, silent=silent)
+        return True
 
     def look(self, forget: Callable[[list[bytes] | None], None]) -> Look:
         """Begin a look. `forget` is told which owner names changed since the last one; None means all."""
@@ -49,7 +65,8 @@ class Reader:
         state = transaction.get(b"meta", b"state") or b""
         if state != self._state_bytes:
             self._state_bytes = state
-            self._state = decode(state) if state else ViewState()
+            known = decode(state) if state else ViewState()
+            self._state = msgspec.structs.replace(known, silent=self._silent)
             return None
         if self._number < 0 or number - self._number >= RING:
             return None

@@ -41,16 +41,36 @@ class Forward(Protocol):
 class Counters:
     """Plain integers, published elsewhere."""
 
-    __slots__ = ("answered", "dropped", "forwarded", "queries", "ready", "refused", "tcp")
+    __slots__ = (
+        "answered",
+        "commits",
+        "connections_refused",
+        "dropped",
+        "forwarded",
+        "late",
+        "portless",
+        "queries",
+        "ready",
+        "refused",
+        "tcp",
+        "unsent",
+        "view_faults",
+    )
 
     def __init__(self) -> None:
-        self.queries = 0
-        self.ready = 0
-        self.answered = 0
-        self.forwarded = 0
-        self.refused = 0
-        self.dropped = 0
-        self.tcp = 0
+        self.queries = 0  # messages received
+        self.ready = 0  # of these, answered from the ready replies
+        self.answered = 0  # of these, answered from the view
+        self.forwarded = 0  # of these, for names that are not ours
+        self.refused = 0  # of these, from outside allowQuery
+        self.dropped = 0  # of these, not even a query
+        self.tcp = 0  # of these, over TCP
+        self.portless = 0  # from source port 0, which cannot be answered
+        self.late = 0  # discarded because they had waited too long
+        self.unsent = 0  # replies that the kernel did not take
+        self.commits = 0  # changes of the view that were noticed
+        self.connections_refused = 0
+        self.view_faults = 0  # looks at the view that failed
 
 
 class Answerer:
@@ -75,6 +95,13 @@ class Answerer:
         self._look: Look | None = None
         self._keys: dict[bytes, list[bytes]] = {}  # owner name → its keys in ready
 
+    def reconfigure(self, *, authority: Authority, access: AccessList, forward: Forward) -> None:
+        """Answer by other settings from now on."""
+        self._authority = authority
+        self._forward = forward
+        self.access = access
+        self.forget(None)
+
     def begin(self) -> None:
         """Look at the view; forgets the ready replies that commits since the last look changed."""
         self._look = self._begin_look(self.forget)
@@ -87,6 +114,7 @@ class Answerer:
 
     def forget(self, owners: list[bytes] | None) -> None:
         """Drop the ready replies of owner names; None drops all."""
+        self.counters.commits += 1
         if owners is None:
             self.ready.clear()
             self._keys.clear()

@@ -8,7 +8,7 @@ import socket
 from collections.abc import Callable
 from typing import Final
 
-from meshdns.worker.answering import Answerer, Deliver
+from meshdns.worker.answering import Answerer, Counters, Deliver
 
 _BATCH: Final = 64
 _MAX_MESSAGE: Final = 65535
@@ -17,10 +17,9 @@ _MAX_MESSAGE: Final = 65535
 class DatagramSocket:
     """A bound, non-blocking UDP socket."""
 
-    def __init__(self, sock: socket.socket) -> None:
+    def __init__(self, sock: socket.socket, counters: Counters) -> None:
         self._sock = sock
-        self.unsent = 0
-        self.portless = 0
+        self._counters = counters
 
     def exchange(self, answerer: Answerer) -> int:
         """Receive up to a batch of messages and answer each; returns how many came."""
@@ -34,10 +33,19 @@ class DatagramSocket:
             self._answer(data, peer, answerer)
         return _BATCH
 
+    def discard(self) -> int:
+        """Receive up to a batch of messages and drop them; returns how many came."""
+        for count in range(_BATCH):
+            try:
+                self._sock.recv(1)
+            except OSError:
+                return count
+        return _BATCH
+
     def _answer(self, data: bytes, peer: tuple[str, int], answerer: Answerer) -> None:
         answerer.counters.queries += 1
         if not peer[1]:
-            self.portless += 1
+            self._counters.portless += 1
             return
         source = socket.inet_pton(self._sock.family, peer[0].partition("%")[0])
         variants = answerer.ready.get(data[2:])
@@ -57,4 +65,4 @@ class DatagramSocket:
         try:
             self._sock.sendto(reply, peer)
         except OSError:
-            self.unsent += 1
+            self._counters.unsent += 1

@@ -15,7 +15,7 @@ import select
 import socket
 from typing import Final
 
-from meshdns.worker.answering import Answerer, Deliver
+from meshdns.worker.answering import Answerer, Counters, Deliver
 
 BATCH: Final = 64
 SLOT: Final = 2048  # octets per message; queries are small, replies at most 1232
@@ -52,15 +52,14 @@ _LEN_WORD: Final = _Mmsghdr.len.offset // 4
 class BatchSocket:
     """A bound UDP socket and the memory for one batch."""
 
-    def __init__(self, sock: socket.socket) -> None:
+    def __init__(self, sock: socket.socket, counters: Counters) -> None:
         libc = ctypes.CDLL(None, use_errno=True)
         self._recvmmsg = libc.recvmmsg
         self._sendmmsg = libc.sendmmsg
         self._sock = sock
+        self._counters = counters
         self._fd = sock.fileno()
         self._ipv6 = sock.family == socket.AF_INET6
-        self.unsent = 0
-        self.portless = 0
         self._buffer = bytearray(BATCH * SLOT)
         self._names = bytearray(BATCH * _NAME)
         self._control = bytearray(BATCH * _CONTROL)
@@ -97,9 +96,19 @@ class BatchSocket:
             silent = self._answer(count, answerer)
             self._send(count - self._compact(count, silent))
         finally:
-            self._header_octets[:] = self._headers_fresh
-            ctypes.memmove(self._iovecs, self._iovecs_fresh, len(self._iovecs_fresh))
+            self._reset()
         return count
+
+    def discard(self) -> int:
+        """Receive a batch and drop it; returns how many messages came."""
+        count: int = self._recvmmsg(self._fd, self._headers, BATCH, socket.MSG_DONTWAIT, None)
+        self._reset()
+        return max(count, 0)
+
+    def _reset(self) -> None:
+        """Undo what the kernel and the answers changed in the headers."""
+        self._header_octets[:] = self._headers_fresh
+        ctypes.memmove(self._iovecs, self._iovecs_fresh, len(self._iovecs_fresh))
 
     def _answer(self, count: int, answerer: Answerer) -> list[int]:
         """Write the replies into the batch; returns the places that get none (now)."""
@@ -126,7 +135,7 @@ class BatchSocket:
 
     def _answer_slowly(self, i: int, data: bytes, answerer: Answerer) -> bool:
         if not self._ports[i]:
-            self.portless += 1
+            self._counters.portless += 1
             return False
         reply = answerer.respond(data, self.source(i), lambda: self._deliverer(i), tcp=False)
         if reply is None:
@@ -166,7 +175,7 @@ class BatchSocket:
                 continue
             if ctypes.get_errno() in (errno.EAGAIN, errno.ENOBUFS) and self._writable():
                 continue
-            self.unsent += 1
+            self._counters.unsent += 1
             start += 1
 
     def _writable(self) -> bool:
@@ -186,7 +195,7 @@ class BatchSocket:
             try:
                 self._sock.sendmsg([reply], ancillary, socket.MSG_DONTWAIT, address)
             except OSError:
-                self.unsent += 1
+                self._counters.unsent += 1
 
         return deliver
 

@@ -9,13 +9,17 @@ from meshdns.forwarding.routes import Route
 class WorkerSettings(msgspec.Struct, frozen=True):
     """Everything a worker needs. File descriptors are inherited; `allow` are CIDRs, empty = any asker.
 
-    `nsid` identifies the server to those who ask (RFC 5001); `view` is the directory of the view, empty while there is
-    none.
+    `number` is the worker's slot on the scoreboard; `private` a UDP socket that only this worker reads, through which
+    it is asked whether it is well; `nsid` identifies the server to those who ask (RFC 5001); `view` is the directory
+    of the view, empty while there is none.
     """
 
     generation: int
+    number: int
+    scoreboard: int
     udp: tuple[int, ...]
     tcp: tuple[int, ...]
+    private: int
     zones: tuple[ServedZone, ...]
     routes: tuple[Route, ...]
     allow: tuple[str, ...] = ()

@@ -23,7 +23,6 @@ class Connections:
     def __init__(self, answerer: Answerer, *, loop: asyncio.AbstractEventLoop) -> None:
         self.answerer = answerer
         self.loop = loop
-        self.refused = 0
         self._open: set[_Connection] = set()
         self._by_client: dict[bytes, int] = {}
 
@@ -35,7 +34,7 @@ class Connections:
         """Count a connection in; False where there are too many."""
         mine = self._by_client.get(client, 0)
         if len(self._open) >= MAX_CONNECTIONS or mine >= MAX_PER_CLIENT:
-            self.refused += 1
+            self.answerer.counters.connections_refused += 1
             return False
         self._open.add(connection)
         self._by_client[client] = mine + 1
@@ -48,6 +47,9 @@ class Connections:
             self._by_client[client] -= 1
             if not self._by_client[client]:
                 del self._by_client[client]
+
+    def __len__(self) -> int:
+        return len(self._open)
 
     def close(self) -> None:
         """Close every connection once what it was promised is written."""

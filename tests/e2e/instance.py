@@ -9,12 +9,12 @@ from typing import Any, ClassVar
 
 import yaml
 
-from tests.rig.component import Component
-from tests.rig.digging import DigReply, NoReply, dig
+from tests.rig.digging import DigReply, dig
+from tests.rig.nameserver import NameServer
 from tests.rig.ports import free_port
 
 
-class Instance(Component):
+class Instance(NameServer):
     """One instance with the given settings; its state and settings file live in `folder`."""
 
     title: ClassVar[str] = "meshdns"
@@ -48,13 +48,6 @@ class Instance(Component):
         program = str(Path(sys.executable).with_name("meshdns"))
         return [program, "serve", "--config", str(self.folder / "meshdns.yaml"), *self._flags]
 
-    def ready(self) -> bool:
-        """Whether a worker answers; what it answers is for the test."""
-        try:
-            return bool(self.ask("global", "SOA", opts=("+time=1",)).status)
-        except NoReply:
-            return False
-
     def ask(self, name: str, rtype: str = "A", **options: Any) -> DigReply:
         """Dig at this instance."""
         return dig(name, rtype, server=self.address, port=self.port, **options)
@@ -62,7 +55,7 @@ class Instance(Component):
     def addresses(self, name: str, rtype: str = "A") -> list[str]:
         """The sorted addresses of a name; what else came is in the failure of the comparison."""
         reply = self.ask(name, rtype)
-        return sorted(line.split()[-1] for line in reply.answer) if reply.status == "NOERROR" else [reply.status]
+        return sorted(reply.rdata) if reply.status == "NOERROR" else [reply.status]
 
     def children(self) -> dict[str, list[int]]:
         """The pids of the child processes by the module they run."""

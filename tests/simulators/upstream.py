@@ -22,6 +22,12 @@ import dns.rrset
 ZONE_SOA = "test. 30 IN SOA ns.test. hostmaster.test. 1 2 3 4 20"
 
 
+class Elsewhere(bytes):
+    """A message that leaves by another port than the one it was asked on."""
+
+    __slots__ = ()
+
+
 class Case:
     """One query as it arrived; `turn` counts earlier ones for the same name."""
 
@@ -67,6 +73,10 @@ def _wrong_question(case: Case) -> Messages:
     return [case.good().replace(b"\x06wrongq", b"\x06wrongr"), case.good()]
 
 
+def _wrong_port(case: Case) -> Messages:
+    return [Elsewhere(case.reply("@ 60 IN A 192.0.2.66").to_wire()), case.good()]
+
+
 def _no_question(case: Case) -> Messages:
     return [case.wire[:2] + b"\x81\x80" + bytes(8), case.good()]
 
@@ -106,11 +116,12 @@ def _answer(*lines: str, authority: tuple[str, ...] = (), rcode: int = 0) -> Beh
 
 BEHAVIOURS: dict[str, Behaviour] = {
     "good": lambda case: [case.good()],
-    "silent": lambda case: [],
+    "silent": lambda _: [],
     "wrongid": lambda case: [_other_id(case.good()), case.good()],
     "wrongids": _wrong_ids,
     "wrongq": _wrong_question,
     "wrongtype": lambda case: [case.good().replace(b"\x04test\x00\x00\x01", b"\x04test\x00\x00\x1c", 1), case.good()],
+    "wrongport": _wrong_port,
     "qr0": lambda case: [_patched(case.good(), 2, b"\x01"), case.good()],
     "opcode": lambda case: [_patched(case.good(), 2, b"\x89"), case.good()],
     "noq": _no_question,
@@ -186,7 +197,11 @@ class Upstream(asyncio.DatagramProtocol):
                 self._send(wire, addr)
 
     def _send(self, wire: bytes, addr: tuple[str, int]) -> None:
-        if self._udp is not None and not self._udp.is_closing():
+        if isinstance(wire, Elsewhere):
+            with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+                sock.bind(("127.0.0.1", 0))
+                sock.sendto(wire, addr)
+        elif self._udp is not None and not self._udp.is_closing():
             self._udp.sendto(wire, addr)
 
     def _behave(self, data: bytes, *, tcp: bool) -> Messages:

@@ -255,7 +255,8 @@ def test_one_failing_cluster_does_not_disturb_another(tmp_path: Path) -> None:
         api.objects[ENTRIES] = [entry("a")]
         await api.start()
         dead = FakeApi()
-        dead.port = 9  # the discard port: nobody listens
+        await dead.start()
+        await dead.stop()
         paths = (api.kubeconfig(tmp_path / "a", "west"), dead.kubeconfig(tmp_path / "b", "east"))
         try:
             async with following(KubeconfigSource(paths, ("east", "west")), sink):

@@ -49,8 +49,7 @@ class Story:
         self.reflector = Reflector(RESOURCES[kind], cluster="west", sink=self.sink, draw=draw)
         self.west = self.sink.clusters["west"]
 
-    @property
-    def action(self) -> object:
+    def next(self) -> object:
         """What is to be done next."""
         return self.reflector.action
 
@@ -70,9 +69,10 @@ class Story:
 
     def wait(self) -> float:
         """Sit out the wait; returns its length."""
-        assert isinstance(self.action, Wait)
-        length = self.action.until - self.now
-        self.now = self.action.until
+        action = self.next()
+        assert isinstance(action, Wait)
+        length = action.until - self.now
+        self.now = action.until
         self.reflector.waited()
         return round(length, 3)
 
@@ -84,13 +84,13 @@ class Story:
 def test_a_list_begins_in_the_watch_cache_and_goes_on_page_by_page() -> None:
     """The first page asks for version 0, the others carry the token alone; only a whole list is reported."""
     story = Story()
-    assert story.action == List(f"{ISTIO}/v1/serviceentries", "0")
+    assert story.next() == List(f"{ISTIO}/v1/serviceentries", "0")
     story.reflector.listed(Page((), "5", "t1"), declared("a"), story.now)
-    assert story.action == List(f"{ISTIO}/v1/serviceentries", "", "t1")
+    assert story.next() == List(f"{ISTIO}/v1/serviceentries", "", "t1")
     assert story.west.synced == set()
     story.reflector.listed(Page((), "5", ""), declared("b"), story.now)
     assert story.names == ["a", "b"]
-    assert story.action == Watch(f"{ISTIO}/v1/serviceentries", "5", 265)
+    assert story.next() == Watch(f"{ISTIO}/v1/serviceentries", "5", 265)
 
 
 @pytest.mark.parametrize(("draw", "seconds"), [(0.0, 240), (0.999, 290)])
@@ -98,8 +98,7 @@ def test_a_watch_ends_after_240_to_290_seconds(draw: float, seconds: int) -> Non
     """The length of a watch is drawn, so that a fleet does not reconnect at once."""
     story = Story(draw=lambda: draw)
     story.list()
-    assert isinstance(story.action, Watch)
-    assert story.action.timeout_seconds == seconds
+    assert story.next() == Watch(f"{ISTIO}/v1/serviceentries", "5", seconds)
 
 
 def test_events_reach_the_sink_and_move_the_version() -> None:
@@ -113,7 +112,7 @@ def test_events_reach_the_sink_and_move_the_version() -> None:
     story.reflector.received(bookmark("40"), story.now)
     story.now += 265
     story.reflector.ended(story.now)
-    assert story.action == Watch(f"{ISTIO}/v1/serviceentries", "40", 265)
+    assert story.next() == Watch(f"{ISTIO}/v1/serviceentries", "40", 265)
 
 
 def test_lines_cut_anywhere_are_put_together() -> None:
@@ -155,7 +154,7 @@ def test_a_line_that_is_no_event_ends_the_watch(junk: bytes) -> None:
     assert story.names == ["a", "b"]
     assert "look for a proxy in between" in story.west.failures[-1]
     story.wait()
-    assert story.action == Watch(f"{ISTIO}/v1/serviceentries", "8", 265)
+    assert story.next() == Watch(f"{ISTIO}/v1/serviceentries", "8", 265)
 
 
 def test_unknown_event_types_and_nameless_objects_are_passed_over() -> None:
@@ -184,7 +183,7 @@ def gone_by_closing(story: Story) -> None:
         story.reflector.ended(story.now + 0.5)
         if turn < 2:
             story.wait()
-            assert isinstance(story.action, Watch)
+            assert isinstance(story.next(), Watch)
 
 
 @pytest.mark.parametrize("form", [gone_by_status, gone_by_event, gone_by_closing])
@@ -196,7 +195,7 @@ def test_a_version_that_is_gone_leads_to_a_new_list(form: Callable[[Story], None
         form(story)
         assert story.names == ["a"]
         story.wait()
-        assert story.action == List(f"{ISTIO}/v1/serviceentries", "")
+        assert story.next() == List(f"{ISTIO}/v1/serviceentries", "")
 
 
 def test_an_expired_continue_token_restarts_the_list() -> None:
@@ -209,7 +208,7 @@ def test_an_expired_continue_token_restarts_the_list() -> None:
     story.refuse(410, "The provided continue parameter is too old")
     assert story.names == ["old"]
     story.wait()
-    assert story.action == List(f"{ISTIO}/v1/serviceentries", "")
+    assert story.next() == List(f"{ISTIO}/v1/serviceentries", "")
     story.list("b", version="10")
     assert story.names == ["b"]
 
@@ -226,10 +225,10 @@ def test_a_version_ahead_of_the_server_leads_to_the_newest_list(by: str) -> None
         story.reflector.opened(story.now)
         story.reflector.received(line("ERROR", status), story.now)
     story.wait()
-    assert story.action == List(f"{ISTIO}/v1/serviceentries", "")
+    assert story.next() == List(f"{ISTIO}/v1/serviceentries", "")
     story.list(version="7")
     assert story.names == []
-    assert story.action == Watch(f"{ISTIO}/v1/serviceentries", "7", 265)
+    assert story.next() == Watch(f"{ISTIO}/v1/serviceentries", "7", 265)
 
 
 def test_a_page_that_is_repeated_for_ever_is_a_failure() -> None:
@@ -237,7 +236,7 @@ def test_a_page_that_is_repeated_for_ever_is_a_failure() -> None:
     story = Story()
     story.reflector.listed(Page((), "5", "t"), (), story.now)
     story.reflector.listed(Page((), "5", "t"), (), story.now)
-    assert isinstance(story.action, Wait)
+    assert isinstance(story.next(), Wait)
 
 
 def test_waits_grow_to_thirty_seconds_and_health_brings_them_back() -> None:
@@ -264,7 +263,7 @@ def test_a_cut_watch_goes_on_from_the_last_version() -> None:
     story.reflector.received(line("ADDED", entry("b", "8")) + b'{"type":"AD', story.now)
     story.reflector.broke("cut; do something", story.now)
     story.wait()
-    assert story.action == Watch(f"{ISTIO}/v1/serviceentries", "8", 265)
+    assert story.next() == Watch(f"{ISTIO}/v1/serviceentries", "8", 265)
     assert story.names == ["a", "b"]
 
 
@@ -272,9 +271,9 @@ def test_an_expired_token_is_read_again_at_once_and_then_after_waits() -> None:
     """The first 401 is everyday and silent; credentials that stay bad are reported and retried with backoff."""
     story = Story()
     story.refuse(401)
-    assert story.action == Refresh()
+    assert story.next() == Refresh()
     story.reflector.refreshed(story.now)
-    assert isinstance(story.action, List)
+    assert isinstance(story.next(), List)
     assert story.west.failures == []
     story.refuse(401, "Unauthorized")
     assert story.west.failures == [
@@ -285,7 +284,7 @@ def test_an_expired_token_is_read_again_at_once_and_then_after_waits() -> None:
     story.list()
     story.refuse(401)
     story.reflector.refreshed(story.now)
-    assert isinstance(story.action, Watch)
+    assert isinstance(story.next(), Watch)
 
 
 def test_a_forbidden_kind_keeps_its_objects_and_names_the_missing_right() -> None:
@@ -313,7 +312,7 @@ def test_an_api_group_that_is_not_installed_is_an_empty_list() -> None:
     """Each version is tried, then the kind counts as empty and is looked for every 30 s or so."""
     story = Story()
     for version in ("v1", "v1beta1", "v1alpha3"):
-        assert story.action == List(f"{ISTIO}/{version}/serviceentries", "0")
+        assert story.next() == List(f"{ISTIO}/{version}/serviceentries", "0")
         story.refuse(404)
     assert story.west.synced == {Kind.SERVICE_ENTRY}
     assert story.west.failures == []
@@ -322,7 +321,7 @@ def test_an_api_group_that_is_not_installed_is_an_empty_list() -> None:
         story.refuse(404)
     assert story.sink.calls.count("listed west ServiceEntry 0") == 1
     story.wait()
-    assert story.action == List(f"{ISTIO}/v1/serviceentries", "0")
+    assert story.next() == List(f"{ISTIO}/v1/serviceentries", "0")
     story.list("a")
     assert story.names == ["a"]
 
@@ -332,12 +331,12 @@ def test_an_older_version_is_used_and_left_again_when_it_goes() -> None:
     story = Story()
     story.refuse(404)
     story.list("a")
-    assert story.action == Watch(f"{ISTIO}/v1beta1/serviceentries", "5", 265)
+    assert story.next() == Watch(f"{ISTIO}/v1beta1/serviceentries", "5", 265)
     story.refuse(404)
     story.wait()
     story.refuse(404)
     story.refuse(404)
-    assert story.action == List(f"{ISTIO}/v1/serviceentries", "")
+    assert story.next() == List(f"{ISTIO}/v1/serviceentries", "")
 
 
 def test_a_kind_that_vanishes_is_dropped_when_seen_twice() -> None:
@@ -385,7 +384,7 @@ def test_a_refused_probe_says_nothing_about_the_watch(code: int, goes_on: bool) 
     story = Story()
     story.watch()
     assert story.reflector.probe_refused(Status(code), "", story.now + 60) is goes_on
-    assert goes_on or story.action == Refresh()
+    assert goes_on or story.next() == Refresh()
 
 
 FAILURES: dict[str, Callable[[Story], None]] = {
@@ -399,9 +398,17 @@ FAILURES: dict[str, Callable[[Story], None]] = {
     "too large": lambda s: s.refuse(504, too_large=True),
     "bad request": lambda s: s.refuse(400),
 }
+
+
+def end_after_an_event(story: Story) -> None:
+    """A watch that brings something, and no more."""
+    story.reflector.received(bookmark("6"), story.now)
+    story.reflector.ended(story.now)
+
+
 WATCHES: dict[str, Callable[[Story], object]] = {
     "ends at once": lambda s: s.reflector.ended(s.now),
-    "ends after an event": lambda s: (s.reflector.received(bookmark("6"), s.now), s.reflector.ended(s.now)),
+    "ends after an event": end_after_an_event,
     "sends junk": lambda s: s.reflector.received(b"?\n", s.now),
     "says gone": lambda s: s.reflector.received(line("ERROR", {"code": 410}), s.now),
     "says error": lambda s: s.reflector.received(line("ERROR", {"code": 500}), s.now),
@@ -417,8 +424,9 @@ def requests_in_an_hour(
     asked: Counter[str] = Counter()
     end = story.now + 3600
     while story.now < end:
-        asked[type(story.action).__name__] += 1
-        match story.action:
+        action = story.next()
+        asked[type(action).__name__] += 1
+        match action:
             case Wait():
                 story.wait()
             case Refresh():

@@ -31,17 +31,24 @@ PRIVATE: Final = (
 
 def socket_addresses(settings: Settings) -> list[tuple[str, int]]:
     """The addresses to listen on, wildcards among them."""
-    found = []
-    for text in settings.listen:
-        host, _, port = text.rpartition(":")
-        found.append((host.strip("[]"), int(port)))
-    return found
+    return [split_address(text) for text in settings.listen]
 
 
-def worker_settings(settings: Settings, sockets: Sockets, *, view: str, generation: int) -> WorkerSettings:
+def split_address(text: str) -> tuple[str, int]:
+    """Host and port of an address as the settings keep it: ``127.0.0.1:53`` or ``[::1]:53``."""
+    host, _, port = text.rpartition(":")
+    return host.strip("[]"), int(port)
+
+
+def worker_settings(
+    settings: Settings, sockets: Sockets, *, number: int, scoreboard: int, view: str, generation: int
+) -> WorkerSettings:
     """Everything a worker needs, in one value."""
     return WorkerSettings(
         generation=generation,
+        number=number,
+        scoreboard=scoreboard,
+        private=sockets.private[number].fileno(),
         udp=tuple(sock.fileno() for sock in sockets.udp),
         tcp=tuple(sock.fileno() for sock in sockets.tcp),
         zones=tuple(

@@ -1,0 +1,81 @@
+# The two commands: `make demo` and `make test`. For GNU make from 3.81 on and BSD make.
+# A step leaves a copy of what it was made from in .venv and is skipped while the two are equal.
+
+PYTHON ?= python3
+VENV = .venv
+BIN = $(VENV)/bin
+PIP = $(BIN)/python -m pip --disable-pip-version-check install --quiet
+
+# Installs requirements/$1.txt if its copy in .venv differs.
+INSTALL_LOCK = install_lock() { \
+	cmp -s requirements/$$1.txt $(VENV)/installed-$$1.txt && return; \
+	echo "Installing requirements/$$1.txt into $(VENV) ..." >&2; \
+	$(PIP) --require-hashes -r requirements/$$1.txt && cp requirements/$$1.txt $(VENV)/installed-$$1.txt; }; install_lock
+
+# Prints what pyproject.toml asks for: the project's dependencies and those of the groups that are named.
+DECLARED = $(BIN)/python -c 'import sys, tomllib; t = tomllib.load(open("pyproject.toml", "rb")); \
+	print(*t["project"]["dependencies"], *(r for g in sys.argv[1:] for r in t["dependency-groups"][g]), sep="\n")'
+COMPILE = CUSTOM_COMPILE_COMMAND='make lock' $(BIN)/pip-compile --quiet --allow-unsafe --generate-hashes --no-annotate \
+	--strip-extras --no-emit-index-url --no-emit-trusted-host --no-emit-find-links
+
+.PHONY: help demo test check setup testing components venv lock clean
+
+help:
+	@echo 'make demo        start meshdns on the example clusters; Ctrl-C ends it (needs Python 3.11 or newer)'
+	@echo 'make test        every test, with real API servers, CoreDNS and name servers; installs and builds these first'
+	@echo 'make check       linters, types, import contracts and the tests that need no servers: seconds'
+	@echo 'make setup       only install meshdns into $(VENV)'
+	@echo 'make components  only install and build what the tests run'
+	@echo 'make lock        write requirements/*.txt anew (a deleted one with the newest versions)'
+	@echo 'make clean       remove $(VENV) and the caches of this checkout'
+
+demo: setup
+	@exec $(BIN)/meshdns demo
+
+test: components
+	@exec $(BIN)/python -m pytest
+
+check: testing
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy -p meshdns -p tests.rig
+	@$(BIN)/lint-imports
+	@$(BIN)/python -m pytest --quiet -m 'not rig'
+
+setup: venv
+	@$(INSTALL_LOCK) build
+	@$(INSTALL_LOCK) runtime
+	@cmp -s pyproject.toml $(VENV)/installed-pyproject.toml || { \
+		$(PIP) --no-deps --no-build-isolation --editable . && cp pyproject.toml $(VENV)/installed-pyproject.toml; }
+
+testing: setup
+	@$(INSTALL_LOCK) test
+
+components: testing
+	@$(BIN)/python -m tests.rig.packages
+	@$(BIN)/python -m tests.rig.build
+
+venv:
+	@$(BIN)/python -c 'import pip' 2>/dev/null || { \
+		$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
+			echo 'meshdns needs Python 3.11 or newer, and $(PYTHON) is none: install one, or name it: make PYTHON=python3.13' >&2; \
+			exit 1; }; \
+		$(PYTHON) -c 'import ensurepip' 2>/dev/null || { \
+			if [ "$$(id -u)" != 0 ] || ! command -v apt-get >/dev/null; then \
+				echo '$(PYTHON) cannot make virtual environments: run `sudo apt-get install python3-venv`, then this again.' >&2; \
+				exit 1; \
+			fi; \
+			echo 'Installing the Debian package python3-venv ...' >&2; \
+			apt-get update -qq </dev/null && DEBIAN_FRONTEND=noninteractive \
+				apt-get install -qq -y --no-install-recommends python3-venv </dev/null >/dev/null; }; \
+		$(PYTHON) -m venv --clear $(VENV); }
+
+lock: venv
+	@$(INSTALL_LOCK) lock
+	@$(DECLARED) | $(COMPILE) --output-file=requirements/runtime.txt -
+	@$(DECLARED) test | $(COMPILE) --constraint=requirements/runtime.txt --output-file=requirements/test.txt -
+	@for name in build go lock; do $(COMPILE) --output-file=requirements/$$name.txt requirements/$$name.in || exit; done
+
+clean:
+	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

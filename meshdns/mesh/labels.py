@@ -1,0 +1,13 @@
+"""The labels and annotations of Kubernetes objects that say something to meshdns, by their full names."""
+
+from typing import Final
+
+ANSWER_ANNOTATION: Final = "meshdns.io/answer"
+TTL_ANNOTATION: Final = "meshdns.io/ttl"
+EXPORT_LABEL: Final = "meshdns.io/export"
+NETWORK_LABEL: Final = "topology.istio.io/network"
+GATEWAY_PORT_LABEL: Final = "networking.istio.io/gatewayPort"
+EXPORT_TO_ANNOTATION: Final = "networking.istio.io/exportTo"
+NODE_SELECTOR_ANNOTATION: Final = "traffic.istio.io/nodeSelector"
+CONTROL_PLANES: Final = "topology.istio.io/controlPlaneClusters"
+SERVICE_NAME_LABEL: Final = "kubernetes.io/service-name"

@@ -1,0 +1,71 @@
+"""What belongs to one instance and may pass from one supervisor to the next: the lock, the sockets, the old children.
+
+On SIGUSR2 a supervisor replaces itself by exec: process id, bound sockets and lock stay, the old workers go on
+answering until the new ones serve, and no query is lost. What is passed on travels in one environment variable.
+"""
+
+import fcntl
+import os
+from collections.abc import MutableMapping
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+VARIABLE: Final = "MESHDNS_HAND_OVER"
+
+
+class InstanceError(Exception):
+    """The state directory cannot be used; the message says why and what to do."""
+
+
+class HandOver(msgspec.Struct, frozen=True):
+    """Descriptors and process ids that a supervisor leaves to its successor."""
+
+    lock: int
+    udp: tuple[int, ...]
+    tcp: tuple[int, ...]
+    lifelines: tuple[int, ...]  # standard inputs of the old workers: closing one ends its worker
+    processes: tuple[int, ...]  # the old children, to be waited for
+
+    def publish(self, environ: MutableMapping[str, str]) -> None:
+        """Leave it to the program that is exec'd next."""
+        for descriptor in (self.lock, *self.udp, *self.tcp, *self.lifelines):
+            os.set_inheritable(descriptor, True)
+        environ[VARIABLE] = msgspec.json.encode(self).decode()
+
+    @classmethod
+    def take(cls, environ: MutableMapping[str, str]) -> "HandOver | None":
+        """What a predecessor left, if there was one."""
+        text = environ.pop(VARIABLE, None)
+        if text is None:
+            return None
+        found = msgspec.json.decode(text, type=cls)
+        for descriptor in (found.lock, *found.udp, *found.tcp, *found.lifelines):
+            os.set_inheritable(descriptor, False)
+        return found
+
+    def release(self) -> None:
+        """End the old workers."""
+        for descriptor in self.lifelines:
+            os.close(descriptor)
+
+
+def lock(directory: Path) -> int:
+    """A descriptor that holds the lock of a state directory for as long as it is open: one instance per directory."""
+    try:
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        descriptor = os.open(directory / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        message = f"{directory}: cannot be used for state: {error.strerror}; choose another with --state-dir"
+        raise InstanceError(message) from None
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        holder = os.pread(descriptor, 32, 0).decode(errors="replace").strip() or "unknown"
+        os.close(descriptor)
+        message = f"{directory}: another meshdns (pid {holder}) uses it; end that one or choose another --state-dir"
+        raise InstanceError(message) from None
+    os.ftruncate(descriptor, 0)
+    os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
+    return descriptor

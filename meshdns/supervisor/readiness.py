@@ -1,0 +1,49 @@
+"""Whether this instance is ready for queries, and why not. Latched: once ready it stays so until it is told to end.
+
+Ready means: every worker serves, and the view they serve can answer for the mesh: the own cluster has synced, or, in
+this process's life or an earlier one, had. Time alone never makes ready.
+"""
+
+from collections.abc import Collection
+
+
+class Readiness:
+    """What the supervisor has heard so far."""
+
+    def __init__(self, workers: Collection[str]) -> None:
+        self._waiting_workers = set(workers)
+        self._view_ready = False
+        self._latched = False
+        self._ending = False
+
+    def worker_serves(self, name: str, *, ready: bool) -> None:
+        """A worker answers; `ready` says whether the view it serves does."""
+        self._waiting_workers.discard(name)
+        self._view_ready = self._view_ready or ready
+        self._latch()
+
+    def controller_says(self, *, ready: bool) -> None:
+        """The controller has committed a view that answers for the mesh."""
+        self._view_ready = self._view_ready or ready
+        self._latch()
+
+    def end(self) -> None:
+        """The instance is about to end: no new queries are wanted."""
+        self._ending = True
+
+    @property
+    def ready(self) -> bool:
+        """Whether queries are welcome."""
+        return self._latched and not self._ending
+
+    def reasons(self) -> list[str]:
+        """Why not, for people; empty where ready."""
+        if self._ending:
+            return ["ending"]
+        if self._latched:
+            return []
+        found = [f"{name} does not serve yet" for name in sorted(self._waiting_workers)]
+        return found if self._view_ready else [*found, "the own cluster has not synced yet; see meshdns get clusters"]
+
+    def _latch(self) -> None:
+        self._latched = self._latched or (self._view_ready and not self._waiting_workers)

@@ -1,0 +1,182 @@
+"""One worker: listeners around authority, forwarding and the view, with a heart that beats on the scoreboard."""
+
+import asyncio
+import logging
+import socket
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+from meshdns.authority.authority import Authority
+from meshdns.forwarding.counters import ForwardCounters
+from meshdns.scoreboard import Scoreboard
+from meshdns.upstream.forwarder import Forwarder
+from meshdns.view.environment import ViewError
+from meshdns.view.reader import Look, Reader
+from meshdns.worker.access import AccessList
+from meshdns.worker.answering import Answerer
+from meshdns.worker.datagrams import DatagramSocket
+from meshdns.worker.mmsg import BATCH, BatchSocket, available
+from meshdns.worker.settings import WorkerSettings
+from meshdns.worker.streams import Connections
+from meshdns.worker.tally import Tally
+
+BATCHES_PER_WAKE_UP: Final = 4
+"""More would starve timers, TCP and upstream replies under load."""
+
+BEAT: Final = 0.2  # seconds between heartbeats
+STALLED: Final = 2.0  # seconds without a beat after which what waits in the socket is too old to answer
+SILENT: Final = 10.0  # seconds without the controller's heartbeat after which its answers are stale
+_DRAIN: Final = 2.0  # seconds for what was promised when the worker ends; a client gave up by then
+
+_log = logging.getLogger("meshdns.worker")
+
+
+class Worker:
+    """Everything one worker process holds."""
+
+    def __init__(self, settings: WorkerSettings, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._number = settings.number
+        self._board = Scoreboard(settings.scoreboard)
+        self._tally = Tally(self._board, settings.number)
+        self._reader: Reader | None = None
+        self._view = ""
+        self._forwarding = ForwardCounters()
+        self._forwarder = self._forwarder_for(settings)
+        self._answerer = Answerer(
+            authority=Authority(settings.zones, nsid=settings.nsid),
+            access=AccessList(settings.allow),
+            forward=self._forwarder,
+            look=self._look,
+            clock=time.monotonic,
+        )
+        self._connections = Connections(self._answerer, loop=loop)
+        self._servers: list[asyncio.Server] = []
+        self._sockets = [_inherited(fd) for fd in (*settings.udp, settings.private)]
+        self._batches = [self._transport(sock) for sock in self._sockets]
+        self._listeners = [_inherited(fd) for fd in settings.tcp]
+        self._beaten = time.monotonic()
+        self._open_view(settings.view)
+
+    @property
+    def ready(self) -> bool:
+        """Whether the view that is served can answer for the mesh."""
+        self._answerer.begin()
+        self._answerer.end()
+        return self._reader is not None and self._reader.ready
+
+    async def serve(self) -> None:
+        """Start answering on every inherited socket."""
+        self._beat()
+        for sock, batches in zip(self._sockets, self._batches, strict=True):
+            self._loop.add_reader(sock, self._wake_up, batches)
+        for listener in self._listeners:
+            server = await self._loop.create_server(self._connections.protocol, sock=listener)
+            self._servers.append(server)
+
+    async def reconfigure(self, settings: WorkerSettings) -> None:
+        """Go on by other settings; sockets stay as they are."""
+        before = self._forwarder
+        self._forwarder = self._forwarder_for(settings)
+        self._answerer.reconfigure(
+            authority=Authority(settings.zones, nsid=settings.nsid),
+            access=AccessList(settings.allow),
+            forward=self._forwarder,
+        )
+        if settings.view != self._view:
+            self._open_view(settings.view)
+        await before.close()
+
+    async def close(self) -> None:
+        """Answer what has come, keep what was promised, let go of the sockets."""
+        for server in self._servers:
+            server.close()
+        for sock, batches in zip(self._sockets, self._batches, strict=True):
+            self._loop.remove_reader(sock)
+            self._wake_up(batches)
+        self._connections.close()
+        ended = self._loop.time() + _DRAIN
+        while (self._forwarding.in_flight or len(self._connections)) and self._loop.time() < ended:  # noqa: ASYNC110 — callback code counts
+            await asyncio.sleep(BEAT / 4)
+        await self._forwarder.close()
+        self._beat_once()
+        if self._reader is not None:
+            self._reader.close()
+
+    # ------------------------------------------------------------------------------------------ view
+
+    def _open_view(self, path: str) -> None:
+        """Answer from the view at `path` from now on, from none where that is empty or cannot be opened."""
+        if self._reader is not None:
+            self._reader.close()
+            self._reader = None
+        self._view = path
+        if path:
+            try:
+                self._reader = Reader(Path(path))
+            except ViewError as error:
+                self._answerer.counters.view_faults += 1
+                _log.error("%s", error)
+        self._answerer.forget(None)
+
+    def _look(self, forget: Callable[[list[bytes] | None], None]) -> Look | None:
+        if self._reader is None:
+            return None
+        try:
+            return self._reader.look(forget)
+        except ViewError as error:
+            self._answerer.counters.view_faults += 1
+            _log.error("%s", error)
+            forget(None)
+            return None
+
+    # ------------------------------------------------------------------------------------------ turns
+
+    def _wake_up(self, batches: BatchSocket | DatagramSocket) -> None:
+        if time.monotonic() - self._beaten > STALLED:
+            self._discard(batches)
+            self._beat_once()
+            return
+        self._answerer.begin()
+        try:
+            for _ in range(BATCHES_PER_WAKE_UP):
+                if batches.exchange(self._answerer) < BATCH:
+                    break
+        finally:
+            self._answerer.end()
+
+    def _discard(self, batches: BatchSocket | DatagramSocket) -> None:
+        """Drop what came while this process stood still: its askers have given up and ask again."""
+        counters = self._answerer.counters
+        while came := batches.discard():
+            counters.queries += came
+            counters.late += came
+            if came < BATCH:
+                break
+
+    def _beat(self) -> None:
+        self._loop.call_later(BEAT, self._beat)
+        self._beat_once()
+
+    def _beat_once(self) -> None:
+        now = self._beaten = time.monotonic()
+        self._board.beat_worker(self._number, now)
+        self._tally.publish(self._answerer.counters, self._forwarding, ready_replies=len(self._answerer.ready))
+        silent = self._board.controller_silence(now) > SILENT
+        if self._reader is not None and self._reader.set_silent(silent):
+            self._answerer.forget(None)
+
+    def _forwarder_for(self, settings: WorkerSettings) -> Forwarder:
+        return Forwarder(loop=self._loop, routes=settings.routes, counters=self._forwarding)
+
+    def _transport(self, sock: socket.socket) -> BatchSocket | DatagramSocket:
+        counters = self._answerer.counters
+        return BatchSocket(sock, counters) if available() else DatagramSocket(sock, counters)
+
+
+def _inherited(fd: int) -> socket.socket:
+    sock = socket.socket(fileno=fd)
+    sock.setblocking(False)
+    return sock

@@ -1,0 +1,95 @@
+"""Owner names in text and on the wire."""
+
+import dns.name
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from meshdns.dns import names
+
+FAULTS = {
+    # host: a part of why it is refused
+    "": "empty",
+    "a..b": "empty label",
+    ".a": "empty label",
+    "a.": "empty label",
+    "..": "empty label",
+    "x" * 64: "64 octets",
+    ".".join(["x" * 49] * 5) + ".abcde": "255 octets",
+    "-a.global": "'-a'",
+    "a-.global": "'a-'",
+    "a b.global": "'a b'",
+    "a*.global": "'a*'",
+    "bücher.global": "'bücher'",
+    "ﬀ.global": "'ﬀ'",
+    "a/b.global": "'a/b'",
+    "a\n.global": "host name label",
+    "a.global\n": "host name label",
+    "a\0.global": "host name label",
+}
+
+
+@pytest.mark.parametrize("host", FAULTS)
+def test_what_is_no_host_name_is_told_why(host: str) -> None:
+    """The reason names the label or the length."""
+    assert FAULTS[host] in names.fault(host)
+
+
+@pytest.mark.parametrize(
+    "host", ["a", "global", "reviews.prod.global", "1.2", "_grpc._tcp.a.global", "a--b.c", "x" * 63, "9.global"]
+)
+def test_host_names_have_no_fault(host: str) -> None:
+    """Letters, digits, inner hyphens (RFC 1123 2.1) and underscores (RFC 8552)."""
+    assert names.fault(host) == ""
+
+
+def test_the_longest_name_is_253_octets_of_text() -> None:
+    """253 octets of text are 255 on the wire (RFC 1035 2.3.4)."""
+    name = ".".join(["x" * 63] * 3 + ["x" * 61])
+    assert (names.fault(name), len(names.wire(name))) == ("", 255)
+
+
+HOST = st.lists(st.from_regex(r"[a-z0-9_]{1,12}", fullmatch=True), min_size=1, max_size=8).map(".".join)
+
+
+@given(HOST)
+@settings(max_examples=100, deadline=None)
+def test_text_and_wire_agree_with_dnspython(host: str) -> None:
+    """A host name has the octets another encoder gives it, and reads back as itself."""
+    wire = dns.name.from_text(host + ".").to_wire() or b""
+    assert names.wire(host) == wire
+    assert names.text(wire) == host
+
+
+@given(st.lists(st.binary(min_size=1, max_size=10), min_size=1, max_size=5))
+@settings(max_examples=100, deadline=None)
+def test_the_presentation_form_of_any_octets_reads_back(labels: list[bytes]) -> None:
+    r"""Octets outside host names are shown as ``\DDD`` (RFC 1035 5.1), so that no two names look alike."""
+    wire = dns.name.Name([*labels, b""]).to_wire() or b""
+    assert dns.name.from_text(names.text(wire) + ".").to_wire() == wire
+
+
+def test_the_root_is_a_dot() -> None:
+    """The root has no labels; it is shown as a dot."""
+    assert (names.wire(""), names.text(b"\0")) == (b"\0", ".")
+
+
+def test_parents_come_nearest_first() -> None:
+    """The ancestors of a name, without the name and without the root."""
+    assert list(names.parents("a.b.c")) == ["b.c", "c"]
+
+
+@pytest.mark.parametrize(
+    ("name", "zone", "inside"),
+    [
+        ("global", "global", True),
+        ("a.global", "global", True),
+        ("xglobal", "global", False),
+        ("a.xglobal", "global", False),
+        ("global.a", "global", False),
+        ("lobal", "global", False),
+    ],
+)
+def test_zones_end_at_label_boundaries(name: str, zone: str, *, inside: bool) -> None:
+    """A name is in a zone by whole labels, not by letters."""
+    assert names.within(name, zone) is inside

@@ -1,0 +1,119 @@
+"""Where names go, and how upstream addresses are written."""
+
+import pytest
+
+from meshdns.dns.names import wire
+from meshdns.forwarding.addresses import Address, parse, resolv_conf
+from meshdns.forwarding.routes import Route, Routes
+
+ROUTES = Routes(
+    [Route(wire(zone), ()) for zone in ("", "corp.example", "deep.corp.example", "example", "corp.example")]
+)
+
+PLACES = {
+    "corp.example": 1,
+    "www.corp.example": 1,
+    "deep.corp.example": 2,
+    "a.b.deep.corp.example": 2,
+    "notcorp.example": 3,
+    "example": 3,
+    "example.com": 0,
+    "": 0,
+}
+
+
+@pytest.mark.parametrize("name", PLACES)
+def test_the_longest_zone_takes_a_name(name: str) -> None:
+    """By whole labels, the first of equal zones."""
+    assert ROUTES.place(wire(name)) == PLACES[name]
+
+
+def test_a_name_outside_all_zones_has_no_route() -> None:
+    """Without a route for the root."""
+    assert Routes([Route(wire("corp"), ())]).place(wire("example.com")) == -1
+    assert Routes([]).place(b"\0") == -1
+
+
+ADDRESSES = {
+    "10.0.0.53": "10.0.0.53:53",
+    "10.0.0.53:5353": "10.0.0.53:5353",
+    "2001:db8::1": "[2001:db8::1]:53",
+    "[2001:db8::1]": "[2001:db8::1]:53",
+    "[2001:DB8:0::1]:5353": "[2001:db8::1]:5353",
+    "fe80::1%eth0": "[fe80::1%eth0]:53",
+    "[fe80::1%eth0]:5353": "[fe80::1%eth0]:5353",
+}
+
+
+@pytest.mark.parametrize("text", ADDRESSES)
+def test_addresses_are_read_as_people_write_them(text: str) -> None:
+    """With and without port, in canonical form."""
+    assert str(parse(text)) == ADDRESSES[text]
+
+
+BAD = (
+    "",
+    "dns.example",
+    "10.0.0.256",
+    "10.0.0.53:",
+    "10.0.0.53:0",
+    "10.0.0.53:65536",
+    "10.0.0.53:99999999999999999999",
+    "10.0.0.53:٣",
+    "10.0.0.53:-1",
+    "[2001:db8::1",
+    "[2001:db8::1]5353",
+    "[10.0.0.53:53",
+    "2001:db8::1:::53",
+    "0.0.0.0",  # noqa: S104 - refused, not bound
+    "::",
+    "224.0.0.251",
+    "10.0.0.53/24",
+)
+
+
+@pytest.mark.parametrize("text", BAD)
+def test_a_bad_address_is_refused_with_advice(text: str) -> None:
+    """The message quotes what was written and says what to write."""
+    with pytest.raises(ValueError, match=r"write 10\.0\.0\.53, ") as refusal:
+        parse(text)
+    assert repr(text) in str(refusal.value)
+
+
+RESOLV_CONF = """\
+# made by hand
+; and commented twice
+domain cluster.local
+search default.svc.cluster.local
+nameserver 10.96.0.10
+nameserver\t10.96.0.11   # the second
+ nameserver 2001:db8::53 ; the third
+nameserver fe80::1%eth0
+nameserver 10.96.0.10
+nameserver dns.example
+nameserver
+nameservers 10.96.0.99
+options ndots:5
+nameserver 127.0.0.1
+"""
+
+
+def test_resolv_conf_gives_its_name_servers_in_order() -> None:
+    """Each once; comments, other lines and what is no address are passed over."""
+    hosts = [address.host for address in resolv_conf(RESOLV_CONF)]
+    assert hosts == ["10.96.0.10", "10.96.0.11", "2001:db8::53", "fe80::1%eth0", "127.0.0.1"]
+
+
+@pytest.mark.parametrize(
+    ("own", "left"),
+    [
+        (Address("127.0.0.1", 53), 0),
+        (Address("0.0.0.0", 53), 0),  # noqa: S104 - compared, not bound
+        (Address("::", 53), 0),
+        (Address("127.0.0.1", 1053), 1),
+        (Address("10.0.0.1", 53), 1),
+    ],
+)
+def test_own_addresses_are_no_upstreams(own: Address, left: int) -> None:
+    """A wildcard listener is reached through loopback."""
+    assert len(resolv_conf("nameserver 127.0.0.1", own=[own])) == left

@@ -1,0 +1,132 @@
+"""The small parts of the upstream edge."""
+
+import asyncio
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from meshdns.forwarding.addresses import Address
+from meshdns.forwarding.counters import ForwardCounters
+from meshdns.forwarding.health import Group
+from meshdns.forwarding.policy import Attempt, Exchange
+from meshdns.forwarding.question import Question
+from meshdns.upstream.entropy import Entropy
+from meshdns.upstream.resolvconf import read
+from meshdns.upstream.sockets import POOL, USES, Pool
+from meshdns.upstream.wheel import PERIOD, Wheel
+from tests.simulators.upstream import Upstream, serving
+
+
+def test_resolv_conf_is_read_from_its_file(tmp_path: Path) -> None:
+    """Without the own listener."""
+    path = tmp_path / "resolv.conf"
+    path.write_text("nameserver 10.96.0.10\nnameserver 127.0.0.1\n")
+    assert read(path, own=[Address("127.0.0.1")]) == (Address("10.96.0.10"),)
+
+
+def test_a_missing_resolv_conf_is_told_with_advice(tmp_path: Path) -> None:
+    """The message names the file and what to do."""
+    with pytest.raises(ValueError, match="name the upstream servers by address under forward"):
+        read(tmp_path / "absent")
+
+
+def test_random_numbers_are_spread_evenly() -> None:
+    """Chi-square of 65,536 octets over 256 values: beyond 400 with probability below 1 in 10 million."""
+    entropy = Entropy()
+    counts = [0] * 256
+    for _ in range(65_536):
+        counts[entropy.below(256)] += 1
+    assert sum((count - 256) ** 2 / 256 for count in counts) < 400
+
+
+@given(st.integers(1, 256))
+def test_random_numbers_stay_below_their_bound(bound: int) -> None:
+    """For every bound that is allowed."""
+    entropy = Entropy()
+    assert all(0 <= entropy.below(bound) < bound for _ in range(50))
+
+
+@given(st.lists(st.tuples(st.floats(0, 10), st.floats(0, 0.5))))
+def test_timers_come_after_their_time_and_within_a_period(script: list[tuple[float, float]]) -> None:
+    """Taken once, never early, at most one period late when looked at once a period."""
+    wheel: Wheel[tuple[int, float]] = Wheel()
+    now = 1000.0
+    for number, (delay, _) in enumerate(script):
+        wheel.add((number, now + delay), now + delay, now)
+    taken: list[int] = []
+    while wheel:
+        now += PERIOD / 2
+        for number, due in wheel.take(now):
+            assert due <= now <= due + 2 * PERIOD
+            taken.append(number)
+    assert sorted(taken) == list(range(len(script)))
+
+
+class Ear:
+    """Notes what a pool hears."""
+
+    def __init__(self) -> None:
+        self.messages: list[tuple[Attempt, int, bytes]] = []
+
+    def heard(self, attempt: Attempt, ident: int, message: bytes) -> None:
+        """A reply with an awaited id."""
+        self.messages.append((attempt, ident, message))
+
+    def stray(self, attempts: tuple[Attempt, ...]) -> None:
+        """Nothing of the kind happens here."""
+
+    def unreachable(self, attempts: tuple[Attempt, ...]) -> None:
+        """Nothing of the kind happens here."""
+
+
+def _attempt(address: Address) -> Attempt:
+    question = Question(b"\x04good\x04test\x00\x00\x01\x00\x01")
+    step = Exchange(question, Group([address]), ForwardCounters(), now=0.0).start(0.0)
+    assert isinstance(step, Attempt)
+    return step
+
+
+def test_sockets_are_many_short_lived_and_closed_when_idle() -> None:
+    """256 in use, none for more than 16 queries, none when nothing was sent for two calls of rest."""
+
+    async def main(upstream: Upstream) -> None:
+        ear = Ear()
+        address = Address("127.0.0.1", upstream.port)
+        pool = Pool(asyncio.get_running_loop(), address, Entropy(), ear)
+        for sent in range(1, 3000):
+            attempt = _attempt(address)
+            pool.send(attempt)
+            async with asyncio.timeout(30):
+                while len(ear.messages) < sent:  # noqa: ASYNC110 - a list is no event
+                    await asyncio.sleep(0)
+            pool.forget(attempt)
+        assert POOL - 1 <= len(pool) <= POOL
+        assert max(upstream.sources.count(port) for port in set(upstream.sources)) <= USES
+        pool.rest()
+        assert len(pool) > 0
+        pool.rest()
+        assert len(pool) == 0
+
+    asyncio.run(serving(main))
+
+
+def test_open_sockets_are_bounded_while_nobody_replies() -> None:
+    """Retired sockets wait for late replies, but not without number."""
+
+    async def main(upstream: Upstream) -> None:
+        address = Address("127.0.0.1", upstream.port)
+        pool = Pool(asyncio.get_running_loop(), address, Entropy(), Ear())
+        attempts = [_attempt(address) for _ in range(10_000)]
+        for attempt in attempts:
+            pool.send(attempt)
+        assert len(pool) <= 2 * POOL
+        for attempt in attempts:
+            pool.forget(attempt)
+            pool.forget(attempt)
+        assert len(pool) <= POOL
+        pool.close()
+        assert len(pool) == 0
+
+    asyncio.run(serving(main))
