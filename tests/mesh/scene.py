@@ -1,0 +1,138 @@
+"""Small meshes for tests: objects as an API server returns them, read at the border, and what a name then means."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from meshdns.mesh.answer import Answer, Outcome
+from meshdns.mesh.catalog import Catalog
+from meshdns.mesh.declarations import AnyDeclaration, Kind
+from meshdns.mesh.manifest import read
+from meshdns.mesh.settings import ClusterSettings, MeshSettings, Zone
+
+Clusters = Mapping[str, Iterable[AnyDeclaration]]
+
+
+def declared(kind: Kind, raw: Mapping[str, Any]) -> AnyDeclaration:
+    """The declaration read from an object."""
+    found = read(kind, raw)
+    assert found is not None
+    return found
+
+
+def entry(
+    *endpoints: str | Mapping[str, Any],
+    host: str = "reviews.prod.global",
+    name: str = "reviews",
+    namespace: str = "prod",
+    created: str = "2026-03-02T09:00:00Z",
+    labels: Mapping[str, str] | None = None,
+    annotations: Mapping[str, str] | None = None,
+    **spec: Any,
+) -> AnyDeclaration:
+    """A ServiceEntry inside the mesh for `host`; an endpoint is an address or a whole mapping."""
+    metadata = {"name": name, "namespace": namespace, "creationTimestamp": created}
+    items = [{"address": point} if isinstance(point, str) else dict(point) for point in endpoints]
+    usual = {"hosts": [host], "location": "MESH_INTERNAL", "resolution": "STATIC", "endpoints": items}
+    raw = {"metadata": {**metadata, "labels": labels, "annotations": annotations}, "spec": {**usual, **spec}}
+    return declared(Kind.SERVICE_ENTRY, raw)
+
+
+def service(
+    name: str = "reviews",
+    ip: str = "10.96.0.7",
+    *,
+    namespace: str = "prod",
+    labels: Mapping[str, str] | None = None,
+    annotations: Mapping[str, str] | None = None,
+    ingress: Iterable[str] = (),
+    **spec: Any,
+) -> AnyDeclaration:
+    """A Service; the ClusterIP ``None`` makes it headless."""
+    metadata = {"name": name, "namespace": namespace, "labels": labels, "annotations": annotations}
+    status = {"loadBalancer": {"ingress": [address(text) for text in ingress]}}
+    usual = {"type": "LoadBalancer" if ingress else "ClusterIP", "clusterIP": ip, "ports": [{"port": 80}]}
+    return declared(Kind.SERVICE, {"metadata": metadata, "spec": {**usual, **spec}, "status": status})
+
+
+def address(text: str) -> dict[str, str]:
+    """An item of ``status.loadBalancer.ingress``."""
+    return {"ip": text} if ":" in text or text.replace(".", "").isdigit() else {"hostname": text}
+
+
+def endpoints(
+    *addresses: str, of: str = "reviews", namespace: str = "prod", ready: bool = True, suffix: str = "x7k2p"
+) -> AnyDeclaration:
+    """An EndpointSlice of the Service `of`."""
+    metadata = {
+        "name": f"{of}-{suffix}",
+        "namespace": namespace,
+        "labels": {"kubernetes.io/service-name": of},
+    }
+    items = [{"addresses": [text], "conditions": {"ready": ready}} for text in addresses]
+    return declared(Kind.ENDPOINT_SLICE, {"metadata": metadata, "endpoints": items})
+
+
+def gateway(
+    *ingress: str,
+    name: str = "gateway",
+    namespace: str = "istio-system",
+    labels: Mapping[str, str] | None = None,
+    ports: Iterable[int] = (15443,),
+    **spec: Any,
+) -> AnyDeclaration:
+    """A gateway's Service of type LoadBalancer, labelled ``istio=eastwestgateway`` where nothing else is said."""
+    usual = {"istio": "eastwestgateway"} if labels is None else labels
+    found = [{"port": port} for port in ports]
+    more = {"type": "LoadBalancer", "ports": found, **spec}
+    return service(name, "10.96.0.99", namespace=namespace, labels=usual, ingress=ingress, **more)
+
+
+def workload(name: str, where: str, *, app: str, namespace: str = "prod", network: str = "") -> AnyDeclaration:
+    """A WorkloadEntry with the label ``app``."""
+    spec = {"address": where, "labels": {"app": app}, "network": network}
+    return declared(Kind.WORKLOAD_ENTRY, {"metadata": {"name": name, "namespace": namespace}, "spec": spec})
+
+
+def system(network: str) -> AnyDeclaration:
+    """The system namespace with its network label."""
+    labels = {"topology.istio.io/network": network}
+    return declared(Kind.NAMESPACE, {"metadata": {"name": "istio-system", "labels": labels}})
+
+
+def mesh(**more: Any) -> MeshSettings:
+    """Settings with the zone ``global`` and, where nothing else is said, the vantage in cluster east."""
+    return MeshSettings(**{"zones": (Zone("global"),), "vantage_cluster": "east", **more})
+
+
+def on_networks(**networks: str) -> dict[str, ClusterSettings]:
+    """Settings of clusters that say nothing but their network."""
+    return {name: ClusterSettings(network=network) for name, network in networks.items()}
+
+
+def catalog(settings: MeshSettings, clusters: Clusters) -> Catalog:
+    """A catalog of these clusters, not refreshed yet."""
+    made = Catalog(settings)
+    for name, declarations in clusters.items():
+        made.join_cluster(name)
+        for declaration in declarations:
+            made.upsert(name, declaration)
+    return made
+
+
+def answers(settings: MeshSettings, clusters: Clusters) -> dict[str, Answer]:
+    """Every name and its answer, empty non-terminals included."""
+    return {name: answer for name, answer in catalog(settings, clusters).refresh().items() if answer is not None}
+
+
+def shown(answer: Answer | None) -> str:
+    """An answer for people: its addresses, ``NODATA``, ``PENDING``, or ``absent``."""
+    if answer is None:
+        return "absent"
+    if answer.outcome is Outcome.ADDRESSES:
+        return " ".join((*answer.ipv4, *answer.ipv6))
+    return "PENDING" if answer.outcome is Outcome.PENDING else "NODATA"
+
+
+def meaning(settings: MeshSettings, clusters: Clusters, name: str = "reviews.prod.global") -> str:
+    """What a name means in a mesh."""
+    return shown(answers(settings, clusters).get(name))
