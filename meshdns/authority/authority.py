@@ -11,6 +11,8 @@ from typing import Final, Protocol
 
 import msgspec
 
+from meshdns.authority import made_up
+from meshdns.authority.made_up import MadeUp
 from meshdns.authority.rows import Row, Status, rotated
 from meshdns.authority.state import ViewState
 from meshdns.dns.codes import (
@@ -20,14 +22,16 @@ from meshdns.dns.codes import (
     NOERROR,
     NXDOMAIN,
     SERVFAIL,
+    TYPE_A,
+    TYPE_AAAA,
     TYPE_ANY,
     TYPE_NS,
     TYPE_SOA,
-    TYPE_SRV,
 )
 from meshdns.dns.query import HEADER_SIZE, Query
 from meshdns.dns.response import EMPTY, QUESTION_POINTER, Section, build, options, record
 
+_ROTATED: Final = frozenset({TYPE_A, TYPE_AAAA})
 _NO_ERROR: Final = (-1, b"")
 _SOA_REFRESH: Final = b"\x00\x00\x1c\x20"  # 7200 s, as CoreDNS's kubernetes plugin
 _SOA_RETRY: Final = b"\x00\x00\x07\x08"  # 1800 s
@@ -38,6 +42,7 @@ class Verdict(enum.Enum):
     """What to do with a query that has no answer here."""
 
     FORWARD = "forward"
+    FALLBACK = "forward, and ask again where the upstream denies the name"
     DROP = "drop"
 
 
@@ -49,6 +54,8 @@ class ServedZone(msgspec.Struct, frozen=True):
     negative_ttl: int = 5
     fallthrough: bool = False
     closest_encloser: bool = False  # wildcards: dns — RFC 4592 4.3.3 instead of Istio's rule
+    fallback: bool = False  # upstream first; the mesh only where that denies the name
+    alone: bool = False  # a fallback zone without upstream: whoever asks has asked it already
 
 
 class Rows(Protocol):
@@ -77,6 +84,8 @@ class Authority:
         zone = self._zone(query.lower)
         if zone is None:
             return Verdict.FORWARD
+        if zone.fallback:
+            return self._fallback(query, zone, rows, tcp=tcp, spin=spin)
         if rows is None:
             return self._reply(query, SERVFAIL, error=(EDE_NOT_READY, b"the mesh has not been read yet"), tcp=tcp)
         found = rows.row(query.lower)
@@ -102,9 +111,29 @@ class Authority:
             return None
         return query.lower
 
+    def after_denial(self, query: Query, rows: Rows | None, *, tcp: bool, spin: int = 0) -> bytes | None:
+        """What the mesh says of a name that the upstream of a fallback zone denied; None where that denial stands.
+
+        It stands for lack of sync too: SERVFAIL here would break every search list.
+        """
+        zone = self._zone(query.lower)
+        row = _row(rows, query.lower) if rows is not None and rows.state.ready else None
+        if zone is None or rows is None or row is None or row.hollow or row.status != Status.DATA:
+            return None
+        reply = self._known(query, zone, row, rows, tcp=tcp, spin=spin)
+        return reply if isinstance(reply, bytes) else None
+
     # ------------------------------------------------------------------------------------------ cases
 
-    def _apex(self, query: Query, zone: ServedZone, row: Row | None, rows: Rows, *, tcp: bool, spin: int) -> bytes:
+    def _fallback(self, query: Query, zone: ServedZone, rows: Rows | None, *, tcp: bool, spin: int) -> bytes | Verdict:
+        if not zone.alone:
+            return Verdict.FALLBACK
+        found = self.after_denial(query, rows, tcp=tcp, spin=spin)
+        return found if found is not None else self._denial(query, NXDOMAIN, zone, rows, tcp=tcp)
+
+    def _apex(
+        self, query: Query, zone: ServedZone, row: Row | None, rows: Rows, *, tcp: bool, spin: int
+    ) -> bytes | Verdict:
         if query.qtype in (TYPE_SOA, TYPE_ANY):
             rdata = _soa_rdata(zone, HEADER_SIZE, rows.serial)
             answer = Section(1, record(TYPE_SOA, zone.negative_ttl, rdata))
@@ -113,11 +142,13 @@ class Authority:
             answer = Section(1, record(TYPE_NS, zone.ttl, b"\x02ns" + QUESTION_POINTER))
             return self._reply(query, NOERROR, answer=answer, aa=True, tcp=tcp)
         if row is None:
-            return self._negative(query, NOERROR, zone, rows, tcp=tcp)
+            return self._denial(query, NOERROR, zone, rows, tcp=tcp)
         return self._known(query, zone, row, rows, tcp=tcp, spin=spin)
 
-    def _known(self, query: Query, zone: ServedZone, row: Row, rows: Rows, *, tcp: bool, spin: int) -> bytes:
+    def _known(self, query: Query, zone: ServedZone, row: Row, rows: Rows, *, tcp: bool, spin: int) -> bytes | Verdict:
         """A name with a row of its own, or covered by a wildcard that has one."""
+        if row.status == Status.FORWARD:
+            return Verdict.FORWARD
         if row.status == Status.PENDING:
             error = (EDE_NO_REACHABLE_AUTHORITY, b"no address is known yet for this name")
             return self._reply(query, SERVFAIL, error=error, tcp=tcp)
@@ -125,22 +156,42 @@ class Authority:
         if query.qtype == TYPE_ANY and row.rrsets:
             rrset = next(iter(row.rrsets.values()))  # RFC 8482 4.1: one RRset is enough
         if rrset is None:
-            return self._negative(query, NOERROR, zone, rows, tcp=tcp)
-        answer = rotated(rrset, spin)
+            return self._denial(query, NOERROR, zone, rows, tcp=tcp)
+        answer = rotated(rrset, spin) if query.qtype in _ROTATED else rrset
         return self._reply(query, NOERROR, answer=answer, error=_staleness(row, rows.state), aa=True, tcp=tcp)
 
     def _uncovered(self, query: Query, zone: ServedZone, rows: Rows, *, tcp: bool, spin: int) -> bytes | Verdict:
         """A name without a row: one of our own making, a wildcard, else the denial of it."""
         if query.lower in self._own_names:
-            return self._negative(query, NOERROR, zone, rows, tcp=tcp)
+            return self._denial(query, NOERROR, zone, rows, tcp=tcp)
+        made = made_up.service(query, zone.apex, lambda name: self._speaking(name, zone, rows))
+        if made is not None:
+            return self._made_up(query, zone, made, rows, tcp=tcp)
         if not rows.state.complete:
             return self._reply(query, SERVFAIL, error=(EDE_NOT_READY, b"a cluster has not synced yet"), tcp=tcp)
         row = self._wildcard(query, zone, rows) if rows.state.wildcards else None
         if row is not None:
             return self._known(query, zone, row, rows, tcp=tcp, spin=spin)
+        made = made_up.in_cluster(query, zone.apex, lambda name: _row(rows, name))
+        if made is not None:
+            return self._made_up(query, zone, made, rows, tcp=tcp)
         if zone.fallthrough:
             return Verdict.FORWARD
-        return self._negative(query, NXDOMAIN, zone, rows, tcp=tcp)
+        return self._denial(query, NXDOMAIN, zone, rows, tcp=tcp)
+
+    def _made_up(self, query: Query, zone: ServedZone, made: MadeUp, rows: Rows, *, tcp: bool) -> bytes:
+        """A name that exists because of another name's row."""
+        if not made.section.count:
+            return self._denial(query, NOERROR, zone, rows, tcp=tcp)
+        error = _staleness(made.row, rows.state)
+        return self._reply(query, NOERROR, answer=made.section, error=error, aa=True, tcp=tcp)
+
+    def _speaking(self, name: bytes, zone: ServedZone, rows: Rows) -> Row | None:
+        """The row of a name, or of the wildcard that covers it."""
+        row = _row(rows, name)
+        if row is None and rows.state.wildcards and rows.state.complete:
+            return self._wildcard_above(name, zone, rows)
+        return row
 
     def _covered(self, query: Query, zone: ServedZone, row: Row, rows: Rows) -> Row:
         """The row that speaks for a known name: in Istio a wildcard covers an empty non-terminal too.
@@ -153,9 +204,12 @@ class Authority:
 
     def _wildcard(self, query: Query, zone: ServedZone, rows: Rows) -> Row | None:
         """The longest wildcard above the name; by RFC 4592 only that of the closest encloser."""
-        if query.lower[1] == ord("_") and query.qtype != TYPE_SRV:
-            return None  # service labels are covered for SRV alone
-        for parent in _parents(query.lower, zone.apex):
+        if query.lower[1] == ord("_"):
+            return None  # service labels are covered for SRV alone, which is made up from the name without them
+        return self._wildcard_above(query.lower, zone, rows)
+
+    def _wildcard_above(self, name: bytes, zone: ServedZone, rows: Rows) -> Row | None:
+        for parent in _parents(name, zone.apex):
             found = rows.row(b"\x01*" + parent)
             if found is not None:
                 return Row(found)
@@ -174,10 +228,10 @@ class Authority:
 
     # ------------------------------------------------------------------------------------------ replies
 
-    def _negative(self, query: Query, rcode: int, zone: ServedZone, rows: Rows, *, tcp: bool) -> bytes:
+    def _denial(self, query: Query, rcode: int, zone: ServedZone, rows: Rows | None, *, tcp: bool) -> bytes:
         """NXDOMAIN or NODATA with SOA, its TTL equal to MINIMUM: caches read one or the other (RFC 2308 section 5)."""
         apex = HEADER_SIZE + len(query.qname) - len(zone.apex)
-        rdata = _soa_rdata(zone, apex, rows.serial)
+        rdata = _soa_rdata(zone, apex, rows.serial if rows is not None else 0)
         soa = _pointer(apex) + record(TYPE_SOA, zone.negative_ttl, rdata)[2:]
         return self._reply(query, rcode, authority=Section(1, soa), aa=True, tcp=tcp)
 
@@ -198,6 +252,11 @@ class Authority:
                 query, ede=error[0], text=error[1], nsid=self._nsid, keepalive=self._keepalive if tcp else 0
             )
         return build(query, rcode, answer=answer, authority=authority, aa=aa, extra=extra, tcp=tcp)
+
+
+def _row(rows: Rows, name: bytes) -> Row | None:
+    found = rows.row(name)
+    return Row(found) if found is not None else None
 
 
 def _staleness(row: Row, state: ViewState) -> tuple[int, bytes]:

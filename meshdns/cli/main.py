@@ -6,7 +6,15 @@ from typing import Final
 
 import click
 
-_COMMANDS: Final = ("check", "demo", "serve", "version", "zone")
+_COMMANDS: Final = {
+    "check": "Check settings files and folders of clusters.",
+    "demo": "Serve an example mesh of two clusters.",
+    "explain": "Say why a name is answered the way it is.",
+    "get": "List names, services, clusters, gateways, networks or problems.",
+    "serve": "Answer DNS queries for the mesh and forward all others.",
+    "version": "Print the version of meshdns and of the Python it runs on.",
+    "zone": "Print a zone in the format of a master file.",
+}
 
 
 class _Commands(click.Group):
@@ -20,6 +28,11 @@ class _Commands(click.Group):
             return None
         command = importlib.import_module(f"meshdns.cli.{cmd_name}").command
         return command if isinstance(command, click.Command) else None
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002 — as above
+        """List the commands without loading them."""
+        with formatter.section("Commands"):
+            formatter.write_dl(list(_COMMANDS.items()))
 
 
 @click.command(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})

@@ -47,6 +47,8 @@ def master_file(zone: str, answers: Mapping[str, Answer], *, serial: int, ttl: i
     for owner in sorted(name for name in answers if names.within(name, zone)):
         answer = answers[owner]
         yield from records.address_lines(owner, answer.ttl, answer.ipv4, answer.ipv6)
+        for static in answer.records:
+            yield records.static_line(owner, static.ttl, static.type, static.value)
 
 
 def _would_serve(settings: Settings) -> dict[str, Answer]:

@@ -7,6 +7,7 @@ end of the patience with clusters that never synced.
 
 import asyncio
 import logging
+import sys
 from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import Final
@@ -16,7 +17,8 @@ from meshdns.controller.snapshots import Snapshots
 from meshdns.controller.states import ClusterStates
 from meshdns.mesh.declarations import AnyDeclaration, Kind, key_of
 from meshdns.view import snapshot
-from meshdns.view.environment import ViewError
+from meshdns.view.environment import DamagedView, ViewError
+from meshdns.view.place import UNREADABLE
 from meshdns.view.snapshot import SnapshotError
 
 TICK: Final = 1.0  # seconds
@@ -52,14 +54,18 @@ class Controller:
 
     def start(self) -> None:
         """Take over what the view holds, or else the snapshot, and begin to tick."""
-        remembered = self._publisher.restore() or self._restore_snapshot()
+        remembered = self._publisher.restore()
+        if remembered:
+            self._snapshots.doubt()  # whoever wrote this view may have ended before it wrote a snapshot
+        else:
+            remembered = self._restore_snapshot()
         for cluster in remembered:
             self._states.cluster(cluster).remembered = True
         self._tick()
 
     async def close(self) -> None:
         """Leave a snapshot behind that holds everything."""
-        await self._snapshots.close()
+        await self._snapshots.close(self._publisher.changes)
 
     def _restore_snapshot(self) -> frozenset[str]:
         """Begin with the declarations of the snapshot: after a reboot, or when the view was damaged."""
@@ -140,6 +146,9 @@ class Controller:
         ready = self._states.ready()
         try:
             self._publisher.publish(ready=ready, complete=self._states.complete(now), stale=self._states.stale(now))
+        except DamagedView as error:
+            _log.error("%s; it is set aside and rebuilt", error)
+            sys.exit(UNREADABLE)
         except ViewError as error:
             if str(error) != self._failing:
                 _log.error("%s; the last good view is served on", error)

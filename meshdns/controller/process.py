@@ -23,8 +23,9 @@ from meshdns.controller.states import ClusterStates
 from meshdns.lifeline import die_with_parent
 from meshdns.scoreboard import Scoreboard
 from meshdns.sources import manifests
-from meshdns.sources.settings import ManifestsSource, SourceError
+from meshdns.sources.settings import AnySource, ManifestsSource, SourceError
 from meshdns.view.environment import ViewError
+from meshdns.view.place import UNREADABLE
 from meshdns.view.writer import Writer
 
 _log = logging.getLogger("meshdns.controller")
@@ -45,11 +46,11 @@ async def _run() -> None:
     logging.basicConfig(level=settings.log_level.upper(), format="%(levelname)s %(name)s %(message)s")
     try:
         writer = Writer(Path(handed.view))
-    except ViewError as error:
-        _log.error("%s", error)
-        sys.exit(1)
-    controller = _controller(handed, settings, writer, loop)
-    controller.start()
+        controller = _controller(handed, settings, writer, loop)
+        controller.start()
+    except (ViewError, msgspec.DecodeError) as error:
+        _log.error("the view cannot be taken over: %s; it is set aside and rebuilt", error)
+        sys.exit(UNREADABLE)
     _say({"view": handed.view})
     gc.collect()
     gc.freeze()  # a full collection over what stays would delay heartbeats and commits
@@ -89,15 +90,21 @@ async def _read(source: Source, controller: Controller) -> None:
     if settings is None:
         _log.error("source %s is not read by this version; name its clusters in a kubeconfig", source.kind)
         return
+    try:
+        await _run_source(settings, controller)
+    except SourceError as error:
+        _log.error("%s", error)
+    except Exception:  # noqa: BLE001 — one source's fault must not end the others, nor go unsaid
+        _log.exception("source %s ended unforeseen; its clusters grow stale until a restart", source.kind)
+
+
+async def _run_source(settings: AnySource, controller: Controller) -> None:
     if isinstance(settings, ManifestsSource):
         await manifests.run(source=settings, sink=controller)
     else:
         from meshdns.sources import kubeapi  # noqa: PLC0415 — a folder of manifests needs no Kubernetes client
 
-        try:
-            await kubeapi.run(source=settings, sink=controller, draw=_draw)
-        except SourceError as error:
-            _log.error("%s", error)
+        await kubeapi.run(source=settings, sink=controller, draw=_draw)
 
 
 def _draw() -> float:

@@ -5,17 +5,18 @@ namespace and name, joined by zero octets; clusters by name.
 """
 
 import hashlib
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from ipaddress import ip_address
 from typing import Final
 
 import msgspec
 
 from meshdns.authority import rows
-from meshdns.authority.rows import Status
+from meshdns.authority.rows import Blocks, Part, Service, Status
 from meshdns.authority.state import ViewState, decode, encode
-from meshdns.dns import names
+from meshdns.dns import names, records
 from meshdns.dns.codes import TYPE_A, TYPE_AAAA
+from meshdns.dns.response import record
 from meshdns.mesh.answer import Answer, Outcome
 from meshdns.mesh.candidates import Level
 from meshdns.mesh.catalog import Catalog
@@ -25,6 +26,12 @@ from meshdns.mesh.settings import MeshSettings
 from meshdns.mesh.visibility import host_problems
 from meshdns.view.writer import Commit, Writer
 
+_STATUS: Final = {
+    Outcome.ADDRESSES: Status.DATA,
+    Outcome.NODATA: Status.DATA,
+    Outcome.PENDING: Status.PENDING,
+    Outcome.FORWARD: Status.FORWARD,
+}
 _MAX_KEY: Final = 500  # LMDB takes 511 octets
 
 
@@ -139,22 +146,62 @@ class Publisher:
             (self._wildcards.discard if answer is None else self._wildcards.add)(name)
 
     def _row(self, answer: Answer) -> bytes:
-        addresses = {
-            rtype: [ip_address(text).packed for text in texts]
-            for rtype, texts in ((TYPE_A, answer.ipv4), (TYPE_AAAA, answer.ipv6))
-            if texts
-        }
+        rrsets = _address_rrsets(answer.ipv4, answer.ipv6)
+        for static in answer.records:
+            rtype, rdata = records.rdata(static.type, static.value)
+            rrsets.setdefault(rtype, []).append(rdata)
+        ttl = answer.ttl if answer.level is not None or not answer.records else answer.records[0].ttl
         return rows.encode(
-            Status.PENDING if answer.outcome is Outcome.PENDING else Status.DATA,
-            addresses,
-            ttl=answer.ttl,
+            Status.DATA if rrsets else _STATUS[answer.outcome],
+            rrsets,
+            ttl=ttl,
             clusters=[self._id(name) for name in answer.clusters if name],
-            static=answer.level is Level.STATIC,
+            static=answer.level is Level.STATIC or bool(answer.records),
+            blocks=self._blocks(answer) if answer.parts or answer.services else None,
         )
+
+    def _blocks(self, answer: Answer) -> Blocks:
+        """What further names are made of: by cluster, and SRV."""
+        return Blocks(
+            parts=tuple(
+                Part(
+                    self._label(part.cluster),
+                    part.port,
+                    {
+                        rtype: (len(rdatas), b"".join(record(rtype, answer.ttl, rdata) for rdata in rdatas))
+                        for rtype, rdatas in _address_rrsets(part.ipv4, part.ipv6).items()
+                    },
+                )
+                for part in answer.parts
+                if self._label(part.cluster)
+            ),
+            services=tuple(
+                Service(
+                    service.name.lower().encode(),
+                    service.protocol.encode(),
+                    answer.ttl,
+                    tuple((port, self._label(cluster) if cluster else b"") for port, cluster in service.targets),
+                )
+                for service in answer.services
+            ),
+        )
+
+    def _label(self, cluster: str) -> bytes:
+        """The label of a cluster in names: ``dnsName`` of its settings, else its name where that is a label."""
+        label = self._settings.cluster(cluster).dns_name or cluster.lower()
+        return label.encode() if "." not in label and not names.fault(label) else b""
 
     def _id(self, cluster: str) -> int:
         """The number of a cluster in rows; it never changes while the view exists."""
         return self._ids.setdefault(cluster, len(self._ids))
+
+
+def _address_rrsets(ipv4: Sequence[str], ipv6: Sequence[str]) -> dict[int, list[bytes]]:
+    return {
+        rtype: [ip_address(text).packed for text in texts]
+        for rtype, texts in ((TYPE_A, ipv4), (TYPE_AAAA, ipv6))
+        if texts
+    }
 
 
 def problems_of(cluster: str, declaration: AnyDeclaration, settings: MeshSettings) -> Iterator[Problem]:

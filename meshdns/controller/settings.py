@@ -5,6 +5,7 @@ from pathlib import Path
 
 import msgspec
 
+from meshdns.config import model as config
 from meshdns.config.model import Cluster, InCluster, Kubeconfig, Manifests, Settings, Source
 from meshdns.mesh.settings import AnswerMode, ClusterSettings, Discover, MeshSettings, StaticRecord, Zone
 from meshdns.sources.settings import AnySource, InClusterSource, KubeconfigSource, ManifestsSource
@@ -22,20 +23,8 @@ class ControllerSettings(msgspec.Struct, frozen=True):
 
 def mesh_settings(settings: Settings) -> MeshSettings:
     """The mesh as the operator describes it."""
-    ttls = {zone.name: zone.ttl for zone in settings.zones}
     mesh = MeshSettings(
-        zones=tuple(
-            Zone(
-                zone.name,
-                AnswerMode(zone.answer),
-                zone.ttl,
-                zone.negative_ttl,
-                zone.export_to == "public",
-                zone.order,
-                zone.failover == "any",
-            )
-            for zone in settings.zones
-        ),
+        zones=(*(_zone(zone) for zone in settings.zones), *(_fallback(each) for each in settings.fallback)),
         vantage_cluster=vantage_cluster(settings),
         vantage_network=settings.vantage.network or "",
         clusters={name: _cluster(cluster) for name, cluster in settings.clusters.items()},
@@ -44,13 +33,31 @@ def mesh_settings(settings: Settings) -> MeshSettings:
         },
         default_network=settings.default_network or "",
         system_namespace=settings.system_namespace,
+        forward_zones=tuple(each.zone for each in settings.forward if each.zone != "."),
     )
     records = [
-        StaticRecord(record.name, record.value, record.ttl if record.ttl is not None else ttls[zone.name])
+        StaticRecord(record.name, record.type, record.value, record.ttl if record.ttl is not None else zone.ttl)
         for record in settings.records
-        if record.type in ("A", "AAAA") and (zone := mesh.zone_of(record.name)) is not None
+        if (zone := mesh.zone_of(record.name)) is not None
     ]
     return msgspec.structs.replace(mesh, records=tuple(records))
+
+
+def _zone(zone: config.Zone) -> Zone:
+    return Zone(
+        zone.name,
+        AnswerMode(zone.answer),
+        zone.ttl,
+        zone.negative_ttl,
+        public_only=zone.export_to == "public",
+        order=zone.order,
+        cross_levels=zone.failover == "any",
+    )
+
+
+def _fallback(fallback: config.Fallback) -> Zone:
+    """A Kubernetes zone that the mesh answers where the upstream denies."""
+    return Zone(fallback.zone, fallback=True)
 
 
 def vantage_cluster(settings: Settings) -> str:
@@ -83,6 +90,8 @@ def _cluster(cluster: Cluster) -> ClusterSettings:
         namespaces=cluster.namespaces,
         own_namespace_hosts=cluster.hosts == "ownNamespace",
         required=cluster.required,
+        config_cluster=cluster.config_cluster or "",
+        dns_name=cluster.dns_name or "",
         discover=Discover(cluster.discover),
         readiness=cluster.readiness,
     )

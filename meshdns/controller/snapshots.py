@@ -30,24 +30,26 @@ class Snapshots:
         self._loop = loop
         self._written = 0
         self._due = 0.0
-        self._changes = 0
         self._writing: asyncio.Future[None] | None = None
         self._failing = ""
 
     def look(self, changes: int, now: float) -> None:
         """Write one where something changed and the last is old enough; `changes` counts since the process began."""
-        self._changes = changes
         if changes == self._written or now < self._due or (self._writing is not None and not self._writing.done()):
             return
         self._due = now + INTERVAL
         self._written = changes
         self._writing = self._loop.run_in_executor(None, self._write, self._declarations())
 
-    async def close(self) -> None:
+    def doubt(self) -> None:
+        """Write one at the next look, changes or not: nobody knows whether the last is up to date."""
+        self._written = -1
+
+    async def close(self, changes: int) -> None:
         """Write what is not written yet."""
         if self._writing is not None:
             await self._writing
-        if self._changes != self._written:
+        if changes != self._written:
             self._write(self._declarations())
 
     def _write(self, declarations: list[tuple[str, AnyDeclaration]]) -> None:

@@ -38,6 +38,7 @@ def parsed(text: str) -> Address | None:
         return None
 
 
+@functools.lru_cache(maxsize=1 << 16)
 def scope(address: Address) -> Scope:
     """The scope of an address; an IPv4-mapped IPv6 address has that of the IPv4 address in it."""
     if isinstance(address, IPv6Address) and address.ipv4_mapped is not None:

@@ -1,20 +1,22 @@
 """What a name is answered with, and how that is chosen among candidates.
 
-The first step that yields an address decides; inside it the nearest group answers alone, chosen once over both address
-families. Addresses are merged, duplicates removed, ordered by value (rotation happens per query) and capped.
+The first step that yields an address decides; inside it the nearest group that has a healthy address answers alone,
+chosen once over both address families. If nothing in a level is healthy the level fails open. Addresses are merged,
+duplicates removed, ordered by value (rotation happens per query) and capped.
 """
 
 import enum
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from ipaddress import IPv4Address
 
 import msgspec
 
 from meshdns.mesh.addresses import parsed
-from meshdns.mesh.candidates import Candidate, Level
+from meshdns.mesh.candidates import Candidate, Level, Rule
+from meshdns.mesh.settings import StaticRecord
 
 MAX_PER_FAMILY = 15  # fits 512 octets with a long name; BIND-based clients refuse RRsets above 100
-POD_TTL = 5  # CoreDNS's default for endpoint addresses
+POD_TTL = 5  # seconds, CoreDNS's default for endpoint addresses
 
 
 class Outcome(enum.Enum):
@@ -23,13 +25,32 @@ class Outcome(enum.Enum):
     ADDRESSES = "addresses"
     NODATA = "no address"
     PENDING = "an address is still to come"  # SERVFAIL with EDE 22
+    FORWARD = "a forward zone of the settings"
+
+
+class Part(msgspec.Struct, frozen=True):
+    """What of a name is reached in one cluster: ``<cluster>.<host>``, and with a port ``p<port>.<cluster>.<host>``."""
+
+    cluster: str
+    port: int
+    ipv4: tuple[str, ...]
+    ipv6: tuple[str, ...]
+
+
+class ServicePort(msgspec.Struct, frozen=True):
+    """A named port and where it is: ``(number, cluster)``; an empty cluster means that all addresses have it there."""
+
+    name: str
+    protocol: str
+    targets: tuple[tuple[int, str], ...]
 
 
 class Answer(msgspec.Struct, frozen=True):
     """The answer for an owner name: addresses in canonical text and the candidates behind them.
 
     `clusters` are those whose declarations the chosen addresses rest on; while one of them is stale the answer is.
-    `considered` holds every candidate, chosen or not, in the order of the levels.
+    `considered` holds every candidate, chosen or not, in the order of the levels; `records` are static ones of other
+    types than addresses.
     """
 
     outcome: Outcome
@@ -39,33 +60,109 @@ class Answer(msgspec.Struct, frozen=True):
     level: Level | None = None
     clusters: tuple[str, ...] = ()
     considered: tuple[Candidate, ...] = ()
+    parts: tuple[Part, ...] = ()
+    services: tuple[ServicePort, ...] = ()
+    records: tuple[StaticRecord, ...] = ()
 
 
-def choose(steps: Sequence[Sequence[Candidate]], *, ttl: int) -> Answer:
-    """The answer that follows from candidates in steps of falling precedence; `ttl` is the zone's, in seconds."""
+class Policy(msgspec.Struct, frozen=True):
+    """The zone's part in the choice: TTL in seconds, clusters in order of preference, failover across levels."""
+
+    ttl: int
+    order: tuple[str, ...] = ()
+    cross_levels: bool = False
+
+
+def choose(steps: Sequence[Sequence[Candidate]], policy: Policy) -> Answer:
+    """The answer that follows from candidates in steps of falling precedence."""
     considered = tuple(candidate for step in steps for candidate in step)
     for only_ready in (True, False):  # nothing ready anywhere: a rollout must not become a cached denial
-        for step in steps:
-            found = [c for c in step if c.address and (c.ready or not only_ready)]
-            if found:
-                return _answer(found, considered, ttl)
+        decided = _first(steps, considered, policy, only_ready=only_ready)
+        if decided is not None:
+            return decided
     pending = any(candidate.pending for candidate in considered)
     return Answer(Outcome.PENDING if pending else Outcome.NODATA, considered=considered)
 
 
-def _answer(found: Sequence[Candidate], considered: tuple[Candidate, ...], ttl: int) -> Answer:
-    nearest = min(candidate.reach for candidate in found)
-    group = [candidate for candidate in found if candidate.reach is nearest]
-    addresses = sorted({address for c in group if (address := parsed(c.address)) is not None}, key=int)
-    ttl = next((candidate.ttl for candidate in group if candidate.ttl >= 0), ttl)
+def _first(
+    steps: Sequence[Sequence[Candidate]], considered: tuple[Candidate, ...], policy: Policy, *, only_ready: bool
+) -> Answer | None:
+    """The answer of the first step that yields one; with `cross_levels` the first that yields a healthy one."""
+    unhealthy: list[Candidate] = []
+    for step in steps:
+        found = [c for c in step if c.address and (c.ready or not only_ready)]
+        if found and (not policy.cross_levels or any(c.healthy for c in found)):
+            return _answer(found, considered, policy)
+        unhealthy = unhealthy or found
+        itself = next((c for c in step if c.rule is Rule.ITSELF and (c.pending or c.forwarded)), None)
+        if itself is not None and not found:
+            outcome = Outcome.FORWARD if itself.forwarded else Outcome.PENDING
+            return Answer(outcome, level=itself.level, considered=considered)
+    return _answer(unhealthy, considered, policy) if unhealthy else None
+
+
+def _answer(found: Sequence[Candidate], considered: tuple[Candidate, ...], policy: Policy) -> Answer:
+    group = _preferred(_nearest(found), policy.order)
+    ipv4, ipv6 = _families(group)
+    services = tuple(_services(group))
+    ttl = next((candidate.ttl for candidate in group if candidate.ttl >= 0), policy.ttl)
     if any(candidate.pod for candidate in group):
         ttl = min(ttl, POD_TTL)
     return Answer(
         Outcome.ADDRESSES,
-        ipv4=tuple(str(a) for a in addresses if isinstance(a, IPv4Address))[:MAX_PER_FAMILY],
-        ipv6=tuple(str(a) for a in addresses if not isinstance(a, IPv4Address))[:MAX_PER_FAMILY],
+        ipv4=ipv4,
+        ipv6=ipv6,
         ttl=ttl,
         level=group[0].level,
         clusters=tuple(sorted({c.cluster for c in group} | {c.via for c in group if c.via})),
         considered=considered,
+        parts=tuple(_parts(considered, ported=any(len(service.targets) > 1 for service in services))),
+        services=services,
     )
+
+
+def _nearest(found: Sequence[Candidate]) -> list[Candidate]:
+    """The nearest group that has a healthy address, without its unhealthy ones; all of the nearest where none has."""
+    healthy = [candidate for candidate in found if candidate.healthy] or list(found)
+    nearest = min(candidate.reach for candidate in healthy)
+    return [candidate for candidate in healthy if candidate.reach is nearest]
+
+
+def _preferred(group: list[Candidate], order: tuple[str, ...]) -> list[Candidate]:
+    """Ordered failover: the first cluster of `order` that is in the group answers alone."""
+    for cluster in order:
+        preferred = [candidate for candidate in group if candidate.runs_in == cluster]
+        if preferred:
+            return preferred
+    return group
+
+
+def _families(group: Iterable[Candidate]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    addresses = sorted({address for c in group if (address := parsed(c.address)) is not None}, key=int)
+    ipv4 = [str(address) for address in addresses if isinstance(address, IPv4Address)]
+    ipv6 = [str(address) for address in addresses if not isinstance(address, IPv4Address)]
+    return tuple(ipv4[:MAX_PER_FAMILY]), tuple(ipv6[:MAX_PER_FAMILY])
+
+
+def _parts(considered: Sequence[Candidate], *, ported: bool) -> Iterable[Part]:
+    """What is reached in each cluster, ready or not; by port only where the answer needs to tell ports apart."""
+    clusters = sorted({c.runs_in for c in considered if c.address and c.runs_in})
+    for cluster in clusters:
+        mine = [c for c in considered if c.address and c.runs_in == cluster]
+        nearest = min(c.reach for c in mine)
+        mine = [c for c in mine if c.reach is nearest]
+        yield Part(cluster, 0, *_families(mine))
+        for number in sorted({port.number for c in mine for port in c.ports}) if ported else ():
+            yield Part(cluster, number, *_families(c for c in mine if any(p.number == number for p in c.ports)))
+
+
+def _services(group: Sequence[Candidate]) -> Iterable[ServicePort]:
+    names = sorted({(port.name, port.protocol) for c in group for port in c.ports if port.name})
+    for name, protocol in names:
+        places = sorted(
+            {(p.number, c.runs_in) for c in group for p in c.ports if (p.name, p.protocol) == (name, protocol)}
+        )
+        if len({number for number, _ in places}) == 1:
+            yield ServicePort(name, protocol, ((places[0][0], ""),))
+        else:
+            yield ServicePort(name, protocol, tuple(places))

@@ -53,11 +53,20 @@ class Rule(enum.Enum):
     ITSELF = "the host itself is what would be resolved"
 
 
-class Candidate(msgspec.Struct, frozen=True):
+class NamedPort(msgspec.Struct, frozen=True, gc=False):
+    """A port by its name in the declaration, and its number at the candidate: the true port (SRV, RFC 2782)."""
+
+    name: str
+    protocol: str  # tcp or udp
+    number: int
+
+
+class Candidate(msgspec.Struct, frozen=True, omit_defaults=True):
     """One address that a declaration yields, or, with an empty `address`, why it yields none.
 
     `cluster`, `origin` and `field` are its provenance; `via` is the cluster whose gateway carries it; `ready` is false
-    for what counts only if nothing anywhere is ready; `pending` says that an address is still to come.
+    for what counts only if nothing anywhere is ready; `healthy` is what the probe of the gateway says; `pending` says
+    that an address is still to come; `forwarded` that a forward zone of the settings takes the name itself.
     """
 
     level: Level
@@ -70,6 +79,14 @@ class Candidate(msgspec.Struct, frozen=True):
     via: str = ""
     port: int = 0
     ready: bool = True
+    healthy: bool = True
     pending: bool = False
+    forwarded: bool = False
     pod: bool = False  # an endpoint address: short TTL
     ttl: int = -1
+    ports: tuple[NamedPort, ...] = ()
+
+    @property
+    def runs_in(self) -> str:
+        """The cluster in which the service is reached through this candidate."""
+        return self.via or self.cluster

@@ -6,18 +6,30 @@ Rules:
 - Nothing here does I/O or looks at a clock. `refresh` is where the work is done; everything before it only marks.
 """
 
-from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
+from collections.abc import Set as AbstractSet
+from typing import Final
+
+import msgspec
 
 from meshdns.dns import names
-from meshdns.mesh.answer import Answer, choose
+from meshdns.mesh.answer import Answer, Outcome, Policy, choose
+from meshdns.mesh.candidates import Level
 from meshdns.mesh.declarations import AnyDeclaration, Key
+from meshdns.mesh.dependents import Dependents
 from meshdns.mesh.inventory import Cluster, Inventory, ServiceKey, Touched
 from meshdns.mesh.levels import Levels
-from meshdns.mesh.settings import MeshSettings, Zone
-from meshdns.mesh.sight import Read, Sight
+from meshdns.mesh.settings import MeshSettings, StaticRecord, Zone
+from meshdns.mesh.sight import Sight
 from meshdns.mesh.topology import Topology, survey
-from meshdns.mesh.visibility import derived_service, exported, speaks_for
+from meshdns.mesh.tree import Tree
+from meshdns.mesh.visibility import derived_pod, derived_service, exported, speaks_for
+from meshdns.mesh.world import Read, World, governors
+
+MAX_DEPTH: Final = 8
+"""Names in our zones that lead to other names in our zones."""
+
+_EMPTY: Final = Answer(Outcome.NODATA)
 
 
 class Catalog:
@@ -27,12 +39,18 @@ class Catalog:
         self.inventory = Inventory(settings)
         self.topology: Topology = survey(self.inventory)
         self._settings = settings
+        self._records: dict[str, list[StaticRecord]] = {}
+        for record in settings.records:
+            self._records.setdefault(record.name, []).append(record)
         self._pending = Touched()
-        self._dirty: set[str] = {record.name for record in settings.records if settings.zone_of(record.name)}
-        self._known: set[str] = set()
-        self._below: Counter[str] = Counter()  # ancestors inside the zones → how many known names are below
-        self._rests: dict[str, frozenset[Read]] = {}
-        self._dependents: defaultdict[Read, set[str]] = defaultdict(set)
+        self._dirty: set[str] = set(self._records)
+        self._tree = Tree()
+        self._dependents = Dependents()
+        self._pods: dict[ServiceKey, set[str]] = {}
+        self._resolved: dict[str, tuple[str, ...]] = {}
+        self._unhealthy: set[tuple[str, int]] = set()
+        self._governors: dict[str, str] = {}
+        self._world = World(self.inventory, self.topology, self._resolved, self._unhealthy, self._governors)
 
     # ------------------------------------------------------------------------------------------ changes
 
@@ -55,6 +73,18 @@ class Catalog:
             self.inventory.cluster(cluster)
             self._pending.topology = True
 
+    def set_resolved(self, host: str, addresses: tuple[str, ...]) -> None:
+        """Note what a host name resolves to; empty where it exists no more."""
+        if self._resolved.get(host) != addresses:
+            self._resolved[host] = addresses
+            self._dirty |= self._dependents.of("resolved", host)
+
+    def set_health(self, address: str, port: int, *, healthy: bool) -> None:
+        """Note whether a gateway answers its probe; what was never probed counts as healthy."""
+        if ((address, port) in self._unhealthy) is healthy:
+            (self._unhealthy.discard if healthy else self._unhealthy.add)((address, port))
+            self._dirty |= self._dependents.of("health", address)
+
     # ------------------------------------------------------------------------------------------ results
 
     def refresh(self) -> dict[str, Answer | None]:
@@ -63,20 +93,40 @@ class Catalog:
         Empty non-terminals come as answers without addresses (RFC 4592 section 2.2.2).
         """
         touched, self._pending = self._pending, Touched()
-        dirty = self._dirty | self._names_touched(touched)
-        self._dirty = set()
+        dirty, self._dirty = self._dirty | self._names_touched(touched), set()
         if touched.topology:
             dirty |= self._resurvey()
         if touched.everything:
-            dirty |= self._known | set(self._universe())
+            dirty |= self._tree.known | set(self._universe())
+        for name in list(dirty):
+            dirty |= self._dependents.of("name", name)
         changed: dict[str, Answer | None] = {}
+        self._world = World(self.inventory, self.topology, self._resolved, self._unhealthy, self._governors)
         for name in dirty:
             self._recompute(name, changed)
         return changed
 
     def known(self, name: str) -> bool:
         """Whether `name` has an answer of its own or is an empty non-terminal."""
-        return name in self._known or self._below[name] > 0
+        return name in self._tree
+
+    @property
+    def unresolved_hosts(self) -> AbstractSet[str]:
+        """The host names that answers rest on, to be resolved in the background."""
+        return self._dependents.hosts
+
+    def gateway_addresses(self) -> set[tuple[str, int]]:
+        """The addresses and ports of all gateways, to be probed; host names by what they resolve to."""
+        found = set()
+        for gateways in self.topology.gateways.values():
+            for gateway in gateways.found:
+                for text in self._resolved.get(gateway.address, (gateway.address,)):
+                    found.add((text, gateway.port))
+        return found
+
+    def healthy(self, address: str, port: int) -> bool:
+        """Whether a gateway counts as healthy."""
+        return (address, port) not in self._unhealthy
 
     # ------------------------------------------------------------------------------------------ what is dirty
 
@@ -89,33 +139,50 @@ class Catalog:
         for host in touched.hosts:
             dirty.add(host)
             if host.startswith("*."):
-                dirty.update(name for name in self._known if name.endswith(host[1:]))
+                dirty.update(name for name in self._tree.known if name.endswith(host[1:]))
+                dirty.update(self._dependents.of_names_below(host[1:]))
         for name, service in touched.services:
             dirty.update(self._names_of_service(service))
-            dirty |= self._dependents.get(("service", name, *service), set())
+            dirty |= self._dependents.of("service", name, *service)
         return dirty
 
     def _names_of_service(self, service: ServiceKey) -> Iterator[str]:
+        """The derived names of a Service: its own, and those of its pods now and before."""
+        yield from self._pods.get(service, ())
+        hostnames = {
+            point.hostname
+            for cluster in self.inventory.clusters.values()
+            if (known := cluster.services.get(service)) is not None and known.headless
+            for part in cluster.slices.get(service, {}).values()
+            for point in part.endpoints
+            if point.hostname
+        }
         for zone in self._settings.zones:
-            yield f"{service[1]}.{service[0]}.{zone.name}"
+            derived = f"{service[1]}.{service[0]}.{zone.services_at}"
+            yield derived
+            yield from (f"{hostname}.{derived}" for hostname in hostnames)
 
     def _resurvey(self) -> set[str]:
         """Take the topology anew; the names that rest on what changed in it."""
         before, self.topology = self.topology, survey(self.inventory)
-        if (before.networks, before.vantage_network) != (self.topology.networks, self.topology.vantage_network):
-            return self._known | set(self._universe())
+        governed, self._governors = self._governors, governors(self.inventory)
+        if (before.networks, before.vantage_network, governed) != (
+            self.topology.networks,
+            self.topology.vantage_network,
+            self._governors,
+        ):
+            return self._tree.known | set(self._universe())
         dirty: set[str] = set()
-        moved = before.changed_gateways(self.topology)
-        for cluster in moved:
-            dirty |= self._dependents.get(("gateways", cluster), set())
-            dirty |= self._dependents.get(("network", self.topology.networks.get(cluster, "")), set())
+        for cluster in before.changed_gateways(self.topology):
+            dirty |= self._dependents.of("gateways", cluster)
+            dirty |= self._dependents.of("network", self.topology.networks.get(cluster, ""))
         for address in before.changed_owners(self.topology):
-            dirty |= self._dependents.get(("address", address), set())
+            dirty |= self._dependents.of("address", address)
         return dirty
 
     def _universe(self) -> Iterator[str]:
         """Every name that some declaration or record could make known."""
-        yield from (record.name for record in self._settings.records)
+        yield from self._records
         yield from self.inventory.hosts
         for cluster in self.inventory.clusters.values():
             for service in (*cluster.services, *cluster.service_hosts):
@@ -127,29 +194,53 @@ class Catalog:
         zone = self._settings.zone_of(name)
         if zone is None:
             return
-        if not self._declared(name, zone):
-            self._rest(name, frozenset())
-            if name in self._known:
-                self._forget(name, changed)
-            return
         reads: set[Read] = set()
-        levels = Levels(
-            self.inventory, Sight(self.inventory, self.topology, reads), zone, self._settings.vantage_cluster
-        )
-        answer = choose(levels.steps(name), ttl=zone.ttl)
-        self._rest(name, frozenset(reads))
-        changed[name] = answer
-        if name not in self._known:
-            self._learn(name, zone, changed)
+        seen: dict[str, Answer | None] = {name: None}
+        answer = self._answer(name, zone, reads, seen, depth=0) if self._declared(name, zone) else None
+        self._dependents.rest(name, reads)
+        if answer is not None:
+            changed[name] = answer
+            if name not in self._tree.known:
+                self._note_pod(name, zone, known=True)
+                changed.update(dict.fromkeys(self._tree.learn(name, zone), _EMPTY))
+        elif name in self._tree.known:
+            self._note_pod(name, zone, known=False)
+            changed.update(dict.fromkeys(self._tree.forget(name, zone), None))
+            changed[name] = _EMPTY if self._tree.is_ancestor(name) else None
+
+    def _answer(self, name: str, zone: Zone, reads: set[Read], seen: dict[str, Answer | None], depth: int) -> Answer:
+        sight = Sight(self._world, reads, lambda host: self._lookup(host, reads, seen, depth + 1))
+        policy = Policy(zone.ttl, zone.order, zone.cross_levels)
+        answer = choose(Levels(self._world, sight, zone).steps(name), policy)
+        others = tuple(record for record in self._records.get(name, ()) if not record.is_address)
+        return msgspec.structs.replace(answer, records=others) if others else answer
+
+    def _lookup(self, host: str, reads: set[Read], seen: dict[str, Answer | None], depth: int) -> Answer | None:
+        """The answer of another name in our zones, exact or by the longest wildcard that covers it.
+
+        Each name is computed once for the name that leads there, and a circle ends where it began (`seen`): whoever may
+        write ServiceEntries cannot make this take long.
+        """
+        zone = self._settings.zone_of(host)
+        if zone is None or depth > MAX_DEPTH:
+            return None
+        if host not in seen:
+            seen[host] = None
+            covering = (host, *(f"*.{parent}" for parent in names.parents(host)))
+            name = next((name for name in covering if self._declared(name, zone)), None)
+            seen[host] = self._answer(name, zone, reads, seen, depth) if name is not None else None
+        return seen[host]
 
     def _declared(self, name: str, zone: Zone) -> bool:
         """Whether any level declares exactly this owner name."""
-        if name in self.inventory.hosts or any(record.name == name for record in self._settings.records):
+        if name in self.inventory.hosts or name in self._records:
             return True
-        service = derived_service(name, zone.name)
-        return service is not None and any(
-            self._derives(cluster, service, zone) for cluster in self.inventory.clusters.values()
-        )
+        clusters = self.inventory.clusters.values()
+        service = derived_service(name, zone.services_at)
+        if service is not None:
+            return any(self._derives(cluster, service, zone) for cluster in clusters)
+        pod = derived_pod(name, zone.services_at)
+        return pod is not None and any(self._has_pod(cluster, *pod, zone) for cluster in clusters)
 
     def _derives(self, cluster: Cluster, service: ServiceKey, zone: Zone) -> bool:
         """Whether a cluster's Service, or a ServiceEntry for its svc host, gives it a derived name."""
@@ -159,44 +250,22 @@ class Catalog:
         entries = cluster.service_hosts.get(service, {}).values()
         return any(speaks_for(entry, service, cluster.settings, self._settings, zone) for entry in entries)
 
-    def _rest(self, name: str, reads: frozenset[Read]) -> None:
-        """Note what a name rests on now."""
-        before = self._rests.pop(name, frozenset())
-        for read in before - reads:
-            dependents = self._dependents[read]
-            dependents.discard(name)
-            if not dependents:
-                del self._dependents[read]
-        for read in reads - before:
-            self._dependents[read].add(name)
-        if reads:
-            self._rests[name] = reads
+    def _has_pod(self, cluster: Cluster, service: ServiceKey, hostname: str, zone: Zone) -> bool:
+        """Whether a headless Service of a cluster that is reached by address has a pod of that host name."""
+        known = cluster.services.get(service)
+        if known is None or not known.headless or self._world.levels[cluster.name] is Level.FAR_SERVICE:
+            return False
+        if not exported(known, cluster.settings, self._settings, zone):
+            return False
+        slices = cluster.slices.get(service, {}).values()
+        return any(point.hostname == hostname for part in slices for point in part.endpoints)
 
-    def _learn(self, name: str, zone: Zone, changed: dict[str, Answer | None]) -> None:
-        self._known.add(name)
-        for parent in _ancestors(name, zone):
-            self._below[parent] += 1
-            if self._below[parent] == 1 and parent not in self._known:
-                changed[parent] = _EMPTY
-
-    def _forget(self, name: str, changed: dict[str, Answer | None]) -> None:
-        zone = self._settings.zone_of(name)
-        self._known.discard(name)
-        changed[name] = _EMPTY if self._below[name] else None
-        for parent in _ancestors(name, zone) if zone is not None else ():
-            self._below[parent] -= 1
-            if not self._below[parent]:
-                del self._below[parent]
-                if parent not in self._known:
-                    changed[parent] = None
-
-
-_EMPTY = choose((), ttl=0)
-
-
-def _ancestors(name: str, zone: Zone) -> Iterable[str]:
-    """The names between `name` and the apex of its zone, both left out."""
-    for parent in names.parents(name):
-        if parent == zone.name:
+    def _note_pod(self, name: str, zone: Zone, *, known: bool) -> None:
+        """Keep the pod names of each Service, which must be looked at again when its slices change."""
+        pod = derived_pod(name, zone.services_at)
+        if pod is None:
             return
-        yield parent
+        if known:
+            self._pods.setdefault(pod[0], set()).add(name)
+        else:
+            self._pods.get(pod[0], set()).discard(name)

@@ -23,6 +23,10 @@ class Kind(enum.Enum):
     SERVICE = "Service"
     ENDPOINT_SLICE = "EndpointSlice"
     NAMESPACE = "Namespace"
+    GATEWAY = "Gateway"  # of the Gateway API
+    ISTIO_GATEWAY = "IstioGateway"  # networking.istio.io calls it Gateway too
+    NODE = "Node"
+    POD = "Pod"
 
 
 class Resolution(enum.Enum):
@@ -137,13 +141,82 @@ class Namespace(Declaration, frozen=True, kw_only=True, tag="Namespace"):
     control_planes: tuple[str, ...] = ()  # topology.istio.io/controlPlaneClusters
 
 
+class Listener(msgspec.Struct, frozen=True, gc=False):
+    """One listener of a Gateway API Gateway. `hostname` is empty for every host.
+
+    ``tls`` is ``tls.mode`` (Terminate, Passthrough), or AUTO_PASSTHROUGH where Istio's listener option says so.
+    """
+
+    port: int
+    protocol: str
+    hostname: str = ""
+    tls: str = ""
+
+
+class KubernetesGateway(Declaration, frozen=True, kw_only=True, tag="Gateway"):
+    """A Gateway of the Gateway API (gateway.networking.k8s.io).
+
+    ``requested`` are ``spec.addresses`` and ``assigned`` ``status.addresses``: IP addresses and host names in their
+    order. ``labels`` keeps only those that name a network and its gateway port.
+    """
+
+    gateway_class: str = ""
+    requested: tuple[str, ...] = ()
+    assigned: tuple[str, ...] = ()
+    listeners: tuple[Listener, ...] = ()
+    labels: tuple[tuple[str, str], ...] = ()
+
+
+class GatewayServer(msgspec.Struct, frozen=True, gc=False):
+    """One server of an Istio Gateway. ``hosts`` are written ``host`` or ``namespace/host``; ``tls`` is ``tls.mode``."""
+
+    port: int
+    hosts: tuple[str, ...] = ()
+    tls: str = ""
+
+
+class IstioGateway(Declaration, frozen=True, kw_only=True, tag="IstioGateway"):
+    """An Istio Gateway (networking.istio.io): what the gateway pods that `selector` means accept and pass on."""
+
+    selector: tuple[tuple[str, str], ...] = ()
+    servers: tuple[GatewayServer, ...] = ()
+
+
+class Node(Declaration, frozen=True, kw_only=True, tag="Node"):
+    """A Node. ``addresses`` are those of type ExternalIP; nothing that a heartbeat changes is kept."""
+
+    addresses: tuple[str, ...] = ()
+    labels: tuple[tuple[str, str], ...] = ()
+
+
+class Pod(Declaration, frozen=True, kw_only=True, tag="Pod"):
+    """A Pod, as an endpoint of ServiceEntries whose workloadSelector selects it. ``addresses`` are its ``podIPs``."""
+
+    addresses: tuple[str, ...] = ()
+    ready: bool = False
+    hostname: str = ""
+    network: str = ""
+    labels: tuple[tuple[str, str], ...] = ()
+
+
 class Unreadable(Declaration, frozen=True, kw_only=True, tag="Unreadable"):
     """An object of a known kind from which nothing could be taken; it serves nothing and says why."""
 
     of: Kind
 
 
-AnyDeclaration = ServiceEntry | WorkloadEntry | Service | EndpointSlice | Namespace | Unreadable
+AnyDeclaration = (
+    ServiceEntry
+    | WorkloadEntry
+    | Service
+    | EndpointSlice
+    | Namespace
+    | KubernetesGateway
+    | IstioGateway
+    | Node
+    | Pod
+    | Unreadable
+)
 
 _KINDS: dict[type[Declaration], Kind] = {
     ServiceEntry: Kind.SERVICE_ENTRY,
@@ -151,6 +224,10 @@ _KINDS: dict[type[Declaration], Kind] = {
     Service: Kind.SERVICE,
     EndpointSlice: Kind.ENDPOINT_SLICE,
     Namespace: Kind.NAMESPACE,
+    KubernetesGateway: Kind.GATEWAY,
+    IstioGateway: Kind.ISTIO_GATEWAY,
+    Node: Kind.NODE,
+    Pod: Kind.POD,
 }
 
 Key = tuple[Kind, str, str]

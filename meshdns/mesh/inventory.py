@@ -13,14 +13,19 @@ import msgspec
 from meshdns.mesh.declarations import (
     AnyDeclaration,
     EndpointSlice,
+    IstioGateway,
     Key,
     Kind,
+    KubernetesGateway,
     Namespace,
+    Node,
+    Pod,
     Service,
     ServiceEntry,
     WorkloadEntry,
     key_of,
 )
+from meshdns.mesh.labels import NETWORK_LABEL
 from meshdns.mesh.settings import ClusterSettings, MeshSettings
 from meshdns.mesh.visibility import may_be_gateway, service_host, visible_hosts
 
@@ -64,9 +69,13 @@ class Cluster:
         self.declarations: dict[Key, AnyDeclaration] = {}
         self.services: dict[ServiceKey, Service] = {}
         self.gateway_services: dict[ServiceKey, Service] = {}
+        self.gateways: dict[tuple[str, str], KubernetesGateway] = {}  # those labelled for a network
+        self.istio_gateways: dict[tuple[str, str], IstioGateway] = {}
+        self.nodes: dict[str, Node] = {}
         self.slices: defaultdict[ServiceKey, dict[str, EndpointSlice]] = defaultdict(dict)
         self.service_hosts: defaultdict[ServiceKey, dict[Key, ServiceEntry]] = defaultdict(dict)
         self.workloads: defaultdict[str, dict[str, WorkloadEntry]] = defaultdict(dict)
+        self.pods: defaultdict[str, dict[str, Pod]] = defaultdict(dict)
         self.selecting: defaultdict[str, dict[Key, ServiceEntry]] = defaultdict(dict)
 
     @property
@@ -82,6 +91,14 @@ class Cluster:
         ready = [point.address for point in endpoints if point.ready]
         addresses = ready or [point.address for point in endpoints]
         return Readiness(known=True, ready=bool(ready), addresses=tuple(dict.fromkeys(addresses)))
+
+    @property
+    def rests_on_nodes(self) -> bool:
+        """Whether some gateway is reached at the addresses of nodes."""
+        return any(
+            service.type == "NodePort" and service.node_selector is not None
+            for service in self.gateway_services.values()
+        )
 
     def namespace(self, name: str) -> Namespace | None:
         """The Namespace object of that name."""
@@ -165,6 +182,14 @@ class Inventory:
                 touched.everything = touched.everything or into.readiness_known != known
             case WorkloadEntry():
                 into.workloads[declaration.namespace][declaration.name] = declaration
+            case Pod():
+                into.pods[declaration.namespace][declaration.name] = declaration
+            case KubernetesGateway() if NETWORK_LABEL in dict(declaration.labels):
+                into.gateways[declaration.namespace, declaration.name] = declaration
+            case IstioGateway():
+                into.istio_gateways[declaration.namespace, declaration.name] = declaration
+            case Node():
+                into.nodes[declaration.name] = declaration
         self._touch(into, declaration, touched)
 
     def _unindex(self, into: Cluster, key: Key, declaration: AnyDeclaration, touched: Touched) -> None:
@@ -185,6 +210,14 @@ class Inventory:
                 touched.everything = touched.everything or into.readiness_known != known
             case WorkloadEntry():
                 _drop(into.workloads, declaration.namespace, declaration.name)
+            case Pod():
+                _drop(into.pods, declaration.namespace, declaration.name)
+            case KubernetesGateway():
+                into.gateways.pop((declaration.namespace, declaration.name), None)
+            case IstioGateway():
+                into.istio_gateways.pop((declaration.namespace, declaration.name), None)
+            case Node():
+                into.nodes.pop(declaration.name, None)
         self._touch(into, declaration, touched)
 
     def _touch(self, into: Cluster, declaration: AnyDeclaration, touched: Touched) -> None:
@@ -196,8 +229,12 @@ class Inventory:
                 touched.topology = touched.topology or may_be_gateway(declaration)
             case EndpointSlice() if declaration.service:
                 touched.services.add((into.name, (declaration.namespace, declaration.service)))
-            case WorkloadEntry():
+            case WorkloadEntry() | Pod():
                 touched.workloads.add((into.name, declaration.namespace))
+            case KubernetesGateway() if NETWORK_LABEL in dict(declaration.labels):
+                touched.topology = True
+            case Node() if into.rests_on_nodes:
+                touched.topology = True
             case Namespace() if declaration.name == self.settings.system_namespace:
                 touched.topology = True
             case _:

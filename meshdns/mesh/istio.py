@@ -1,4 +1,4 @@
-"""Istio's objects: ServiceEntry and WorkloadEntry."""
+"""Istio's objects: ServiceEntry, WorkloadEntry and Gateway."""
 
 import ipaddress
 from collections.abc import Iterator, Mapping
@@ -8,6 +8,8 @@ from meshdns.dns import names
 from meshdns.mesh.declarations import (
     AnyDeclaration,
     Endpoint,
+    GatewayServer,
+    IstioGateway,
     Port,
     Resolution,
     ServiceEntry,
@@ -210,3 +212,38 @@ def workload_entry(raw: RawObject) -> AnyDeclaration:
         labels=tuple(sorted(labels.items())),
         problems=raw.problems,
     )
+
+
+def istio_gateway(raw: RawObject) -> AnyDeclaration:
+    """A Gateway (networking.istio.io)."""
+    return IstioGateway(
+        namespace=raw.namespace,
+        name=raw.name,
+        created=raw.created,
+        selector=label_pairs(raw.spec.get("selector")),
+        servers=tuple(_gateway_servers(raw)),
+        problems=raw.problems,
+    )
+
+
+def _gateway_servers(raw: RawObject) -> Iterator[GatewayServer]:
+    for index, item in enumerate(raw.list_at("servers")):
+        server = mapping_of(item)
+        path = f"spec.servers[{index}]"
+        number = port_number(mapping_of(server.get("port")).get("number"))
+        if number:
+            hosts = tuple(_server_hosts(raw, server, path))
+            yield GatewayServer(number, hosts, text_of(mapping_of(server.get("tls")).get("mode")))
+        else:
+            raw.report(f"{path}.port", "has no number from 1 to 65535", "set number")
+
+
+def _server_hosts(raw: RawObject, server: Mapping[str, Any], path: str) -> Iterator[str]:
+    """``host`` or ``namespace/host``, where the host may be ``*`` or begin with ``*.``."""
+    for index, item in enumerate(raw.list_at("hosts", server, path)):
+        namespace, slash, written = text_of(item).rpartition("/")
+        host = normal_host(written)
+        if host != "*" and (fault := host_fault(host)):
+            raw.report(f"{path}.hosts[{index}]", f"{str(item)[:80]!r} {fault}", "use a DNS name, *. and a suffix, or *")
+        else:
+            yield f"{namespace}{slash}{host}"

@@ -1,23 +1,45 @@
-"""Kubernetes' own objects: Service, EndpointSlice and Namespace."""
+"""Kubernetes' own objects: Service, EndpointSlice, Namespace, Node, Pod, and the Gateway of the Gateway API."""
 
-from collections.abc import Iterator
-from typing import Final
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
 
 import msgspec
 
 from meshdns.dns import names
-from meshdns.mesh.declarations import AnyDeclaration, EndpointSlice, Namespace, Port, Service, SliceEndpoint
+from meshdns.mesh.declarations import (
+    AnyDeclaration,
+    EndpointSlice,
+    KubernetesGateway,
+    Listener,
+    Namespace,
+    Node,
+    Pod,
+    Port,
+    Service,
+    SliceEndpoint,
+)
 from meshdns.mesh.labels import (
     CONTROL_PLANES,
     EXPORT_LABEL,
     EXPORT_TO_ANNOTATION,
     GATEWAY_PORT_LABEL,
+    LISTENER_PROTOCOL_OPTION,
     NETWORK_LABEL,
     NODE_SELECTOR_ANNOTATION,
     SERVICE_NAME_LABEL,
 )
-from meshdns.mesh.raw import RawObject, canonical_address, label_pairs, mapping_of, normal_host, port_number, text_of
+from meshdns.mesh.raw import (
+    RawObject,
+    canonical_address,
+    label_pairs,
+    mapping_of,
+    normal_host,
+    port_number,
+    text_of,
+    texts_of,
+)
 
+_GATEWAY_LABELS: Final = frozenset({NETWORK_LABEL, GATEWAY_PORT_LABEL})
 _SERVICE_LABELS: Final = frozenset({NETWORK_LABEL, GATEWAY_PORT_LABEL, EXPORT_LABEL, "istio"})
 
 
@@ -34,12 +56,16 @@ def service(raw: RawObject) -> AnyDeclaration:
         ports=tuple(_service_ports(raw)),
         ingress=tuple(dict.fromkeys(_ingress(raw))),
         external_ips=tuple(_external_ips(raw)),
-        labels=tuple(sorted((k, v) for k, v in raw.labels.items() if k in _SERVICE_LABELS)),
+        labels=_only(_SERVICE_LABELS, raw.labels),
         export_to=tuple(filter(None, map(str.strip, raw.annotations.get(EXPORT_TO_ANNOTATION, "").split(",")))),
         node_selector=_node_selector(raw),
         publish_not_ready=raw.spec.get("publishNotReadyAddresses") is True,
         problems=raw.problems,
     )
+
+
+def _only(kept: frozenset[str], labels: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
+    return tuple(sorted((key, value) for key, value in labels.items() if key in kept))
 
 
 def _cluster_ips(raw: RawObject, first: str) -> Iterator[str]:
@@ -93,8 +119,8 @@ def _node_selector(raw: RawObject) -> tuple[tuple[str, str], ...] | None:
     if value is None:
         return None
     try:
-        return label_pairs(msgspec.json.decode(value))
-    except msgspec.DecodeError:
+        return label_pairs(msgspec.json.decode(value, type=dict[str, Any]))
+    except (msgspec.DecodeError, RecursionError):
         path = f"metadata.annotations.{NODE_SELECTOR_ANNOTATION}"
         raw.report(path, "is no JSON object", "write a JSON object of labels, {} for every node")
         return None
@@ -142,5 +168,84 @@ def namespace(raw: RawObject) -> AnyDeclaration:
         uid=raw.uid,
         network=raw.labels.get(NETWORK_LABEL, ""),
         control_planes=tuple(filter(None, map(str.strip, planes.split(",")))),
+        problems=raw.problems,
+    )
+
+
+def gateway(raw: RawObject) -> AnyDeclaration:
+    """A Gateway (gateway.networking.k8s.io)."""
+    return KubernetesGateway(
+        namespace=raw.namespace,
+        name=raw.name,
+        created=raw.created,
+        gateway_class=text_of(raw.spec.get("gatewayClassName")),
+        requested=tuple(dict.fromkeys(_gateway_addresses(raw, raw.spec, "spec"))),
+        assigned=tuple(dict.fromkeys(_gateway_addresses(raw, raw.status, "status"))),
+        listeners=tuple(_listeners(raw)),
+        labels=_only(_GATEWAY_LABELS, raw.labels),
+        problems=raw.problems,
+    )
+
+
+def _gateway_addresses(raw: RawObject, parent: Mapping[str, Any], path: str) -> Iterator[str]:
+    """Addresses of the types IPAddress (the default) and Hostname; other types mean nothing outside their cloud."""
+    for index, item in enumerate(raw.list_at("addresses", parent, path)):
+        entry = mapping_of(item)
+        if entry.get("type", "IPAddress") not in ("IPAddress", "Hostname"):
+            continue
+        value = entry.get("value")
+        host = normal_host(text_of(value))
+        if address := canonical_address(value):
+            yield address
+        elif host and not names.fault(host):
+            yield host
+        elif value:  # Gateway API v1.2: an empty value asks the controller to choose one
+            place = f"{path}.addresses[{index}].value"
+            raw.report(place, f"{str(value)[:80]!r} is neither address nor host name", "look at the gateway's class")
+
+
+def _listeners(raw: RawObject) -> Iterator[Listener]:
+    for index, item in enumerate(raw.list_at("listeners")):
+        listener = mapping_of(item)
+        number = port_number(listener.get("port"))
+        if number:
+            tls = mapping_of(listener.get("tls"))
+            automatic = texts_of(tls.get("options")).get(LISTENER_PROTOCOL_OPTION) == "auto-passthrough"
+            mode = "AUTO_PASSTHROUGH" if automatic else text_of(tls.get("mode"))
+            hostname = normal_host(text_of(listener.get("hostname")))
+            yield Listener(number, text_of(listener.get("protocol")), hostname, mode)
+        else:
+            raw.report(f"spec.listeners[{index}]", "has no port from 1 to 65535", "set port")
+
+
+def node(raw: RawObject) -> AnyDeclaration:
+    """A Node (core/v1)."""
+    entries = map(mapping_of, raw.list_at("addresses", raw.status, "status"))
+    external = (canonical_address(entry.get("address")) for entry in entries if entry.get("type") == "ExternalIP")
+    return Node(
+        namespace="",
+        name=raw.name,
+        created=raw.created,
+        addresses=tuple(dict.fromkeys(filter(None, external))),
+        labels=label_pairs(raw.labels),
+        problems=raw.problems,
+    )
+
+
+def pod(raw: RawObject) -> AnyDeclaration:
+    """A Pod (core/v1); one that ends, or has ended, is not ready."""
+    items = raw.list_at("podIPs", raw.status, "status") or [{"ip": raw.status.get("podIP")}]
+    conditions = map(mapping_of, raw.list_at("conditions", raw.status, "status"))
+    ready = any(each.get("type") == "Ready" and each.get("status") == "True" for each in conditions)
+    ends = "deletionTimestamp" in mapping_of(raw.root.get("metadata"))
+    return Pod(
+        namespace=raw.namespace,
+        name=raw.name,
+        created=raw.created,
+        addresses=tuple(filter(None, (canonical_address(mapping_of(item).get("ip")) for item in items))),
+        ready=ready and not ends,
+        hostname=text_of(raw.spec.get("hostname")),
+        network=raw.labels.get(NETWORK_LABEL, ""),
+        labels=label_pairs(raw.labels),
         problems=raw.problems,
     )

@@ -11,8 +11,8 @@ from collections.abc import Callable
 from typing import Final
 
 from meshdns.mesh.declarations import AnyDeclaration, Kind, Unreadable
-from meshdns.mesh.istio import service_entry, workload_entry
-from meshdns.mesh.kubernetes import endpoint_slice, namespace, service
+from meshdns.mesh.istio import istio_gateway, service_entry, workload_entry
+from meshdns.mesh.kubernetes import endpoint_slice, gateway, namespace, node, pod, service
 from meshdns.mesh.raw import RawObject, Where
 
 
@@ -37,4 +37,8 @@ _READERS: Final[dict[Kind, Callable[[RawObject], AnyDeclaration]]] = {
     Kind.SERVICE: service,
     Kind.ENDPOINT_SLICE: endpoint_slice,
     Kind.NAMESPACE: namespace,
+    Kind.GATEWAY: gateway,
+    Kind.ISTIO_GATEWAY: istio_gateway,
+    Kind.NODE: node,
+    Kind.POD: pod,
 }

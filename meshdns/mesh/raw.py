@@ -14,6 +14,7 @@ from meshdns.mesh.declarations import Kind
 from meshdns.mesh.problems import Problem, ProblemKind
 
 _NAMESPACED_DEFAULT: Final = "default"
+_CLUSTER_SCOPED: Final = frozenset({Kind.NAMESPACE, Kind.NODE})
 
 Where = Callable[[str], str]
 
@@ -29,7 +30,7 @@ class RawObject:
         metadata = mapping_of(root.get("metadata"))
         self.root: Mapping[str, Any] = root
         self.name = text_of(metadata.get("name"))
-        self.namespace = "" if kind is Kind.NAMESPACE else text_of(metadata.get("namespace")) or _NAMESPACED_DEFAULT
+        self.namespace = _namespace(kind, text_of(metadata.get("namespace")))
         self.created = text_of(metadata.get("creationTimestamp"))
         self.uid = text_of(metadata.get("uid"))
         self.labels = texts_of(metadata.get("labels"))
@@ -68,6 +69,10 @@ class RawObject:
         if value is not None and not isinstance(value, Mapping):
             self.report(f"{path}.{field}", "is not a mapping", "write its fields below it")
         return mapping_of(value)
+
+
+def _namespace(kind: Kind, written: str) -> str:
+    return "" if kind in _CLUSTER_SCOPED else written or _NAMESPACED_DEFAULT
 
 
 def mapping_of(value: object) -> Mapping[str, Any]:

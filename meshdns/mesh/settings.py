@@ -34,6 +34,12 @@ class Zone(msgspec.Struct, frozen=True):
     public_only: bool = True  # exportTo: only hosts exported to all are served
     order: tuple[str, ...] = ()
     cross_levels: bool = False  # failover: any — health may cross from declared to derived names
+    fallback: bool = False  # a Kubernetes zone: upstream answers first, then the mesh, exact names of Services only
+
+    @property
+    def services_at(self) -> str:
+        """The name under which ``<service>.<namespace>`` are derived."""
+        return f"svc.{self.name}" if self.fallback else self.name
 
 
 class ClusterSettings(msgspec.Struct, frozen=True):
@@ -46,16 +52,24 @@ class ClusterSettings(msgspec.Struct, frozen=True):
     namespaces: tuple[str, ...] = ("*",)
     own_namespace_hosts: bool = False
     required: bool = False
+    config_cluster: str = ""  # whose control plane governs it; empty = what its system namespace says
+    dns_name: str = ""  # its label in <cluster>.<host>; empty = its name, where that is a label
     discover: Discover = Discover.ALL
     readiness: bool = True
 
 
 class StaticRecord(msgspec.Struct, frozen=True):
-    """An address record from the settings: level 1."""
+    """A record from the settings, its value in presentation format; of type A or AAAA it is level 1."""
 
     name: str
-    address: str
+    type: str
+    value: str
     ttl: int
+
+    @property
+    def is_address(self) -> bool:
+        """Whether it takes part in the levels."""
+        return self.type in ("A", "AAAA")
 
 
 class MeshSettings(msgspec.Struct, frozen=True):
@@ -69,6 +83,7 @@ class MeshSettings(msgspec.Struct, frozen=True):
     default_network: str = ""
     records: tuple[StaticRecord, ...] = ()
     system_namespace: str = "istio-system"
+    forward_zones: tuple[str, ...] = ()  # zones other than the root that the settings forward by themselves
 
     def cluster(self, name: str) -> ClusterSettings:
         """The settings of a cluster; the defaults where it has none."""

@@ -4,21 +4,40 @@ A topology is a value computed from an inventory; the catalog computes the next 
 and compares the two.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from typing import Final
 
 import msgspec
 
 from meshdns.mesh.addresses import Address, parsed
-from meshdns.mesh.declarations import Service
+from meshdns.mesh.gateways import (
+    GATEWAY_PORTS,
+    GatewayObject,
+    awaited,
+    conventional,
+    fault,
+    labelled,
+    misplaced,
+    network_of,
+    objects_of,
+    origin_of,
+    places,
+    stands_for_another,
+)
 from meshdns.mesh.inventory import Cluster, Inventory
-from meshdns.mesh.labels import GATEWAY_PORT_LABEL, NETWORK_LABEL
+from meshdns.mesh.problems import Problem
 from meshdns.mesh.settings import MeshSettings
 
-GATEWAY_PORTS = (15443, 15008)  # mesh TLS passthrough, then HBONE
+EAST_WEST: Final = "eastwestgateway"
+INGRESS: Final = "ingressgateway"
 
 
 class Gateway(msgspec.Struct, frozen=True):
-    """One address (or host name) of a gateway. `owner` is the cluster whose object holds it, `origin` that object."""
+    """One address (or host name) of a gateway, and the port to dial: the gateway port, or a node port.
+
+    `owner` is the cluster whose object holds it (or that a Gateway of class istio-remote stands for), `origin` that
+    object.
+    """
 
     address: str
     port: int
@@ -106,54 +125,87 @@ def _gateways(cluster: Cluster, networks: dict[str, str], inventory: Inventory) 
     if cluster.settings.gateways is not None:
         return Gateways(tuple(_explicit(text, cluster.name) for text in cluster.settings.gateways))
     network = networks[cluster.name]
-    same = [c for n, c in sorted(inventory.clusters.items()) if networks[n] == network and c is not cluster]
+    others = [each for name, each in sorted(inventory.clusters.items()) if each is not cluster]
+    same = [each for each in others if networks[each.name] == network]
     pending = False
-    for services in (
-        [(cluster, s) for s in _labelled(cluster, network)],
-        [(other, s) for other in same for s in _labelled(other, network)],
-        [(cluster, s) for s in _conventional(cluster, "eastwestgateway")],
-        [(cluster, s) for s in _conventional(cluster, "ingressgateway")],
+    for objects in (
+        [(cluster, each) for each in labelled(cluster, network)],
+        [(other, each) for other in same for each in labelled(other, network)],
+        [(other, each) for other in others for each in labelled(other, network) if stands_for_another(each)],
+        [(cluster, each) for each in conventional(cluster, EAST_WEST)],
+        [(cluster, each) for each in conventional(cluster, INGRESS)],
     ):
-        found = [gateway for owner, service in services for gateway in _addresses(service, owner.name)]
+        found = _distinct(gateway for holder, each in objects for gateway in _reached(each, holder, cluster.name))
         if found:
-            return Gateways(tuple(sorted(set(found), key=_order)))
-        pending = pending or any(service.type == "LoadBalancer" for _, service in services)
+            return Gateways(found)
+        pending = pending or any(awaited(each) for _, each in objects)
     return Gateways(pending=pending)
 
 
 def _explicit(text: str, owner: str) -> Gateway:
-    return Gateway(text, GATEWAY_PORTS[0], owner, f"clusters.{owner}.gateways")
+    """A gateway as the settings write it: ``address``, ``address:port``, ``[address]:port`` or the same with a name."""
+    host, colon, port = text.rpartition(":")
+    origin = f"clusters.{owner}.gateways"
+    if parsed(text) is not None or not colon:
+        return Gateway(text, GATEWAY_PORTS[0], owner, origin)
+    return Gateway(host.removeprefix("[").removesuffix("]"), int(port), owner, origin)
 
 
-def _labelled(cluster: Cluster, network: str) -> Iterator[Service]:
-    for service in cluster.gateway_services.values():
-        if dict(service.labels).get(NETWORK_LABEL) == network and gateway_port(service):
-            yield service
+def _reached(found: GatewayObject, holder: Cluster, cluster: str) -> Iterator[Gateway]:
+    """The gateways of `cluster` that an object of `holder` is; one that stands for another belongs to `cluster`."""
+    owner = cluster if stands_for_another(found) else holder.name
+    for address, port in places(found, holder):
+        yield Gateway(address, port, owner, origin_of(found))
 
 
-def _conventional(cluster: Cluster, label: str) -> Iterator[Service]:
-    for service in cluster.gateway_services.values():
-        if dict(service.labels).get("istio") == label and gateway_port(service):
-            yield service
+def _distinct(gateways: Iterable[Gateway]) -> tuple[Gateway, ...]:
+    """Each place once, in order: Istio makes a Service for a Gateway, and both hold the same addresses."""
+    first: dict[tuple[str, int, str], Gateway] = {}
+    for gateway in sorted(set(gateways), key=_order):
+        first.setdefault((gateway.address, gateway.port, gateway.owner), gateway)
+    return tuple(first.values())
 
 
-def gateway_port(service: Service) -> int:
-    """The gateway port that a Service offers (label ``networking.istio.io/gatewayPort``, 15443, 15008), else 0."""
-    offered = {port.number for port in service.ports}
-    label = dict(service.labels).get(GATEWAY_PORT_LABEL, "")
-    wanted = (int(label),) if label.isascii() and label.isdigit() and len(label) <= 5 else GATEWAY_PORTS
-    return next((port for port in wanted if port in offered), 0)
+def topology_problems(inventory: Inventory, topology: Topology) -> Iterator[tuple[str, Problem]]:
+    """What is wrong with gateway objects, each with its cluster; those that the settings overrule are not looked at.
+
+    The fallbacks are judged as long as nothing before them yielded an address.
+    """
+    for name, cluster in inventory.clusters.items():
+        if cluster.settings.gateways is None:
+            for problem in _problems(cluster, topology):
+                yield name, problem
 
 
-def _addresses(service: Service, owner: str) -> Iterator[Gateway]:
-    """Load-balancer addresses and host names, then external IPs (as Istio extracts them)."""
-    origin = f"Service {service.namespace}/{service.name}"
-    port = gateway_port(service)
-    for address in (*service.ingress, *service.external_ips):
-        yield Gateway(address, port, owner, origin)
+def _problems(cluster: Cluster, topology: Topology) -> Iterator[Problem]:
+    network = topology.networks.get(cluster.name, "")
+    for each in objects_of(cluster):
+        if problem := misplaced(each, cluster, network):
+            yield problem
+    for each in _judged(cluster, network, topology.gateways.get(cluster.name, Gateways()).found):
+        if problem := fault(each, cluster):
+            yield problem
 
 
-def _order(gateway: Gateway) -> tuple[bool, int, str, str]:
+def _judged(cluster: Cluster, network: str, found: tuple[Gateway, ...]) -> Iterator[GatewayObject]:
+    """The objects that had a say in what was `found`, each once."""
+    yield from labelled(cluster, network)
+    used = {gateway.origin for gateway in found if gateway.owner == cluster.name}
+    fallbacks = [
+        [each for each in conventional(cluster, label) if network_of(each) != network] for label in (EAST_WEST, INGRESS)
+    ]
+    while fallbacks and (not found or used.intersection(origin_of(each) for kind in fallbacks for each in kind)):
+        yield from fallbacks.pop(0)
+
+
+def _order(gateway: Gateway) -> tuple[bool, int, str, str, int, str]:
     """Addresses in numeric order, host names after them, so that the result does not depend on arrival."""
     address = parsed(gateway.address)
-    return (address is None, int(address) if address else 0, gateway.address, gateway.owner)
+    return (
+        address is None,
+        int(address) if address else 0,
+        gateway.address,
+        gateway.owner,
+        gateway.port,
+        gateway.origin,
+    )

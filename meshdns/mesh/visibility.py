@@ -53,6 +53,12 @@ def derived_service(name: str, zone: str) -> tuple[str, str] | None:
     return (namespace, service) if namespace and "." not in namespace and service != "*" else None
 
 
+def derived_pod(name: str, zone: str) -> tuple[tuple[str, str], str] | None:
+    """Service and host name that ``<hostname>.<service>.<namespace>.<zone>`` stands for, else None."""
+    labels = name.removesuffix("." + zone).split(".") if name != zone else []
+    return ((labels[2], labels[1]), labels[0]) if len(labels) == 3 and "*" not in labels else None
+
+
 def may_be_gateway(service: Service) -> bool:
     """Whether the labels of a Service say that it is a gateway of its cluster."""
     labels = dict(service.labels)
@@ -94,6 +100,8 @@ def _derives(service: tuple[str, str], own: ClusterSettings, settings: MeshSetti
 
 
 def _refusal(entry: ServiceEntry, host: str, zone: Zone, own: ClusterSettings) -> tuple[ProblemKind, str, str] | None:
+    if zone.fallback and service_host(host, zone.name) is None:
+        return (ProblemKind.OUTSIDE_ZONES, f"{host} names no Service", "only Services are answered in a fallback zone")
     if zone.public_only and entry.export_to and "*" not in entry.export_to:
         return (
             ProblemKind.NOT_PUBLIC,

@@ -24,9 +24,9 @@ from meshdns.mesh.declarations import AnyDeclaration, Key, Kind, Unreadable, key
 from meshdns.mesh.manifest import read
 from meshdns.mesh.problems import Problem, ProblemKind
 from meshdns.sources.documents import Document, DocumentError, Lines, parse
-from meshdns.sources.resources import RESOURCES
+from meshdns.sources.resources import OBJECTS
 
-_KINDS: Final = {kind.value: kind for kind in Kind}
+_NAMES: Final = {name: kind for (_, name), kind in reversed(OBJECTS.items())}  # without apiVersion the first is meant
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,9 +154,10 @@ class _File:
 
 
 def _kind(name: object, version: object) -> Kind | None:
-    """The kind that is meant: other groups have kinds of the same name (Knative's Service)."""
-    kind = _KINDS.get(name) if isinstance(name, str) else None
-    if kind is None or not isinstance(version, str):
-        return kind
+    """The kind that is meant: other groups have kinds of the same name (Knative's Service, Istio's Gateway)."""
+    if not isinstance(name, str):
+        return None
+    if not isinstance(version, str):
+        return _NAMES.get(name)
     group, slash, _ = version.partition("/")
-    return kind if (group if slash else "") == RESOURCES[kind].group else None
+    return OBJECTS.get((group if slash else "", name))

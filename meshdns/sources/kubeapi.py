@@ -3,6 +3,7 @@
 Rules:
 - Each cluster has a connection and, per kind, a task of its own; nothing that one of them meets reaches another. A
   fault that nobody foresaw is logged and reported as failed, and its kind begins anew after a wait.
+- Pods are not listed here (`resources` says why); a workloadSelector over pods works for a folder of manifests.
 - The library loads credentials and sends requests. Replies are taken as raw bytes: its typed models lose a whole list
   for one malformed object, and its watch reconnects without end or pause.
 - New credentials mean a new client; the old one is closed when its last request is over, so that watches which still
@@ -35,7 +36,7 @@ from meshdns.sources.resources import RESOURCES, Resource
 from meshdns.sources.settings import InClusterSource, KubeconfigSource, SourceError
 
 _LOAD_SECONDS: Final = 30.0  # a credential plugin may ask a cloud
-_REFRESH_SECONDS: Final = 1.0  # five kinds find an expired token at the same time; reading it once is enough
+_REFRESH_SECONDS: Final = 1.0  # all kinds find an expired token at the same time; reading it once is enough
 _READ_BUFFER: Final = 2**16  # bounds what one wake-up of a watch takes at once
 _TIMEOUT: Final = aiohttp.ClientTimeout(total=None, sock_connect=5)  # the follower has the other deadlines
 _LOAD_FAULTS: Final = (OSError, ValueError, TypeError, KeyError, AttributeError, config.ConfigException, yaml.YAMLError)

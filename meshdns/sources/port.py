@@ -5,7 +5,8 @@ Rules:
 - `listed` carries a complete list of one kind and replaces all of that kind; the first one per kind makes it *synced*.
 - After the first list, `changed` and `removed` are increments; both are idempotent.
 - `contact` says that the API server (or the folder) was heard from; `failed` says that it was not, and why. Neither
-  removes anything: last known declarations stay until a list says otherwise.
+  removes anything: last known declarations stay until a list says otherwise. `contact` and then `failed` in one turn
+  of the loop say that the source is well and withholds the kind.
 - All methods are plain functions, called on the controller's event loop, and never raise.
 """
 

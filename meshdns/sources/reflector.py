@@ -9,7 +9,8 @@ Rules (client-go's reflector, tools/cache/reflector.go, where nothing else is sa
 - A watch asks for bookmarks and for an end after 240 to 290 s. A version that is gone (HTTP 410, an ERROR event, or a
   server that just closes: three watches in a row of less than 1 s without an event) leads to a new list.
 - Nothing known is dropped for a failure: only a complete list replaces a kind. A kind that was there must be missing
-  (404) twice in a row before it counts as empty.
+  (404) twice in a row before it counts as empty. A dispensable one that may not be read (403) counts as empty from the
+  start, with its reason reported after each contact.
 - Every failure is followed by a wait, chosen from 0.1 s to a ceiling that doubles from 0.8 s to 30 s; 60 s of health
   bring it back. So no answer of a server can make a hot loop.
 - 60 s without a line are no proof of anything: a list of one item is then the contact.
@@ -250,9 +251,7 @@ class Reflector:
         elif status.code == 401:
             self._refuse_credentials(status)
         elif status.code == 403:
-            wait = _FORBIDDEN_RECHECK * (1 + self._draw())
-            self._report(self._refusal(status))
-            self._stop(Wait(now + wait))
+            self._forbid(status, now)
         else:
             self._fail(self._refusal(status), now, at_least=_seconds(retry_after))
 
@@ -294,6 +293,15 @@ class Reflector:
         else:
             self._report(f"{self._resource.title} is gone; its objects are kept until that is seen twice: wait")
         self._stop(Wait(now + _ABSENT_RECHECK * (0.8 + 0.4 * self._draw())))
+
+    def _forbid(self, status: Status, now: float) -> None:
+        """A right is missing; the server is well. A dispensable resource of which nothing is known counts as empty."""
+        if self._resource.dispensable:
+            self._watch_from = ""  # where only the watch is withheld, a list now and then is better than old state
+            if not self._held:
+                self._absent()
+        self._report(self._refusal(status))
+        self._stop(Wait(now + _FORBIDDEN_RECHECK * (1 + self._draw())))
 
     def _absent(self) -> None:
         if self._held or not self._synced:

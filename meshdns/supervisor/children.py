@@ -8,6 +8,7 @@ JSON lines. A child that dies is started again with growing, jittered delays; on
 import asyncio
 import contextlib
 import logging
+import os
 import secrets
 import signal
 import sys
@@ -18,6 +19,7 @@ import msgspec
 
 FIRST_DELAY: Final = 0.05  # seconds; a worker that died once must be back within a second
 MAX_DELAY: Final = 10.0
+PATIENCE: Final = 10.0  # seconds for a child to end by itself
 HEALTHY: Final = 30.0  # seconds of life after which the delays begin anew
 CRASHES: Final = frozenset({-signal.SIGBUS, -signal.SIGSEGV, -signal.SIGABRT})
 """Endings that a damaged view causes: a truncated file, a damaged page."""
@@ -65,7 +67,7 @@ class Child:
         delay = FIRST_DELAY
         while not self._stopping.is_set():
             started = loop.time()
-            code = await self._live()
+            code = await self._live_or_fail()
             if self._stopping.is_set():
                 return
             if self._renewing:
@@ -92,29 +94,44 @@ class Child:
         if self._process is not None:
             self._renewing = True
             self._signal(signal.SIGTERM)
+            asyncio.get_running_loop().call_later(PATIENCE, self._insist, self._process)
 
     def kill(self) -> None:
         """End a process that no longer listens."""
         self._signal(signal.SIGKILL)
 
-    async def stop(self, patience: float) -> None:
-        """End the process: SIGTERM, then SIGKILL after `patience` seconds."""
+    async def stop(self) -> None:
+        """End the process: SIGTERM, then SIGKILL after `PATIENCE` seconds."""
         self._stopping.set()
         process = self._process
         if process is None:
             return
         self._signal(signal.SIGTERM)
         try:
-            await asyncio.wait_for(process.wait(), patience)
+            await asyncio.wait_for(process.wait(), PATIENCE)
         except TimeoutError:
             _log.warning("%s does not end; killed", self.name)
             self.kill()
             await process.wait()
 
+    def _insist(self, process: asyncio.subprocess.Process) -> None:
+        """Kill a process that did not end when it was told to."""
+        if self._process is process:
+            _log.warning("%s does not end; killed", self.name)
+            self.kill()
+
     def _signal(self, signum: signal.Signals) -> None:
         if self._process is not None:
             with contextlib.suppress(ProcessLookupError):
                 self._process.send_signal(signum)
+
+    async def _live_or_fail(self) -> int:
+        """One life; one that could not even begin (no memory, too many processes) counts as ended with status 71."""
+        try:
+            return await self._live()
+        except OSError as error:
+            _log.error("%s cannot be started: %s", self.name, error.strerror)
+            return os.EX_OSERR
 
     async def _live(self) -> int:
         """One life of the process; returns its exit status."""

@@ -5,8 +5,9 @@ import secrets
 from typing import Final
 
 PATIENCE: Final = 1.0  # seconds; kubelet's own default for a probe
-_QUESTION: Final = b"\x01\x00\x00\x01\0\0\0\0\0\0" + b"\x06health\x07meshdns\x07invalid\0" + b"\0\x01\0\x01"
-"""A name that is never ours: what counts is that a reply comes, whatever it says (RFC 6761 6.4)."""
+_QUESTION: Final = b"\0\0\0\x01\0\0\0\0\0\0" + b"\x06health\x07meshdns\x07invalid\0" + b"\0\x01\0\x01"
+"""What counts is that a reply comes, whatever it says. RD=0: the worker must not ask an upstream about its own health,
+which would be ill whenever that is."""
 
 
 class _Exchange(asyncio.DatagramProtocol):

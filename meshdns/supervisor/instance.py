@@ -26,7 +26,8 @@ class HandOver(msgspec.Struct, frozen=True):
     udp: tuple[int, ...]
     tcp: tuple[int, ...]
     lifelines: tuple[int, ...]  # standard inputs of the old workers: closing one ends its worker
-    processes: tuple[int, ...]  # the old children, to be waited for
+    workers: tuple[int, ...]  # process ids of the old children, to be waited for
+    controller: int  # 0 where there was none
 
     def publish(self, environ: MutableMapping[str, str]) -> None:
         """Leave it to the program that is exec'd next."""

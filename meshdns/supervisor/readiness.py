@@ -32,6 +32,11 @@ class Readiness:
         self._ending = True
 
     @property
+    def serving(self) -> bool:
+        """Whether every worker answers, whatever the view says."""
+        return not self._waiting_workers
+
+    @property
     def ready(self) -> bool:
         """Whether queries are welcome."""
         return self._latched and not self._ending

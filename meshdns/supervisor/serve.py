@@ -22,7 +22,7 @@ from meshdns.config import Settings, SettingsError
 from meshdns.controller.settings import ControllerSettings
 from meshdns.scoreboard import Scoreboard
 from meshdns.supervisor import health, metrics
-from meshdns.supervisor.children import CRASHES, Child
+from meshdns.supervisor.children import CRASHES, PATIENCE, Child
 from meshdns.supervisor.instance import HandOver, lock
 from meshdns.supervisor.readiness import Readiness
 from meshdns.supervisor.sockets import BindError, Sockets
@@ -30,11 +30,17 @@ from meshdns.supervisor.web import Page, Web
 from meshdns.supervisor.worker_orders import socket_addresses, split_address, worker_settings
 from meshdns.view import place
 
-PATIENCE: Final = 10.0  # seconds for a child to end by itself
 SILENT_WORKER: Final = 5.0  # seconds without a heartbeat after which a worker is killed and replaced
 _WATCH: Final = 0.5  # seconds between looks at the heartbeats
-_FIXED: Final = ("listen", "workers", "state_dir", "http", "log_level")
+_REAP: Final = 0.02  # seconds between looks at a child that ends
+_HANDED_OVER: Final = ("listen", "state_dir")
+"""Settings that cannot change with SIGUSR2 either: the sockets and the lock are what is handed over."""
+
+_FIXED: Final = (*_HANDED_OVER, "workers", "http", "log_level")
 """Settings that a running instance cannot change by rereading them."""
+
+_DEFERRED: Final = frozenset({signal.SIGHUP, signal.SIGUSR2})
+"""Signals that wait from an exec until the new program hears them; by default they would end it."""
 
 _log = logging.getLogger("meshdns.supervisor")
 
@@ -65,22 +71,25 @@ class Supervisor:
             "meshdns.controller.process",
             greeting=self._controller_line,
             heard=self._heard_controller,
-            ended=self._crashed,
+            ended=self._controller_ended,
             descriptors=(self._board.descriptor,),
         )
         self._readiness = Readiness([worker.name for worker in self._workers])
         self._web = Web({"/health": self._health_page, "/ready": self._ready_page, "/metrics": self._metrics_page})
         self._served = False
+        self._relieved: list[asyncio.Future[None]] = []
         self._ending = asyncio.Event()
 
     async def run(self) -> None:
         """Serve until SIGTERM or SIGINT. Raises `BindError` where the HTTP port cannot be had."""
         loop = asyncio.get_running_loop()
-        loop.add_signal_handler(signal.SIGTERM, self._end, self._settings.lameduck)
+        loop.add_signal_handler(signal.SIGTERM, lambda: self._end(self._settings.lameduck))
         loop.add_signal_handler(signal.SIGINT, self._end, 0.0)
         loop.add_signal_handler(signal.SIGHUP, self._reload)
         loop.add_signal_handler(signal.SIGUSR2, self._replace)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, _DEFERRED)  # before any child could inherit the mask
         await self._listen_http()
+        place.sweep(self._state_dir)
         self._view_usable = await self._verified()
         self._board.beat_controller(time.monotonic())
         async with asyncio.TaskGroup() as group:
@@ -90,7 +99,7 @@ class Supervisor:
             watching = group.create_task(self._watch(), name="watch")
             await self._ending.wait()
             watching.cancel()
-            await asyncio.gather(*(child.stop(PATIENCE) for child in (*self._workers, self._controller)))
+            await asyncio.gather(*(child.stop() for child in (*self._workers, self._controller)))
         self._web.close()
         self._sockets.close()
         os.close(self._lock)
@@ -112,7 +121,7 @@ class Supervisor:
             return
         fixed = [key for key in _FIXED if getattr(fresh, key) != getattr(self._settings, key)]
         if fixed:
-            _log.warning("a change of %s takes effect with SIGUSR2 or a restart", ", ".join(fixed))
+            _log.warning("a change of %s takes effect with a restart", ", ".join(fixed))
             fresh = fresh.model_copy(update={key: getattr(self._settings, key) for key in fixed})
         self._settings = fresh
         self._generation += 1
@@ -123,25 +132,42 @@ class Supervisor:
     def _replace(self) -> None:
         """Exec the installed program in place of this one; the workers go on until its own serve."""
         try:
-            self._reread()
+            fresh = self._reread()
         except SettingsError as error:
             _log.error("not replaced: %s", error)
             return
+        moved = [key for key in _HANDED_OVER if getattr(fresh, key) != getattr(self._settings, key)]
+        if moved:
+            _log.error("not replaced: a change of %s takes a restart", ", ".join(moved))
+            return
+        if not self._served or not all(worker.done() for worker in self._relieved):
+            _log.error("not replaced: the last start is not over yet; try again in some seconds")
+            return
+        self._hand_over()
+
+    def _hand_over(self) -> None:
         HandOver(
             lock=self._lock,
             udp=tuple(sock.fileno() for sock in self._sockets.udp),
             tcp=tuple(sock.fileno() for sock in self._sockets.tcp),
             lifelines=tuple(line for worker in self._workers for line in worker.lifelines()),
-            processes=tuple(child.pid for child in (*self._workers, self._controller) if child.pid),
+            workers=tuple(worker.pid for worker in self._workers if worker.pid),
+            controller=self._controller.pid,
         ).publish(os.environ)
-        os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])  # noqa: S606 — the very program that runs
+        signal.pthread_sigmask(signal.SIG_BLOCK, _DEFERRED)
+        try:
+            os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])  # noqa: S606 — the very program that runs
+        except OSError as error:
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, _DEFERRED)
+            HandOver.take(os.environ)
+            _log.error("not replaced: %s: %s", sys.executable, error.strerror)
 
     # ------------------------------------------------------------------------------------------ children
 
     async def _run_controller(self) -> None:
         """Start the controller once its predecessor is gone: the view has one writer."""
-        if self._inherited is not None:
-            await asyncio.to_thread(_reap, self._inherited.processes[-1:])
+        if self._inherited is not None and self._inherited.controller:
+            await _reap(self._inherited.controller)
         await self._controller.run()
 
     def _worker(self, number: int) -> Child:
@@ -152,7 +178,7 @@ class Supervisor:
             "meshdns.worker.process",
             greeting=lambda: self._worker_line(number),
             heard=lambda said: self._heard_worker(name, said),
-            ended=self._crashed,
+            ended=self._worker_ended,
             descriptors=(*descriptors, self._sockets.private[number].fileno(), self._board.descriptor),
         )
 
@@ -186,11 +212,16 @@ class Supervisor:
 
     def _heard_worker(self, name: str, said: dict[str, Any]) -> None:
         self._readiness.worker_serves(name, ready=bool(said.get("ready")))
-        if not self._served and not any("worker" in reason for reason in self._readiness.reasons()):
+        if self._readiness.serving and not self._served:
             self._served = True
-            if self._inherited is not None:
-                self._inherited.release()
             self._serving()
+            self._relieve()
+
+    def _relieve(self) -> None:
+        """End the workers of a predecessor."""
+        if self._inherited is not None:
+            self._inherited.release()
+            self._relieved = [asyncio.ensure_future(_reap(process)) for process in self._inherited.workers]
 
     def _heard_controller(self, said: dict[str, Any]) -> None:
         if "view" in said and not self._view_usable:
@@ -199,19 +230,23 @@ class Supervisor:
         if "ready" in said:
             self._readiness.controller_says(ready=bool(said["ready"]))
 
-    def _crashed(self, code: int) -> None:
+    def _worker_ended(self, code: int) -> None:
         """A child that died of a damaged page takes its view with it; forwarding goes on while it is rebuilt."""
-        if code not in CRASHES or not self._view_usable:
-            return
-        _log.error("%s is damaged; set aside, names of the mesh are answered again once it is rebuilt", self._view)
-        self._set_view_aside()
-        self._tell_workers()
-        self._controller.renew()
+        if self._view_usable and (code in CRASHES or code == place.UNREADABLE):
+            self._set_view_aside()
+            self._controller.renew()
+
+    def _controller_ended(self, code: int) -> None:
+        """As for a worker; the controller also says so of a view that it could not even open."""
+        if code == place.UNREADABLE or (self._view_usable and code in CRASHES):
+            self._set_view_aside()
 
     def _set_view_aside(self) -> None:
+        _log.error("%s is set aside; names of the mesh are answered again once it is rebuilt", self._view)
         place.set_aside(self._view)
         self._view = place.current_view(self._state_dir)
         self._view_usable = False
+        self._tell_workers()
 
     async def _verified(self) -> bool:
         """Whether there is a view that can be served at once; one that is damaged is set aside."""
@@ -226,15 +261,12 @@ class Supervisor:
         reason = (
             said.decode(errors="replace").strip().rpartition("\n")[2] or f"its check ended with {process.returncode}"
         )
-        _log.error("the last view is set aside and rebuilt: %s", reason)
+        _log.error("%s", reason)
         self._set_view_aside()
         return False
 
     async def _watch(self) -> None:
-        """Replace workers whose heart stopped, and wait for the children of a predecessor."""
-        if self._inherited is not None:
-            reaping = asyncio.to_thread(_reap, self._inherited.processes[:-1])
-            await asyncio.shield(asyncio.ensure_future(reaping))
+        """Replace workers whose heart stopped."""
         while True:
             await asyncio.sleep(_WATCH)
             now = time.monotonic()
@@ -282,8 +314,12 @@ class Supervisor:
         return Page(HTTPStatus.OK, body, content_type)
 
 
-def _reap(processes: tuple[int, ...]) -> None:
-    """Wait for children that a predecessor started."""
-    for process in processes:
-        with contextlib.suppress(ChildProcessError):
-            os.waitpid(process, 0)
+async def _reap(process: int) -> None:
+    """Wait for a child that a predecessor started and that was told to end; kill it where it does not."""
+    loop = asyncio.get_running_loop()
+    ended = loop.time() + PATIENCE
+    with contextlib.suppress(ChildProcessError, ProcessLookupError):
+        while os.waitpid(process, os.WNOHANG) == (0, 0):  # noqa: ASYNC222 — it does not block
+            if loop.time() > ended:
+                os.kill(process, signal.SIGKILL)
+            await asyncio.sleep(_REAP)

@@ -8,6 +8,8 @@ import errno
 import ipaddress
 import logging
 import socket
+import sys
+import time
 from collections.abc import Sequence
 from typing import Final
 
@@ -17,11 +19,20 @@ RECEIVE_BUFFER: Final = 4 << 20
 """Octets asked for; the default holds some 256 queries, less than a burst while a worker restarts."""
 
 _BACKLOG: Final = 1024
+_SO_RCVBUFFORCE: Final = 33 if sys.platform == "linux" else socket.SO_RCVBUF  # asm-generic/socket.h; CAP_NET_ADMIN
+_PREDECESSOR: Final = 1.0
+"""Seconds for which a port in use is tried again: the children of a supervisor that was killed die a moment later."""
+
+_AGAIN: Final = 0.02
 _log = logging.getLogger("meshdns.supervisor")
 
 
 class BindError(Exception):
-    """An address cannot be listened on; the message says why and what to do."""
+    """An address cannot be listened on; the message says why and what to do. `in_use`: somebody else does."""
+
+    def __init__(self, message: str, *, in_use: bool = False) -> None:
+        super().__init__(message)
+        self.in_use = in_use
 
 
 class Sockets:
@@ -38,8 +49,8 @@ class Sockets:
         sockets = cls([], [], [])
         try:
             for host, port in addresses:
-                sockets.udp.append(_bind(host, port, socket.SOCK_DGRAM))
-                sockets.tcp.append(_bind(host, port, socket.SOCK_STREAM))
+                sockets.udp.append(_bind_patiently(host, port, socket.SOCK_DGRAM))
+                sockets.tcp.append(_bind_patiently(host, port, socket.SOCK_STREAM))
             sockets.private += [_bind("127.0.0.1", 0, socket.SOCK_DGRAM) for _ in range(workers)]
         except BindError:
             sockets.close()
@@ -62,6 +73,17 @@ class Sockets:
             sock.close()
 
 
+def _bind_patiently(host: str, port: int, kind: socket.SocketKind) -> socket.socket:
+    ended = time.monotonic() + _PREDECESSOR
+    while True:
+        try:
+            return _bind(host, port, kind)
+        except BindError as error:
+            if not error.in_use or time.monotonic() > ended:
+                raise
+        time.sleep(_AGAIN)
+
+
 def _bind(host: str, port: int, kind: socket.SocketKind) -> socket.socket:
     address = ipaddress.ip_address(host)
     sock = socket.socket(socket.AF_INET6 if address.version == 6 else socket.AF_INET, kind)
@@ -77,16 +99,19 @@ def _bind(host: str, port: int, kind: socket.SocketKind) -> socket.socket:
             sock.listen(_BACKLOG)
     except OSError as error:
         sock.close()
-        raise BindError(_explain(host, port, kind, error)) from None
+        raise BindError(_explain(host, port, kind, error), in_use=error.errno == errno.EADDRINUSE) from None
     sock.setblocking(False)
     return sock
 
 
 def _ask_for_buffer(sock: socket.socket, host: str, port: int) -> None:
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER)
+    try:
+        sock.setsockopt(socket.SOL_SOCKET, _SO_RCVBUFFORCE, RECEIVE_BUFFER)  # beyond the limit, where that is granted
+    except OSError:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER)
     got = sock.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF)
     if got < RECEIVE_BUFFER:
-        _log.info("receive buffer of %s:%d is %d KiB; raise net.core.rmem_max for more", host, port, got >> 10)
+        _log.info("receive buffer of %s:%d is %d KiB; raise net.core.rmem_max to %d for more", host, port, got >> 10, RECEIVE_BUFFER)
 
 
 def _explain(host: str, port: int, kind: socket.SocketKind, error: OSError) -> str:

@@ -2,6 +2,7 @@
 
 import ipaddress
 import platform
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
@@ -51,16 +52,7 @@ def worker_settings(
         private=sockets.private[number].fileno(),
         udp=tuple(sock.fileno() for sock in sockets.udp),
         tcp=tuple(sock.fileno() for sock in sockets.tcp),
-        zones=tuple(
-            ServedZone(
-                names.wire(zone.name),
-                zone.ttl,
-                zone.negative_ttl,
-                zone.fallthrough,
-                zone.wildcards == "dns",
-            )
-            for zone in settings.zones
-        ),
+        zones=tuple(_zones(settings)),
         routes=tuple(_routes(settings)),
         allow=_prefixes(settings),
         nsid=platform.node().encode()[:64],
@@ -69,9 +61,25 @@ def worker_settings(
     )
 
 
+def _zones(settings: Settings) -> Iterator[ServedZone]:
+    for zone in settings.zones:
+        yield ServedZone(
+            names.wire(zone.name),
+            zone.ttl,
+            zone.negative_ttl,
+            zone.fallthrough,
+            closest_encloser=zone.wildcards == "dns",
+        )
+    for fallback in settings.fallback:
+        yield ServedZone(names.wire(fallback.zone), fallback=True, alone=not fallback.upstream)
+
+
 def _routes(settings: Settings) -> list[Route]:
     own = [Address(host, port) for host, port in socket_addresses(settings)]
     routes = []
+    for fallback in settings.fallback:
+        servers = [server for item in fallback.upstream for server in _servers(item, own) if server not in own]
+        routes.append(Route(names.wire(fallback.zone), tuple(dict.fromkeys(servers))))
     for forward in settings.forward:
         servers = [server for item in forward.to for server in _servers(item, own) if server not in own]
         routes.append(Route(names.wire(forward.zone.removesuffix(".")), tuple(dict.fromkeys(servers))))

@@ -25,12 +25,28 @@ MAX_READERS: Final = 512
 _DATABASES: Final = (b"rows", b"reasons", b"declarations", b"problems", b"clusters", b"ring", b"meta")
 
 
+_DAMAGE: Final = (
+    lmdb.CorruptedError,
+    lmdb.IncompatibleError,
+    lmdb.InvalidError,
+    lmdb.NotFoundError,  # a database of the layout is missing
+    lmdb.PageNotFoundError,
+    lmdb.PanicError,
+    lmdb.VersionMismatchError,
+)
 _SUM: Final = (b"meta", b"sum")
 _MASK: Final = (1 << 64) - 1
 
 
 class ViewError(Exception):
-    """The view cannot be opened or written; the message says which file, why, and what happens next."""
+    """The view cannot be opened, read or written; the message says which file and why.
+
+    What happens next, or what to do, whoever catches it adds.
+    """
+
+
+class DamagedView(ViewError):  # noqa: N818 — the view is damaged, not the program
+    """What is in the file is no view, or not a whole one: it must be set aside and built anew."""
 
 
 class Environment:
@@ -55,33 +71,37 @@ class Environment:
             )
             self._databases = {name: self._env.open_db(name, create=writable) for name in _DATABASES}
         except (lmdb.Error, OSError) as error:
-            raise ViewError(f"{path}: cannot open the view: {error}; remove the directory to have it rebuilt") from None
+            raise _fault(path, error) from None
 
     @contextlib.contextmanager
     def write(self) -> Iterator["Transaction"]:
         """One write transaction: all of it, or nothing where the block raises."""
         try:
             with self._env.begin(write=True) as txn:
-                transaction = Transaction(txn, self._databases)
+                transaction = Transaction(txn, self._databases, self.path)
                 yield transaction
                 transaction.note_sum()
         except lmdb.MapFullError as error:
-            raise ViewError(f"{self.path}: the view is full ({MAP_SIZE >> 20} MiB): {error}") from None
+            message = f"{self.path}: the view is full ({MAP_SIZE >> 20} MiB): {error}; narrow what is discovered"
+            raise ViewError(message) from None
         except lmdb.Error as error:
-            raise ViewError(f"{self.path}: cannot write the view: {error}") from None
+            raise _fault(self.path, error) from None
 
     @contextlib.contextmanager
     def read(self) -> Iterator["Transaction"]:
         """One consistent look; keep it short."""
-        with self._env.begin() as txn:
-            yield Transaction(txn, self._databases)
+        transaction = self.begin()
+        try:
+            yield transaction
+        finally:
+            transaction.end()
 
     def begin(self) -> "Transaction":
         """A look that ends with `Transaction.end`; for the worker, which has no use for a context manager's cost."""
         try:
-            return Transaction(self._env.begin(), self._databases)
+            return Transaction(self._env.begin(), self._databases, self.path)
         except lmdb.Error as error:
-            raise ViewError(f"{self.path}: cannot read the view: {error}; names of the mesh are not answered") from None
+            raise _fault(self.path, error) from None
 
     def reader_check(self) -> int:
         """Free the slots of readers that died; returns how many there were."""
@@ -95,11 +115,12 @@ class Environment:
 class Transaction:
     """One LMDB transaction over the layout's databases."""
 
-    __slots__ = ("_databases", "_txn", "change")
+    __slots__ = ("_databases", "_path", "_txn", "change")
 
-    def __init__(self, txn: Any, databases: dict[bytes, Any]) -> None:
+    def __init__(self, txn: Any, databases: dict[bytes, Any], path: Path) -> None:
         self._txn = txn
         self._databases = databases
+        self._path = path
         self.change = 0  # of the checksum, by this transaction
 
     @property
@@ -109,7 +130,7 @@ class Transaction:
 
     def get(self, database: bytes, key: bytes) -> bytes | None:
         """The value of a key."""
-        value: bytes | None = self._txn.get(key, db=self._databases[database])
+        value: bytes | None = self.getter(database)(key)
         return value
 
     def put(self, database: bytes, key: bytes, value: bytes) -> bool:
@@ -152,9 +173,12 @@ class Transaction:
 
     def items(self, database: bytes, start: bytes = b"") -> Iterator[tuple[bytes, bytes]]:
         """All keys from `start` on, in order, with their values."""
-        with self._txn.cursor(db=self._databases[database]) as cursor:
-            if cursor.set_range(start) if start else cursor.first():
-                yield from cursor
+        try:
+            with self._txn.cursor(db=self._databases[database]) as cursor:
+                if cursor.set_range(start) if start else cursor.first():
+                    yield from cursor
+        except lmdb.Error as error:
+            raise _fault(self._path, error) from None
 
     def count(self, database: bytes) -> int:
         """The number of keys."""
@@ -163,12 +187,28 @@ class Transaction:
     def getter(self, database: bytes) -> Any:
         """The bare lookup of one database: key → value or None, for the hot path."""
         handle = self._databases[database]
+        path = self._path
         get = self._txn.get
-        return lambda key: get(key, None, handle)
+
+        def look_up(key: bytes) -> bytes | None:
+            try:
+                value: bytes | None = get(key, None, handle)
+            except lmdb.Error as error:
+                raise _fault(path, error) from None
+            return value
+
+        return look_up
 
     def end(self) -> None:
         """End a transaction made by `Environment.begin`."""
         self._txn.abort()
+
+
+def _fault(path: Path, error: Exception) -> ViewError:
+    """What a fault of LMDB or the file system means for the view at `path`."""
+    if isinstance(error, _DAMAGE):
+        return DamagedView(f"{path}: the view is damaged: {error}")
+    return ViewError(f"{path}: the view cannot be used: {error}")
 
 
 def checksum(database: bytes, key: bytes, value: bytes) -> int:

@@ -19,7 +19,7 @@ def fault(path: Path) -> str:
         environment.close()
     except ViewError as error:
         return str(error)
-    return "" if good else f"{path}: the checksum does not match what is there"
+    return "" if good else f"{path}: the view is damaged: its checksum does not match"
 
 
 def main() -> None:

@@ -11,13 +11,20 @@ from typing import Final, Protocol
 
 from meshdns.authority.authority import Authority, Rows, Verdict
 from meshdns.dns import query as wire
-from meshdns.dns.codes import EDE_PROHIBITED, REFUSED
+from meshdns.dns.codes import EDE_PROHIBITED, NXDOMAIN, REFUSED
 from meshdns.dns.query import Query
 from meshdns.dns.response import build, options
+from meshdns.view.environment import ViewError
 from meshdns.worker.access import AccessList
 
-MAX_READY: Final = 1 << 18
-"""Ready replies kept; beyond it all are forgotten, which costs one lookup in the view each."""
+MAX_OCTETS: Final = 32 << 20
+"""Memory for ready replies, enough for some 70,000 questions; beyond it all are forgotten, which costs one lookup in
+the view each. What may be asked of one name is without end: flags, EDNS sizes, types."""
+
+_COST: Final = 300  # octets of memory for one question beside its octets and those of its replies
+_COST_VARIANT: Final = 50  # the same for one reply
+
+_OPT: Final = 11  # octets of an OPT without options
 
 MAX_VARIANTS: Final = 15
 
@@ -83,6 +90,7 @@ class Answerer:
         access: AccessList,
         forward: Forward,
         look: Callable[[Callable[[list[bytes] | None], None]], Look | None],
+        fault: Callable[[ViewError], None],
         clock: Callable[[], float],
     ) -> None:
         self.ready: dict[bytes, tuple[bytes, ...]] = {}
@@ -91,9 +99,11 @@ class Answerer:
         self._authority = authority
         self._forward = forward
         self._begin_look = look
+        self._fault = fault
         self._clock = clock
         self._look: Look | None = None
         self._keys: dict[bytes, list[bytes]] = {}  # owner name → its keys in ready
+        self._octets = 0  # of memory for what was put into ready since it was empty
 
     def reconfigure(self, *, authority: Authority, access: AccessList, forward: Forward) -> None:
         """Answer by other settings from now on."""
@@ -116,8 +126,7 @@ class Answerer:
         """Drop the ready replies of owner names; None drops all."""
         self.counters.commits += 1
         if owners is None:
-            self.ready.clear()
-            self._keys.clear()
+            self._forget_all()
             return
         for owner in owners:
             for key in self._keys.pop(owner, ()):
@@ -135,10 +144,18 @@ class Answerer:
             return build(query, REFUSED, extra=extra, tcp=tcp)
         rows = self._look
         spin = data[1]
-        reply = self._authority.respond(query, rows, tcp=tcp, spin=spin)
+        try:
+            reply = self._authority.respond(query, rows, tcp=tcp, spin=spin)
+        except ViewError as error:
+            self._fault(error)
+            rows = None
+            reply = self._authority.respond(query, rows, tcp=tcp)
         if reply is Verdict.FORWARD:
             self.counters.forwarded += 1
             return self._forward.ask(query, now=self._clock(), tcp=tcp, reply=later())
+        if reply is Verdict.FALLBACK:
+            self.counters.forwarded += 1
+            return self._ask_upstream_first(query, later(), tcp=tcp)
         if not isinstance(reply, bytes):
             self.counters.dropped += 1
             return None
@@ -147,18 +164,49 @@ class Answerer:
             self._keep(query, rows, reply)
         return reply
 
+    def _ask_upstream_first(self, query: Query, deliver: Deliver, *, tcp: bool) -> bytes | None:
+        """Forward, and let the mesh answer what the upstream denies."""
+
+        def judge(reply: bytes) -> None:
+            if not _denies(reply):
+                deliver(reply)
+                return
+            self.begin()
+            try:
+                found = self._authority.after_denial(query, self._look, tcp=tcp, spin=query.data[1])
+            finally:
+                self.end()
+            deliver(reply if found is None else found)
+
+        reply = self._forward.ask(query, now=self._clock(), tcp=tcp, reply=judge)
+        if reply is None or not _denies(reply):
+            return reply
+        found = self._authority.after_denial(query, self._look, tcp=tcp, spin=query.data[1])
+        return reply if found is None else found
+
     def _keep(self, query: Query, rows: Look, reply: bytes) -> None:
-        """Put a reply into `ready` where it depends on one owner name alone."""
-        owner = self._authority.owner(query, rows)
-        if owner is None:
+        """Put a reply into `ready` where it depends on one owner name alone, and the question is as plain as most."""
+        key = query.data[2:]
+        owner = self._authority.owner(query, rows) if len(query.data) <= query.end + _OPT else None
+        if owner is None or key in self.ready:
             return
-        if len(self.ready) >= MAX_READY:
-            self.forget(None)
         count = min(reply[6] << 8 | reply[7], MAX_VARIANTS)
         variants = [reply]
         if count > 1:
             made = [self._authority.respond(query, rows, tcp=False, spin=spin) for spin in range(count)]
             variants = [each for each in made if isinstance(each, bytes)]
-        key = query.data[2:]
+        if self._octets > MAX_OCTETS:
+            self._forget_all()
+        self._octets += _COST + len(key) + count * (_COST_VARIANT + len(reply))
         self.ready[key] = tuple(variant[2:] for variant in variants)
         self._keys.setdefault(owner, []).append(key)
+
+    def _forget_all(self) -> None:
+        self.ready.clear()
+        self._keys.clear()
+        self._octets = 0
+
+
+def _denies(reply: bytes) -> bool:
+    """Whether a reply says that the name does not exist."""
+    return reply[3] & 0x0F == NXDOMAIN

@@ -47,7 +47,7 @@ async def _listen(control: asyncio.StreamReader, worker: Worker) -> None:
     """Take what the supervisor says until its pipe closes."""
     while line := await control.readline():
         settings = decode(line)
-        await worker.reconfigure(settings)
+        worker.reconfigure(settings)
         _say({"serving": settings.generation, "ready": worker.ready})
 
 

@@ -12,6 +12,7 @@ from meshdns.worker.answering import Answerer, Deliver
 
 IDLE: Final = 10.0  # seconds; RFC 7766 6.2.3 leaves it to the server, BIND and Unbound use 30
 MAX_PENDING: Final = 100
+MAX_PER_TURN: Final = 64  # messages of one connection answered before others have their turn
 MAX_CONNECTIONS: Final = 4096
 MAX_PER_CLIENT: Final = 256
 _WRITE_LIMIT: Final = 1 << 18
@@ -63,6 +64,7 @@ class _Connection(asyncio.Protocol):
         self._buffer = bytearray()
         self._pending = 0
         self._finishing = False
+        self._choked = False  # the peer does not take what is written
         self._client = b""
         self._timer: asyncio.TimerHandle | None = None
         self._transport: asyncio.Transport | None = None
@@ -90,45 +92,62 @@ class _Connection(asyncio.Protocol):
         self._answer_all()
 
     def eof_received(self) -> bool:
-        """The peer has asked everything: keep writing what is pending, then close."""
+        """The peer has asked everything: answer what has come and what is pending, then close."""
         self.finish()
         return True
 
     def pause_writing(self) -> None:
-        if self._transport is not None:
-            self._transport.pause_reading()
+        self._choked = True
 
     def resume_writing(self) -> None:
-        if self._transport is not None and self._pending < MAX_PENDING and not self._finishing:
-            self._transport.resume_reading()
-            self._answer_all()
+        self._choked = False
+        self._answer_all()
 
     def finish(self) -> None:
-        """Take no more queries; close when nothing is pending."""
+        """Close once everything that has come is answered."""
         self._finishing = True
-        if not self._pending and self._transport is not None:
+        if not self._pending and not self._asked() and self._transport is not None:
             self._transport.close()
+
+    def _asked(self) -> bool:
+        """Whether a whole message waits."""
+        buffer = self._buffer
+        return len(buffer) >= 2 and len(buffer) >= (buffer[0] << 8 | buffer[1]) + 2
 
     def _answer_all(self) -> None:
         answerer = self._connections.answerer
         buffer = self._buffer
-        asked = False
+        turn = 0
         answerer.begin()
         try:
-            while len(buffer) >= 2 and self._pending < MAX_PENDING and self._transport is not None:
+            while turn < MAX_PER_TURN and self._welcome() and self._asked():
                 size = buffer[0] << 8 | buffer[1]
-                if len(buffer) < size + 2:
-                    break
                 message = bytes(buffer[2 : size + 2])
                 del buffer[: size + 2]
-                asked = True
+                turn += 1
                 self._answer(message, answerer)
         finally:
             answerer.end()
-        if asked:
+        if turn:
             self._rest()
-        if self._pending >= MAX_PENDING and self._transport is not None:
-            self._transport.pause_reading()
+        if self._transport is not None:
+            self._go_on(self._transport)
+
+    def _welcome(self) -> bool:
+        """Whether one more query can be taken."""
+        return self._pending < MAX_PENDING and not self._choked and self._transport is not None
+
+    def _go_on(self, transport: asyncio.Transport) -> None:
+        """After a turn: read on, but not before what has come is answered."""
+        if not self._welcome():
+            transport.pause_reading()
+        elif self._asked():
+            transport.pause_reading()
+            self._connections.loop.call_soon(self._answer_all)
+        elif self._finishing:
+            self.finish()
+        else:
+            transport.resume_reading()
 
     def _answer(self, message: bytes, answerer: Answerer) -> None:
         answerer.counters.queries += 1
@@ -144,11 +163,10 @@ class _Connection(asyncio.Protocol):
         def deliver(reply: bytes) -> None:
             self._pending -= 1
             self._write(reply)
-            if self._finishing:
-                self.finish()
-            elif self._transport is not None and self._pending == MAX_PENDING - 1:
-                self._transport.resume_reading()
+            if self._pending == MAX_PENDING - 1:
                 self._connections.loop.call_soon(self._answer_all)
+            elif self._finishing:
+                self.finish()
 
         return deliver
 
@@ -160,6 +178,8 @@ class _Connection(asyncio.Protocol):
         """Start the idle time anew."""
         if self._timer is not None:
             self._timer.cancel()
+        if self._transport is None:
+            return
         self._timer = self._connections.loop.call_later(IDLE, self._expire)
 
     def _expire(self) -> None:

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import socket
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -12,7 +13,8 @@ from meshdns.authority.authority import Authority
 from meshdns.forwarding.counters import ForwardCounters
 from meshdns.scoreboard import Scoreboard
 from meshdns.upstream.forwarder import Forwarder
-from meshdns.view.environment import ViewError
+from meshdns.view.environment import DamagedView, ViewError
+from meshdns.view.place import UNREADABLE
 from meshdns.view.reader import Look, Reader
 from meshdns.worker.access import AccessList
 from meshdns.worker.answering import Answerer
@@ -43,13 +45,16 @@ class Worker:
         self._tally = Tally(self._board, settings.number)
         self._reader: Reader | None = None
         self._view = ""
+        self._failing = ""
         self._forwarding = ForwardCounters()
+        self._retiring: set[asyncio.Task[None]] = set()
         self._forwarder = self._forwarder_for(settings)
         self._answerer = Answerer(
             authority=Authority(settings.zones, nsid=settings.nsid),
             access=AccessList(settings.allow),
             forward=self._forwarder,
             look=self._look,
+            fault=self._note,
             clock=time.monotonic,
         )
         self._connections = Connections(self._answerer, loop=loop)
@@ -76,10 +81,11 @@ class Worker:
             server = await self._loop.create_server(self._connections.protocol, sock=listener)
             self._servers.append(server)
 
-    async def reconfigure(self, settings: WorkerSettings) -> None:
+    def reconfigure(self, settings: WorkerSettings) -> None:
         """Go on by other settings; sockets stay as they are."""
-        before = self._forwarder
-        self._forwarder = self._forwarder_for(settings)
+        if settings.routes != self._routes:  # else the cache and what is under way stay
+            self._retire(self._forwarder)
+            self._forwarder = self._forwarder_for(settings)
         self._answerer.reconfigure(
             authority=Authority(settings.zones, nsid=settings.nsid),
             access=AccessList(settings.allow),
@@ -87,7 +93,17 @@ class Worker:
         )
         if settings.view != self._view:
             self._open_view(settings.view)
-        await before.close()
+
+    def _retire(self, forwarder: Forwarder) -> None:
+        """Close a forwarder once everybody who waits for it has heard."""
+
+        async def close() -> None:
+            await asyncio.sleep(_DRAIN)
+            await forwarder.close()
+
+        task = self._loop.create_task(close(), name="retiring forwarder")
+        self._retiring.add(task)
+        task.add_done_callback(self._retiring.discard)
 
     async def close(self) -> None:
         """Answer what has come, keep what was promised, let go of the sockets."""
@@ -117,20 +133,30 @@ class Worker:
             try:
                 self._reader = Reader(Path(path))
             except ViewError as error:
-                self._answerer.counters.view_faults += 1
-                _log.error("%s", error)
+                self._note(error)
         self._answerer.forget(None)
 
     def _look(self, forget: Callable[[list[bytes] | None], None]) -> Look | None:
         if self._reader is None:
             return None
         try:
-            return self._reader.look(forget)
+            look = self._reader.look(forget)
         except ViewError as error:
-            self._answerer.counters.view_faults += 1
-            _log.error("%s", error)
+            self._note(error)
             forget(None)
             return None
+        self._failing = ""
+        return look
+
+    def _note(self, error: ViewError) -> None:
+        """Say once that the view cannot be read, and end where it never can be again."""
+        self._answerer.counters.view_faults += 1
+        if str(error) != self._failing:
+            _log.error("%s; names of the mesh are not answered until it can be read", error)
+        self._failing = str(error)
+        if isinstance(error, DamagedView):
+            self._beat_once()
+            sys.exit(UNREADABLE)
 
     # ------------------------------------------------------------------------------------------ turns
 
@@ -169,7 +195,8 @@ class Worker:
             self._answerer.forget(None)
 
     def _forwarder_for(self, settings: WorkerSettings) -> Forwarder:
-        return Forwarder(loop=self._loop, routes=settings.routes, counters=self._forwarding)
+        self._routes = settings.routes
+        return Forwarder(loop=self._loop, routes=settings.routes, counters=self._forwarding, nsid=settings.nsid)
 
     def _transport(self, sock: socket.socket) -> BatchSocket | DatagramSocket:
         counters = self._answerer.counters

@@ -251,9 +251,11 @@ def test_wildcards_by_rfc_4592(name: str) -> None:
     case.check(answered(case.question, view(), CLOSEST))
 
 
-def test_srv_labels_match_a_wildcard_for_srv() -> None:
-    """SRV of a name that a wildcard covers is served by the wildcard: here it has none, which is NODATA."""
-    Case("_grpc.x.wild.global. SRV", authority=(SOA,)).check(answered("_grpc.x.wild.global. SRV", view()))
+def test_service_labels_without_such_a_service_match_no_wildcard() -> None:
+    """A wildcard covers SRV of its names where there is such a service, and nothing else with an underscore."""
+    Case("_grpc._tcp.x.wild.global. SRV", "NXDOMAIN", authority=(SOA,)).check(
+        answered("_grpc._tcp.x.wild.global. SRV", view())
+    )
 
 
 OUTSIDE = [

@@ -1,14 +1,14 @@
 /* A load generator for one DNS server on 127.0.0.1, over UDP.
  *
- * - Closed loop (rate 0): every socket has one query in flight; its reply is followed by the next query. So the server
- *   is saturated and at most as many queries wait as there are sockets.
+ * - Closed loop (rate 0): so many queries are in flight as the window says; a reply is followed by the next query, from
+ *   the socket that was idle longest. So the server is saturated, and no more queries than the window wait there.
  * - Open loop: queries leave at fixed times, whatever comes back. Latency counts from the sending; `lag` says how late
  *   that was, so that a generator that had no processor shows.
  * - Queries come from a file of packets, each behind its size in two octets, taken in turn; the id is set here. With
  *   `unique`, the first eight octets of the name's first label are the hexadecimal digits of a counter.
  * - It ends by itself: after so many seconds or queries, and by SIGALRM should all else fail.
  *
- * The result is one line of JSON: counts, seconds, latencies in microseconds, own processor time in seconds. */
+ * The result is one line of JSON: counts, seconds, latencies in microseconds, own seconds on a core and in its queue. */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
 #include <getopt.h>
@@ -34,9 +34,9 @@ static const uint64_t SECOND = 1000000000, PATIENCE = 500000000, SWEEP = 5000000
 
 struct flight { uint64_t sent; int socket; }; /* sent 0: no query with this id is in flight */
 
-static struct { int port, sockets, rcode, answers, unique; double seconds, rate; uint64_t count, first; } options = {
-    .sockets = 240, .seconds = 2, .count = 1 << 30};
-static int descriptors[MAX_SOCKETS];
+static struct { int port, sockets, window, rcode, answers, unique; double seconds, rate; uint64_t count, first; } options = {
+    .sockets = 240, .window = 160, .seconds = 2, .count = 1 << 30};
+static int descriptors[MAX_SOCKETS], turn;
 static struct flight flights[IDS];
 static unsigned char *packets, *next_packet, *packets_end;
 static uint64_t latencies[BUCKETS], lags[BUCKETS];
@@ -74,9 +74,11 @@ static void number(unsigned char *octets, uint32_t counter) {
     for (int i = 7; i >= 0; i--, counter >>= 4) octets[i] = "0123456789abcdef"[counter & 15];
 }
 
-/* Send the next query on a socket; an id that is still in flight is passed over. */
-static void ask(int socket) {
+/* Send the next query from the next socket; an id that is still in flight is passed over. */
+static void ask(void) {
     unsigned char message[SLOT];
+    int socket = turn;
+    turn = (turn + 1) % options.sockets;
     size_t size = next_packet[0] << 8 | next_packet[1];
     memcpy(message, next_packet + 2, size);
     next_packet += size + 2;
@@ -105,21 +107,21 @@ static int hear(int socket) {
     return 1;
 }
 
-/* Give up queries that were sent `patience` ago; in a closed loop their sockets go on. */
+/* Give up queries that were sent `patience` ago; in a closed loop others follow. */
 static void sweep(uint64_t patience, int go_on) {
     uint64_t time = now();
     for (int id = 0; id < IDS; id++)
-        if (flights[id].sent && time - flights[id].sent >= patience) {
+        if (flights[id].sent && flights[id].sent + patience <= time) {
             flights[id].sent = 0;
             lost++;
-            if (go_on) ask(flights[id].socket);
+            if (go_on) ask();
         }
 }
 
 static int wait_for(int poll, struct epoll_event *events, int milliseconds, int go_on) {
     int count = epoll_wait(poll, events, MAX_SOCKETS, milliseconds);
     for (int i = 0; i < count; i++)
-        if (hear(events[i].data.fd) && go_on) ask(events[i].data.fd);
+        if (hear(events[i].data.fd) && go_on) ask();
     return count;
 }
 
@@ -127,25 +129,26 @@ static void run(int poll) {
     static struct epoll_event events[MAX_SOCKETS];
     uint64_t start = now(), end = start + options.seconds * SECOND, swept = start, time;
     int closed = options.rate == 0;
-    for (int i = 0; closed && i < options.sockets; i++) ask(i);
+    for (int i = 0; closed && i < options.window; i++) ask();
     while ((time = now()) < end && sent < options.count) {
         for (; !closed && sent < options.count; ) {
             uint64_t due = start + sent * (SECOND / options.rate);
             if (due > time) break;
             note(lags, time - due);
-            ask(sent % options.sockets);
+            ask();
         }
         wait_for(poll, events, closed ? 10 : 0, closed);
         if (time - swept > SWEEP) sweep(PATIENCE, closed), swept = time;
     }
     while (sent > received + lost && now() < time + PATIENCE) wait_for(poll, events, 10, 0);
     sweep(0, 0);
-    struct timespec own;
-    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &own);
+    uint64_t on_core = 0, queued = 0;
+    FILE *account = fopen("/proc/self/schedstat", "r");
+    if (account && fscanf(account, "%lu %lu", &on_core, &queued) == 2) fclose(account);
     printf("{\"sent\": %lu, \"received\": %lu, \"lost\": %lu, \"wrong\": %lu, \"late\": %lu, \"refused\": %lu, "
-           "\"seconds\": %.6f, \"p50\": %.2f, \"p99\": %.2f, \"lag_p99\": %.2f, \"own_cpu\": %.6f}\n",
+           "\"seconds\": %.6f, \"p50\": %.2f, \"p99\": %.2f, \"lag_p99\": %.2f, \"own_cpu\": %.6f, \"own_queued\": %.6f}\n",
            sent, received, lost, wrong, late, refused, (time - start) / 1e9, quantile(latencies, .5),
-           quantile(latencies, .99), quantile(lags, .99), own.tv_sec + own.tv_nsec / 1e9);
+           quantile(latencies, .99), quantile(lags, .99), on_core / 1e9, queued / 1e9);
 }
 
 static int open_sockets(void) {
@@ -182,9 +185,10 @@ static int read_packets(const char *path) {
 
 int main(int argc, char **argv) {
     int option;
-    while ((option = getopt(argc, argv, "p:n:t:c:r:e:a:u:")) != -1) switch (option) {
+    while ((option = getopt(argc, argv, "p:n:w:t:c:r:e:a:u:")) != -1) switch (option) {
             case 'p': options.port = atoi(optarg); break;
             case 'n': options.sockets = atoi(optarg); break;
+            case 'w': options.window = atoi(optarg); break;
             case 't': options.seconds = atof(optarg); break;
             case 'c': options.count = strtoull(optarg, NULL, 10); break;
             case 'r': options.rate = atof(optarg); break;
@@ -194,9 +198,9 @@ int main(int argc, char **argv) {
             default: return 2;
         }
     if (optind + 1 != argc || options.port <= 0 || options.sockets < 1 || options.sockets > MAX_SOCKETS ||
-        options.seconds <= 0 || options.seconds > 600)
-        return fprintf(stderr, "usage: load -p PORT [-n SOCKETS] [-t SECONDS] [-c QUERIES] [-r RATE] [-e RCODE] "
-                               "[-a FEWEST ANSWERS] [-u FIRST NUMBER] PACKETS\n"), 2;
+        options.window < 1 || options.window > IDS / 2 || options.seconds <= 0 || options.seconds > 600)
+        return fprintf(stderr, "usage: load -p PORT [-n SOCKETS] [-w WINDOW] [-t SECONDS] [-c QUERIES] [-r RATE] "
+                               "[-e RCODE] [-a FEWEST ANSWERS] [-u FIRST NUMBER] PACKETS\n"), 2;
     alarm(options.seconds + 10);
     int poll = read_packets(argv[optind]) < 0 ? -1 : open_sockets();
     if (poll < 0) return 1;

@@ -13,33 +13,38 @@ import yaml
 from tests.rig.apiserver import ApiServer
 
 ROOT = Path(__file__).parents[2]
-DEMO = ROOT.parent / "shared" / "data" / "online-boutique" / "dual-control-plane"
+DEMOS = ROOT.parent / "shared" / "data" / "online-boutique"
 ZONE = ROOT / "zones" / "online-boutique" / "clusters"
 
 GATEWAYS = {"cluster1": "34.70.9.157", "cluster2": "35.193.92.27"}
-"""The gateways' addresses in the demo's files."""
+"""The gateways' addresses in the files of the two-control-plane demo."""
+
+VM_GATEWAYS = {"cluster1": "34.83.181.176", "cluster2": "34.75.176.213"}
+"""Those in the files of the VM demo."""
 
 
-def install(server: ApiServer, cluster: str, gateways: Mapping[str, str] = GATEWAYS) -> None:
-    """Make `server` the demo's `cluster`."""
+def install(
+    server: ApiServer, cluster: str, *, demo: str = "dual-control-plane", gateways: Mapping[str, str] = GATEWAYS
+) -> None:
+    """Make `server` the `cluster` of a demo."""
     server.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "istio-system"}})
     install_gateway(server, gateways[cluster])
     number = 0
-    for manifest in manifests(cluster):
+    for manifest in manifests(cluster, demo, gateways):
         server.apply(manifest)
         if manifest["kind"] == "Service":
             number += 1
             server.apply(endpoints(manifest["metadata"]["name"], f"10.4.0.{number}"))
 
 
-def manifests(cluster: str) -> Iterator[dict[str, Any]]:
+def manifests(cluster: str, demo: str, gateways: Mapping[str, str]) -> Iterator[dict[str, Any]]:
     """The Services and ServiceEntries of a cluster."""
-    folder = (DEMO if DEMO.is_dir() else ZONE) / cluster
+    folder = (DEMOS / demo if DEMOS.is_dir() else ZONE) / cluster
     for file in sorted(folder.glob("*.yaml")):
         for document in yaml.safe_load_all(file.read_text()):
             for item in (document or {}).get("items", [document] if document else []):
                 if item["kind"] in ("Service", "ServiceEntry") and item["metadata"].get("namespace") != "istio-system":
-                    yield _appliable(item, cluster)
+                    yield item if DEMOS.is_dir() else _appliable(item, cluster, gateways)
 
 
 def endpoints(service: str, *addresses: str, ready: bool = True, namespace: str = "default") -> dict[str, Any]:
@@ -63,7 +68,11 @@ def install_gateway(server: ApiServer, address: str) -> None:
     gateway = {
         "apiVersion": "v1",
         "kind": "Service",
-        "metadata": {"name": "istio-ingressgateway", "namespace": "istio-system", "labels": {"istio": "ingressgateway"}},
+        "metadata": {
+            "name": "istio-ingressgateway",
+            "namespace": "istio-system",
+            "labels": {"istio": "ingressgateway"},
+        },
         "spec": {
             "type": "LoadBalancer",
             "ports": [{"name": "http2", "port": 80}, {"name": "tls", "port": 15443}],
@@ -74,12 +83,10 @@ def install_gateway(server: ApiServer, address: str) -> None:
     server.patch_status(gateway, {"loadBalancer": {"ingress": [{"ip": address}]}})
 
 
-def _appliable(item: dict[str, Any], cluster: str) -> dict[str, Any]:
+def _appliable(item: dict[str, Any], cluster: str, gateways: Mapping[str, str]) -> dict[str, Any]:
     """A manifest as it can be applied to any server: the sample's own ClusterIPs and gateways give way."""
-    if DEMO.is_dir():
-        return item
     spec = {key: value for key, value in item["spec"].items() if key not in ("clusterIP", "clusterIPs")}
-    other = next(address for name, address in GATEWAYS.items() if name != cluster)
+    other = next(address for name, address in gateways.items() if name != cluster)
     if "endpoints" in spec:
         spec["endpoints"] = [{**endpoint, "address": other} for endpoint in spec["endpoints"]]
     return {**item, "spec": spec}

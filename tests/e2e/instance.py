@@ -1,17 +1,24 @@
 """A running ``meshdns serve``, as an operator starts it."""
 
+import http.client
+import math
 import os
 import signal
+import subprocess
 import sys
 from collections.abc import Mapping, Sequence
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any, ClassVar
 
 import yaml
+from prometheus_client.parser import text_string_to_metric_families
 
+from meshdns.view.place import current_view
 from tests.rig.digging import DigReply, dig
 from tests.rig.nameserver import NameServer
 from tests.rig.ports import free_port
+from tests.rig.waiting import eventually
 
 
 class Instance(NameServer):
@@ -74,3 +81,97 @@ class Instance(NameServer):
     def kill(self, pid: int, signum: signal.Signals = signal.SIGKILL) -> None:
         """Send a signal to one of this instance's processes."""
         os.kill(pid, signum)
+
+    # ------------------------------------------------------------------------------------------ operation
+
+    @property
+    def server(self) -> tuple[str, int]:
+        """Where queries go."""
+        return self.address, self.port
+
+    @property
+    def workers(self) -> list[int]:
+        """The pids of the workers, in order of their start."""
+        return sorted(self.children().get("worker", []))
+
+    @property
+    def controller(self) -> int:
+        """The pid of the controller, 0 while there is none."""
+        return next(iter(self.children().get("controller", [])), 0)
+
+    @property
+    def view(self) -> Path:
+        """The directory of the view that is in use."""
+        return current_view(self.state_dir)
+
+    def page(self, path: str, *, accept: str = "text/plain") -> tuple[int, str]:
+        """Status and text of ``/health``, ``/ready`` or ``/metrics``; status 0 where nobody listens."""
+        connection = http.client.HTTPConnection(self.address, self.http, timeout=10)
+        try:
+            connection.request("GET", path, headers={"Accept": accept})
+            reply = connection.getresponse()
+            return reply.status, reply.read().decode()
+        except ConnectionError:
+            return 0, "nobody listens"
+        finally:
+            connection.close()
+
+    def metric(self, name: str, **labels: str) -> float:
+        """The sum of a metric's samples that have these labels; nan where there is none."""
+        samples = [
+            sample.value
+            for family in text_string_to_metric_families(self.page("/metrics")[1])
+            for sample in family.samples
+            if sample.name == name and labels.items() <= sample.labels.items()
+        ]
+        return sum(samples) if samples else math.nan
+
+    def change(self, **settings: Any) -> None:
+        """Write other settings beside those that stay; nothing is told to the instance."""
+        self._settings.update(settings)
+        for name, text in self.files().items():
+            (self.folder / name).write_text(text)
+
+    def crash(self) -> list[int]:
+        """``kill -9`` of the supervisor, and only of it; returns the pids of the children that it had."""
+        children = [pid for pids in self.children().values() for pid in pids]
+        os.kill(self.pid, signal.SIGKILL)
+        self._running().wait()
+        return children
+
+    def run_failing(self) -> tuple[int, str]:
+        """Start another one with the same settings, which cannot serve; its exit status and what it says."""
+        done = subprocess.run(self.command(), capture_output=True, text=True, timeout=60, check=False)
+        return done.returncode, done.stdout + done.stderr
+
+
+def on_boutique(clusters: Path, resolver: NameServer, **settings: Any) -> Instance:
+    """An instance in cluster1 of Online Boutique as a folder of manifests, with a resolver behind it."""
+    return Instance(
+        {
+            "sources": [{"kind": "manifests", "path": str(clusters)}],
+            "vantage": {"cluster": "cluster1"},
+            "forward": [{"zone": ".", "to": [f"{resolver.address}:{resolver.port}"]}],
+            **settings,
+        }
+    )
+
+
+def wait_until_ready(instance: Instance) -> None:
+    """Wait until the instance calls itself ready and denies what does not exist."""
+    eventually(lambda: instance.page("/ready")[0] == HTTPStatus.OK, what="/ready says so", within=60)
+    eventually(lambda: instance.ask("nosuch.default.global").status == "NXDOMAIN", what="all clusters are read")
+
+
+def alive(pid: int) -> bool:
+    """Whether a process exists and is no zombie."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
+    except OSError:
+        return False
+
+
+def resident(pid: int) -> int:
+    """The resident memory of a process in octets."""
+    line = next(line for line in Path(f"/proc/{pid}/status").read_text().splitlines() if line.startswith("VmRSS:"))
+    return int(line.split()[1]) << 10

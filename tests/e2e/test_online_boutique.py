@@ -163,5 +163,3 @@ def test_worker_carries_no_control_plane(from_cluster1: Instance) -> None:
     assert "lmdb" in modules
     for foreign in ("aiohttp", "pydantic", "yarl", "yaml", "frozenlist"):
         assert foreign not in modules
-
-

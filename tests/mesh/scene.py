@@ -7,7 +7,7 @@ from meshdns.mesh.answer import Answer, Outcome
 from meshdns.mesh.catalog import Catalog
 from meshdns.mesh.declarations import AnyDeclaration, Kind
 from meshdns.mesh.manifest import read
-from meshdns.mesh.settings import ClusterSettings, MeshSettings, Zone
+from meshdns.mesh.settings import ClusterSettings, MeshSettings, StaticRecord, Zone
 
 Clusters = Mapping[str, Iterable[AnyDeclaration]]
 
@@ -60,7 +60,12 @@ def address(text: str) -> dict[str, str]:
 
 
 def endpoints(
-    *addresses: str, of: str = "reviews", namespace: str = "prod", ready: bool = True, suffix: str = "x7k2p"
+    *addresses: str,
+    of: str = "reviews",
+    namespace: str = "prod",
+    ready: bool = True,
+    suffix: str = "x7k2p",
+    hostname: str = "",
 ) -> AnyDeclaration:
     """An EndpointSlice of the Service `of`."""
     metadata = {
@@ -68,7 +73,7 @@ def endpoints(
         "namespace": namespace,
         "labels": {"kubernetes.io/service-name": of},
     }
-    items = [{"addresses": [text], "conditions": {"ready": ready}} for text in addresses]
+    items = [{"addresses": [text], "conditions": {"ready": ready}, "hostname": hostname} for text in addresses]
     return declared(Kind.ENDPOINT_SLICE, {"metadata": metadata, "endpoints": items})
 
 
@@ -136,3 +141,8 @@ def shown(answer: Answer | None) -> str:
 def meaning(settings: MeshSettings, clusters: Clusters, name: str = "reviews.prod.global") -> str:
     """What a name means in a mesh."""
     return shown(answers(settings, clusters).get(name))
+
+
+def static(name: str, value: str, ttl: int = 30) -> StaticRecord:
+    """A static A record."""
+    return StaticRecord(name, "A", value, ttl)

@@ -7,13 +7,13 @@ from typing import Any
 import pytest
 
 from meshdns.mesh.declarations import AnyDeclaration
-from meshdns.mesh.settings import AnswerMode, ClusterSettings, MeshSettings, StaticRecord, Zone
-from tests.mesh.scene import answers, endpoints, entry, gateway, meaning, mesh, on_networks, service, workload
+from meshdns.mesh.settings import AnswerMode, ClusterSettings, MeshSettings, Zone
+from tests.mesh.scene import answers, endpoints, entry, gateway, meaning, mesh, on_networks, service, static, workload
 
 NETWORKS = on_networks(east="net-e", near="net-e", west="net-w", far="net-f")
 GATEWAYS = {"west": gateway("203.0.113.20"), "far": gateway("203.0.113.30")}
 HOST = "reviews.prod.global"
-STATIC = (StaticRecord(HOST, "192.0.2.1", 60),)
+STATIC = (static(HOST, "192.0.2.1", 60),)
 UP = (service(), endpoints("10.40.0.1"))
 DOWN = (service(), endpoints("10.40.0.1", ready=False))
 OTHER = (endpoints("10.40.9.9", of="other"),)  # readiness is known in a cluster that has slices
@@ -152,10 +152,10 @@ LEVELS: dict[str, Case] = {
     "a static wildcard before an own one": Case(
         {"east": (entry("198.51.100.9", host="*.prod.global"),), "near": NEAR_UP},
         "192.0.2.9",
-        {"records": (StaticRecord("*.prod.global", "192.0.2.9", 30),)},
+        {"records": (static("*.prod.global", "192.0.2.9", 30),)},
     ),
     "a static wildcard before a Service of level 6": Case(
-        {"west": WEST_UP}, "192.0.2.9", {"records": (StaticRecord("*.prod.global", "192.0.2.9", 30),)}
+        {"west": WEST_UP}, "192.0.2.9", {"records": (static("*.prod.global", "192.0.2.9", 30),)}
     ),
     "a wildcard does not cover its own apex": Case(
         {"east": (entry("198.51.100.9", host="*.prod.global"),)}, "NODATA", name="prod.global"

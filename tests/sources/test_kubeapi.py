@@ -11,6 +11,7 @@ from aiohttp import web
 
 from meshdns.mesh.declarations import AnyDeclaration, Kind
 from meshdns.sources import kubeapi
+from meshdns.sources.resources import RESOURCES
 from meshdns.sources.settings import InClusterSource, KubeconfigSource, SourceError
 from tests.sources.fakeapi import ENTRIES, Answer, FakeApi, FastLoop
 from tests.sources.recording import RecordingSink
@@ -77,11 +78,11 @@ def follow(tmp_path: Path, steps: Steps, prepare: Callable[[FakeApi], None] = la
 
 async def watching(api: FakeApi, sink: RecordingSink) -> None:
     """Wait until all kinds are listed and ServiceEntries are watched."""
-    await sink.until(lambda: sink.clusters["west"].synced == set(Kind) and api.watches[ENTRIES], seconds=LONG)
+    await sink.until(lambda: sink.clusters["west"].synced == set(RESOURCES) and api.watches[ENTRIES], seconds=LONG)
 
 
 def test_every_kind_is_listed_and_watched(tmp_path: Path) -> None:
-    """The five kinds are asked for as client-go asks, and the cluster bears the context's name."""
+    """Every kind is asked for as client-go asks, and the cluster bears the context's name."""
 
     async def steps(api: FakeApi, sink: RecordingSink) -> None:
         await watching(api, sink)
@@ -89,8 +90,11 @@ def test_every_kind_is_listed_and_watched(tmp_path: Path) -> None:
         assert sink.hosts("west") == ["a.global"]
         assert sorted({request.partition("?")[0] for request in api.requests}) == [
             "/api/v1/namespaces",
+            "/api/v1/nodes",
             "/api/v1/services",
             "/apis/discovery.k8s.io/v1/endpointslices",
+            "/apis/gateway.networking.k8s.io/v1/gateways",
+            "/apis/networking.istio.io/v1/gateways",
             ENTRIES,
             "/apis/networking.istio.io/v1/workloadentries",
         ]
@@ -176,7 +180,7 @@ def test_a_misbehaving_list_is_reported_and_tried_again(tmp_path: Path, fault: s
 
     async def steps(api: FakeApi, sink: RecordingSink) -> None:
         west = sink.clusters["west"]
-        await sink.until(lambda: len(west.synced) == len(Kind) - 1 and west.failures, seconds=LONG)
+        await sink.until(lambda: len(west.synced) == len(RESOURCES) - 1 and west.failures, seconds=LONG)
         assert west.failures[0].startswith(reason)
         assert sink.calls.count("listed west Service 0") == 1
         await sink.until(lambda: west.hosts == ["a.global"], seconds=LONG)
@@ -237,7 +241,7 @@ def test_a_server_that_goes_away_keeps_its_objects_and_comes_back(tmp_path: Path
     async def steps(api: FakeApi, sink: RecordingSink) -> None:
         await watching(api, sink)
         await api.stop()
-        await sink.until(lambda: len(sink.clusters["west"].failures) > len(Kind), seconds=LONG)
+        await sink.until(lambda: len(sink.clusters["west"].failures) > len(RESOURCES), seconds=LONG)
         assert sink.hosts("west") == ["a.global"]
         await api.start()
         await sink.until(lambda: api.watches[ENTRIES], seconds=LONG)

@@ -300,6 +300,29 @@ def test_a_forbidden_kind_keeps_its_objects_and_names_the_missing_right() -> Non
     assert story.wait() == 45.0
 
 
+def test_a_forbidden_kind_that_can_be_done_without_counts_as_empty() -> None:
+    """It is listed as empty once, so that the cluster syncs; after each contact the reason is reported again."""
+    story = Story(Kind.NODE)
+    for _ in range(2):
+        story.refuse(403, "nodes is forbidden")
+        assert story.wait() == 45.0
+        assert story.next() == List("/api/v1/nodes", "0")
+    reason = 'nodes is forbidden; grant the verbs list and watch on nodes in API group "" by a ClusterRole'
+    failed = f"failed west Node: {reason}"
+    assert story.sink.calls[1:] == ["listed west Node 0", "contact west Node", failed, "contact west Node", failed]
+
+
+def test_where_only_its_watch_is_forbidden_it_is_listed_again() -> None:
+    """What can be done without is then as old as the last list, and objects that are known stay."""
+    story = Story(Kind.NODE)
+    found = read(Kind.NODE, {"metadata": {"name": "n1"}})
+    assert found is not None
+    story.reflector.listed(EMPTY, [found], story.now)
+    story.refuse(403, "nodes is forbidden")
+    story.wait()
+    assert (story.next(), story.names) == (List("/api/v1/nodes", ""), ["n1"])
+
+
 @pytest.mark.parametrize(("retry_after", "wait"), [("", 0.4), ("7", 7.4), ("x", 0.4), ("9" * 400, 300.4)])
 def test_retry_after_is_honoured_with_jitter(retry_after: str, wait: float) -> None:
     """429 and 503 wait as long as asked, at most 300 s, and then the drawn time."""

@@ -1,0 +1,354 @@
+"""What people and tools may see of a view: explanations and lists.
+
+Rules:
+- Each question is one short transaction: what it needs is copied out, and only then decoded and put together.
+- The running server and the stopped one are looked at in the same way; what only a running one knows comes in as
+  `contacts`.
+"""
+
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
+from typing import Final
+
+import msgspec
+
+from meshdns.authority import state as view_state
+from meshdns.authority.authority import Authority, ServedZone, Verdict
+from meshdns.authority.state import ViewState
+from meshdns.config import Settings
+from meshdns.controller.listing import (
+    AnyItem,
+    ClusterItem,
+    GatewayItem,
+    Listing,
+    NameItem,
+    NetworkItem,
+    ProblemItem,
+    ServiceItem,
+    ZoneItem,
+    kind_of_list,
+)
+from meshdns.controller.publishing import decode_declaration, decode_reason
+from meshdns.controller.settings import vantage_cluster
+from meshdns.dns import names, query
+from meshdns.dns.presentation import ShownReply, question, shown, type_number
+from meshdns.mesh.answer import Answer
+from meshdns.mesh.declarations import AnyDeclaration, EndpointSlice, Service, ServiceEntry
+from meshdns.mesh.explaining import explain, nearest
+from meshdns.mesh.explanation import (
+    Explanation,
+    Forwarding,
+    GatewayState,
+    MatchKind,
+    Refusal,
+    Standing,
+    ZoneTerms,
+)
+from meshdns.mesh.fates import SOURCES
+from meshdns.mesh.problems import Problem, ProblemKind
+from meshdns.view.environment import Transaction
+from meshdns.view.reader import Look
+
+Read = Callable[[], AbstractContextManager[Transaction]]
+"""Begins a look at the view."""
+
+NORMAL: Final = frozenset({ProblemKind.OUTSIDE_ZONES, ProblemKind.NOT_PUBLIC})
+"""Kinds that are counted but alarm nobody: most clusters declare hosts that are not for a mesh DNS."""
+
+_Item = tuple[bytes, bytes]
+
+
+class ClusterDescription(msgspec.Struct, frozen=True):
+    """What the view holds of a cluster; `gateways` is None where nobody wrote them down."""
+
+    source: str = ""
+    status: str = ""
+    network: str = ""
+    reason: str = ""
+    gateways: tuple["GatewayDescription", ...] | None = None
+
+
+class GatewayDescription(msgspec.Struct, frozen=True):
+    """A gateway as the view holds it: `owner` is the cluster whose object `origin` it is."""
+
+    address: str
+    port: int = 0
+    owner: str = ""
+    origin: str = ""
+    healthy: bool | None = None
+
+
+class Inspection:
+    """Looks at one view under the settings it was made with."""
+
+    def __init__(self, settings: Settings, read: Read) -> None:
+        self._settings = settings
+        self._read = read
+        self._authority = Authority(list(_served_zones(settings)))
+        self._lists: dict[str, Callable[[Mapping[str, float]], Iterable[AnyItem]]] = {
+            "names": lambda _: self._names(),
+            "services": lambda _: self._services(),
+            "clusters": self._clusters,
+            "gateways": lambda _: self._gateways(),
+            "networks": lambda _: self._networks(),
+            "problems": lambda _: self._problems(),
+            "zone": lambda _: self._zones(),
+        }
+
+    def explain(self, name: str, rtype: str) -> Explanation:
+        """Why `name` (lower-case, no trailing dot) of type `rtype` (upper-case) is answered the way it is."""
+        with self._read() as txn:
+            around = _Around(txn)
+            standing = self._standing(around.clusters)
+            reply = self._reply(name, rtype, txn)
+            explanation = explain(name, rtype, standing=standing, around=around, reply=reply)
+            unknown = explanation.match.kind is MatchKind.NONE
+            known = [key for key, _ in txn.items(b"rows")] if unknown else []
+        zone = explanation.zone
+        if zone is None or not known:
+            return explanation
+        inside = (text for key in known if names.within(text := names.text(key), zone.name) and text[0] != "*")
+        return msgspec.structs.replace(explanation, nearest=nearest(name, inside))
+
+    def listing(self, word: str, contacts: Mapping[str, float] | None = None) -> Listing[AnyItem]:
+        """The list that `word` (a key of `LISTS`) asks for; `contacts` is seconds since each cluster was heard of."""
+        return Listing(kind=kind_of_list(word), items=tuple(self._lists[word](contacts or {})))
+
+    # ------------------------------------------------------------------------------------------ explain
+
+    def _reply(self, name: str, rtype: str, txn: Transaction) -> ShownReply | None:
+        """What the authority replies now; None where it forwards."""
+        asked = query.parse(question(name, type_number(rtype)))
+        if asked is None:
+            return None
+        look = Look(txn, _state(txn))
+        reply = self._authority.respond(asked, look, tcp=True)
+        if reply is Verdict.FALLBACK:
+            found = self._authority.after_denial(asked, look, tcp=True)
+            return shown(found) if found is not None else None
+        return None if isinstance(reply, Verdict) else shown(reply)
+
+    def _standing(self, clusters: Mapping[str, ClusterDescription]) -> Standing:
+        own = vantage_cluster(self._settings)
+        network = clusters[own].network if own in clusters else ""
+        return Standing(
+            cluster=own,
+            network=self._settings.vantage.network or network,
+            zones=tuple(_terms(self._settings)),
+            forward=tuple(Forwarding(each.zone, each.to) for each in self._settings.forward),
+        )
+
+    # ------------------------------------------------------------------------------------------ lists
+
+    def _copy(self, *databases: bytes) -> list[list[_Item]]:
+        """Whole databases, of one commit."""
+        with self._read() as txn:
+            return [list(txn.items(database)) for database in databases]
+
+    def _answers(self, reasons: Iterable[_Item]) -> Iterator[tuple[str, Answer]]:
+        """The names that somebody declares; empty non-terminals are left out."""
+        for key, value in reasons:
+            answer = decode_reason(value)
+            if answer.considered or answer.records:
+                yield names.text(key), answer
+
+    def _names(self) -> Iterator[NameItem]:
+        (reasons,) = self._copy(b"reasons")
+        for name, answer in sorted(self._answers(reasons)):
+            served = [c for c in answer.considered if c.level is answer.level]
+            yield NameItem(
+                name,
+                answer.outcome.value,
+                (*answer.ipv4, *answer.ipv6),
+                answer.ttl,
+                answer.level or 0,
+                SOURCES[answer.level] if answer.level is not None else "",
+                answer.clusters,
+                tuple(dict.fromkeys("/".join(filter(None, (c.cluster, c.origin))) for c in served)),
+            )
+
+    def _services(self) -> Iterator[ServiceItem]:
+        declared, rows = self._copy(b"declarations", b"rows")
+        owners = {key for key, _ in rows}
+        slices: dict[tuple[str, str, str], list[EndpointSlice]] = defaultdict(list)
+        services: list[tuple[str, Service]] = []
+        for cluster, declaration in _declarations(declared, "Service", "EndpointSlice"):
+            if isinstance(declaration, EndpointSlice):
+                slices[cluster, declaration.namespace, declaration.service].append(declaration)
+            elif isinstance(declaration, Service):
+                services.append((cluster, declaration))
+        for cluster, service in sorted(services, key=lambda each: (each[0], each[1].namespace, each[1].name)):
+            yield self._service(cluster, service, slices.get((cluster, service.namespace, service.name), []), owners)
+
+    def _service(
+        self, cluster: str, service: Service, slices: Sequence[EndpointSlice], owners: set[bytes]
+    ) -> ServiceItem:
+        points = {point.address: point.ready for part in slices for point in part.endpoints}
+        derived = (f"{service.name}.{service.namespace}.{zone.name}" for zone in self._settings.zones)
+        return ServiceItem(
+            cluster=cluster,
+            namespace=service.namespace,
+            name=service.name,
+            type=service.type,
+            cluster_ips=service.cluster_ips or (("None",) if service.headless else ()),
+            external=(*service.ingress, *service.external_ips),
+            ports=tuple(f"{port.number}/{port.protocol}" for port in service.ports),
+            ready=sum(points.values()) if slices else -1,
+            endpoints=len(points) if slices else -1,
+            names=tuple(name for name in derived if names.wire(name) in owners),
+            created=service.created,
+        )
+
+    def _clusters(self, contacts: Mapping[str, float]) -> Iterator[ClusterItem]:
+        described, reasons = self._copy(b"clusters", b"reasons")
+        rests = Counter(cluster for _, answer in self._answers(reasons) for cluster in answer.clusters)
+        own = vantage_cluster(self._settings)
+        for name, each in sorted(_descriptions(described).items()):
+            yield ClusterItem(
+                name=name,
+                source=each.source,
+                status=each.status,
+                network=each.network,
+                own=name == own,
+                names=rests[name],
+                gateways=len(each.gateways) if each.gateways is not None else -1,
+                last_contact=contacts.get(name),
+                reason=each.reason,
+            )
+
+    def _gateways(self) -> Iterator[GatewayItem]:
+        (described,) = self._copy(b"clusters")
+        for name, each in sorted(_descriptions(described).items()):
+            for gateway in each.gateways or ():
+                owner = f"{gateway.owner}/{gateway.origin}" if gateway.owner not in ("", name) else gateway.origin
+                yield GatewayItem(name, each.network, gateway.address, gateway.port, gateway.healthy, owner)
+
+    def _networks(self) -> Iterator[NetworkItem]:
+        (described,) = self._copy(b"clusters")
+        clusters = _descriptions(described)
+        own = self._standing(clusters).network
+        configured = self._settings.networks
+        known = {each.network for each in clusters.values()} | set(configured) | {own}
+        for network in sorted(known - {""}):
+            members = sorted(name for name, each in clusters.items() if each.network == network)
+            found = (gateway.address for name in members for gateway in clusters[name].gateways or ())
+            cidrs = configured[network].cidrs if network in configured else ()
+            yield NetworkItem(network, tuple(members), tuple(dict.fromkeys(found)), cidrs, network == own)
+
+    def _problems(self) -> Iterator[ProblemItem]:
+        (stored,) = self._copy(b"problems")
+        for cluster, problem in _stored_problems(stored):
+            yield ProblemItem(
+                cluster=cluster,
+                kind=problem.kind.value,
+                object=problem.object,
+                namespace=problem.namespace,
+                name=problem.name,
+                field=problem.field,
+                reason=problem.reason,
+                advice=problem.advice,
+                where=problem.where,
+                normal=problem.kind in NORMAL,
+            )
+
+    def _zones(self) -> Iterator[ZoneItem]:
+        with self._read() as txn:
+            serial, state, reasons = txn.number, _state(txn), list(txn.items(b"reasons"))
+        known = [name for name, _ in self._answers(reasons)]
+        for zone in self._settings.zones:
+            inside = sum(names.within(name, zone.name) for name in known)
+            yield ZoneItem(zone.name, serial, inside, zone.ttl, zone.negative_ttl, state.ready, state.complete)
+
+
+class _Around:
+    """The surroundings of a name, inside one transaction (`meshdns.mesh.explanation.Surroundings`)."""
+
+    def __init__(self, txn: Transaction) -> None:
+        self._txn = txn
+        self._answers: dict[str, Answer | None] = {}
+        self.clusters = _descriptions(txn.items(b"clusters"))
+
+    def answer(self, owner: str) -> Answer | None:
+        if owner not in self._answers:
+            found = self._txn.get(b"reasons", names.wire(owner))
+            self._answers[owner] = decode_reason(found) if found is not None else None
+        return self._answers[owner]
+
+    def declaration(self, cluster: str, kind: str, namespace: str, name: str) -> AnyDeclaration | None:
+        found = self._txn.get(b"declarations", _object_key(cluster, kind, namespace, name))
+        return decode_declaration(found) if found is not None else None
+
+    def problems(self, cluster: str, kind: str, namespace: str, name: str) -> Sequence[Problem]:
+        found = self._txn.get(b"problems", _object_key(cluster, kind, namespace, name))
+        return msgspec.json.decode(found, type=list[Problem]) if found is not None else ()
+
+    def gateways(self, cluster: str) -> Sequence[GatewayState]:
+        described = self.clusters.get(cluster, ClusterDescription())
+        return [
+            GatewayState(cluster, each.address, each.port, each.origin, each.healthy)
+            for each in described.gateways or ()
+        ]
+
+    def refusals(self, name: str) -> Iterator[Refusal]:
+        for cluster, problem in _stored_problems(self._txn.items(b"problems")):
+            field, _, index = problem.field.partition("[")
+            if problem.kind not in NORMAL or field != "spec.hosts":
+                continue
+            entry = self.declaration(cluster, problem.object, problem.namespace, problem.name)
+            hosts = entry.hosts if isinstance(entry, ServiceEntry) else ()
+            host = hosts[int(index[:-1])] if index[:-1].isdigit() and int(index[:-1]) < len(hosts) else ""
+            if host == name or (host.startswith("*.") and name.endswith(host[1:])):
+                yield Refusal(cluster, problem)
+
+
+def _served_zones(settings: Settings) -> Iterator[ServedZone]:
+    for zone in settings.zones:
+        closest = zone.wildcards == "dns"
+        yield ServedZone(names.wire(zone.name), zone.ttl, zone.negative_ttl, zone.fallthrough, closest)
+    for fallback in settings.fallback:
+        yield ServedZone(names.wire(fallback.zone), fallback=True, alone=not fallback.upstream)
+
+
+def _terms(settings: Settings) -> Iterator[ZoneTerms]:
+    for zone in settings.zones:
+        yield ZoneTerms(
+            zone.name,
+            zone.answer,
+            zone.ttl,
+            zone.negative_ttl,
+            zone.fallthrough,
+            zone.wildcards == "dns",
+            zone.order,
+        )
+    for fallback in settings.fallback:
+        yield ZoneTerms(fallback.zone, fallback=True, upstream=fallback.upstream)
+
+
+def _state(txn: Transaction) -> ViewState:
+    found = txn.get(b"meta", b"state")
+    return view_state.decode(found) if found is not None else ViewState()
+
+
+def _object_key(cluster: str, kind: str, namespace: str, name: str) -> bytes:
+    return f"{cluster}\0{kind}\0{namespace}\0{name}".encode()[:500]
+
+
+def _descriptions(items: Iterable[_Item]) -> dict[str, ClusterDescription]:
+    return {key.decode(): msgspec.json.decode(value, type=ClusterDescription) for key, value in items}
+
+
+def _declarations(items: Iterable[_Item], *kinds: str) -> Iterator[tuple[str, AnyDeclaration]]:
+    """The declarations of some kinds with their clusters."""
+    for key, value in items:
+        cluster, kind, _ = key.split(b"\0", 2)
+        if kind.decode() in kinds:
+            yield cluster.decode(), decode_declaration(value)
+
+
+def _stored_problems(items: Iterable[_Item]) -> Iterator[tuple[str, Problem]]:
+    """The problems with their clusters."""
+    for key, value in items:
+        cluster = key.partition(b"\0")[0].decode()
+        for problem in msgspec.json.decode(value, type=list[Problem]):
+            yield cluster, problem

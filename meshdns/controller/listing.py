@@ -1,0 +1,142 @@
+"""What ``meshdns get`` lists: one value per row, versioned, as the admin socket sends it and machines read it.
+
+Light on purpose: the command line reads these values without loading the rest of this package. Keys are added, never
+renamed or given another meaning within a version.
+"""
+
+from typing import Any, Final, Generic, TypeVar
+
+import msgspec
+
+from meshdns.mesh.explanation import API_VERSION
+
+Item = TypeVar("Item")
+
+
+class NameItem(msgspec.Struct, frozen=True, rename="camel"):
+    """An owner name and its answer.
+
+    `level` is 0 where nothing answers; `ttl` is in seconds; `origins` are the objects of that level.
+    """
+
+    name: str
+    outcome: str
+    addresses: tuple[str, ...] = ()
+    ttl: int = 0
+    level: int = 0
+    source: str = ""
+    clusters: tuple[str, ...] = ()
+    origins: tuple[str, ...] = ()
+
+
+class ServiceItem(msgspec.Struct, frozen=True, rename="camel"):
+    """A Service as a cluster declares it, and the names that are derived from it.
+
+    `ready` counts endpoints that are ready, of `endpoints`; both are -1 where no EndpointSlice is read. `created` is
+    RFC 3339 in UTC.
+    """
+
+    cluster: str
+    namespace: str
+    name: str
+    type: str
+    cluster_ips: tuple[str, ...] = ()
+    external: tuple[str, ...] = ()
+    ports: tuple[str, ...] = ()
+    ready: int = -1
+    endpoints: int = -1
+    names: tuple[str, ...] = ()
+    created: str = ""
+
+
+class ClusterItem(msgspec.Struct, frozen=True, rename="camel"):
+    """A cluster as its source sees it.
+
+    `names` counts the owner names whose answer rests on it; `gateways` is -1 where nobody wrote them down;
+    `last_contact` is in seconds before now, None where no server is running.
+    """
+
+    name: str
+    source: str = ""
+    status: str = ""
+    network: str = ""
+    own: bool = False
+    names: int = 0
+    gateways: int = -1
+    last_contact: float | None = None
+    reason: str = ""
+
+
+class GatewayItem(msgspec.Struct, frozen=True, rename="camel"):
+    """One address or host name of a cluster's gateways; `healthy` is None where no probe has said so."""
+
+    cluster: str
+    network: str
+    address: str
+    port: int = 0
+    healthy: bool | None = None
+    origin: str = ""
+
+
+class NetworkItem(msgspec.Struct, frozen=True, rename="camel"):
+    """A network: the clusters on it, the gateways that lead to it, its prefixes by the settings."""
+
+    name: str
+    clusters: tuple[str, ...] = ()
+    gateways: tuple[str, ...] = ()
+    cidrs: tuple[str, ...] = ()
+    own: bool = False
+
+
+class ProblemItem(msgspec.Struct, frozen=True, rename="camel"):
+    """A problem of an object; `normal` ones alarm nobody. `where` is ``file:line`` for manifests."""
+
+    cluster: str
+    kind: str
+    object: str
+    namespace: str
+    name: str
+    field: str
+    reason: str
+    advice: str
+    where: str = ""
+    normal: bool = False
+
+
+class ZoneItem(msgspec.Struct, frozen=True, rename="camel"):
+    """A zone and the state of what is served in it. TTLs in seconds; `serial` is that of its SOA."""
+
+    name: str
+    serial: int
+    names: int
+    ttl: int
+    negative_ttl: int
+    ready: bool
+    complete: bool
+
+
+class Listing(msgspec.Struct, Generic[Item], frozen=True, rename="camel", kw_only=True):
+    """A list of items of one kind."""
+
+    api_version: str = API_VERSION
+    kind: str
+    items: tuple[Item, ...]
+
+
+AnyItem = NameItem | ServiceItem | ClusterItem | GatewayItem | NetworkItem | ProblemItem | ZoneItem
+
+LISTS: Final[dict[str, type[Listing[Any]]]] = {
+    "names": Listing[NameItem],
+    "services": Listing[ServiceItem],
+    "clusters": Listing[ClusterItem],
+    "gateways": Listing[GatewayItem],
+    "networks": Listing[NetworkItem],
+    "problems": Listing[ProblemItem],
+    "zone": Listing[ZoneItem],
+}
+"""The lists by the word that asks for them, which is also the path on the admin socket."""
+
+
+def kind_of_list(word: str) -> str:
+    """The ``kind`` of a list: ``NameList`` for ``names``."""
+    return word.removesuffix("s").capitalize() + "List"

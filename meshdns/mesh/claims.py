@@ -1,0 +1,88 @@
+"""A claim: an endpoint in its declaration, and the candidates that can be made of it."""
+
+from collections.abc import Iterable
+
+import msgspec
+
+from meshdns.mesh.candidates import Candidate, Level, NamedPort, Reach, Rule
+from meshdns.mesh.declarations import Endpoint, Port
+from meshdns.mesh.inventory import ServiceKey
+from meshdns.mesh.topology import Gateway
+
+
+class Claim(msgspec.Struct, frozen=True):
+    """An endpoint in its declaration: who says it, about which Service, and how it may be carried."""
+
+    level: Level
+    cluster: str
+    origin: str
+    field: str
+    service: ServiceKey | None  # the Service that the host names, <svc>.<ns>.<zone>
+    endpoint: Endpoint
+    carried: bool = True  # MESH_INTERNAL: gateways can carry it
+    flat: bool = False  # answer mode endpoints: all networks are one
+    ttl: int = -1
+    ports: tuple[Port, ...] = ()
+
+    def nothing(self, rule: Rule, *, pending: bool = False) -> Candidate:
+        """No address, and why."""
+        return Candidate(self.level, self.cluster, self.origin, self.field, rule, pending=pending)
+
+    def direct(self, address: str, rule: Rule, reach: Reach, *, ready: bool = True, pod: bool = False) -> Candidate:
+        """An address that is dialled as the declaration says: at the endpoint's own ports."""
+        return self._candidate(address, rule, reach, ready=ready, pod=pod, ports=self._endpoint_ports())
+
+    def at_service(self, address: str, rule: Rule, reach: Reach, ports: Iterable[Port], *, ready: bool) -> Candidate:
+        """An address that is dialled at a Service's own ports: a ClusterIP or its load balancer."""
+        numbers = tuple(NamedPort(port.name, protocol(port), port.number) for port in ports)
+        return self._candidate(address, rule, reach, ready=ready, ports=numbers)
+
+    def at_pod(self, address: str, rule: Rule, reach: Reach, ports: Iterable[Port], *, ready: bool) -> Candidate:
+        """An endpoint of a Service, dialled at the ports of its EndpointSlice."""
+        numbers = tuple(NamedPort(port.name, protocol(port), port.number) for port in ports)
+        return self._candidate(address, rule, reach, ready=ready, pod=True, ports=numbers)
+
+    def through(
+        self, address: str, rule: Rule, reach: Reach, gateway: Gateway, *, ready: bool = True, healthy: bool = True
+    ) -> Candidate:
+        """An address of a gateway: every TCP port of the service is at the gateway's, and no UDP passes."""
+        ports = tuple(NamedPort(port.name, "tcp", gateway.port) for port in self.ports if protocol(port) == "tcp")
+        found = self._candidate(address, rule, reach, ready=ready, ports=ports)
+        return msgspec.structs.replace(found, via=gateway.owner, port=gateway.port, healthy=healthy)
+
+    def _candidate(
+        self,
+        address: str,
+        rule: Rule,
+        reach: Reach,
+        *,
+        ready: bool,
+        pod: bool = False,
+        ports: tuple[NamedPort, ...],
+    ) -> Candidate:
+        return Candidate(
+            level=self.level,
+            cluster=self.cluster,
+            origin=self.origin,
+            field=self.field,
+            rule=rule,
+            address=address,
+            reach=reach,
+            ready=ready,
+            pod=pod,
+            ttl=self.ttl,
+            ports=ports,
+        )
+
+    def _endpoint_ports(self) -> tuple[NamedPort, ...]:
+        """The port at this endpoint: its own, else targetPort, else number (service_entry.proto, WorkloadEntry)."""
+        own = dict(self.endpoint.ports)
+        return tuple(
+            NamedPort(port.name, protocol(port), own.get(port.name) or port.target or port.number)
+            for port in self.ports
+        )
+
+
+def protocol(port: Port) -> str:
+    """The transport of a port: Istio's protocols (HTTP, GRPC, TLS …) all run over TCP."""
+    return "udp" if port.protocol == "UDP" else "tcp"

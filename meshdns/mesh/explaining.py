@@ -1,0 +1,160 @@
+"""Why a name is answered the way it is: from its answer and what stands around it to one value that can be shown.
+
+Rules:
+- What is explained is what is served: the answer of the view, and the reply that the authority built from it. Nothing
+  is decided here a second time; only what lost, and to what, is read from the order of the candidates.
+- Nothing here does I/O. Whoever asks brings the `Surroundings` and the reply.
+"""
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+from itertools import islice
+from typing import Final
+
+from meshdns.dns import names
+from meshdns.dns.presentation import ShownReply
+from meshdns.mesh.answer import Answer, Outcome
+from meshdns.mesh.explanation import (
+    Explanation,
+    Forwarding,
+    GatewayState,
+    Match,
+    MatchKind,
+    Standing,
+    Surroundings,
+    ZoneTerms,
+)
+from meshdns.mesh.fates import BY_GATEWAY, Account
+
+NEAREST_AMONG: Final = 10_000
+"""Names that are compared with an unknown one: a tenth of a second at most."""
+
+_NEAREST: Final = 3
+
+
+def explain(
+    name: str, rtype: str, *, standing: Standing, around: Surroundings, reply: ShownReply | None
+) -> Explanation:
+    """The explanation of a normal name; `reply` is the authority's, None where the question is forwarded."""
+    zone = standing.zone_of(name)
+    match = _match(name, zone, around, exists=reply is not None and reply.rcode == "NOERROR")
+    found = around.answer(match.owner) if match.owner else None
+    answer = found if found is not None else Answer(Outcome.NODATA)
+    declarations = Account(name, answer, zone, around).declarations()
+    forwarded = reply is None or answer.outcome is Outcome.FORWARD or (zone is not None and zone.fallback)
+    unknown = match.kind in (MatchKind.NONE, MatchKind.OUTSIDE)
+    return Explanation(
+        name=name,
+        type=rtype,
+        vantage=standing,
+        zone=zone,
+        match=match,
+        forwarding=_forwarding(name, zone, standing) if forwarded else None,
+        declarations=declarations,
+        gateways=_gateways(answer, around),
+        refusals=tuple(around.refusals(name)) if unknown else (),
+        reason=_reason(match, answer, zone, rtype, reply),
+        level=answer.level or 0,
+        reply=reply,
+    )
+
+
+def nearest(name: str, known: Iterable[str]) -> tuple[str, ...]:
+    """Up to three known names that look most like an unknown one; no more than `NEAREST_AMONG` are compared."""
+    alike = (each for each in known if abs(len(each) - len(name)) <= 8)
+    return tuple(get_close_matches(name, list(islice(alike, NEAREST_AMONG)), n=_NEAREST, cutoff=0.75))
+
+
+# ---------------------------------------------------------------------------------------------------- the match
+
+
+def _match(name: str, zone: ZoneTerms | None, around: Surroundings, *, exists: bool) -> Match:
+    """The owner name that speaks for `name`, in the order of the authority, which knows whether it exists."""
+    if zone is None:
+        return Match(MatchKind.OUTSIDE)
+    answer = around.answer(name)
+    tried = tuple(_covering(name, zone, around))
+    wildcards = tuple(owner for owner in tried if around.answer(owner) is not None)
+    hollow = answer is not None and _hollow(answer)
+    if answer is not None and not hollow:
+        return Match(MatchKind.EXACT, name, less_specific=wildcards)
+    if name == zone.name:
+        return Match(MatchKind.APEX, name)
+    if wildcards and not (hollow and zone.closest_encloser):
+        before = (name, *tried[: tried.index(wildcards[0])])
+        return Match(MatchKind.WILDCARD, wildcards[0], () if hollow else before, wildcards[1:])
+    if hollow:
+        return Match(MatchKind.EMPTY_NON_TERMINAL, name)
+    if name == f"ns.{zone.name}":
+        return Match(MatchKind.ZONE)
+    owner = _made_of(name, zone, around) if exists else ""
+    return Match(MatchKind.MADE, owner) if owner else Match(MatchKind.NONE)
+
+
+def _made_of(name: str, zone: ZoneTerms, around: Surroundings) -> str:
+    """The owner name that a name without a row of its own follows from; its first two labels are made up at most."""
+    for host in islice(names.parents(name), 2):
+        for owner in (host, *(_covering(host, zone, around) if name.startswith("_") else ())):
+            answer = around.answer(owner)
+            if answer is not None and not _hollow(answer):
+                return owner
+    return ""
+
+
+def _hollow(answer: Answer) -> bool:
+    """Whether nobody declares the name itself."""
+    return not answer.considered and not answer.records
+
+
+def _covering(name: str, zone: ZoneTerms, around: Surroundings) -> Iterable[str]:
+    """The wildcard owner names that could cover `name`, longest first; a service label is covered by none."""
+    if zone.fallback or name == zone.name or name.startswith("_"):
+        return
+    for parent in names.parents(name):
+        if f"*.{parent}" != name:
+            yield f"*.{parent}"
+        if parent == zone.name or (zone.closest_encloser and around.answer(parent) is not None):
+            return
+
+
+def _reason(match: Match, answer: Answer, zone: ZoneTerms | None, rtype: str, reply: ShownReply | None) -> str:
+    """Why there is nothing to answer; empty where there is."""
+    if reply is None:
+        return _why_forwarded(match, answer, zone)
+    if reply.records:
+        return ""
+    if reply.rcode == "SERVFAIL" and answer.outcome is not Outcome.PENDING:
+        return reply.error or "the mesh is not ready"
+    if match.kind is MatchKind.NONE:
+        return "no cluster declares it and no wildcard covers it"
+    if match.kind is MatchKind.EMPTY_NON_TERMINAL:
+        return "names exist below it, but nobody declares the name itself"
+    if answer.outcome is Outcome.PENDING:
+        return "an address is still to come: a host name to be resolved, or a gateway that has no address yet"
+    if answer.ipv4 or answer.ipv6 or match.kind in (MatchKind.APEX, MatchKind.ZONE, MatchKind.MADE):
+        return f"the name exists, but has no record of type {rtype}"
+    return "it is declared, but nothing of it can be reached from here"
+
+
+def _forwarding(name: str, zone: ZoneTerms | None, standing: Standing) -> Forwarding | None:
+    """Who is asked; nobody in a fallback zone whose asker has asked already."""
+    if zone is None or not zone.fallback:
+        return standing.forwarding_of(name)
+    return Forwarding(zone.name, zone.upstream) if zone.upstream else None
+
+
+def _why_forwarded(match: Match, answer: Answer, zone: ZoneTerms | None) -> str:
+    if match.kind is MatchKind.OUTSIDE:
+        return "the name is in none of the zones"
+    if zone is not None and zone.fallback:
+        return "its upstream is asked first, and the mesh has nothing to add"
+    if answer.outcome is Outcome.FORWARD:
+        return "its own cluster declares it, and a forward zone takes it"
+    return "nobody declares it, and the zone lets unknown names fall through"
+
+
+def _gateways(answer: Answer, around: Surroundings) -> tuple[GatewayState, ...]:
+    """The gateways of every cluster that a candidate leads through, or would."""
+    clusters = {c.via for c in answer.considered if c.via}
+    clusters |= {c.cluster for c in answer.considered if not c.address and c.rule in BY_GATEWAY and c.cluster}
+    return tuple(gateway for cluster in sorted(clusters) for gateway in around.gateways(cluster))

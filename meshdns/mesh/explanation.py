@@ -1,0 +1,177 @@
+"""The explanation of a name as a value, and what must be known to make one.
+
+It is versioned (`API_VERSION`): keys are added, never renamed or given another meaning within a version. `rename` makes
+them camel case, as in Kubernetes objects.
+"""
+
+import enum
+from collections.abc import Iterable, Sequence
+from typing import Final, Protocol
+
+import msgspec
+
+from meshdns.dns import names
+from meshdns.dns.presentation import ShownReply
+from meshdns.mesh.answer import Answer
+from meshdns.mesh.declarations import AnyDeclaration
+from meshdns.mesh.problems import Problem
+
+API_VERSION: Final = "meshdns/v1"
+"""Version of everything that the tools print for machines."""
+
+
+class ZoneTerms(msgspec.Struct, frozen=True, rename="camel"):
+    """A zone's part in an answer. TTLs in seconds; `upstream` names who is asked first (fallback), empty = nobody."""
+
+    name: str
+    answer: str = "gateway"
+    ttl: int = 30
+    negative_ttl: int = 5
+    fallthrough: bool = False
+    closest_encloser: bool = False  # wildcards: dns (RFC 4592 4.3.3) instead of Istio's rule
+    order: tuple[str, ...] = ()
+    fallback: bool = False
+    upstream: tuple[str, ...] = ()
+
+
+class Forwarding(msgspec.Struct, frozen=True, rename="camel"):
+    """Where names of a zone are forwarded to; the root is ``.``."""
+
+    zone: str
+    servers: tuple[str, ...]
+
+
+class Standing(msgspec.Struct, frozen=True, rename="camel"):
+    """Where the server stands and what its settings say about names."""
+
+    cluster: str
+    network: str
+    zones: tuple[ZoneTerms, ...] = ()
+    forward: tuple[Forwarding, ...] = ()
+
+    def zone_of(self, name: str) -> ZoneTerms | None:
+        """The longest zone that a name is in."""
+        inside = [zone for zone in self.zones if names.within(name, zone.name)]
+        return max(inside, key=lambda zone: len(zone.name), default=None)
+
+    def forwarding_of(self, name: str) -> Forwarding | None:
+        """Where a name is forwarded to: the longest zone of ``forward``."""
+        inside = [each for each in self.forward if each.zone == "." or names.within(name, each.zone)]
+        return max(inside, key=lambda each: len(each.zone.removesuffix(".")), default=None)
+
+
+class MatchKind(enum.Enum):
+    """How a name was found."""
+
+    EXACT = "exact"
+    WILDCARD = "wildcard"
+    EMPTY_NON_TERMINAL = "empty non-terminal"  # RFC 4592 2.2.2: nothing by itself, but names below it
+    APEX = "apex"
+    ZONE = "of the zone itself"  # ns.<zone>
+    MADE = "made of another name"  # SRV, <cluster>.<host>
+    NONE = "none"
+    OUTSIDE = "outside the zones"
+
+
+class Match(msgspec.Struct, frozen=True, rename="camel"):
+    """The owner name that speaks for the name; `less_specific` are wildcards that exist but were beaten."""
+
+    kind: MatchKind
+    owner: str = ""
+    more_specific: tuple[str, ...] = ()  # owner names that would have been taken first, had they existed
+    less_specific: tuple[str, ...] = ()
+
+
+class Fate(enum.Enum):
+    """What became of an endpoint."""
+
+    ANSWERS = "answers"
+    LOST = "lost"
+    NOTHING = "yields nothing"
+    PENDING = "still to come"
+    FORWARDED = "forwarded"
+
+
+class GatewayState(msgspec.Struct, frozen=True, rename="camel"):
+    """An address or host name of a cluster's gateways; `healthy` is None where no probe has said so."""
+
+    cluster: str
+    address: str
+    port: int = 0
+    origin: str = ""
+    healthy: bool | None = None
+
+
+class ExplainedEndpoint(msgspec.Struct, frozen=True, rename="camel"):
+    """One endpoint of a declaration: what is written, the row that judged it, what it became, and why."""
+
+    field: str
+    written: str
+    rule: str
+    fate: Fate
+    address: str = ""
+    reason: str = ""
+    reach: str = ""
+    ready: bool = True
+    gateway: GatewayState | None = None
+
+
+class ExplainedDeclaration(msgspec.Struct, frozen=True, rename="camel"):
+    """One declaration that speaks for the name; `host` is the one of its hosts that does."""
+
+    level: int
+    source: str
+    cluster: str
+    kind: str
+    namespace: str
+    name: str
+    host: str
+    created: str
+    endpoints: tuple[ExplainedEndpoint, ...]
+    problems: tuple[Problem, ...] = ()
+
+
+class Refusal(msgspec.Struct, frozen=True, rename="camel"):
+    """A declaration that names the host but does not count, and why."""
+
+    cluster: str
+    problem: Problem
+
+
+class Explanation(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """Everything about one name and type. `reply` is None where the question is forwarded."""
+
+    api_version: str = API_VERSION
+    kind: str = "Explanation"
+    name: str
+    type: str
+    vantage: Standing
+    zone: ZoneTerms | None
+    match: Match
+    forwarding: Forwarding | None = None
+    declarations: tuple[ExplainedDeclaration, ...] = ()
+    gateways: tuple[GatewayState, ...] = ()
+    refusals: tuple[Refusal, ...] = ()
+    nearest: tuple[str, ...] = ()
+    reason: str = ""
+    level: int = 0
+    reply: ShownReply | None = None
+
+
+class Surroundings(Protocol):
+    """What stands around a name, in one consistent look."""
+
+    def answer(self, owner: str) -> Answer | None:
+        """The answer of exactly this owner name; None where it does not exist."""
+
+    def declaration(self, cluster: str, kind: str, namespace: str, name: str) -> AnyDeclaration | None:
+        """A declaration by its identity."""
+
+    def problems(self, cluster: str, kind: str, namespace: str, name: str) -> Sequence[Problem]:
+        """What is wrong with a declaration."""
+
+    def gateways(self, cluster: str) -> Sequence[GatewayState]:
+        """The gateways of a cluster."""
+
+    def refusals(self, name: str) -> Iterable[Refusal]:
+        """The declarations that name this host but do not count."""

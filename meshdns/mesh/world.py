@@ -1,0 +1,77 @@
+"""What one look at the mesh rests on: declarations, places, resolved host names, the health of gateways."""
+
+from collections.abc import Mapping
+from collections.abc import Set as AbstractSet
+
+from meshdns.mesh.candidates import Level
+from meshdns.mesh.inventory import Cluster, Inventory
+from meshdns.mesh.topology import Topology
+
+Read = tuple[str, ...]
+"""What a name rests on: ("gateways", cluster), ("address", text), ("service", cluster, namespace, name) …"""
+
+
+class World:
+    """The state as a whole, replaced where it changes; nothing here is changed by looking at it.
+
+    `resolved` maps host names to addresses; a name that is not in it has not been resolved yet. `unhealthy` holds the
+    gateway addresses and ports that do not answer their probe. `governors` maps a cluster to its config cluster.
+    """
+
+    __slots__ = ("governors", "inventory", "levels", "resolved", "topology", "unhealthy")
+
+    def __init__(
+        self,
+        inventory: Inventory,
+        topology: Topology,
+        resolved: Mapping[str, tuple[str, ...]],
+        unhealthy: AbstractSet[tuple[str, int]],
+        governors: Mapping[str, str],
+    ) -> None:
+        self.inventory = inventory
+        self.topology = topology
+        self.resolved = resolved
+        self.unhealthy = unhealthy
+        self.governors = governors
+        self.levels = {name: self._level(name) for name in sorted(inventory.clusters)}
+
+    def _level(self, cluster: str) -> Level:
+        """The level of derived names of `cluster`: its own, on the own network, or on another one."""
+        if cluster == self.topology.vantage:
+            return Level.OWN_SERVICE
+        network = self.topology.vantage_network
+        near = bool(network) and self.topology.networks.get(cluster) == network
+        return Level.NEAR_SERVICE if near else Level.FAR_SERVICE
+
+    def near(self, cluster: str) -> bool:
+        """Whether `cluster` is another one on the own network, whose pods are reached by their addresses."""
+        return self.levels.get(cluster) is Level.NEAR_SERVICE
+
+    def is_own(self, cluster: str) -> bool:
+        """Whether the ServiceEntries of `cluster` are the vantage's own: its own, or those of its config cluster."""
+        own = self.topology.vantage
+        return bool(own) and cluster in (own, self.governors.get(own, own))
+
+    def governed(self, cluster: str) -> list[str]:
+        """The clusters that a ``cluster.local`` endpoint of `cluster` means: itself and those that it governs."""
+        others = [name for name, governor in self.governors.items() if governor == cluster and name != cluster]
+        return [cluster, *sorted(others)]
+
+
+def governors(inventory: Inventory) -> dict[str, str]:
+    """The config cluster of each cluster that has another one (a shared control plane).
+
+    As set, else the one name in the system namespace's ``topology.istio.io/controlPlaneClusters``.
+    """
+    found = {}
+    for name, cluster in inventory.clusters.items():
+        governor = cluster.settings.config_cluster or _announced(cluster, inventory.settings.system_namespace)
+        if governor and governor != name:
+            found[name] = governor
+    return found
+
+
+def _announced(cluster: Cluster, system_namespace: str) -> str:
+    namespace = cluster.namespace(system_namespace)
+    planes = namespace.control_planes if namespace is not None else ()
+    return planes[0] if len(planes) == 1 and planes[0] != "*" else ""
