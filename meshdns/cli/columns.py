@@ -61,6 +61,10 @@ def _ready(item: ServiceItem) -> str:
     return f"{item.ready}/{item.endpoints}" if item.ready >= 0 else UNKNOWN
 
 
+def _yes(truth: bool) -> str:  # noqa: FBT001 — a cell
+    return "yes" if truth else "no"
+
+
 def _contact(item: ClusterItem) -> str:
     return duration(item.last_contact) if item.last_contact is not None else ""
 
@@ -88,7 +92,7 @@ COLUMNS: Final[dict[str, tuple[Column, ...]]] = {
         Column("NAMES", lambda item, _: joined(item.names), wide=True),
     ),
     "clusters": (
-        Column("NAME", lambda item, _: item.name + ("*" if item.own else "")),
+        Column("NAME", lambda item, _: item.name),
         Column("SOURCE", lambda item, _: item.source),
         Column("STATUS", lambda item, _: item.status),
         Column("NETWORK", lambda item, _: item.network),
@@ -96,6 +100,7 @@ COLUMNS: Final[dict[str, tuple[Column, ...]]] = {
         Column("GATEWAYS", lambda item, _: str(item.gateways) if item.gateways >= 0 else ""),
         Column("LAST-CONTACT", lambda item, _: _contact(item)),
         Column("REASON", lambda item, _: item.reason),
+        Column("OWN", lambda item, _: _yes(item.own), wide=True),
     ),
     "gateways": (
         Column("CLUSTER", lambda item, _: item.cluster),
@@ -106,10 +111,11 @@ COLUMNS: Final[dict[str, tuple[Column, ...]]] = {
         Column("DECLARED-BY", lambda item, _: item.origin, wide=True),
     ),
     "networks": (
-        Column("NAME", lambda item, _: item.name + ("*" if item.own else "")),
+        Column("NAME", lambda item, _: item.name),
         Column("CLUSTERS", lambda item, _: joined(item.clusters)),
         Column("GATEWAYS", lambda item, _: joined(item.gateways)),
         Column("CIDRS", lambda item, _: joined(item.cidrs)),
+        Column("OWN", lambda item, _: _yes(item.own), wide=True),
     ),
     "problems": (
         Column("CLUSTER", lambda item, _: item.cluster),
@@ -121,4 +127,4 @@ COLUMNS: Final[dict[str, tuple[Column, ...]]] = {
         Column("WHERE", lambda item, _: item.where, wide=True),
     ),
 }
-"""The columns by the word that asks for the list; the own cluster and network are marked with an asterisk."""
+"""The columns by the word that asks for the list."""

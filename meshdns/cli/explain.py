@@ -26,6 +26,7 @@ def command(name: str, rtype: str, form: str, **flags: Any) -> None:
     Exit codes: 0 explained, 1 nobody to ask, 2 wrong usage, 65 wrong settings.
 
     Examples:
+
       meshdns explain frontend.default.global
 
       meshdns explain frontend.default.global AAAA

@@ -47,6 +47,7 @@ def command(
     Exit codes: 0 found, 1 nothing found or nobody to ask, 2 wrong usage, 65 wrong settings.
 
     Examples:
+
       meshdns get clusters
 
       meshdns get names frontend.default.global -o wide

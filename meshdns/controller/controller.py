@@ -10,9 +10,12 @@ import logging
 import sys
 from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
+from meshdns.controller.description import ClusterDescription
+from meshdns.controller.probing import Probes
 from meshdns.controller.publishing import Publisher
+from meshdns.controller.resolving import HostNames
 from meshdns.controller.snapshots import Snapshots
 from meshdns.controller.states import ClusterStates
 from meshdns.mesh.declarations import AnyDeclaration, Kind, key_of
@@ -24,6 +27,13 @@ from meshdns.view.snapshot import SnapshotError
 TICK: Final = 1.0  # seconds
 
 _log = logging.getLogger("meshdns.controller")
+
+
+class Background(NamedTuple):
+    """The work that goes on beside: resolving host names and probing gateways."""
+
+    host_names: HostNames
+    probes: Probes
 
 
 class Controller:
@@ -50,7 +60,9 @@ class Controller:
         self._clock = clock
         self._scheduled = False
         self._failing = ""
-        self._described: dict[str, dict[str, str]] = {}
+        self._described: dict[str, ClusterDescription] = {}
+        self._background: Background | None = None
+        self._targets: frozenset[tuple[str, int]] = frozenset()
 
     def start(self) -> None:
         """Take over what the view holds, or else the snapshot, and begin to tick."""
@@ -158,19 +170,63 @@ class Controller:
             if ready and not self._told_ready:
                 self._told_ready = True
                 self._tell_ready(ready)
+            self._want()
 
     def _describe(self, now: float) -> None:
         """Publish what people are shown of each cluster, where it changed."""
         for name, state in self._states.clusters.items():
-            status = state.status(now)
-            network = self._publisher.catalog.topology.networks.get(name, "")
-            description = {"source": state.source, "status": status, "network": network, "reason": state.reason}
+            description = ClusterDescription(
+                source=state.source,
+                status=state.status(now),
+                network=self._publisher.catalog.topology.networks.get(name, ""),
+                reason=state.reason,
+                gateways=self._publisher.gateways(name),
+            )
             before = self._described.get(name)
             if before != description:
                 self._described[name] = description
                 self._publisher.describe(name, description)
-                if before is not None and before["status"] != status:
-                    _log.info("cluster %s is %s", name, status)
+                if before is not None and before.status != description.status:
+                    _log.info("cluster %s is %s", name, description.status)
+
+    # ------------------------------------------------------------------------------------------ background
+
+    def attend(self, background: Background) -> None:
+        """Keep host names resolved and gateways probed from now on."""
+        self._background = background
+        self._schedule()
+
+    def resolved(self, host: str, addresses: tuple[str, ...]) -> None:
+        """A host name's addresses changed; none means that it exists no more."""
+        _log.info("host name %s resolves to %s", host, ", ".join(addresses) or "nothing")
+        self._publisher.catalog.set_resolved(host, addresses)
+        self._schedule()
+
+    def probed(self, address: str, port: int, healthy: bool) -> None:  # noqa: FBT001 — the callback of Probes
+        """A gateway's health changed."""
+        _log.warning("gateway %s port %d is %s", address, port, "healthy" if healthy else "not healthy")
+        self._publisher.catalog.set_health(address, port, healthy=healthy)
+        self._schedule()
+
+    def contacts(self) -> dict[str, float]:
+        """Seconds since each cluster was heard of."""
+        now = self._clock()
+        return {
+            name: now - max(state.contacts.values()) for name, state in self._states.clusters.items() if state.contacts
+        }
+
+    def _want(self) -> None:
+        """Say what has to be resolved and probed."""
+        if self._background is None:
+            return
+        catalog = self._publisher.catalog
+        self._background.host_names.want(catalog.unresolved_hosts)
+        targets = frozenset(catalog.gateway_addresses())
+        for address, port in self._targets - targets:
+            catalog.set_health(address, port, healthy=True)
+        if targets != self._targets:
+            self._targets = targets
+            self._background.probes.want(targets)
 
     def _tick(self) -> None:
         self._loop.call_later(TICK, self._tick)

@@ -17,6 +17,7 @@ from meshdns.authority import state as view_state
 from meshdns.authority.authority import Authority, ServedZone, Verdict
 from meshdns.authority.state import ViewState
 from meshdns.config import Settings
+from meshdns.controller.description import ClusterDescription
 from meshdns.controller.listing import (
     AnyItem,
     ClusterItem,
@@ -57,26 +58,6 @@ NORMAL: Final = frozenset({ProblemKind.OUTSIDE_ZONES, ProblemKind.NOT_PUBLIC})
 """Kinds that are counted but alarm nobody: most clusters declare hosts that are not for a mesh DNS."""
 
 _Item = tuple[bytes, bytes]
-
-
-class ClusterDescription(msgspec.Struct, frozen=True):
-    """What the view holds of a cluster; `gateways` is None where nobody wrote them down."""
-
-    source: str = ""
-    status: str = ""
-    network: str = ""
-    reason: str = ""
-    gateways: tuple["GatewayDescription", ...] | None = None
-
-
-class GatewayDescription(msgspec.Struct, frozen=True):
-    """A gateway as the view holds it: `owner` is the cluster whose object `origin` it is."""
-
-    address: str
-    port: int = 0
-    owner: str = ""
-    origin: str = ""
-    healthy: bool | None = None
 
 
 class Inspection:

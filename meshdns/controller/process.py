@@ -11,19 +11,26 @@ import secrets
 import signal
 import sys
 import time
+from collections.abc import Coroutine
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
 from meshdns.config.model import Settings, Source
-from meshdns.controller.controller import Controller
+from meshdns.controller.admin import serve_admin
+from meshdns.controller.controller import Background, Controller
+from meshdns.controller.inspection import Inspection
+from meshdns.controller.probing import Probes
 from meshdns.controller.publishing import Publisher
+from meshdns.controller.resolving import HostNames
 from meshdns.controller.settings import ControllerSettings, mesh_settings, source_settings
 from meshdns.controller.states import ClusterStates
 from meshdns.lifeline import die_with_parent
 from meshdns.scoreboard import Scoreboard
 from meshdns.sources import manifests
 from meshdns.sources.settings import AnySource, ManifestsSource, SourceError
+from meshdns.upstream.configured import routes
 from meshdns.view.environment import ViewError
 from meshdns.view.place import UNREADABLE
 from meshdns.view.writer import Writer
@@ -54,12 +61,15 @@ async def _run() -> None:
     _say({"view": handed.view})
     gc.collect()
     gc.freeze()  # a full collection over what stays would delay heartbeats and commits
-    tasks = [asyncio.ensure_future(_ended(control)), asyncio.ensure_future(stop.wait())]
-    tasks += [asyncio.ensure_future(_read(source, controller)) for source in settings.sources]
-    await asyncio.wait(tasks[:2], return_when=asyncio.FIRST_COMPLETED)
-    for task in tasks:
+    ends = (asyncio.ensure_future(_ended(control)), asyncio.ensure_future(stop.wait()))
+    works = [(f"source {source.kind}", _read(source, controller)) for source in settings.sources]
+    works += _background(settings, controller, loop)
+    works.append(("admin", _admin(settings, controller, writer)))
+    tasks = [asyncio.ensure_future(_lasting(work, name)) for name, work in works]
+    await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+    for task in (*ends, *tasks):
         task.cancel()
-    await asyncio.gather(*tasks, return_exceptions=True)
+    await asyncio.gather(*ends, *tasks, return_exceptions=True)
     await controller.close()
     writer.close()
 
@@ -82,6 +92,32 @@ def _controller(
         loop=loop,
         clock=time.monotonic,
     )
+
+
+def _background(
+    settings: Settings, controller: Controller, loop: asyncio.AbstractEventLoop
+) -> list[tuple[str, Coroutine[Any, Any, None]]]:
+    """Resolving host names and probing gateways."""
+    host_names = HostNames(
+        routes=routes(settings), resolved=controller.resolved, loop=loop, clock=time.monotonic, draw=_draw
+    )
+    probes = Probes(settings=settings.probe, changed=controller.probed, loop=loop, clock=time.monotonic, draw=_draw)
+    controller.attend(Background(host_names, probes))
+    return [("host names", host_names.run()), ("probes", probes.run())]
+
+
+async def _admin(settings: Settings, controller: Controller, writer: Writer) -> None:
+    if settings.admin.socket:
+        inspection = Inspection(settings, writer.read)
+        await serve_admin(socket=Path(settings.admin.socket), inspection=inspection, contacts=controller.contacts)
+
+
+async def _lasting(work: Coroutine[Any, Any, None], name: str) -> None:
+    """Await long-lived work; what ends it early is logged, and everything else goes on."""
+    try:
+        await work
+    except Exception:  # noqa: BLE001 — the border between independent works
+        _log.exception("%s ended; the names are served on without it until the next restart", name)
 
 
 async def _read(source: Source, controller: Controller) -> None:

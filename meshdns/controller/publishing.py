@@ -14,12 +14,14 @@ import msgspec
 from meshdns.authority import rows
 from meshdns.authority.rows import Blocks, Part, Service, Status
 from meshdns.authority.state import ViewState, decode, encode
+from meshdns.controller.description import ClusterDescription, GatewayDescription
 from meshdns.dns import names, records
 from meshdns.dns.codes import TYPE_A, TYPE_AAAA
 from meshdns.dns.response import record
 from meshdns.mesh.answer import Answer, Outcome
 from meshdns.mesh.candidates import Level
 from meshdns.mesh.catalog import Catalog
+from meshdns.mesh.consequences import consequences
 from meshdns.mesh.declarations import AnyDeclaration, Key, Kind, ServiceEntry, key_of
 from meshdns.mesh.problems import Problem
 from meshdns.mesh.settings import MeshSettings
@@ -46,6 +48,7 @@ class Publisher:
         self._state = ViewState()
         self._ids: dict[str, int] = {}
         self._wildcards: set[str] = set()
+        self._flawed: dict[bytes, frozenset[str]] = {}  # owner name → clusters with problems that its answer shows
         self.changes = 0  # of declarations, since this process began
 
     def declarations(self) -> list[tuple[str, AnyDeclaration]]:
@@ -74,6 +77,9 @@ class Publisher:
         for key, _ in self._writer.stored(b"rows"):
             self._commit.rows[key] = None  # what is not computed again is gone
             self._commit.reasons[key] = None
+        for key, _ in self._writer.stored(b"problems"):
+            if b"\0\0" in key:
+                self._commit.problems[key] = None
         return frozenset(clusters)
 
     # ------------------------------------------------------------------------------------------ changes
@@ -106,9 +112,23 @@ class Publisher:
         self.catalog.remove_cluster(cluster)
         self._commit.clusters[cluster.encode()] = None
 
-    def describe(self, cluster: str, description: dict[str, str]) -> None:
+    def describe(self, cluster: str, description: ClusterDescription) -> None:
         """Set what people are shown of a cluster."""
         self._commit.clusters[cluster.encode()] = msgspec.json.encode(description)
+
+    def gateways(self, cluster: str) -> tuple[GatewayDescription, ...]:
+        """The gateways of a cluster with their health, for people."""
+        found = self.catalog.topology.gateways.get(cluster)
+        return tuple(
+            GatewayDescription(
+                gateway.address,
+                gateway.port,
+                gateway.owner,
+                gateway.origin,
+                self.catalog.healthy(gateway.address, gateway.port),
+            )
+            for gateway in (found.found if found is not None else ())
+        )
 
     # ------------------------------------------------------------------------------------------ commit
 
@@ -123,6 +143,7 @@ class Publisher:
             owner = names.wire(name)
             commit.rows[owner] = self._row(answer) if answer is not None else None
             commit.reasons[owner] = encode_reason(answer) if answer is not None else None
+            self._note_consequences(name, owner, answer)
         for name in stale:
             self._id(name)
         state = ViewState(
@@ -141,6 +162,18 @@ class Publisher:
         self._commit = Commit()
         return changed
 
+    def _note_consequences(self, name: str, owner: bytes, answer: Answer | None) -> None:
+        """Keep the problems that show in an answer, by cluster and owner name."""
+        found: dict[str, list[Problem]] = {}
+        for cluster, problem in consequences(name, answer) if answer is not None else ():
+            found.setdefault(cluster, []).append(problem)
+        for cluster in self._flawed.pop(owner, frozenset()) - found.keys():
+            self._commit.problems[_name_key(cluster, owner)] = None
+        for cluster, problems in found.items():
+            self._commit.problems[_name_key(cluster, owner)] = msgspec.json.encode(problems)
+        if found:
+            self._flawed[owner] = frozenset(found)
+
     def _note_wildcard(self, name: str, answer: Answer | None) -> None:
         if name.startswith("*."):
             (self._wildcards.discard if answer is None else self._wildcards.add)(name)
@@ -150,13 +183,14 @@ class Publisher:
         for static in answer.records:
             rtype, rdata = records.rdata(static.type, static.value)
             rrsets.setdefault(rtype, []).append(rdata)
-        ttl = answer.ttl if answer.level is not None or not answer.records else answer.records[0].ttl
+        addresses = answer.outcome is Outcome.ADDRESSES
+        ttl = answer.ttl if addresses or not answer.records else answer.records[0].ttl
         return rows.encode(
             Status.DATA if rrsets else _STATUS[answer.outcome],
             rrsets,
             ttl=ttl,
             clusters=[self._id(name) for name in answer.clusters if name],
-            static=answer.level is Level.STATIC or bool(answer.records),
+            static=answer.level is Level.STATIC,
             blocks=self._blocks(answer) if answer.parts or answer.services else None,
         )
 
@@ -237,3 +271,9 @@ def _object_key(cluster: str, key: Key) -> bytes:
     if len(text) <= _MAX_KEY:
         return text
     return text[: _MAX_KEY - 32] + hashlib.blake2b(text, digest_size=32).digest()
+
+
+def _name_key(cluster: str, owner: bytes) -> bytes:
+    """The key of problems that belong to an owner name: no kind, so that it differs from every object's."""
+    key = cluster.encode() + b"\0\0" + owner
+    return key if len(key) <= _MAX_KEY else key[: _MAX_KEY - 32] + hashlib.blake2b(key, digest_size=32).digest()

@@ -52,6 +52,7 @@ def _zone(zone: config.Zone) -> Zone:
         public_only=zone.export_to == "public",
         order=zone.order,
         cross_levels=zone.failover == "any",
+        closest_encloser=zone.wildcards == "dns",
     )
 
 

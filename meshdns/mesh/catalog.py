@@ -19,6 +19,7 @@ from meshdns.mesh.declarations import AnyDeclaration, Key
 from meshdns.mesh.dependents import Dependents
 from meshdns.mesh.inventory import Cluster, Inventory, ServiceKey, Touched
 from meshdns.mesh.levels import Levels
+from meshdns.mesh.reverse import reverse_names
 from meshdns.mesh.settings import MeshSettings, StaticRecord, Zone
 from meshdns.mesh.sight import Sight
 from meshdns.mesh.topology import Topology, survey
@@ -50,6 +51,7 @@ class Catalog:
         self._resolved: dict[str, tuple[str, ...]] = {}
         self._unhealthy: set[tuple[str, int]] = set()
         self._governors: dict[str, str] = {}
+        self._pointers: dict[str, str] = {}
         self._world = World(self.inventory, self.topology, self._resolved, self._unhealthy, self._governors)
 
     # ------------------------------------------------------------------------------------------ changes
@@ -77,6 +79,7 @@ class Catalog:
         """Note what a host name resolves to; empty where it exists no more."""
         if self._resolved.get(host) != addresses:
             self._resolved[host] = addresses
+            self._pending.topology = self._pending.topology or host in self.topology.owners
             self._dirty |= self._dependents.of("resolved", host)
 
     def set_health(self, address: str, port: int, *, healthy: bool) -> None:
@@ -166,13 +169,14 @@ class Catalog:
         """Take the topology anew; the names that rest on what changed in it."""
         before, self.topology = self.topology, survey(self.inventory)
         governed, self._governors = self._governors, governors(self.inventory)
+        pointers, self._pointers = self._pointers, reverse_names(self.topology, self._resolved, self._settings)
         if (before.networks, before.vantage_network, governed) != (
             self.topology.networks,
             self.topology.vantage_network,
             self._governors,
         ):
             return self._tree.known | set(self._universe())
-        dirty: set[str] = set()
+        dirty = {name for name, _ in pointers.items() ^ self._pointers.items()}
         for cluster in before.changed_gateways(self.topology):
             dirty |= self._dependents.of("gateways", cluster)
             dirty |= self._dependents.of("network", self.topology.networks.get(cluster, ""))
@@ -183,6 +187,7 @@ class Catalog:
     def _universe(self) -> Iterator[str]:
         """Every name that some declaration or record could make known."""
         yield from self._records
+        yield from self._pointers
         yield from self.inventory.hosts
         for cluster in self.inventory.clusters.values():
             for service in (*cluster.services, *cluster.service_hosts):
@@ -212,8 +217,12 @@ class Catalog:
         sight = Sight(self._world, reads, lambda host: self._lookup(host, reads, seen, depth + 1))
         policy = Policy(zone.ttl, zone.order, zone.cross_levels)
         answer = choose(Levels(self._world, sight, zone).steps(name), policy)
-        others = tuple(record for record in self._records.get(name, ()) if not record.is_address)
-        return msgspec.structs.replace(answer, records=others) if others else answer
+        others = [record for record in self._records.get(name, ()) if not record.is_address]
+        if others and answer.level is None:
+            answer = msgspec.structs.replace(answer, level=Level.STATIC)
+        if not others and name in self._pointers:
+            others = [StaticRecord(name, "PTR", self._pointers[name], zone.ttl)]
+        return msgspec.structs.replace(answer, records=tuple(others)) if others else answer
 
     def _lookup(self, host: str, reads: set[Read], seen: dict[str, Answer | None], depth: int) -> Answer | None:
         """The answer of another name in our zones, exact or by the longest wildcard that covers it.
@@ -233,7 +242,7 @@ class Catalog:
 
     def _declared(self, name: str, zone: Zone) -> bool:
         """Whether any level declares exactly this owner name."""
-        if name in self.inventory.hosts or name in self._records:
+        if name in self.inventory.hosts or name in self._records or name in self._pointers:
             return True
         clusters = self.inventory.clusters.values()
         service = derived_service(name, zone.services_at)

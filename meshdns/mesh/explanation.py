@@ -85,7 +85,7 @@ class Match(msgspec.Struct, frozen=True, rename="camel"):
 class Fate(enum.Enum):
     """What became of an endpoint."""
 
-    ANSWERS = "answers"
+    ANSWERS = "chosen"
     LOST = "lost"
     NOTHING = "yields nothing"
     PENDING = "still to come"

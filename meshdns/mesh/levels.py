@@ -36,7 +36,8 @@ class Levels:
         exact = [list(self._static(name)), list(self._own_entries(name, service))]
         if self._zone.fallback:
             return [*exact, list(self._own_service(service)), *self._remote([name], service), *self._others(service)]
-        covering = (f"*.{parent}" for parent in names.parents(name.removeprefix("*.")))
+        parents = () if self._zone.closest_encloser else names.parents(name.removeprefix("*."))
+        covering = (f"*.{parent}" for parent in parents)
         wildcards = [host for host in covering if self._settings.zone_of(host) is self._zone]
         own = [
             step for host in wildcards for step in (list(self._static(host)), list(self._own_entries(host, service)))

@@ -34,6 +34,7 @@ class Zone(msgspec.Struct, frozen=True):
     public_only: bool = True  # exportTo: only hosts exported to all are served
     order: tuple[str, ...] = ()
     cross_levels: bool = False  # failover: any — health may cross from declared to derived names
+    closest_encloser: bool = False  # wildcards: dns — a wildcard covers no name that exists (RFC 4592 4.3.3)
     fallback: bool = False  # a Kubernetes zone: upstream answers first, then the mesh, exact names of Services only
 
     @property

@@ -63,14 +63,19 @@ class Sight:
             yield from self._address(claim, known)
 
     def _known_gateways(self, claim: Claim) -> tuple[Gateway, ...]:
-        """The gateways that an endpoint's address or host name belongs to (compared before resolution)."""
+        """The gateways that an endpoint's address or host name belongs to (compared before resolution).
+
+        MESH_EXTERNAL is never replaced by gateways. An endpoint without ports of its own has those of its ServiceEntry.
+        """
+        if not claim.carried:
+            return ()
         text = claim.endpoint.address
         self._reads.add(("address", text))
         gateways = self._topology.owners.get(text, ())
         address = parsed(text)
         if not gateways or address is None or not self._private(address):
             return gateways
-        ports = {port for _, port in claim.endpoint.ports}
+        ports = {port for _, port in claim.endpoint.ports} or {port.target or port.number for port in claim.ports}
         network = self._topology.networks.get(claim.cluster)
         return tuple(g for g in gateways if g.port in ports or self._topology.networks.get(g.owner) == network)
 

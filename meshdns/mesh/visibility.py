@@ -124,4 +124,4 @@ def _may_speak(namespace: str, own: ClusterSettings) -> bool:
 def _foreign(host: str, zone: str, namespace: str) -> bool:
     """Whether `host` is ``<svc>.<other namespace>.<zone>`` (or a wildcard that covers such names)."""
     inner = host.removesuffix(zone).removesuffix(".").split(".")
-    return inner[-1] != namespace
+    return inner[-1] != namespace and (len(inner) > 1 or inner[0] == "*")

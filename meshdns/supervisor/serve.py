@@ -27,7 +27,8 @@ from meshdns.supervisor.instance import HandOver, lock
 from meshdns.supervisor.readiness import Readiness
 from meshdns.supervisor.sockets import BindError, Sockets
 from meshdns.supervisor.web import Page, Web
-from meshdns.supervisor.worker_orders import socket_addresses, split_address, worker_settings
+from meshdns.supervisor.worker_orders import socket_addresses, worker_settings
+from meshdns.upstream.configured import split_address
 from meshdns.view import place
 
 SILENT_WORKER: Final = 5.0  # seconds without a heartbeat after which a worker is killed and replaced

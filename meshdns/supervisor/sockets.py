@@ -111,7 +111,13 @@ def _ask_for_buffer(sock: socket.socket, host: str, port: int) -> None:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER)
     got = sock.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF)
     if got < RECEIVE_BUFFER:
-        _log.info("receive buffer of %s:%d is %d KiB; raise net.core.rmem_max to %d for more", host, port, got >> 10, RECEIVE_BUFFER)
+        _log.info(
+            "receive buffer of %s:%d is %d KiB; raise net.core.rmem_max to %d for more",
+            host,
+            port,
+            got >> 10,
+            RECEIVE_BUFFER,
+        )
 
 
 def _explain(host: str, port: int, kind: socket.SocketKind, error: OSError) -> str:

@@ -3,17 +3,13 @@
 import ipaddress
 import platform
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Final
 
 from meshdns.authority.authority import ServedZone
 from meshdns.config.model import Settings
 from meshdns.dns import names
-from meshdns.forwarding import addresses
-from meshdns.forwarding.addresses import Address
-from meshdns.forwarding.routes import Route
 from meshdns.supervisor.sockets import Sockets
-from meshdns.upstream import resolvconf
+from meshdns.upstream.configured import routes, split_address
 from meshdns.worker.settings import WorkerSettings
 
 PRIVATE: Final = (
@@ -35,12 +31,6 @@ def socket_addresses(settings: Settings) -> list[tuple[str, int]]:
     return [split_address(text) for text in settings.listen]
 
 
-def split_address(text: str) -> tuple[str, int]:
-    """Host and port of an address as the settings keep it: ``127.0.0.1:53`` or ``[::1]:53``."""
-    host, _, port = text.rpartition(":")
-    return host.strip("[]"), int(port)
-
-
 def worker_settings(
     settings: Settings, sockets: Sockets, *, number: int, scoreboard: int, view: str, generation: int
 ) -> WorkerSettings:
@@ -52,8 +42,8 @@ def worker_settings(
         private=sockets.private[number].fileno(),
         udp=tuple(sock.fileno() for sock in sockets.udp),
         tcp=tuple(sock.fileno() for sock in sockets.tcp),
-        zones=tuple(_zones(settings)),
-        routes=tuple(_routes(settings)),
+        zones=tuple(served_zones(settings)),
+        routes=tuple(routes(settings)),
         allow=_prefixes(settings),
         nsid=platform.node().encode()[:64],
         view=view,
@@ -61,7 +51,8 @@ def worker_settings(
     )
 
 
-def _zones(settings: Settings) -> Iterator[ServedZone]:
+def served_zones(settings: Settings) -> Iterator[ServedZone]:
+    """The zones as the authority needs them, fallback zones behind the others."""
     for zone in settings.zones:
         yield ServedZone(
             names.wire(zone.name),
@@ -72,25 +63,6 @@ def _zones(settings: Settings) -> Iterator[ServedZone]:
         )
     for fallback in settings.fallback:
         yield ServedZone(names.wire(fallback.zone), fallback=True, alone=not fallback.upstream)
-
-
-def _routes(settings: Settings) -> list[Route]:
-    own = [Address(host, port) for host, port in socket_addresses(settings)]
-    routes = []
-    for fallback in settings.fallback:
-        servers = [server for item in fallback.upstream for server in _servers(item, own) if server not in own]
-        routes.append(Route(names.wire(fallback.zone), tuple(dict.fromkeys(servers))))
-    for forward in settings.forward:
-        servers = [server for item in forward.to for server in _servers(item, own) if server not in own]
-        routes.append(Route(names.wire(forward.zone.removesuffix(".")), tuple(dict.fromkeys(servers))))
-    return routes
-
-
-def _servers(item: str, own: list[Address]) -> tuple[Address, ...]:
-    """One item of ``to``: a server, or a file in the form of resolv.conf."""
-    if item.startswith("/"):
-        return resolvconf.read(Path(item), own=own)
-    return (addresses.parse(item),)
 
 
 def _prefixes(settings: Settings) -> tuple[str, ...]:

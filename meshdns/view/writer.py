@@ -4,6 +4,7 @@ Rows, reasons, declarations, problems, cluster states and the ring of changed ow
 reader sees all of a change or nothing of it. Values that did not change are not written and do not enter the ring.
 """
 
+import contextlib
 import itertools
 import struct
 from collections.abc import Iterable
@@ -72,6 +73,10 @@ class Writer:
         """Everything in one database: what an earlier controller left behind."""
         with self._environment.read() as txn:
             return list(txn.items(database))
+
+    def read(self) -> contextlib.AbstractContextManager[Transaction]:
+        """One consistent look at what was committed."""
+        return self._environment.read()
 
     def reader_check(self) -> int:
         """Free the slots of readers that died."""

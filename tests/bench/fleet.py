@@ -17,7 +17,7 @@ from tests.bench.queries import ask, is_right, query
 from tests.rig.component import Component
 from tests.rig.waiting import eventually
 
-_START = 300.0  # seconds for a server to read its names
+_START = 120.0  # seconds for a server to read its names
 _WITH_CLUSTER = frozenset({"meshdns-api", "coredns-kubernetes"})
 _ANY_ANSWER = frozenset({"echo", "coredns-kubernetes"})
 """Peers that know none of the population's names."""

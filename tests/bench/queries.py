@@ -9,7 +9,7 @@ from ipaddress import IPv4Address
 
 from tests.rig.ports import LOOPBACK
 
-NOERROR, NXDOMAIN = 0, 3
+NOERROR, SERVFAIL, NXDOMAIN = 0, 2, 3
 UNIQUE_LABEL = "00000000"
 """Starts a name whose first eight octets the generator replaces by a counter."""
 

@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable, Collection
 from contextlib import nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from tests.bench.arithmetic import Run
@@ -12,7 +12,7 @@ from tests.bench.fleet import Fleet
 from tests.bench.peers import PEERS
 from tests.bench.processes import memory, usage
 from tests.bench.programs import Generator
-from tests.bench.queries import NOERROR, Packets
+from tests.bench.queries import Packets
 from tests.bench.workloads import Subject, Workload
 from tests.rig.absence import ComponentUnavailable
 from tests.rig.component import Component
@@ -71,8 +71,7 @@ class Bench:
         changing = (
             self._fleet.cluster().changing(subject.changes, peer.port) if subject.changes else nullcontext(Tally())
         )
-        if not PEERS[subject.peer].answers:
-            packets = replace(packets, rcode=NOERROR, answers=0)
+        packets = PEERS[subject.peer].expected(packets)
         with changing as changes:
             self._generator.run(peer.port, packets, file, seconds=self._effort.warm_up, rate=workload.rate)
             already, before = changes.count, usage(peer.pid)

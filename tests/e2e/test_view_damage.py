@@ -1,7 +1,6 @@
 """Whatever happens to the view's files, forwarding goes on, one line says so, and the mesh is answered again."""
 
 import os
-import re
 import shutil
 import signal
 import subprocess
@@ -17,13 +16,14 @@ from tests.e2e.instance import Instance, on_boutique, wait_until_ready
 from tests.e2e.load import BOUTIQUE, Load
 from tests.e2e.test_changes import ENTRIES, service_entry
 from tests.rig.apiserver import ApiServer
-from tests.rig.ports import free_port
 from tests.rig.unbound import Unbound
 from tests.rig.waiting import eventually
 
 FRONTEND = "frontend.default.global"
 HELD = 256
 """Queries that a worker may hold when it dies: the batches of one wake-up."""
+
+AWAY = {name: addresses for name, addresses in BOUTIQUE.items() if "example" in name}
 
 GROWTH = 1 << 20
 """Octets that hundreds of small changes may add to a view whose old pages can be used again."""
@@ -124,23 +124,15 @@ def test_view_truncated_under_running_workers(clusters: Path, resolver: Unbound,
     with on_boutique(clusters, resolver, workers=2) as instance:
         wait_until_ready(instance)
         view = instance.view
-        with Load(instance.server, {"www.example.com": ["192.0.2.80"]}, rate=500) as load:
+        with Load(instance.server, AWAY, rate=500) as load:
             os.truncate(view / "data.mdb", pages * 4096)
-            for number in range(20):  # any of them makes somebody look
-                instance.ask(f"n{number}.default.global", opts=["+time=1"]) if instance.view == view else None
-                if instance.view != view:
-                    break
-            _touch(clusters, "touch.default.global")
+            file = clusters / "cluster2" / "fresh.yaml"  # the commit makes the controller look, the load the workers
+            file.write_text(yaml.safe_dump(service_entry("fresh", "fresh.default.global")))
             eventually(lambda: instance.view != view, what="the view is set aside", within=30)
             eventually(lambda: instance.addresses(FRONTEND) == ["203.0.113.20"], what="it is rebuilt", within=60)
             outcome = load.end()
         assert (outcome.wrong, outcome.lost <= 2 * HELD) == (0, True), outcome
         assert "is set aside" in instance.log()
-
-
-def _touch(clusters: Path, host: str) -> None:
-    file = clusters / "cluster2" / f"{host}.yaml"
-    file.write_text(yaml.safe_dump(service_entry(host.split(".")[0], host)))
 
 
 # ---------------------------------------------------------------------------------------------- clusters out of reach
@@ -181,9 +173,7 @@ def _reboot(instance: Instance) -> None:
     instance.view.rename(instance.view.with_name("view-1-00000000-0"))
 
 
-def test_snapshot_serves_after_a_reboot_without_any_cluster(
-    meshed: Instance, east: ApiServer, west: ApiServer
-) -> None:
+def test_snapshot_serves_after_a_reboot_without_any_cluster(meshed: Instance, east: ApiServer, west: ApiServer) -> None:
     """After a reboot with all API servers down the last known names are answered, marked stale, and all is ready."""
     east.stop()
     west.stop()
@@ -201,7 +191,9 @@ def _flipped(snapshot: bytes) -> bytes:
 
 def _version(step: int) -> Callable[[bytes], bytes]:
     def change(snapshot: bytes) -> bytes:
-        return re.sub(rb"^meshdns-snapshot (\d+)", lambda found: b"meshdns-snapshot %d" % (int(found[1]) + step), snapshot)
+        return re.sub(
+            rb"^meshdns-snapshot (\d+)", lambda found: b"meshdns-snapshot %d" % (int(found[1]) + step), snapshot
+        )
 
     return change
 
@@ -227,7 +219,7 @@ def test_snapshot_is_taken_as_it_is_or_not_at_all(
     file.write_bytes(change(file.read_bytes()))
     lone.start()
     if reason:
-        eventually(lambda: f"{reason}" in lone.log() and "beginning without it" in lone.log(), what="the log says why")
+        eventually(lambda: reason in lone.log() and "beginning without it" in lone.log(), what="the log says why")
         assert lone.addresses(FRONTEND) == ["SERVFAIL"]
     else:
         eventually(lambda: lone.addresses(FRONTEND) == ["203.0.113.20"], what="the snapshot serves")
@@ -251,7 +243,7 @@ _READER = """
 import os, signal, sys
 from pathlib import Path
 from meshdns.view.environment import Environment
-transactions = [Environment(Path(sys.argv[1]), writable=False).begin() for _ in range(1)]
+transaction = Environment(Path(sys.argv[1]), writable=False).begin()
 print("in", flush=True)
 os.kill(os.getpid(), signal.SIGKILL if sys.argv[2] == "die" else signal.SIGSTOP)
 """
@@ -325,13 +317,22 @@ def test_zone_left_open_in_a_pager_costs_no_growth(lone: Instance, clusters: Pat
         zone.kill()
 
 
-def test_view_without_permission_is_replaced(clusters: Path, resolver: Unbound) -> None:
-    """A sources-less start on a view that cannot be opened still forwards, and says what to do."""
-    with on_boutique(clusters, resolver, forward=[{"zone": ".", "to": [f"127.0.0.1:{free_port()}"]}]) as instance:
-        wait_until_ready(instance)
-        instance.stop()
-        shutil.rmtree(instance.view)
-        (instance.view.parent / "elsewhere").mkdir()
-        instance.view.symlink_to("/proc/self/nothing")  # a place where nothing can be opened or made
-        instance.start()
-        eventually(lambda: instance.addresses(FRONTEND) == ["203.0.113.20"], what="the view is rebuilt", within=30)
+def test_view_that_cannot_be_made_is_replaced(lone: Instance) -> None:
+    """Where the view's place leads nowhere the next one is taken."""
+    lone.stop()
+    shutil.rmtree(lone.view)
+    lone.view.symlink_to("/proc/nowhere/view")
+    lone.start()
+    eventually(lambda: lone.addresses(FRONTEND) == ["203.0.113.20"], what="the view is rebuilt", within=30)
+
+
+def test_view_that_becomes_unreadable_while_running_is_replaced(lone: Instance) -> None:
+    """A new controller that cannot open the view it is handed says so, and the next one is taken."""
+    view = lone.view
+    (view / "data.mdb").unlink()
+    (view / "data.mdb").mkdir()
+    dead = lone.controller
+    lone.kill(dead)
+    eventually(lambda: lone.view != view and lone.view.exists(), what="the view is set aside", within=30)
+    eventually(lambda: lone.addresses(FRONTEND) == ["203.0.113.20"], what="the view is rebuilt", within=30)
+    assert "the view cannot be taken over: " in lone.log()

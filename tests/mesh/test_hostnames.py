@@ -46,7 +46,8 @@ class TestReply:
             (["@ 60 IN A 192.0.2.1", "bank.example. 60 IN A 192.0.2.66"], ["192.0.2.1"], 60),
             (["@ 60 IN CNAME x.test.", "@ 60 IN A 192.0.2.66", "x.test. 60 IN A 192.0.2.2"], ["192.0.2.2"], 60),
             (["@ 60 IN A 192.0.2.1", "@ 60 IN TXT hello"], ["192.0.2.1"], 60),
-            (["test. 60 IN DNAME east.test.", "@ 60 IN CNAME gw.east.test.", "gw.east.test. 7 IN A 192.0.2.3"],) + (
+            (
+                ["test. 60 IN DNAME east.example.", "@ 60 IN CNAME gw.east.example.", "gw.east.example. 7 IN A 192.0.2.3"],
                 ["192.0.2.3"],
                 7,
             ),

@@ -1,0 +1,35 @@
+"""The routes that the settings describe, with files in the form of resolv.conf read and own addresses left out."""
+
+from pathlib import Path
+
+from meshdns.config.model import Settings
+from meshdns.dns import names
+from meshdns.forwarding import addresses
+from meshdns.forwarding.addresses import Address
+from meshdns.forwarding.routes import Route
+from meshdns.upstream import resolvconf
+
+
+def split_address(text: str) -> tuple[str, int]:
+    """Host and port of an address as the settings keep it: ``127.0.0.1:53`` or ``[::1]:53``."""
+    host, _, port = text.rpartition(":")
+    return host.strip("[]"), int(port)
+
+
+def routes(settings: Settings) -> list[Route]:
+    """Where names go. Raises ValueError, with a message for people, where a file cannot be read."""
+    own = [Address(*split_address(text)) for text in settings.listen]
+    found = [_route(fallback.zone, fallback.upstream, own) for fallback in settings.fallback]
+    return [*found, *(_route(forward.zone, forward.to, own) for forward in settings.forward)]
+
+
+def _route(zone: str, items: tuple[str, ...], own: list[Address]) -> Route:
+    servers = [server for item in items for server in _servers(item, own) if server not in own]
+    return Route(names.wire(zone.removesuffix(".")), tuple(dict.fromkeys(servers)))
+
+
+def _servers(item: str, own: list[Address]) -> tuple[Address, ...]:
+    """One server, or those of a file in the form of resolv.conf."""
+    if item.startswith("/"):
+        return resolvconf.read(Path(item), own=own)
+    return (addresses.parse(item),)

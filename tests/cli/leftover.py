@@ -1,0 +1,49 @@
+"""A view as a stopped server leaves it behind, for the tools to read."""
+
+from collections.abc import Callable, Collection, Iterable
+from pathlib import Path
+
+from meshdns.config import Settings, read
+from meshdns.config.model import Manifests
+from meshdns.controller import offline
+from meshdns.controller.publishing import Publisher
+from meshdns.controller.settings import mesh_settings
+from meshdns.mesh.declarations import AnyDeclaration
+from meshdns.view.place import current_view
+from meshdns.view.writer import Writer
+
+ZONES = Path(__file__).parents[2] / "zones"
+
+Change = Callable[[Publisher], None]
+
+
+def settings_of(situation: str, state: Path) -> Settings:
+    """The settings of a folder of `zones`, with a state directory of their own."""
+    settings = read(ZONES / situation / "meshdns.yaml", "/")
+    admin = settings.admin.model_copy(update={"socket": str(state / "admin.sock")})
+    return settings.model_copy(update={"state_dir": str(state), "admin": admin})
+
+
+def publish(
+    settings: Settings,
+    *,
+    more: Iterable[tuple[str, AnyDeclaration]] = (),
+    ready: bool = True,
+    complete: bool = True,
+    stale: Collection[str] = (),
+    change: Change = lambda _: None,
+) -> Path:
+    """Write the view of these settings, with `more` declarations by cluster; returns its directory."""
+    view = current_view(Path(settings.state_dir or ""))
+    writer = Writer(view)
+    publisher = Publisher(mesh_settings(settings), writer)
+    folders = offline.read_folders(Path(s.path) for s in settings.sources if isinstance(s, Manifests))
+    for cluster, declaration in (*offline.declarations(folders), *more):
+        publisher.upsert(cluster, declaration)
+    change(publisher)
+    publisher.publish(ready=ready, complete=complete, stale=stale)
+    for name, network in publisher.catalog.topology.networks.items():
+        publisher.describe(name, {"source": "manifests", "status": "synced", "network": network, "reason": ""})
+    publisher.publish(ready=ready, complete=complete, stale=stale)
+    writer.close()
+    return view

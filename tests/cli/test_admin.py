@@ -1,0 +1,121 @@
+"""The admin socket: what a running server says of itself, to whom, and that nobody's socket is taken away."""
+
+import asyncio
+import contextlib
+import logging
+import socket
+import stat
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+
+from meshdns.config import Settings
+from meshdns.controller.admin import serve_admin
+from meshdns.controller.inspection import Inspection
+from meshdns.controller.listing import LISTS, kind_of_list
+from meshdns.view.environment import Environment
+from tests.cli.leftover import publish, settings_of
+from tests.cli.serving import admin_socket, answers
+
+
+def asked(path: Path, target: str, method: str = "GET") -> tuple[int, Any]:
+    """Status and JSON of one request over the socket."""
+
+    async def ask() -> tuple[int, Any]:
+        async with (
+            aiohttp.ClientSession(connector=aiohttp.UnixConnector(str(path))) as session,
+            session.request(method, f"http://meshdns{target}") as response,
+        ):
+            return response.status, await response.json(content_type=None) if response.status < 404 else None
+
+    return asyncio.run(ask())
+
+
+@pytest.fixture
+def settings(state: Path) -> Settings:
+    """Online Boutique, seen from cluster1."""
+    return settings_of("online-boutique", state)
+
+
+def test_it_explains_a_name(settings: Settings) -> None:
+    """``/explain`` is the whole explanation, with the reply as the authority gives it."""
+    with admin_socket(settings, publish(settings)) as path:
+        status, explanation = asked(path, "/explain?name=Frontend.default.global.&type=a")
+    assert status == 200
+    assert (explanation["apiVersion"], explanation["kind"]) == ("meshdns/v1", "Explanation")
+    assert explanation["reply"]["records"] == [{"type": "A", "ttl": 30, "data": "203.0.113.20"}]
+
+
+@pytest.mark.parametrize("word", LISTS)
+def test_it_lists_every_kind(settings: Settings, word: str) -> None:
+    """Each kind of list has its path and its versioned envelope."""
+    with admin_socket(settings, publish(settings)) as path:
+        status, listing = asked(path, f"/{word}")
+    assert status == 200
+    assert (listing["apiVersion"], listing["kind"]) == ("meshdns/v1", kind_of_list(word))
+
+
+def test_it_tells_the_age_of_contacts(settings: Settings) -> None:
+    """What only a running server knows, when each cluster was heard of, is in its list of clusters."""
+    with admin_socket(settings, publish(settings), {"cluster1": 3.5}) as path:
+        _, listing = asked(path, "/clusters")
+    assert [item["lastContact"] for item in listing["items"]] == [3.5, None]
+
+
+@pytest.mark.parametrize(
+    ("target", "advice"),
+    [
+        ("/explain", "ask as /explain?name="),
+        ("/explain?name=a..b", "ask as /explain?name="),
+        ("/explain?name=frontend.default.global&type=BOGUS", "ask for A, AAAA"),
+    ],
+)
+def test_a_bad_question_is_refused_with_advice(settings: Settings, target: str, advice: str) -> None:
+    """What cannot be explained is 400 with what to ask instead."""
+    with admin_socket(settings, publish(settings)) as path:
+        status, refusal = asked(path, target)
+    assert status == 400
+    assert advice in refusal["error"]
+
+
+@pytest.mark.parametrize(("method", "target", "status"), [("POST", "/names", 405), ("GET", "/nosuch", 404)])
+def test_it_is_read_only(settings: Settings, method: str, target: str, status: int) -> None:
+    """Nothing but GET of the known paths is served."""
+    with admin_socket(settings, publish(settings)) as path:
+        assert asked(path, target, method)[0] == status
+
+
+def test_only_its_owner_may_ask(settings: Settings) -> None:
+    """The socket's mode is 0600, and its directory is made where it is missing."""
+    nested = settings.admin.model_copy(update={"socket": f"{settings.state_dir}/run/admin.sock"})
+    settings = settings.model_copy(update={"admin": nested})
+    with admin_socket(settings, publish(settings)) as path:
+        assert stat.S_IMODE(path.stat().st_mode) == 0o600
+        assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
+
+
+def test_a_left_over_socket_is_replaced_and_its_own_removed(settings: Settings) -> None:
+    """A socket file of a server that was killed is no obstacle; one that ends leaves none behind."""
+    view, path = publish(settings), Path(settings.admin.socket or "")
+    with contextlib.closing(socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)) as dead:
+        dead.bind(str(path))
+    with admin_socket(settings, view):
+        assert asked(path, "/clusters")[0] == 200
+    assert not path.exists()
+
+
+def test_the_socket_of_a_running_server_is_left_alone(
+    settings: Settings, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A second server on the same socket says so, ends its admin part alone, and the first is asked as before."""
+    view = publish(settings)
+    other = Environment(view.parent / "second", writable=True)
+    with admin_socket(settings, view) as path, caplog.at_level(logging.ERROR, "meshdns.controller"):
+        inspection = Inspection(settings, other.read)
+        asyncio.run(serve_admin(socket=path, inspection=inspection, contacts=dict))
+        assert answers(path)
+    other.close()
+    assert "another server answers there" in caplog.text
+    assert "set admin.socket" in caplog.text

@@ -1,0 +1,111 @@
+"""Every command: its help, its exit codes, and errors that end with what to do."""
+
+import importlib
+import subprocess
+import sys
+from pathlib import Path
+
+import click
+import pytest
+
+from meshdns import __version__
+from meshdns.cli import main as command_line
+from tests.cli.leftover import ZONES
+from tests.cli.running import Commands
+
+COMMANDS = ("check", "demo", "explain", "get", "serve", "version", "zone")
+
+
+def test_help_is_light() -> None:
+    """``meshdns --help`` loads neither settings nor clients nor the view."""
+    program = (
+        "import sys; from meshdns.cli.main import main\n"
+        "try: main(['--help'])\n"
+        "except SystemExit: pass\n"
+        "print(sorted({'pydantic', 'kubernetes', 'aiohttp', 'lmdb', 'yaml'} & set(sys.modules)), file=sys.stderr)"
+    )
+    ended = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True)
+    assert ended.stderr == "[]\n"
+    assert all(f"\n  {name} " in ended.stdout for name in COMMANDS)
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_has_help(meshdns: Commands, name: str) -> None:
+    """``--help`` of each command ends with 0 and begins with its usage."""
+    ended = meshdns(name, "--help")
+    assert ended.status == 0
+    assert ended.out.startswith(f"Usage: meshdns {name}")
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_the_list_of_commands_says_what_the_commands_say(name: str) -> None:
+    """The line in the list of commands is the first sentence of the command's own help, or fits it."""
+    command = importlib.import_module(f"meshdns.cli.{name}").command
+    assert isinstance(command, click.Command)
+    assert command.name == name
+    assert command_line._COMMANDS[name].endswith(".")
+
+
+def test_version(meshdns: Commands) -> None:
+    """The version is that of the package."""
+    ended = meshdns("version")
+    assert ended.status == 0
+    assert ended.out.startswith(f"meshdns {__version__} (Python ")
+
+
+def test_an_unknown_command_is_2(meshdns: Commands) -> None:
+    """A command that does not exist is wrong usage, with where to look."""
+    ended = meshdns("nosuch")
+    assert ended.status == 2
+    assert "Try 'meshdns --help' for help." in ended.err
+
+
+def test_check_of_a_clean_folder_is_0(meshdns: Commands) -> None:
+    """A situation without problems is clean."""
+    ended = meshdns("check", str(ZONES / "online-boutique" / "meshdns.yaml"))
+    assert (ended.status, ended.out) == (0, "")
+    assert ended.err.endswith("0 problems\n")
+
+
+def test_check_of_a_wrong_object_is_1(meshdns: Commands, tmp_path: Path) -> None:
+    """A problem is printed with file and line, and ends with 1."""
+    folder = tmp_path / "clusters" / "east"
+    folder.mkdir(parents=True)
+    (folder / "wrong.yaml").write_text(
+        "apiVersion: networking.istio.io/v1\nkind: ServiceEntry\nmetadata: {name: wrong, namespace: prod}\n"
+        "spec:\n  hosts: ['bad host.global']\n  resolution: STATIC\n  endpoints: [{address: 203.0.113.7}]\n"
+    )
+    ended = meshdns("check", str(tmp_path / "clusters"))
+    assert ended.status == 1
+    assert "wrong.yaml:5: ServiceEntry prod/wrong: spec.hosts[0]:" in ended.out
+
+
+def test_check_of_wrong_settings_is_65(meshdns: Commands, tmp_path: Path) -> None:
+    """An unknown key is refused with its place and the nearest key."""
+    file = tmp_path / "meshdns.yaml"
+    file.write_text("apiVersion: meshdns/v1\nlisten_: []\n")
+    ended = meshdns("check", str(file))
+    assert ended.status == 65
+    assert f"{file}:2:1:" in ended.err
+
+
+def test_zone_prints_a_master_file(meshdns: Commands) -> None:
+    """The zone of a situation begins with SOA and NS."""
+    ended = meshdns("zone", "global", "--config", str(ZONES / "online-boutique" / "meshdns.yaml"))
+    assert ended.status == 0
+    assert [line.split()[3] for line in ended.out.splitlines()[:2]] == ["SOA", "NS"]
+
+
+def test_zone_of_an_unknown_name_is_2(meshdns: Commands) -> None:
+    """A zone that is not configured is wrong usage, and those that are configured are named."""
+    ended = meshdns("zone", "nosuch", "--config", str(ZONES / "online-boutique" / "meshdns.yaml"))
+    assert ended.status == 2
+    assert "they are: global" in ended.err
+
+
+def test_zone_without_a_view_says_what_to_do(meshdns: Commands, state: Path) -> None:
+    """``--running`` without a view ends with 1 and a question that leads on."""
+    config = str(ZONES / "online-boutique" / "meshdns.yaml")
+    ended = meshdns("zone", "--running", "--config", config, "--state-dir", str(state))
+    assert ended.status == 1
+    assert "is meshdns serve running with this --state-dir?" in ended.err

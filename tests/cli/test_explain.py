@@ -1,0 +1,166 @@
+"""``meshdns explain``: the running server's word or that of the view it left, and exit codes that can be relied on."""
+
+import json
+from pathlib import Path
+
+import pytest
+import yaml
+
+from meshdns.view.place import current_view
+from tests.cli.leftover import ZONES, publish, settings_of
+from tests.cli.running import Commands
+from tests.cli.serving import admin_socket
+from tests.mesh.scene import entry
+
+BOUTIQUE = ZONES / "online-boutique" / "meshdns.yaml"
+
+
+def flags(state: Path, settings: Path = BOUTIQUE) -> tuple[str, ...]:
+    """The flags that lead to a state directory."""
+    return ("--config", str(settings), "--state-dir", str(state))
+
+
+def test_a_running_server_is_asked(meshdns: Commands, state: Path) -> None:
+    """The answer comes from the admin socket, and standard error says so."""
+    settings = settings_of("online-boutique", state)
+    with admin_socket(settings, publish(settings)):
+        ended = meshdns("explain", "frontend.default.global", *flags(state))
+    assert ended.status == 0
+    assert ended.out.startswith("frontend.default.global. A: 203.0.113.20 (TTL 30, NOERROR)\n")
+    assert ended.err == f"answered by the running server on {state}/admin.sock\n"
+
+
+def test_the_view_of_a_stopped_server_is_read(meshdns: Commands, state: Path) -> None:
+    """Where nobody answers the view says the same, and standard error says that it was the view."""
+    settings = settings_of("online-boutique", state)
+    view = publish(settings)
+    stopped = meshdns("explain", "frontend.default.global", "-o", "json", *flags(state))
+    with admin_socket(settings, view):
+        running = meshdns("explain", "frontend.default.global", "-o", "json", *flags(state))
+    assert stopped.status == running.status == 0
+    assert stopped.out == running.out
+    assert f"read from the view {view}" in stopped.err
+
+
+def test_winners_and_losers_are_named(meshdns: Commands, state: Path) -> None:
+    """The own cluster's ServiceEntry answers through the other's gateway, whose Service loses to it."""
+    publish(settings_of("online-boutique", state))
+    out = meshdns("explain", "frontend.default.global", *flags(state)).out
+    assert "ServiceEntry cluster1/default/frontend: level 2, a ServiceEntry of the own cluster" in out
+    assert "spec.endpoints[0] 203.0.113.20: a gateway of another cluster, as its own cluster writes it" in out
+    assert "-> 203.0.113.20, reached through a gateway: chosen" in out
+    assert "lost: level 2 answered first: ServiceEntry default/frontend of cluster1" in out
+
+
+@pytest.mark.parametrize(
+    ("question", "expected"),
+    [
+        (("frontend.default.global",), "A: 203.0.113.20 (TTL 30, NOERROR)"),
+        (("frontend.default.global", "aaaa"), "why: the name exists, but has no record of type AAAA"),
+        (("FRONTEND.default.global.",), "Match: exact: frontend.default.global. is known"),
+        (("default.global",), "Match: empty non-terminal"),
+        (("frontendd.default.global",), "the nearest known name: frontend.default.global."),
+        (("nosuch.default.global",), "A: NXDOMAIN"),
+        (("global", "SOA"), "Match: the apex of the zone"),
+        (("example.com",), "forwarded to /etc/resolv.conf (forward zone .)"),
+    ],
+)
+def test_every_name_has_an_explanation(
+    meshdns: Commands, state: Path, question: tuple[str, ...], expected: str
+) -> None:
+    """Known, covered, unknown and foreign names, in any letter case."""
+    publish(settings_of("online-boutique", state))
+    ended = meshdns("explain", *question, *flags(state))
+    assert ended.status == 0
+    assert expected in ended.out
+
+
+@pytest.mark.parametrize(
+    ("ready", "complete", "name", "error"),
+    [
+        (False, False, "frontend.default.global", "extended error 14: the own cluster has not synced yet"),
+        (True, False, "nosuch.default.global", "extended error 14: a cluster has not synced yet"),
+    ],
+)
+def test_before_sync_it_is_servfail(
+    meshdns: Commands, state: Path, *, ready: bool, complete: bool, name: str, error: str
+) -> None:
+    """What the authority answers before it may answer is what is explained."""
+    publish(settings_of("online-boutique", state), ready=ready, complete=complete)
+    out = meshdns("explain", name, *flags(state)).out
+    assert out.startswith(f"{name}. A: SERVFAIL\n")
+    assert error in out
+
+
+def test_a_stale_answer_is_told(meshdns: Commands, state: Path) -> None:
+    """The last known data of a silent cluster is answered with extended error 3."""
+    publish(settings_of("online-boutique", state), stale=["cluster2"])
+    out = meshdns("explain", "frontend.default.global", *flags(state)).out
+    assert "with extended error 3: last known data of cluster2" in out
+
+
+def test_a_declaration_that_does_not_count_is_told(meshdns: Commands, state: Path) -> None:
+    """A host that is not exported to all is unknown, and the explanation names who declares it and what to do."""
+    hidden = entry("203.0.113.9", host="hidden.prod.global", name="hidden", exportTo=["."])
+    publish(settings_of("online-boutique", state), more=[("cluster2", hidden)])
+    out = meshdns("explain", "hidden.prod.global", *flags(state)).out
+    assert "ServiceEntry cluster2/prod/hidden names it, but does not count" in out
+    assert "exportTo" in out
+
+
+def test_wildcards_say_what_they_beat(meshdns: Commands, state: Path) -> None:
+    """A covered name shows the names that were not known and the wildcard that was less specific."""
+    publish(settings_of("wildcard", state))
+    out = meshdns("explain", "a.eu.shop.global", *flags(state, ZONES / "wildcard" / "meshdns.yaml")).out
+    assert "Match: wildcard: *.eu.shop.global. covers it" in out
+    assert "more specific, not known: a.eu.shop.global." in out
+    assert "less specific, beaten: *.shop.global." in out
+
+
+def test_yaml_is_the_same_as_json(meshdns: Commands, state: Path) -> None:
+    """Both forms carry the same versioned value."""
+    publish(settings_of("online-boutique", state))
+    texts = [meshdns("explain", "frontend.default.global", "-o", form, *flags(state)).out for form in ("json", "yaml")]
+    assert json.loads(texts[0]) == yaml.safe_load(texts[1])
+    assert json.loads(texts[0])["apiVersion"] == "meshdns/v1"
+
+
+def test_without_server_and_view_it_says_what_to_do(meshdns: Commands, state: Path) -> None:
+    """Nobody to ask is 1, with the next step."""
+    ended = meshdns("explain", "frontend.default.global", *flags(state))
+    assert (ended.status, ended.out) == (1, "")
+    assert "holds no view; start meshdns serve" in ended.err
+
+
+def test_a_damaged_view_is_not_read(meshdns: Commands, state: Path) -> None:
+    """A view whose check fails is refused with the next step instead of ending the tool."""
+    publish(settings_of("online-boutique", state))
+    file = current_view(state) / "data.mdb"
+    file.write_bytes(file.read_bytes()[:5000])
+    ended = meshdns("explain", "frontend.default.global", *flags(state))
+    assert ended.status == 1
+    assert "start meshdns serve, which rebuilds it" in ended.err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "advice"),
+    [
+        (("a..b",), "write it as in frontend.default.global"),
+        (("frontend.default.global", "BOGUS"), "write A, AAAA"),
+        ((), "Missing argument"),
+    ],
+)
+def test_wrong_usage_is_2(meshdns: Commands, arguments: tuple[str, ...], advice: str) -> None:
+    """Names and types that cannot be asked for are wrong usage, told before anybody is asked."""
+    ended = meshdns("explain", *arguments)
+    assert ended.status == 2
+    assert advice in ended.err
+
+
+def test_wrong_settings_are_65(meshdns: Commands, tmp_path: Path) -> None:
+    """Settings that cannot be used end it with their place in the file."""
+    file = tmp_path / "meshdns.yaml"
+    file.write_text("apiVersion: meshdns/v1\nzone: []\n")
+    ended = meshdns("explain", "frontend.default.global", "--config", str(file))
+    assert ended.status == 65
+    assert f"{file}:2:1:" in ended.err

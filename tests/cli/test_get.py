@@ -1,0 +1,179 @@
+"""``meshdns get``: kubectl's habits, stable output for machines, exit codes."""
+
+import json
+import time
+from pathlib import Path
+
+import pytest
+import yaml
+
+from meshdns.controller.publishing import Publisher
+from tests.cli.leftover import publish, settings_of
+from tests.cli.running import Commands, Ended
+from tests.cli.serving import admin_socket
+from tests.cli.test_explain import flags
+from tests.mesh.scene import entry
+
+GATEWAYS = [
+    {"address": "203.0.113.20", "port": 15443, "owner": "cluster2", "origin": "Service a/gw", "healthy": False},
+    {"address": "gw.example.com", "port": 15443, "owner": "cluster1", "origin": "Service b/gw"},
+]
+
+
+def got(meshdns: Commands, state: Path, *arguments: str) -> Ended:
+    """The end of ``meshdns get`` over the view of `state`."""
+    return meshdns("get", *arguments, *flags(state))
+
+
+@pytest.fixture
+def boutique(state: Path) -> Path:
+    """The state directory of a stopped server for Online Boutique."""
+    publish(settings_of("online-boutique", state))
+    return state
+
+
+def test_tables_have_aligned_upper_case_headers(meshdns: Commands, boutique: Path) -> None:
+    """Columns begin where their headers do."""
+    lines = got(meshdns, boutique, "names").out.splitlines()
+    assert lines[0].split() == ["NAME", "ADDRESSES", "TTL", "LEVEL", "CLUSTERS"]
+    assert {line[lines[0].index("TTL") :].split()[0] for line in lines[1:]} == {"30"}
+    assert len(lines) == 11
+
+
+def test_an_empty_cell_is_none(meshdns: Commands, boutique: Path) -> None:
+    """What is not known reads ``<none>``."""
+    row = got(meshdns, boutique, "clusters", "cluster2", "--no-headers").out.split()
+    assert row == ["cluster2", "manifests", "synced", "only", "cluster2", "4", "<none>", "<none>", "<none>"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (("names", "frontend.default.global"), "name/frontend.default.global"),
+        (("clusters",), "cluster/cluster1\ncluster/cluster2"),
+        (("services", "frontend"), "service/cluster2/default/frontend"),
+        (("services", "default/frontend"), "service/cluster2/default/frontend"),
+        (("networks",), "network/only cluster1\nnetwork/only cluster2"),
+    ],
+)
+def test_o_name_is_what_can_be_asked_for_again(
+    meshdns: Commands, boutique: Path, arguments: tuple[str, ...], expected: str
+) -> None:
+    """``-o name`` prints noun and identity, one a line; an end of an identity selects."""
+    assert got(meshdns, boutique, *arguments, "-o", "name").out == expected + "\n"
+
+
+def test_wide_adds_columns(meshdns: Commands, boutique: Path) -> None:
+    """``-o wide`` shows the objects behind a name."""
+    line = got(meshdns, boutique, "names", "frontend.default.global", "-o", "wide", "--no-headers").out
+    assert line.rstrip().endswith("cluster1/ServiceEntry default/frontend")
+
+
+def test_services_show_readiness_and_age(meshdns: Commands, boutique: Path) -> None:
+    """A Service's ready endpoints are counted, and its age is that of its object."""
+    row = got(meshdns, boutique, "services", "frontend", "--no-headers").out.split()
+    assert row[:6] == ["cluster2", "default", "frontend", "ClusterIP", "10.20.0.32", "<none>"]
+    assert row[6:8] == ["80/TCP", "1/1"]
+    assert row[8][-1] in "dhy"
+
+
+@pytest.mark.parametrize("what", ["names", "services", "clusters", "gateways", "networks", "problems"])
+def test_machine_output_is_versioned_and_the_same_in_both_forms(
+    meshdns: Commands, boutique: Path, what: str
+) -> None:
+    """JSON and YAML carry ``apiVersion``, ``kind`` and ``items``, a running server's as a stopped one's."""
+    texts = [got(meshdns, boutique, what, "-o", form).out for form in ("json", "yaml")]
+    listing = json.loads(texts[0])
+    assert listing == yaml.safe_load(texts[1])
+    assert list(listing) == ["apiVersion", "kind", "items"]
+    assert (listing["apiVersion"], listing["kind"]) == ("meshdns/v1", f"{what[:-1].capitalize()}List")
+
+
+def test_a_running_server_is_asked(meshdns: Commands, state: Path) -> None:
+    """The list comes from the admin socket, with the time since each cluster was heard of."""
+    settings = settings_of("online-boutique", state)
+    with admin_socket(settings, publish(settings), {"cluster1": 200.0, "cluster2": 1.0}):
+        ended = got(meshdns, state, "clusters")
+    assert "answered by the running server" in ended.err
+    assert ended.out.splitlines()[1].split()[-2:] == ["3m20s", "<none>"]
+
+
+def test_gateways_and_networks_show_what_was_written_down(meshdns: Commands, state: Path) -> None:
+    """Gateways come with port, network and health; those that were never probed read ``<unknown>``."""
+
+    def describe(publisher: Publisher) -> None:
+        value = {"network": "net-2", "source": "manifests", "status": "synced", "reason": "", "gateways": GATEWAYS}
+        publisher.describe("cluster9", value)  # type: ignore[arg-type]  # what the controller will write
+
+    publish(settings_of("online-boutique", state), change=describe)
+    rows = [line.split() for line in got(meshdns, state, "gateways", "--no-headers").out.splitlines()]
+    assert rows == [
+        ["cluster9", "203.0.113.20", "15443", "net-2", "unhealthy"],
+        ["cluster9", "gw.example.com", "15443", "net-2", "<unknown>"],
+    ]
+    network = got(meshdns, state, "networks", "net-2", "--no-headers").out.split()
+    assert network == ["net-2", "cluster9", "203.0.113.20,gw.example.com", "<none>"]
+
+
+def test_problems_name_field_reason_and_advice(meshdns: Commands, state: Path) -> None:
+    """What is wrong with an object is listed with its field and what to do."""
+    publish(settings_of("online-boutique", state), more=[("cluster2", entry("127.0.0.1", "203.0.113.9", ttl="x"))])
+    wrong = entry("203.0.113.9", host="bad host!.prod.global", name="wrong")
+    publish(settings_of("online-boutique", state), more=[("cluster2", wrong)])
+    ended = got(meshdns, state, "problems")
+    assert ended.status == 0
+    row = next(line for line in ended.out.splitlines() if "wrong" in line)
+    assert row.startswith("cluster2")
+    assert "ServiceEntry/prod/wrong   spec.hosts[0]" in row
+
+
+def test_normal_problems_are_counted_and_listed_on_request(meshdns: Commands, state: Path) -> None:
+    """Hosts outside the zones alarm nobody: they are counted on standard error, and listed with ``--all``."""
+    outside = entry("203.0.113.9", host="api.example.com", name="outside")
+    publish(settings_of("online-boutique", state), more=[("cluster2", outside)])
+    quiet, loud = got(meshdns, state, "problems"), got(meshdns, state, "problems", "--all")
+    assert (quiet.status, quiet.out) == (0, "")
+    assert "1 hosts are outside the zones or not public (normal; list them with --all)" in quiet.err
+    assert "api.example.com is in no configured zone" in loud.out
+
+
+def test_no_problems_is_good(meshdns: Commands, boutique: Path) -> None:
+    """A mesh without problems ends with 0 and says so."""
+    ended = got(meshdns, boutique, "problems")
+    assert (ended.status, ended.out) == (0, "")
+    assert ended.err.endswith("no problems found\n")
+
+
+def test_nothing_found_is_1_with_the_next_step(meshdns: Commands, boutique: Path) -> None:
+    """A name that is not there ends with 1 and how to list all."""
+    ended = got(meshdns, boutique, "names", "nosuch.global")
+    assert (ended.status, ended.out) == (1, "")
+    assert ended.err.endswith("list all with: meshdns get names\n")
+
+
+def test_nobody_to_ask_is_1_with_the_next_step(meshdns: Commands, state: Path) -> None:
+    """Neither server nor view ends with 1 and what to start."""
+    ended = got(meshdns, state, "clusters")
+    assert (ended.status, ended.out) == (1, "")
+    assert "start meshdns serve" in ended.err
+
+
+def test_an_unknown_kind_is_2(meshdns: Commands) -> None:
+    """A kind that does not exist is wrong usage, and the kinds are named."""
+    ended = meshdns("get", "pods")
+    assert ended.status == 2
+    assert "'names', 'services', 'clusters', 'gateways', 'networks', 'problems'" in ended.err
+
+
+def test_all_namespaces_is_accepted(meshdns: Commands, boutique: Path) -> None:
+    """``-A`` changes nothing: all namespaces are listed anyway."""
+    assert got(meshdns, boutique, "services", "-A").out == got(meshdns, boutique, "services").out
+
+
+def test_asking_is_light(meshdns: Commands, state: Path) -> None:
+    """A list of a large view takes no longer than a person waits."""
+    many = [("cluster2", entry("203.0.113.9", host=f"s{i}.prod.global", name=f"s{i}")) for i in range(2000)]
+    publish(settings_of("online-boutique", state), more=many)
+    began = time.monotonic()
+    assert len(got(meshdns, state, "names", "--no-headers").out.splitlines()) == 2010
+    assert time.monotonic() - began < 20

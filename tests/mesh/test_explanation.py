@@ -1,0 +1,292 @@
+"""Explanations: what is said of a name must be what was decided, and to whom others lost."""
+
+from collections.abc import Iterator, Mapping, Sequence
+
+import msgspec
+import pytest
+
+from meshdns.dns.presentation import ShownRecord, ShownReply
+from meshdns.mesh.answer import Answer
+from meshdns.mesh.catalog import Catalog
+from meshdns.mesh.declarations import AnyDeclaration, Kind
+from meshdns.mesh.explaining import NEAREST_AMONG, explain, nearest
+from meshdns.mesh.explanation import (
+    Explanation,
+    Fate,
+    Forwarding,
+    GatewayState,
+    MatchKind,
+    Refusal,
+    Standing,
+    ZoneTerms,
+)
+from meshdns.mesh.narration import narrate
+from meshdns.mesh.problems import Problem, ProblemKind
+from meshdns.mesh.settings import MeshSettings, Zone
+from tests.mesh.scene import catalog, endpoints, entry, gateway, mesh, on_networks, service, system
+
+HOST = "reviews.prod.global"
+FOUND = ShownReply("NOERROR", authoritative=True, records=(ShownRecord("A", 30, "203.0.113.7"),))
+NODATA = ShownReply("NOERROR", authoritative=True, negative_ttl=5)
+NXDOMAIN = ShownReply("NXDOMAIN", authoritative=True, negative_ttl=5)
+STANDING = Standing(
+    cluster="east",
+    network="net-east",
+    zones=(ZoneTerms("global"),),
+    forward=(Forwarding(".", ("192.0.2.53",)), Forwarding("corp.example", ("192.0.2.54",))),
+)
+Scene = Mapping[str, Sequence[AnyDeclaration]]
+
+
+class Around:
+    """The surroundings of a name in a small mesh."""
+
+    def __init__(self, made: Catalog, gateways: Sequence[GatewayState], refusals: Sequence[Refusal]) -> None:
+        self._catalog = made
+        self._answers = made.refresh()
+        self._gateways = gateways
+        self._refusals = refusals
+
+    def answer(self, owner: str) -> Answer | None:
+        return self._answers.get(owner)
+
+    def declaration(self, cluster: str, kind: str, namespace: str, name: str) -> AnyDeclaration | None:
+        known = self._catalog.inventory.clusters.get(cluster)
+        return known.declarations.get((Kind(kind), namespace, name)) if known is not None and kind else None
+
+    def problems(self, cluster: str, kind: str, namespace: str, name: str) -> Sequence[Problem]:
+        found = self.declaration(cluster, kind, namespace, name)
+        return found.problems if found is not None else ()
+
+    def gateways(self, cluster: str) -> Sequence[GatewayState]:
+        return [each for each in self._gateways if each.cluster == cluster]
+
+    def refusals(self, name: str) -> Iterator[Refusal]:
+        yield from self._refusals
+
+
+def explained(
+    clusters: Scene,
+    name: str = HOST,
+    *,
+    settings: MeshSettings | None = None,
+    standing: Standing = STANDING,
+    reply: ShownReply | None = FOUND,
+    rtype: str = "A",
+    gateways: Sequence[GatewayState] = (),
+    refusals: Sequence[Refusal] = (),
+) -> Explanation:
+    """The explanation of a name in a mesh seen from cluster east."""
+    around = Around(catalog(settings or mesh(), clusters), gateways, refusals)
+    return explain(name, rtype, standing=standing, around=around, reply=reply)
+
+
+def fates(explanation: Explanation) -> list[tuple[str, str, Fate, str]]:
+    """Cluster, address, fate and reason of every endpoint."""
+    return [
+        (declaration.cluster, endpoint.address, endpoint.fate, endpoint.reason)
+        for declaration in explanation.declarations
+        for endpoint in declaration.endpoints
+    ]
+
+
+class TestMatch:
+    @pytest.mark.parametrize(
+        ("name", "kind", "owner"),
+        [
+            ("api.shop.global", MatchKind.EXACT, "api.shop.global"),
+            ("basket.shop.global", MatchKind.WILDCARD, "*.shop.global"),
+            ("a.b.eu.shop.global", MatchKind.WILDCARD, "*.eu.shop.global"),
+            ("pay.global", MatchKind.EMPTY_NON_TERMINAL, "pay.global"),
+            ("global", MatchKind.APEX, "global"),
+            ("ns.global", MatchKind.ZONE, ""),
+            ("nosuch.global", MatchKind.NONE, ""),
+            ("_http._udp.shop.global", MatchKind.NONE, ""),
+            ("example.com", MatchKind.OUTSIDE, ""),
+        ],
+    )
+    def test_names_are_matched_as_the_authority_does(self, name: str, kind: MatchKind, owner: str) -> None:
+        """The owner name that speaks for a name is found in the authority's order."""
+        match = explained(SHOP, name, reply=NXDOMAIN).match
+        assert (match.kind, match.owner) == (kind, owner)
+
+    def test_what_was_more_and_less_specific_is_named(self) -> None:
+        """A wildcard match names the owner names before it, which do not exist, and the wildcards it beat."""
+        match = explained(SHOP, "a.eu.shop.global").match
+        assert match.more_specific == ("a.eu.shop.global",)
+        assert match.less_specific == ("*.shop.global",)
+
+    def test_the_closest_encloser_stops_the_search(self) -> None:
+        """With ``wildcards: dns`` a wildcard above an existing name covers nothing below that name."""
+        strict = msgspec.structs.replace(STANDING, zones=(ZoneTerms("global", closest_encloser=True),))
+        assert explained(SHOP, "x.api.shop.global", standing=strict, reply=NXDOMAIN).match.kind is MatchKind.NONE
+        assert explained(SHOP, "x.api.shop.global").match.owner == "*.shop.global"
+
+    def test_a_service_name_is_made_of_its_host(self) -> None:
+        """An SRV name has no row of its own: it follows from its host, or from the wildcard that covers that."""
+        srv = ShownReply("NOERROR", authoritative=True, records=(ShownRecord("SRV", 30, "0 1 443 x."),))
+        exact = explained(SHOP, "_https._tcp.api.shop.global", rtype="SRV", reply=srv).match
+        covered = explained(SHOP, "_https._tcp.basket.shop.global", rtype="SRV", reply=srv).match
+        assert (exact.kind, exact.owner) == (MatchKind.MADE, "api.shop.global")
+        assert (covered.kind, covered.owner) == (MatchKind.MADE, "*.shop.global")
+
+
+class TestFates:
+    def test_a_later_level_loses_to_the_one_that_answered(self) -> None:
+        """The own cluster's ServiceEntry beats that of another cluster, which is told so."""
+        scene = {"east": [entry("203.0.113.7")], "west": [entry("203.0.113.8")]}
+        assert fates(explained(scene)) == [
+            ("east", "203.0.113.7", Fate.ANSWERS, ""),
+            ("west", "203.0.113.8", Fate.LOST, "level 2 answered first: ServiceEntry prod/reviews of east"),
+        ]
+
+    def test_a_farther_group_loses_to_a_nearer_one(self) -> None:
+        """Inside a level what is reached directly beats what is reached through a gateway."""
+        scene = {"west": [entry("203.0.113.7", "10.0.0.7"), gateway("198.51.100.9")], "east": [system("net-east")]}
+        lost = [reason for _, address, fate, reason in fates(explained(scene)) if fate is Fate.LOST]
+        assert lost == ["a nearer one answers: ServiceEntry prod/reviews of west, reached directly"]
+
+    def test_what_is_not_ready_loses(self) -> None:
+        """A Service without ready endpoints loses to another cluster's that has some, level or not."""
+        scene = {
+            "east": [service(), endpoints("10.4.0.7", ready=False)],
+            "west": [service(ip="10.96.0.8"), endpoints("10.4.0.8"), gateway("198.51.100.9")],
+        }
+        told = fates(explained(scene))
+        assert ("east", "10.96.0.7", Fate.LOST, "not ready") in told
+        assert ("west", "198.51.100.9", Fate.ANSWERS, "") in told
+
+    def test_where_nothing_is_ready_that_is_said(self) -> None:
+        """Readiness that was ignored is named as such."""
+        scene = {"east": [service(), endpoints("10.4.0.7", ready=False)]}
+        assert ("east", "10.96.0.7", Fate.ANSWERS, "nothing anywhere is ready, so readiness is ignored") in fates(
+            explained(scene)
+        )
+
+    def test_an_unhealthy_gateway_is_named(self) -> None:
+        """What lost because its gateway does not answer the probe is told so, and the gateway is shown unhealthy."""
+        scene = {"west": [entry("10.0.0.7"), gateway("198.51.100.9", "198.51.100.10")], "east": []}
+        made = catalog(mesh(), scene)
+        made.refresh()
+        made.set_health("198.51.100.9", 15443, healthy=False)
+        explanation = explain(HOST, "A", standing=STANDING, around=Around(made, (), ()), reply=FOUND)
+        told = fates(explanation)
+        assert ("west", "198.51.100.9", Fate.LOST, "its gateway is unhealthy") in told
+        assert ("west", "198.51.100.10", Fate.ANSWERS, "") in told
+        assert "198.51.100.9, port 15443, unhealthy" in narrate(explanation)
+
+    def test_the_order_of_the_zone_is_named(self) -> None:
+        """What lost only because of the zone's ``order`` is told which cluster is preferred."""
+        settings = mesh(zones=(Zone("global", order=("west",)),))
+        ordered = msgspec.structs.replace(STANDING, zones=(ZoneTerms("global", order=("west",)),))
+        scene = {"west": [entry("203.0.113.7")], "south": [entry("203.0.113.8")], "east": []}
+        told = fates(explained(scene, settings=settings, standing=ordered))
+        assert ("south", "203.0.113.8", Fate.LOST, "the zone's order prefers west") in told
+
+    def test_the_cap_is_named(self) -> None:
+        """The sixteenth address of a family is told of the limit."""
+        scene = {"east": [entry(*(f"203.0.113.{i}" for i in range(1, 17)))]}
+        assert fates(explained(scene))[-1][2:] == (Fate.LOST, "at most 15 addresses of a family are answered")
+
+    def test_a_more_specific_host_is_named(self) -> None:
+        """The own wildcard loses to the own exact name and is told to which."""
+        scene = {
+            "east": [entry("203.0.113.7"), entry("203.0.113.8", host="*.prod.global", name="all")],
+        }
+        assert fates(explained(scene))[-1] == (
+            "east",
+            "203.0.113.8",
+            Fate.LOST,
+            "a more specific host answered first: ServiceEntry prod/reviews of east",
+        )
+
+    def test_what_is_still_to_come_is_pending(self) -> None:
+        """A host name that is not resolved yet is no loss, and the reason says what is awaited."""
+        pending = ShownReply("SERVFAIL", error_code=22, error="no address is known yet for this name")
+        explanation = explained({"east": [entry("db.example.com")]}, reply=pending)
+        assert fates(explanation) == [("east", "", Fate.PENDING, "the host name is still to be resolved")]
+        assert "still to come" in explanation.reason
+
+    def test_a_missing_gateway_is_named(self) -> None:
+        """A private endpoint of another network whose cluster has no gateway yields nothing, and says what to do."""
+        explanation = explained({"west": [entry("10.0.0.7")], "east": []}, reply=NODATA)
+        ((_, _, fate, reason),) = fates(explanation)
+        assert fate is Fate.NOTHING
+        assert reason == "no gateway is known for it; set clusters.<name>.gateways"
+        assert explanation.reason == "it is declared, but nothing of it can be reached from here"
+
+    def test_an_endpoint_shows_what_is_written_the_rule_and_its_gateway(self) -> None:
+        """A private endpoint of another network shows its own address, the row, the gateway and its health."""
+        sick = GatewayState("west", "198.51.100.9", 15443, "Service istio-system/gateway", healthy=False)
+        scene = {"west": [entry("10.0.0.7"), gateway("198.51.100.9")], "east": []}
+        explanation = explained(scene, settings=mesh(clusters=on_networks(west="w", east="e")), gateways=[sick])
+        (endpoint,) = explanation.declarations[0].endpoints
+        assert (endpoint.field, endpoint.written) == ("spec.endpoints[0]", "10.0.0.7")
+        assert endpoint.rule == "a private address of another network: the cluster's gateways"
+        assert endpoint.gateway == sick
+
+
+class TestOutside:
+    def test_a_name_outside_the_zones_names_its_forward_zone(self) -> None:
+        """The longest forward zone of the settings is named."""
+        assert explained({}, "db.corp.example", reply=None).forwarding == Forwarding("corp.example", ("192.0.2.54",))
+        assert explained({}, "example.com", reply=None).forwarding == Forwarding(".", ("192.0.2.53",))
+
+    def test_a_refused_declaration_of_an_unknown_name_is_named(self) -> None:
+        """What names the host but does not count is shown with the reason and what to do."""
+        problem = Problem(ProblemKind.NOT_PUBLIC, "ServiceEntry", "prod", "reviews", "spec.hosts[0]", "is hidden", "do")
+        text = narrate(explained({}, reply=NXDOMAIN, refusals=[Refusal("west", problem)]))
+        assert "ServiceEntry west/prod/reviews names it, but does not count" in text
+        assert "spec.hosts[0]: is hidden; do" in text
+
+
+class TestNearest:
+    def test_the_nearest_known_name_is_found(self) -> None:
+        """A typo leads to the name that was meant."""
+        assert nearest("reveiws.prod.global", ["ratings.prod.global", HOST])[0] == HOST
+
+    def test_nothing_alike_is_nothing(self) -> None:
+        """A name that resembles no other leads nowhere."""
+        assert nearest("zzz.other.global", [HOST]) == ()
+
+    def test_the_search_is_bounded(self) -> None:
+        """Of very many names only so many are looked at."""
+        known = (f"r{number:05}.prod.global" for number in range(NEAREST_AMONG + 50))
+        nearest("reviews.prod.global", known)
+        assert len(list(known)) == 50
+
+
+class TestForms:
+    def test_text_has_numbered_steps(self) -> None:
+        """The text begins with the answer, then counts its steps to the answer again."""
+        lines = narrate(explained({"east": [entry("203.0.113.7")]})).splitlines()
+        assert lines[0] == "reviews.prod.global. A: 203.0.113.7 (TTL 30, NOERROR)"
+        assert lines[1] == "seen from cluster east, network net-east"
+        steps = [line for line in lines if line[:3].strip(" .").isdigit() or line[2:3] == "."]
+        assert [line[:4] for line in steps] == [" 1. ", " 2. ", " 3. ", " 4. "]
+        assert steps[-1] == " 4. Answer: 203.0.113.7 (TTL 30, NOERROR)"
+
+    def test_an_extended_error_is_told(self) -> None:
+        """Before sync the text shows SERVFAIL with the extended error and its text."""
+        unready = ShownReply("SERVFAIL", error_code=14, error="the own cluster has not synced yet")
+        text = narrate(explained({"east": [entry("203.0.113.7")]}, reply=unready))
+        assert "reviews.prod.global. A: SERVFAIL" in text
+        assert "with extended error 14: the own cluster has not synced yet" in text
+
+    def test_json_is_versioned_and_comes_back_the_same(self) -> None:
+        """What machines read carries its version in camel case and loses nothing."""
+        explanation = explained({"east": [entry("203.0.113.7")], "west": [entry("10.0.0.7")]})
+        octets = msgspec.json.encode(explanation)
+        assert msgspec.json.decode(octets)["apiVersion"] == "meshdns/v1"
+        assert "moreSpecific" in msgspec.json.decode(octets)["match"]
+        assert msgspec.json.decode(octets, type=Explanation) == explanation
+
+
+SHOP: Scene = {
+    "east": [
+        entry("203.0.113.50", host="*.shop.global", name="storefront"),
+        entry("203.0.113.51", host="api.shop.global", name="api"),
+        entry("203.0.113.52", host="*.eu.shop.global", name="europe"),
+        entry("203.0.113.53", host="ledger.eu.pay.global", name="ledger"),
+    ],
+}
