@@ -98,6 +98,13 @@ class Authority:
             return self._uncovered(query, zone, rows, tcp=tcp, spin=spin)
         return self._known(query, zone, self._covered(query, zone, row, rows), rows, tcp=tcp, spin=spin)
 
+    def speaks_for(self, name: bytes, rows: Rows) -> bytes | None:
+        """The owner name whose row answers for a lower-case wire name: itself, or the wildcard that covers it."""
+        zone = self._zone(name)
+        if zone is None or rows.row(name) is not None:
+            return name if zone is not None else None
+        return next((above for p in _parents(name, zone.apex) if rows.row(above := b"\x01*" + p) is not None), None)
+
     def owner(self, query: Query, rows: Rows) -> bytes | None:
         """The owner name whose row alone makes the reply to this query, so that the reply may be kept until it changes.
 

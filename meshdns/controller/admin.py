@@ -55,8 +55,9 @@ async def serve_admin(*, socket: Path, inspection: Inspection, contacts: Contact
         await web.SockSite(runner, listener, backlog=_BACKLOG).start()
         await asyncio.get_running_loop().create_future()
     finally:
-        _leave(socket, listener)
+        _forget(socket)
         await runner.cleanup()
+        listener.close()
         looks.shutdown(cancel_futures=True)
 
 
@@ -125,8 +126,8 @@ def _listen(path: Path) -> sockets.socket:
     return listener
 
 
-def _leave(path: Path, listener: sockets.socket) -> None:
-    listener.close()
+def _forget(path: Path) -> None:
+    """Remove the socket's file: from here on nobody can connect any more."""
     with contextlib.suppress(OSError):
         path.unlink()
 

@@ -159,7 +159,7 @@ class Controller:
         try:
             self._publisher.publish(ready=ready, complete=self._states.complete(now), stale=self._states.stale(now))
         except DamagedView as error:
-            _log.error("%s; it is set aside and rebuilt", error)
+            _log.error("the view cannot be used any more, and is rebuilt: %s", error)
             sys.exit(UNREADABLE)
         except ViewError as error:
             if str(error) != self._failing:

@@ -56,7 +56,7 @@ async def _run() -> None:
         controller = _controller(handed, settings, writer, loop)
         controller.start()
     except (ViewError, msgspec.DecodeError) as error:
-        _log.error("the view cannot be taken over: %s; it is set aside and rebuilt", error)
+        _log.error("the view cannot be taken over, and is rebuilt: %s", error)
         sys.exit(UNREADABLE)
     _say({"view": handed.view})
     gc.collect()

@@ -234,16 +234,16 @@ class Supervisor:
     def _worker_ended(self, code: int) -> None:
         """A child that died of a damaged page takes its view with it; forwarding goes on while it is rebuilt."""
         if self._view_usable and (code in CRASHES or code == place.UNREADABLE):
-            self._set_view_aside()
+            self._set_view_aside(f"{self._view}: a worker died of it")
             self._controller.renew()
 
     def _controller_ended(self, code: int) -> None:
         """As for a worker; the controller also says so of a view that it could not even open."""
         if code == place.UNREADABLE or (self._view_usable and code in CRASHES):
-            self._set_view_aside()
+            self._set_view_aside(f"{self._view}: the controller died of it")
 
-    def _set_view_aside(self) -> None:
-        _log.error("%s is set aside; names of the mesh are answered again once it is rebuilt", self._view)
+    def _set_view_aside(self, reason: str) -> None:
+        _log.error("%s; the view is set aside, names of the mesh are answered again once it is rebuilt", reason)
         place.set_aside(self._view)
         self._view = place.current_view(self._state_dir)
         self._view_usable = False
@@ -262,8 +262,7 @@ class Supervisor:
         reason = (
             said.decode(errors="replace").strip().rpartition("\n")[2] or f"its check ended with {process.returncode}"
         )
-        _log.error("%s", reason)
-        self._set_view_aside()
+        self._set_view_aside(reason)
         return False
 
     async def _watch(self) -> None:

@@ -24,6 +24,10 @@ class Look:
         self.state = state
         self.row: Callable[[bytes], bytes | None] = transaction.getter(b"rows")
 
+    def reason(self, owner: bytes) -> bytes | None:
+        """The provenance of an owner name's row."""
+        return self._transaction.get(b"reasons", owner)
+
     def end(self) -> None:
         """Give the transaction back; the look must not be used afterwards."""
         self._transaction.end()

@@ -9,9 +9,10 @@ the query id picks one, so that a client's answers are spread without any state.
 from collections.abc import Callable
 from typing import Final, Protocol
 
+from meshdns.authority import explaining
 from meshdns.authority.authority import Authority, Rows, Verdict
 from meshdns.dns import query as wire
-from meshdns.dns.codes import EDE_PROHIBITED, NXDOMAIN, REFUSED
+from meshdns.dns.codes import EDE_PROHIBITED, NXDOMAIN, REFUSED, TYPE_TXT
 from meshdns.dns.query import Query
 from meshdns.dns.response import build, options
 from meshdns.view.environment import ViewError
@@ -28,11 +29,17 @@ _OPT: Final = 11  # octets of an OPT without options
 
 MAX_VARIANTS: Final = 15
 
+_LOOPBACK_IPV6: Final = b"\0" * 15 + b"\x01"
+_LOOPBACK_MAPPED: Final = b"\0" * 10 + b"\xff\xff\x7f"
+
 Deliver = Callable[[bytes], None]
 
 
 class Look(Rows, Protocol):
     """A look at the view that ends (`meshdns.view.reader.Look`)."""
+
+    def reason(self, owner: bytes) -> bytes | None:
+        """The provenance of an owner name's row."""
 
     def end(self) -> None:
         """Give the look back."""
@@ -143,6 +150,8 @@ class Answerer:
             extra = options(query, ede=EDE_PROHIBITED, text=b"see allowQuery") if query.edns else b""
             return build(query, REFUSED, extra=extra, tcp=tcp)
         rows = self._look
+        if query.qtype == TYPE_TXT and query.lower.startswith(explaining.PREFIX) and _is_loopback(source):
+            return self._explain(query, rows, tcp=tcp)
         spin = data[1]
         try:
             reply = self._authority.respond(query, rows, tcp=tcp, spin=spin)
@@ -163,6 +172,13 @@ class Answerer:
         if not tcp and rows is not None:
             self._keep(query, rows, reply)
         return reply
+
+    def _explain(self, query: Query, rows: Look | None, *, tcp: bool) -> bytes:
+        """Why a name is answered the way it is, for askers on this machine."""
+        name = query.lower[len(explaining.PREFIX) :]
+        owner = self._authority.speaks_for(name, rows) if rows is not None else None
+        reason = rows.reason(owner) if rows is not None and owner is not None else None
+        return explaining.reply(query, reason, tcp=tcp)
 
     def _ask_upstream_first(self, query: Query, deliver: Deliver, *, tcp: bool) -> bytes | None:
         """Forward, and let the mesh answer what the upstream denies."""
@@ -210,3 +226,9 @@ class Answerer:
 def _denies(reply: bytes) -> bool:
     """Whether a reply says that the name does not exist."""
     return reply[3] & 0x0F == NXDOMAIN
+
+
+def _is_loopback(source: bytes) -> bool:
+    return (
+        source[:1] == b"\x7f" if len(source) == 4 else source == _LOOPBACK_IPV6 or source.startswith(_LOOPBACK_MAPPED)
+    )

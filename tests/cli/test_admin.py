@@ -106,9 +106,7 @@ def test_a_left_over_socket_is_replaced_and_its_own_removed(settings: Settings) 
     assert not path.exists()
 
 
-def test_the_socket_of_a_running_server_is_left_alone(
-    settings: Settings, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_the_socket_of_a_running_server_is_left_alone(settings: Settings, caplog: pytest.LogCaptureFixture) -> None:
     """A second server on the same socket says so, ends its admin part alone, and the first is asked as before."""
     view = publish(settings)
     other = Environment(view.parent / "second", writable=True)

@@ -78,9 +78,7 @@ def test_services_show_readiness_and_age(meshdns: Commands, boutique: Path) -> N
 
 
 @pytest.mark.parametrize("what", ["names", "services", "clusters", "gateways", "networks", "problems"])
-def test_machine_output_is_versioned_and_the_same_in_both_forms(
-    meshdns: Commands, boutique: Path, what: str
-) -> None:
+def test_machine_output_is_versioned_and_the_same_in_both_forms(meshdns: Commands, boutique: Path, what: str) -> None:
     """JSON and YAML carry ``apiVersion``, ``kind`` and ``items``, a running server's as a stopped one's."""
     texts = [got(meshdns, boutique, what, "-o", form).out for form in ("json", "yaml")]
     listing = json.loads(texts[0])
@@ -117,14 +115,12 @@ def test_gateways_and_networks_show_what_was_written_down(meshdns: Commands, sta
 
 def test_problems_name_field_reason_and_advice(meshdns: Commands, state: Path) -> None:
     """What is wrong with an object is listed with its field and what to do."""
-    publish(settings_of("online-boutique", state), more=[("cluster2", entry("127.0.0.1", "203.0.113.9", ttl="x"))])
     wrong = entry("203.0.113.9", host="bad host!.prod.global", name="wrong")
     publish(settings_of("online-boutique", state), more=[("cluster2", wrong)])
     ended = got(meshdns, state, "problems")
     assert ended.status == 0
     row = next(line for line in ended.out.splitlines() if "wrong" in line)
-    assert row.startswith("cluster2")
-    assert "ServiceEntry/prod/wrong   spec.hosts[0]" in row
+    assert row.split()[:3] == ["cluster2", "ServiceEntry/prod/wrong", "spec.hosts[0]"]
 
 
 def test_normal_problems_are_counted_and_listed_on_request(meshdns: Commands, state: Path) -> None:

@@ -66,18 +66,23 @@ class Gateway:
 
 
 class Watch:
-    """Probes at work and what is told of them, in order."""
+    """Probes at work and what is told of them, in order. Each probe's jitter is drawn when it is over."""
 
     def __init__(self, kind: str = "tcp", interval: str = "100ms", down: int = 3) -> None:
         loop = asyncio.get_running_loop()
         self.told: asyncio.Queue[Health] = asyncio.Queue()
+        self.draws: asyncio.Queue[None] = asyncio.Queue()
         self.probes = Probes(
             settings=Probe.model_validate({"type": kind, "interval": interval, "down": down}),
             changed=lambda address, port, healthy: self.told.put_nowait((address, port, healthy)),
             loop=loop,
             clock=loop.time,
-            draw=lambda: 0.5,
+            draw=self._draw,
         )
+
+    def _draw(self) -> float:
+        self.draws.put_nowait(None)
+        return 0.5
 
     async def heard(self, target: Target, *, healthy: bool) -> None:
         """This is told next."""
@@ -208,13 +213,8 @@ class TestOwnFaults:
                 resource.setrlimit(resource.RLIMIT_NOFILE, (lowest.fileno(), limits[1]))
             try:
                 watch.probes.want([target])
-                judged = watch.probes._judged.agenda
-                due = judged.next
-                for _ in range(5):
-                    async with asyncio.timeout(PATIENCE):
-                        while judged.next in (due, None):
-                            await asyncio.sleep(0.01)
-                    due = judged.next
+                for _ in range(6):
+                    await asyncio.wait_for(watch.draws.get(), PATIENCE)
                 assert watch.told.empty()
             finally:
                 resource.setrlimit(resource.RLIMIT_NOFILE, limits)

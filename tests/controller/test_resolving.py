@@ -13,7 +13,7 @@ from meshdns.forwarding.routes import Route
 from tests.rig.knot import Knot
 from tests.rig.ports import LOOPBACK, free_port
 from tests.rig.unbound import Unbound
-from tests.simulators.upstream import BEHAVIOURS, ZONE_SOA, Case, Messages, serving
+from tests.simulators.upstream import BEHAVIOURS, ZONE_SOA, Case, Messages, Upstream, serving
 
 PATIENCE = 30.0  # seconds; a condition that takes longer is a failure
 HOST = "gw.test"
@@ -27,18 +27,21 @@ class Watch(logging.Handler):
 
     def __init__(self, *upstreams: Address, zone: bytes = b"\0") -> None:
         super().__init__()
-        loop = asyncio.get_running_loop()
+        self._loop = asyncio.get_running_loop()
         self.events: asyncio.Queue[str] = asyncio.Queue()
         self.skipped = 0.0
-        self.clock = lambda: loop.time() + self.skipped
         self.names = HostNames(
             routes=[Route(zone, upstreams)],
             resolved=lambda host, addresses: self.events.put_nowait(" ".join([host, *addresses])),
-            loop=loop,
+            loop=self._loop,
             clock=self.clock,
             draw=lambda: 0.5,
         )
         self.wanted: Sequence[str] = ()
+
+    def clock(self) -> float:
+        """Seconds."""
+        return self._loop.time() + self.skipped
 
     def emit(self, record: logging.LogRecord) -> None:
         """A log line."""
@@ -58,14 +61,12 @@ class Watch(logging.Handler):
         """These events come next, in this order."""
         assert [await asyncio.wait_for(self.events.get(), PATIENCE) for _ in events] == list(events)
 
-    async def wait(self) -> float:
-        """Seconds to the next look-up, once the one under way is over."""
-        agenda = self.names._wanted.agenda
-        async with asyncio.timeout(PATIENCE):
-            while agenda.next is None:
-                await asyncio.sleep(0.01)
-        assert agenda.next is not None
-        return agenda.next - self.clock()
+    @property
+    def wait(self) -> float:
+        """Seconds to the next look-up; it is due before anything is heard of the last one."""
+        due = self.names._wanted.agenda.next
+        assert due is not None
+        return due - self.clock()
 
 
 async def watched(watch: Watch, body: Awaitable[None]) -> None:
@@ -137,7 +138,7 @@ class TestRealServers:
             unbound.stop()
             watch.later(70)
             await watch.heard("WARNING")
-            assert await watch.wait() < 5.0
+            assert watch.wait < 5.0
             restart(unbound, f"{HOST}. 60 IN A 192.0.2.2")
             watch.later(10)
             await watch.heard("INFO", f"{HOST} 192.0.2.2")
@@ -194,8 +195,8 @@ def scripted(
     monkeypatch.setitem(BEHAVIOURS, "gw", script)
 
     async def main() -> None:
-        async def with_server(upstream: object) -> None:
-            watch = Watch(Address(LOOPBACK, getattr(upstream, "port")))
+        async def with_server(upstream: Upstream) -> None:
+            watch = Watch(Address(LOOPBACK, upstream.port))
             await watched(watch, body(watch, script))
 
         await serving(with_server)
@@ -234,7 +235,7 @@ class TestScriptedServer:
         async def body(watch: Watch, script: Script) -> None:
             watch.want(HOST)
             await watch.heard(f"{HOST} 192.0.2.1 2001:db8::1")
-            assert await watch.wait() == pytest.approx(seconds, abs=10)
+            assert watch.wait == pytest.approx(seconds, abs=10)
             script.said = {"A": [f"@ {ttl} IN A 192.0.2.2"]}
             watch.later(seconds)
             await watch.heard(f"{HOST} 192.0.2.2")
@@ -275,7 +276,7 @@ class TestScriptedServer:
         async def body(watch: Watch, script: Script) -> None:
             watch.want(HOST)
             await watch.heard("WARNING")
-            assert await watch.wait() == pytest.approx(5.0, abs=1.0)
+            assert watch.wait == pytest.approx(5.0, abs=1.0)
             script.said = {"A": ["@ 60 IN A 192.0.2.1"]}
             watch.later(5.0)
             await watch.heard("INFO", f"{HOST} 192.0.2.1")

@@ -1,12 +1,13 @@
 """A running ``meshdns serve``, as an operator starts it."""
 
+import contextlib
 import http.client
 import math
 import os
 import signal
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any, ClassVar
@@ -81,6 +82,15 @@ class Instance(NameServer):
     def kill(self, pid: int, signum: signal.Signals = signal.SIGKILL) -> None:
         """Send a signal to one of this instance's processes."""
         os.kill(pid, signum)
+
+    @contextlib.contextmanager
+    def standing(self, pid: int) -> Iterator[None]:
+        """A process of this instance stands still inside the block."""
+        self.kill(pid, signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            self.kill(pid, signal.SIGCONT)
 
     # ------------------------------------------------------------------------------------------ operation
 

@@ -41,12 +41,9 @@ def lone(clusters: Path, resolver: Unbound) -> Iterator[Instance]:
 
 
 def _flip_byte(view: Path) -> None:
-    """Change one address in a used page."""
+    """Change one address wherever it stands: in the pages that are used, among others."""
     file = view / "data.mdb"
-    data = bytearray(file.read_bytes())
-    at = data.index(bytes([203, 0, 113, 20]))
-    data[at] ^= 1
-    file.write_bytes(data)
+    file.write_bytes(file.read_bytes().replace(bytes([203, 0, 113, 20]), bytes([203, 0, 113, 21])))
 
 
 def _flip_page(view: Path) -> None:
@@ -100,8 +97,8 @@ def test_damage_is_found_before_the_view_is_used(lone: Instance, damage: Callabl
     assert lone.addresses("www.example.com") == ["192.0.2.80"]
     eventually(lambda: lone.addresses(FRONTEND) == ["203.0.113.20"], what="the view is rebuilt", within=30)
     errors = [line for line in lone.log()[said:].splitlines() if line.startswith(("ERROR", "Traceback"))]
-    assert len(errors) == 2, errors
-    assert "is set aside; names of the mesh are answered again once it is rebuilt" in errors[1]
+    assert len(errors) == 1, errors
+    assert "the view is set aside, names of the mesh are answered again once it is rebuilt" in errors[0]
 
 
 def test_view_of_another_boot_is_not_used(lone: Instance) -> None:
@@ -132,7 +129,7 @@ def test_view_truncated_under_running_workers(clusters: Path, resolver: Unbound,
             eventually(lambda: instance.addresses(FRONTEND) == ["203.0.113.20"], what="it is rebuilt", within=60)
             outcome = load.end()
         assert (outcome.wrong, outcome.lost <= 2 * HELD) == (0, True), outcome
-        assert "is set aside" in instance.log()
+        assert "the view is set aside" in instance.log()
 
 
 # ---------------------------------------------------------------------------------------------- clusters out of reach
@@ -191,9 +188,8 @@ def _flipped(snapshot: bytes) -> bytes:
 
 def _version(step: int) -> Callable[[bytes], bytes]:
     def change(snapshot: bytes) -> bytes:
-        return re.sub(
-            rb"^meshdns-snapshot (\d+)", lambda found: b"meshdns-snapshot %d" % (int(found[1]) + step), snapshot
-        )
+        magic, version, rest = snapshot.split(b" ", 2)
+        return b" ".join((magic, b"%d" % (int(version) + step), rest))
 
     return change
 
@@ -335,4 +331,4 @@ def test_view_that_becomes_unreadable_while_running_is_replaced(lone: Instance) 
     lone.kill(dead)
     eventually(lambda: lone.view != view and lone.view.exists(), what="the view is set aside", within=30)
     eventually(lambda: lone.addresses(FRONTEND) == ["203.0.113.20"], what="the view is rebuilt", within=30)
-    assert "the view cannot be taken over: " in lone.log()
+    assert "the view cannot be taken over" in lone.log()

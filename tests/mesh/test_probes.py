@@ -66,7 +66,7 @@ class Story:
     ],
 )
 def test_a_gateway_changes_after_three_failures_and_two_successes(outcomes: str, changes: str) -> None:
-    """``+`` alive, ``r`` refused, ``s`` silent, ``u`` no route, ``o`` own fault; ``d`` down, ``u`` up, dot no change."""
+    """``+`` alive, ``r`` refused, ``s`` silent, ``u`` no route, ``o`` own fault; ``d`` down, ``u`` up, dot the same."""
     play = Story(A)
     told = [play.probe({A: OUTCOMES[letter]}) for letter in outcomes]
     assert told == [{".": [], "d": [(A, False)], "u": [(A, True)]}[letter] for letter in changes]

@@ -1,0 +1,47 @@
+"""``dig TXT _explain.<name>``: why a name is answered the way it is, through plain DNS.
+
+One character string a line: the outcome, then each declaration that was considered, in the order of the levels, with
+the rule that judged it and what it became. It says what the view holds; the whole story is told by ``meshdns explain``.
+"""
+
+from collections.abc import Iterator
+from typing import Final
+
+import msgspec
+
+from meshdns.dns.codes import NOERROR, NXDOMAIN, TYPE_TXT
+from meshdns.dns.query import Query
+from meshdns.dns.response import Section, build, record
+from meshdns.mesh.answer import Answer
+from meshdns.mesh.candidates import Candidate
+
+PREFIX: Final = b"\x08_explain"
+_MAX_STRING: Final = 255
+_MAX_LINES: Final = 40  # some 4 kB: over UDP it comes truncated, and dig asks again over TCP
+
+
+def reply(query: Query, reason: bytes | None, *, tcp: bool) -> bytes:
+    """The TXT reply for a reason as the view keeps it; NXDOMAIN where there is none."""
+    if reason is None:
+        return build(query, NXDOMAIN, tcp=tcp)
+    strings = [line.encode()[:_MAX_STRING] for line in _lines(msgspec.json.decode(reason, type=Answer))]
+    rdata = b"".join(bytes([len(string)]) + string for string in strings[:_MAX_LINES])
+    return build(query, NOERROR, answer=Section(1, record(TYPE_TXT, 0, rdata)), aa=True, tcp=tcp)
+
+
+def _lines(answer: Answer) -> Iterator[str]:
+    addresses = ", ".join((*answer.ipv4, *answer.ipv6))
+    level = f" level {answer.level.value}" if answer.level is not None else ""
+    yield f"{answer.outcome.value}{level}: {addresses or 'none'} (ttl {answer.ttl})"
+    for candidate in answer.considered:
+        yield _line(candidate)
+
+
+def _line(candidate: Candidate) -> str:
+    became = candidate.address or ("to come" if candidate.pending else "nothing")
+    notes = [f"via {candidate.via}"] if candidate.via else []
+    notes += [] if candidate.ready else ["not ready"]
+    notes += [] if candidate.healthy else ["not healthy"]
+    tail = f" ({', '.join(notes)})" if notes else ""
+    where = f"{candidate.cluster or 'settings'}: {candidate.origin} {candidate.field}".rstrip()
+    return f"{candidate.level.value} {where}: {candidate.rule.value}: {became}{tail}"
