@@ -29,6 +29,14 @@ TICK: Final = 1.0  # seconds
 _log = logging.getLogger("meshdns.controller")
 
 
+class Process(NamedTuple):
+    """What the process around does for the controller: tell the supervisor, beat on the scoreboard, begin anew."""
+
+    ready: Callable[[bool], None]
+    beat: Callable[[float], None]
+    restart: Callable[[], None]
+
+
 class Background(NamedTuple):
     """The work that goes on beside: resolving host names and probing gateways."""
 
@@ -45,16 +53,14 @@ class Controller:
         publisher: Publisher,
         states: ClusterStates,
         state_dir: Path,
-        ready: Callable[[bool], None],
-        beat: Callable[[float], None],
+        process: Process,
         loop: asyncio.AbstractEventLoop,
         clock: Callable[[], float],
     ) -> None:
         self._publisher = publisher
         self._snapshots = Snapshots(state_dir, publisher.declarations, loop=loop)
-        self._tell_ready = ready
+        self._process = process
         self._told_ready = False
-        self._beat = beat
         self._states = states
         self._loop = loop
         self._clock = clock
@@ -169,8 +175,20 @@ class Controller:
             self._failing = ""
             if ready and not self._told_ready:
                 self._told_ready = True
-                self._tell_ready(ready)
+                self._process.ready(ready)
             self._want()
+            self._seal()
+
+    def _seal(self) -> None:
+        """Let go of pod addresses that mean nothing from here; begin anew where some are needed after all."""
+        for name, state in self._states.clusters.items():
+            if state.complete:
+                for part in self._publisher.catalog.seal(name):
+                    self._publisher.upsert(name, part)
+                    self._schedule()
+        if self._publisher.catalog.misses_addresses():
+            _log.warning("a cluster came onto the own network; reading all clusters again")
+            self._process.restart()
 
     def _describe(self, now: float) -> None:
         """Publish what people are shown of each cluster, where it changed."""
@@ -230,7 +248,7 @@ class Controller:
 
     def _tick(self) -> None:
         self._loop.call_later(TICK, self._tick)
-        self._beat(self._clock())
+        self._process.beat(self._clock())
         self._publisher.reader_check()
         self._commit()
         self._snapshots.look(self._publisher.changes, self._clock())

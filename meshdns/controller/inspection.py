@@ -30,12 +30,12 @@ from meshdns.controller.listing import (
     ZoneItem,
     kind_of_list,
 )
-from meshdns.controller.publishing import decode_declaration, decode_reason
+from meshdns.controller.publishing import _object_key, decode_declaration, decode_reason
 from meshdns.controller.settings import vantage_cluster
 from meshdns.dns import names, query
 from meshdns.dns.presentation import ShownReply, question, shown, type_number
 from meshdns.mesh.answer import Answer
-from meshdns.mesh.declarations import AnyDeclaration, EndpointSlice, Service, ServiceEntry
+from meshdns.mesh.declarations import AnyDeclaration, EndpointSlice, Kind, Service, ServiceEntry
 from meshdns.mesh.explaining import explain, nearest
 from meshdns.mesh.explanation import (
     Explanation,
@@ -257,12 +257,19 @@ class _Around:
         return self._answers[owner]
 
     def declaration(self, cluster: str, kind: str, namespace: str, name: str) -> AnyDeclaration | None:
-        found = self._txn.get(b"declarations", _object_key(cluster, kind, namespace, name))
+        found = self._stored(b"declarations", cluster, kind, namespace, name)
         return decode_declaration(found) if found is not None else None
 
     def problems(self, cluster: str, kind: str, namespace: str, name: str) -> Sequence[Problem]:
-        found = self._txn.get(b"problems", _object_key(cluster, kind, namespace, name))
+        found = self._stored(b"problems", cluster, kind, namespace, name)
         return msgspec.json.decode(found, type=list[Problem]) if found is not None else ()
+
+    def _stored(self, database: bytes, cluster: str, kind: str, namespace: str, name: str) -> bytes | None:
+        """What a database holds of an object; nothing of what is no object, as the settings are."""
+        known = next((each for each in Kind if each.value == kind), None)
+        if known is None:
+            return None
+        return self._txn.get(database, _object_key(cluster, (known, namespace, name)))
 
     def gateways(self, cluster: str) -> Sequence[GatewayState]:
         described = self.clusters.get(cluster, ClusterDescription())
@@ -309,10 +316,6 @@ def _terms(settings: Settings) -> Iterator[ZoneTerms]:
 def _state(txn: Transaction) -> ViewState:
     found = txn.get(b"meta", b"state")
     return view_state.decode(found) if found is not None else ViewState()
-
-
-def _object_key(cluster: str, kind: str, namespace: str, name: str) -> bytes:
-    return f"{cluster}\0{kind}\0{namespace}\0{name}".encode()[:500]
 
 
 def _descriptions(items: Iterable[_Item]) -> dict[str, ClusterDescription]:

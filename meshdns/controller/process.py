@@ -19,7 +19,7 @@ import msgspec
 
 from meshdns.config.model import Settings, Source
 from meshdns.controller.admin import serve_admin
-from meshdns.controller.controller import Background, Controller
+from meshdns.controller.controller import Background, Controller, Process
 from meshdns.controller.inspection import Inspection
 from meshdns.controller.probing import Probes
 from meshdns.controller.publishing import Publisher
@@ -53,7 +53,7 @@ async def _run() -> None:
     logging.basicConfig(level=settings.log_level.upper(), format="%(levelname)s %(name)s %(message)s")
     try:
         writer = Writer(Path(handed.view))
-        controller = _controller(handed, settings, writer, loop)
+        controller = _controller(handed, settings, writer, loop, stop)
         controller.start()
     except (ViewError, msgspec.DecodeError) as error:
         _log.error("the view cannot be taken over, and is rebuilt: %s", error)
@@ -75,7 +75,11 @@ async def _run() -> None:
 
 
 def _controller(
-    handed: ControllerSettings, settings: Settings, writer: Writer, loop: asyncio.AbstractEventLoop
+    handed: ControllerSettings,
+    settings: Settings,
+    writer: Writer,
+    loop: asyncio.AbstractEventLoop,
+    stop: asyncio.Event,
 ) -> Controller:
     mesh = mesh_settings(settings)
     board = Scoreboard(handed.scoreboard)
@@ -87,8 +91,7 @@ def _controller(
             started=time.monotonic(),
         ),
         state_dir=Path(handed.state_dir),
-        ready=lambda ready: _say({"ready": ready}),
-        beat=board.beat_controller,
+        process=Process(ready=lambda ready: _say({"ready": ready}), beat=board.beat_controller, restart=stop.set),
         loop=loop,
         clock=time.monotonic,
     )

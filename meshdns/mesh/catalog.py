@@ -15,12 +15,12 @@ import msgspec
 from meshdns.dns import names
 from meshdns.mesh.answer import Answer, Outcome, Policy, choose
 from meshdns.mesh.candidates import Level
-from meshdns.mesh.declarations import AnyDeclaration, Key
+from meshdns.mesh.declarations import AnyDeclaration, EndpointSlice, Key, readiness_alone
 from meshdns.mesh.dependents import Dependents
 from meshdns.mesh.inventory import Cluster, Inventory, ServiceKey, Touched
 from meshdns.mesh.levels import Levels
 from meshdns.mesh.reverse import reverse_names
-from meshdns.mesh.settings import MeshSettings, StaticRecord, Zone
+from meshdns.mesh.settings import AnswerMode, MeshSettings, StaticRecord, Zone
 from meshdns.mesh.sight import Sight
 from meshdns.mesh.topology import Topology, survey
 from meshdns.mesh.tree import Tree
@@ -52,6 +52,7 @@ class Catalog:
         self._unhealthy: set[tuple[str, int]] = set()
         self._governors: dict[str, str] = {}
         self._pointers: dict[str, str] = {}
+        self._sealed: set[str] = set()
         self._world = World(self.inventory, self.topology, self._resolved, self._unhealthy, self._governors)
 
     # ------------------------------------------------------------------------------------------ changes
@@ -59,7 +60,31 @@ class Catalog:
     def upsert(self, cluster: str, declaration: AnyDeclaration) -> bool:
         """Add or replace a declaration; False where nothing changed."""
         self.join_cluster(cluster)
-        return self.inventory.upsert(cluster, declaration, self._pending)
+        return self.inventory.upsert(cluster, self.kept(cluster, declaration), self._pending)
+
+    def kept(self, cluster: str, declaration: AnyDeclaration) -> AnyDeclaration:
+        """What is kept of a declaration: of a sealed cluster's EndpointSlices their readiness alone."""
+        if cluster in self._sealed and isinstance(declaration, EndpointSlice):
+            return readiness_alone(declaration)
+        return declaration
+
+    def seal(self, cluster: str) -> list[EndpointSlice]:
+        """Keep no more pod addresses of a cluster on another network; returns the slices that must be put in again.
+
+        Called when the cluster has been listed, so that its network is known. Where all networks are one
+        (``answer: endpoints``) nothing is sealed; a ServiceEntry that alone says so by annotation gets gateways for
+        ``cluster.local`` endpoints of such a cluster.
+        """
+        flat = any(zone.answer is AnswerMode.ENDPOINTS for zone in self._settings.zones)
+        if flat or cluster in self._sealed or self._world.levels.get(cluster) is not Level.FAR_SERVICE:
+            return []
+        self._sealed.add(cluster)
+        known = self.inventory.clusters[cluster].declarations.values()
+        return [declaration for declaration in known if isinstance(declaration, EndpointSlice)]
+
+    def misses_addresses(self) -> bool:
+        """Whether a sealed cluster has come onto the own network: its addresses are needed and not there."""
+        return any(self._world.levels.get(cluster) is not Level.FAR_SERVICE for cluster in self._sealed)
 
     def remove(self, cluster: str, key: Key) -> bool:
         """Forget a declaration; False where it was not known."""
@@ -67,6 +92,7 @@ class Catalog:
 
     def remove_cluster(self, cluster: str) -> None:
         """Forget a cluster."""
+        self._sealed.discard(cluster)
         self.inventory.remove_cluster(cluster, self._pending)
 
     def join_cluster(self, cluster: str) -> None:

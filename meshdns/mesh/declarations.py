@@ -133,6 +133,13 @@ class EndpointSlice(Declaration, frozen=True, kw_only=True, tag="EndpointSlice")
     ports: tuple[Port, ...] = ()
 
 
+def readiness_alone(part: EndpointSlice) -> EndpointSlice:
+    """The slice as it is kept of a cluster on another network: one bit, and no address that means nothing from here."""
+    ready = any(point.ready for point in part.endpoints)
+    endpoints = (SliceEndpoint("", ready),) if part.endpoints else ()
+    return msgspec.structs.replace(part, endpoints=endpoints, ports=())
+
+
 class Namespace(Declaration, frozen=True, kw_only=True, tag="Namespace"):
     """A Namespace: ``uid`` identifies a cluster (that of ``kube-system``), ``network`` is its Istio network label."""
 

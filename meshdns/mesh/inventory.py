@@ -90,7 +90,7 @@ class Cluster:
         endpoints = [point for part in self.slices.get(service, {}).values() for point in part.endpoints]
         ready = [point.address for point in endpoints if point.ready]
         addresses = ready or [point.address for point in endpoints]
-        return Readiness(known=True, ready=bool(ready), addresses=tuple(dict.fromkeys(addresses)))
+        return Readiness(known=True, ready=bool(ready), addresses=tuple(filter(None, dict.fromkeys(addresses))))
 
     @property
     def rests_on_nodes(self) -> bool:

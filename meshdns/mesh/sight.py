@@ -209,7 +209,7 @@ class Sight:
             yield claim.nothing(Rule.NOT_READY)
         if claim.cluster == self._topology.vantage:
             yield from self._at_home(claim, service, Rule.CLUSTER_IP, ready=readiness.ready)
-        elif (claim.flat or self._world.near(claim.cluster)) and readiness.known:
+        elif readiness.known and (self._world.near(claim.cluster) or (claim.flat and readiness.addresses)):
             ports = self._pod_ports(claim.cluster, key)
             for address in readiness.addresses:
                 yield claim.at_pod(address, Rule.PODS, Reach.DIRECT, ports, ready=readiness.ready)

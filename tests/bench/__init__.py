@@ -5,7 +5,7 @@ Rules:
 - The servers stand on the first core, everything else (the load generator, an upstream, API servers) on the second.
 - Processor time is the kernel's own account (schedstat) of the whole process tree, whatever the wall clock did.
 - `peers.PEERS` and `workloads.WORKLOADS` are the tables; a new server or a new load is a new row there.
-- Nothing here fails because something was slow. A wrong answer does fail: it would make a figure meaningless.
+- Nothing here fails because something was slow. Lost and wrong answers are counted and stand beside each figure.
 
 Does not belong here: tests of behaviour, and bounds on times.
 """

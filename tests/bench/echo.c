@@ -15,7 +15,8 @@ static struct mmsghdr messages[BATCH];
 int main(int argc, char **argv) {
     int port = argc == 2 ? atoi(argv[1]) : 0, size = RECEIVE_BUFFER;
     if (port <= 0) return fprintf(stderr, "name the port: echo PORT\n"), 2;
-    struct sockaddr_in self = {.sin_family = AF_INET, .sin_port = htons(port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    struct sockaddr_in self = {
+        .sin_family = AF_INET, .sin_port = htons(port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     int fd = socket(AF_INET, SOCK_DGRAM, 0);
     setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &size, sizeof size);
     if (bind(fd, (struct sockaddr *)&self, sizeof self) < 0) return perror("bind; choose another port"), 1;

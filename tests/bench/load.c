@@ -1,14 +1,15 @@
 /* A load generator for one DNS server on 127.0.0.1, over UDP.
  *
  * - Closed loop (rate 0): so many queries are in flight as the window says; a reply is followed by the next query, from
- *   the socket that was idle longest. So the server is saturated, and no more queries than the window wait there.
+ *   the sockets in turn. So the server is saturated, and no more queries than the window wait there.
  * - Open loop: queries leave at fixed times, whatever comes back. Latency counts from the sending; `lag` says how late
  *   that was, so that a generator that had no processor shows.
  * - Queries come from a file of packets, each behind its size in two octets, taken in turn; the id is set here. With
  *   `unique`, the first eight octets of the name's first label are the hexadecimal digits of a counter.
  * - It ends by itself: after so many seconds or queries, and by SIGALRM should all else fail.
  *
- * The result is one line of JSON: counts, seconds, latencies in microseconds, own seconds on a core and in its queue. */
+ * The result is one line of JSON: counts, seconds, latencies in microseconds, own seconds on a core and in its
+ * queue. */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
 #include <getopt.h>
@@ -29,13 +30,17 @@ enum {
     SUBBUCKETS = 64,
     BUCKETS = 40 * SUBBUCKETS,
     RECEIVE_BUFFER = 1 << 20,
+    MAX_RATE = 60000, /* so that ids suffice for all that may be in flight */
 };
 static const uint64_t SECOND = 1000000000, PATIENCE = 500000000, SWEEP = 50000000;
 
 struct flight { uint64_t sent; int socket; }; /* sent 0: no query with this id is in flight */
 
-static struct { int port, sockets, window, rcode, answers, unique; double seconds, rate; uint64_t count, first; } options = {
-    .sockets = 240, .window = 160, .seconds = 2, .count = 1 << 30};
+static struct {
+    int port, sockets, window, rcode, answers, unique;
+    double seconds, rate;
+    uint64_t count, first;
+} options = {.sockets = 240, .window = 160, .seconds = 2, .count = 1 << 30};
 static int descriptors[MAX_SOCKETS], turn;
 static struct flight flights[IDS];
 static unsigned char *packets, *next_packet, *packets_end;
@@ -74,8 +79,9 @@ static void number(unsigned char *octets, uint32_t counter) {
     for (int i = 7; i >= 0; i--, counter >>= 4) octets[i] = "0123456789abcdef"[counter & 15];
 }
 
-/* Send the next query from the next socket; an id that is still in flight is passed over. */
+/* Send the next query, unless there were enough, from the next socket; an id still in flight is passed over. */
 static void ask(void) {
+    if (sent >= options.count) return;
     unsigned char message[SLOT];
     int socket = turn;
     turn = (turn + 1) % options.sockets;
@@ -146,7 +152,8 @@ static void run(int poll) {
     FILE *account = fopen("/proc/self/schedstat", "r");
     if (account && fscanf(account, "%lu %lu", &on_core, &queued) == 2) fclose(account);
     printf("{\"sent\": %lu, \"received\": %lu, \"lost\": %lu, \"wrong\": %lu, \"late\": %lu, \"refused\": %lu, "
-           "\"seconds\": %.6f, \"p50\": %.2f, \"p99\": %.2f, \"lag_p99\": %.2f, \"own_cpu\": %.6f, \"own_queued\": %.6f}\n",
+           "\"seconds\": %.6f, \"p50\": %.2f, \"p99\": %.2f, \"lag_p99\": %.2f, \"own_cpu\": %.6f, "
+           "\"own_queued\": %.6f}\n",
            sent, received, lost, wrong, late, refused, (time - start) / 1e9, quantile(latencies, .5),
            quantile(latencies, .99), quantile(lags, .99), on_core / 1e9, queued / 1e9);
 }
@@ -198,7 +205,8 @@ int main(int argc, char **argv) {
             default: return 2;
         }
     if (optind + 1 != argc || options.port <= 0 || options.sockets < 1 || options.sockets > MAX_SOCKETS ||
-        options.window < 1 || options.window > IDS / 2 || options.seconds <= 0 || options.seconds > 600)
+        options.window < 1 || options.window > IDS / 2 || options.rate < 0 || options.rate > MAX_RATE ||
+        options.seconds <= 0 || options.seconds > 600)
         return fprintf(stderr, "usage: load -p PORT [-n SOCKETS] [-w WINDOW] [-t SECONDS] [-c QUERIES] [-r RATE] "
                                "[-e RCODE] [-a FEWEST ANSWERS] [-u FIRST NUMBER] PACKETS\n"), 2;
     alarm(options.seconds + 10);

@@ -6,6 +6,7 @@ from pathlib import Path
 from meshdns.config import Settings, read
 from meshdns.config.model import Manifests
 from meshdns.controller import offline
+from meshdns.controller.description import ClusterDescription
 from meshdns.controller.publishing import Publisher
 from meshdns.controller.settings import mesh_settings
 from meshdns.mesh.declarations import AnyDeclaration
@@ -43,7 +44,7 @@ def publish(
     change(publisher)
     publisher.publish(ready=ready, complete=complete, stale=stale)
     for name, network in publisher.catalog.topology.networks.items():
-        publisher.describe(name, {"source": "manifests", "status": "synced", "network": network, "reason": ""})
+        publisher.describe(name, ClusterDescription("manifests", "synced", network))
     publisher.publish(ready=ready, complete=complete, stale=stale)
     writer.close()
     return view

@@ -22,6 +22,7 @@ class Commands:
         self._capture = capture
 
     def __call__(self, *arguments: str) -> Ended:
+        """Run ``meshdns`` with these arguments."""
         with pytest.raises(SystemExit) as ended:
             main(arguments)
         out, err = self._capture.readouterr()

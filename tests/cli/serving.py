@@ -2,11 +2,14 @@
 
 import asyncio
 import contextlib
-import socket
+import queue
 import tempfile
 import threading
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
+
+import aiohttp
 
 from meshdns.config import Settings
 from meshdns.controller.admin import serve_admin
@@ -28,12 +31,19 @@ def admin_socket(settings: Settings, view: Path, contacts: Mapping[str, float] |
     path = Path(settings.admin.socket or "")
     environment = Environment(view, writable=False)
     inspection = Inspection(settings, environment.read)
-    loop = asyncio.new_event_loop()
-    task = loop.create_task(serve_admin(socket=path, inspection=inspection, contacts=lambda: contacts or {}))
-    thread = threading.Thread(target=_run, args=(loop, task), name="admin socket")
+    started: queue.SimpleQueue[tuple[asyncio.AbstractEventLoop, asyncio.Task[None]]] = queue.SimpleQueue()
+
+    async def serve() -> None:
+        task = asyncio.ensure_future(serve_admin(socket=path, inspection=inspection, contacts=lambda: contacts or {}))
+        started.put((asyncio.get_running_loop(), task))
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
+
+    thread = threading.Thread(target=lambda: asyncio.run(serve()), name="admin socket")
     thread.start()
+    loop, task = started.get()
     try:
-        eventually(lambda: answers(path), what=f"somebody answers on {path}")
+        eventually(lambda: _answers(path), what=f"somebody answers on {path}")
         yield path
     finally:
         loop.call_soon_threadsafe(task.cancel)
@@ -41,16 +51,21 @@ def admin_socket(settings: Settings, view: Path, contacts: Mapping[str, float] |
         environment.close()
 
 
-def _run(loop: asyncio.AbstractEventLoop, task: "asyncio.Task[None]") -> None:
-    with contextlib.suppress(asyncio.CancelledError), contextlib.closing(loop):
-        loop.run_until_complete(task)
+def asked(path: Path, target: str, method: str = "GET") -> tuple[int, Any]:
+    """Status and JSON of one request over the socket; a refusal of the path itself has no JSON."""
+
+    async def ask() -> tuple[int, Any]:
+        async with (
+            aiohttp.ClientSession(connector=aiohttp.UnixConnector(str(path))) as session,
+            session.request(method, f"http://meshdns{target}") as response,
+        ):
+            return response.status, await response.json() if response.content_type == "application/json" else None
+
+    return asyncio.run(ask())
 
 
-def answers(path: Path) -> bool:
-    """Whether somebody accepts connections at `path`."""
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
-        try:
-            probe.connect(str(path))
-        except OSError:
-            return False
-        return True
+def _answers(path: Path) -> bool:
+    try:
+        return asked(path, "/zone")[0] == 200
+    except aiohttp.ClientConnectionError:
+        return False

@@ -6,9 +6,7 @@ import logging
 import socket
 import stat
 from pathlib import Path
-from typing import Any
 
-import aiohttp
 import pytest
 
 from meshdns.config import Settings
@@ -17,20 +15,7 @@ from meshdns.controller.inspection import Inspection
 from meshdns.controller.listing import LISTS, kind_of_list
 from meshdns.view.environment import Environment
 from tests.cli.leftover import publish, settings_of
-from tests.cli.serving import admin_socket, answers
-
-
-def asked(path: Path, target: str, method: str = "GET") -> tuple[int, Any]:
-    """Status and JSON of one request over the socket."""
-
-    async def ask() -> tuple[int, Any]:
-        async with (
-            aiohttp.ClientSession(connector=aiohttp.UnixConnector(str(path))) as session,
-            session.request(method, f"http://meshdns{target}") as response,
-        ):
-            return response.status, await response.json(content_type=None) if response.status < 404 else None
-
-    return asyncio.run(ask())
+from tests.cli.serving import admin_socket, asked
 
 
 @pytest.fixture
@@ -113,7 +98,7 @@ def test_the_socket_of_a_running_server_is_left_alone(settings: Settings, caplog
     with admin_socket(settings, view) as path, caplog.at_level(logging.ERROR, "meshdns.controller"):
         inspection = Inspection(settings, other.read)
         asyncio.run(serve_admin(socket=path, inspection=inspection, contacts=dict))
-        assert answers(path)
+        assert asked(path, "/clusters")[0] == 200
     other.close()
     assert "another server answers there" in caplog.text
     assert "set admin.socket" in caplog.text

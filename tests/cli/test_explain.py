@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from meshdns.config import read
 from meshdns.view.place import current_view
 from tests.cli.leftover import ZONES, publish, settings_of
 from tests.cli.running import Commands
@@ -164,3 +165,20 @@ def test_wrong_settings_are_65(meshdns: Commands, tmp_path: Path) -> None:
     ended = meshdns("explain", "frontend.default.global", "--config", str(file))
     assert ended.status == 65
     assert f"{file}:2:1:" in ended.err
+
+
+def test_a_fallback_zone_names_who_is_asked_first(meshdns: Commands, state: Path) -> None:
+    """A Kubernetes name is explained with its upstream and what the mesh says where that denies it."""
+    settings = yaml.safe_load(BOUTIQUE.read_text())
+    settings["sources"][0]["path"] = str(BOUTIQUE.parent / "clusters")
+    settings["fallback"] = [{"zone": "cluster.local", "upstream": ["192.0.2.10"]}]
+    file = state / "meshdns.yaml"
+    file.write_text(yaml.safe_dump(settings))
+    publish(read(file, "/").model_copy(update={"state_dir": str(state)}))
+    found = meshdns("explain", "cartservice.default.svc.cluster.local", *flags(state, file)).out
+    assert "Zone cluster.local.: 192.0.2.10" in found
+    assert "is asked first; where it denies the name, the mesh answers" in found
+    assert "only where the zone's upstream denies the name" in found
+    assert found.startswith("cartservice.default.svc.cluster.local. A: 203.0.113.20")
+    unknown = meshdns("explain", "nosuch.default.svc.cluster.local", *flags(state, file)).out
+    assert "why: its upstream is asked first, and the mesh has nothing to add" in unknown

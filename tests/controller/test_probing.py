@@ -71,12 +71,13 @@ class Watch:
     def __init__(self, kind: str = "tcp", interval: str = "100ms", down: int = 3) -> None:
         loop = asyncio.get_running_loop()
         self.told: asyncio.Queue[Health] = asyncio.Queue()
+        self.skipped = 0.0  # seconds that the clock is ahead
         self.draws: asyncio.Queue[None] = asyncio.Queue()
         self.probes = Probes(
             settings=Probe.model_validate({"type": kind, "interval": interval, "down": down}),
             changed=lambda address, port, healthy: self.told.put_nowait((address, port, healthy)),
             loop=loop,
-            clock=loop.time,
+            clock=lambda: loop.time() + self.skipped,
             draw=self._draw,
         )
 
@@ -225,6 +226,24 @@ class TestOwnFaults:
         assert [record.getMessage().partition(";")[0] for record in caplog.records] == [
             "gateways cannot be probed from here: Too many open files"
         ]
+
+    def test_a_process_that_stood_still_blames_nobody(self) -> None:
+        """Where a probe's patience is found to have ended long ago, a reply may have come while nobody looked."""
+
+        async def body(watch: Watch) -> None:
+            async def serve(reader: asyncio.StreamReader, _: asyncio.StreamWriter) -> None:
+                watch.skipped += 10.0
+                while await reader.read(4096):
+                    pass
+
+            gateway = Gateway(serve)
+            watch.probes.want([await gateway.open()])
+            for _ in range(6):
+                await asyncio.wait_for(watch.draws.get(), PATIENCE)
+            watch.probes.want([])
+            await gateway.close()
+
+        watched(body, "tls")
 
     @pytest.mark.parametrize(
         ("number", "outcome"),

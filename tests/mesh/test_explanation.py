@@ -48,20 +48,25 @@ class Around:
         self._refusals = refusals
 
     def answer(self, owner: str) -> Answer | None:
+        """The answer of exactly this owner name."""
         return self._answers.get(owner)
 
     def declaration(self, cluster: str, kind: str, namespace: str, name: str) -> AnyDeclaration | None:
+        """A declaration by its identity."""
         known = self._catalog.inventory.clusters.get(cluster)
         return known.declarations.get((Kind(kind), namespace, name)) if known is not None and kind else None
 
     def problems(self, cluster: str, kind: str, namespace: str, name: str) -> Sequence[Problem]:
+        """What is wrong with a declaration."""
         found = self.declaration(cluster, kind, namespace, name)
         return found.problems if found is not None else ()
 
     def gateways(self, cluster: str) -> Sequence[GatewayState]:
+        """The gateways of a cluster."""
         return [each for each in self._gateways if each.cluster == cluster]
 
-    def refusals(self, name: str) -> Iterator[Refusal]:
+    def refusals(self, name: str) -> Iterator[Refusal]:  # noqa: ARG002 — the protocol's signature
+        """The declarations that name a host but do not count."""
         yield from self._refusals
 
 

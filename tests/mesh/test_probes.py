@@ -63,6 +63,7 @@ class Story:
         ("uuuuuu", "......"),
         ("+uuu+", "....."),
         ("ouououo", "......."),
+        ("ru+sss", ".....d"),
     ],
 )
 def test_a_gateway_changes_after_three_failures_and_two_successes(outcomes: str, changes: str) -> None:

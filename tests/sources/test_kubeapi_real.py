@@ -120,9 +120,10 @@ def test_a_stopped_server_disturbs_no_other_and_recovers(east: ApiServer, west: 
             await sink.until(lambda: sink.hosts("east") == ["meanwhile.global"])
             assert sink.hosts("west") == ["old.global"]
             assert sink.clusters["east"].failures == []
-            west.start()  # in this thread: the server dies with the thread that started it
+            await asyncio.to_thread(west.start)  # the loop's threads live, and the server with them, until the end
             await asyncio.to_thread(west.apply, entry("new"))
             await sink.until(lambda: sink.hosts("west") == ["new.global", "old.global"], seconds=60)
+        await asyncio.to_thread(west.stop)
 
     asyncio.run(play())
 

@@ -1,0 +1,110 @@
+"""What enters the ready replies, what leaves them, and what happens when the view fails."""
+
+import secrets
+
+import pytest
+
+from meshdns.view.environment import DamagedView
+from meshdns.worker import answering
+from meshdns.worker.answering import Deliver
+from tests.e2e.load import message, read
+from tests.worker.scene import Bench
+
+SOURCE = bytes([127, 0, 0, 1])
+NAMES = {"one.global": ["203.0.113.1"], "two.global": ["203.0.113.2"]}
+
+
+def _later() -> Deliver:
+    return lambda _: None
+
+
+def _ask(bench: Bench, data: bytes, source: bytes = SOURCE) -> bytes | None:
+    bench.answerer.begin()
+    try:
+        return bench.answerer.respond(data, source, _later, tcp=False)
+    finally:
+        bench.answerer.end()
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        message("ONE.global", 1),
+        message("unknown.global", 1),
+        message("global", 1, qtype=b"\0\x06\0\x01"),
+        message("one.global", 1)[:-2] + b"\0\x05\0\x03\0\x01\0",  # NSID
+        message("one.global", 1)[:-2] + b"\0\x08\0\x0c\0\x04abcd",  # padding
+        message("www.example", 1),
+    ],
+    ids=["another case", "unknown", "apex", "nsid", "padding", "forwarded"],
+)
+def test_not_kept(data: bytes) -> None:
+    """Only plain questions in lower case for names that exist are kept."""
+    bench = Bench(NAMES)
+    _ask(bench, data)
+    assert bench.answerer.ready == {}
+
+
+@pytest.mark.parametrize("qtype", [b"\0\x01\0\x01", b"\0\x1c\0\x01", b"\0\x10\0\x01"], ids=["A", "AAAA", "TXT"])
+def test_kept(qtype: bytes) -> None:
+    """Addresses and NODATA of a name that exists are kept under the question's octets."""
+    bench = Bench(NAMES)
+    data = message("one.global", 1, qtype=qtype)
+    reply = _ask(bench, data)
+    assert reply is not None
+    assert bench.answerer.ready == {data[2:]: (reply[2:],)}
+
+
+def test_asked_again_by_others_is_kept_once() -> None:
+    """A source that is not admitted yet comes the long way; the same question is not noted twice for it."""
+    bench = Bench(NAMES)
+    for last in range(100):
+        _ask(bench, message("one.global", 1), bytes([10, 0, 0, last]))
+    assert sum(map(len, bench.answerer._keys.values())) == 1
+
+
+def test_commit_drops_only_what_it_changed() -> None:
+    """All forms of a changed name go, others stay, and nothing is left that points at them."""
+    bench = Bench(NAMES)
+    for name in NAMES:
+        for edns in (True, False):
+            _ask(bench, message(name, 1, edns=edns))
+    bench.view.change("one.global", "203.0.113.9")
+    bench.answerer.begin()
+    bench.answerer.end()
+    assert set(bench.answerer.ready) == {message("two.global", 1, edns=edns)[2:] for edns in (True, False)}
+    assert list(bench.answerer._keys) == [b"\x03two\x06global\0"]
+
+
+def test_memory_is_bounded() -> None:
+    """Questions in endless forms for one name: past the bound everything is forgotten and it begins anew."""
+    bench = Bench(NAMES)
+    most = 0
+    for number in range(answering.MAX_OCTETS // 400):
+        flags = (number & 0xFFFF).to_bytes(2, "big")  # the EDNS payload size, with the DO bit beside it
+        data = message("one.global", 1)
+        _ask(bench, data[:-8] + flags + data[-6:-4] + bytes([number >> 16 << 7 & 0x80, 0]) + data[-2:])
+        most = max(most, len(bench.answerer.ready))
+    assert 1000 < most < answering.MAX_OCTETS // 300
+    assert read(_ask(bench, message("one.global", 1)) or b"") == (0, ["203.0.113.1"])
+
+
+def test_damaged_view_costs_a_mesh_name_its_answer_and_nobody_else() -> None:
+    """A look-up that fails is SERVFAIL with EDE 14 and told; names that are not ours go on."""
+    bench = Bench(NAMES)
+    bench.view.fault = DamagedView("view: page 7 is damaged")
+    reply = _ask(bench, message("one.global", 1))
+    assert reply is not None
+    assert (read(reply)[0], b"\0\x0f" in reply) == (2, True)
+    assert bench.faults == [bench.view.fault]
+    assert _ask(bench, message("www.example", 1)) is None
+    assert len(bench.upstream.waiting) == 1
+    assert bench.view.looks == 0
+
+
+def test_junk_never_raises() -> None:
+    """Random octets of every length are dropped or refused, and never kept."""
+    bench = Bench(NAMES)
+    for length in range(200):
+        _ask(bench, secrets.token_bytes(length))
+    assert bench.answerer.ready == {}
