@@ -217,7 +217,7 @@ class Controller:
     def resolved(self, host: str, addresses: tuple[str, ...]) -> None:
         """A host name's addresses changed; none means that it exists no more."""
         _log.info("host name %s resolves to %s", host, ", ".join(addresses) or "nothing")
-        self._publisher.catalog.set_resolved(host, addresses)
+        self._publisher.set_resolved(host, addresses)
         self._schedule()
 
     def probed(self, address: str, port: int, healthy: bool) -> None:  # noqa: FBT001 — the callback of Probes

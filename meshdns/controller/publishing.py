@@ -48,6 +48,7 @@ class Publisher:
         self._state = ViewState()
         self._ids: dict[str, int] = {}
         self._wildcards: set[str] = set()
+        self._resolved: dict[str, tuple[str, ...]] = {}
         self._flawed: dict[bytes, frozenset[str]] = {}  # owner name → clusters with problems that its answer shows
         self.changes = 0  # of declarations, since this process began
 
@@ -65,10 +66,14 @@ class Publisher:
 
     def restore(self) -> frozenset[str]:
         """Take over what an earlier process left in the view; returns the clusters it had synced."""
-        state = dict(self._writer.stored(b"meta")).get(b"state")
-        if state is not None:
-            self._state = decode(state)
+        meta = dict(self._writer.stored(b"meta"))
+        if b"state" in meta:
+            self._state = decode(meta[b"state"])
             self._ids = {name: number for number, name in enumerate(self._state.clusters)}
+        if b"resolved" in meta:
+            self._resolved = msgspec.json.decode(meta[b"resolved"], type=dict[str, tuple[str, ...]])
+            for host, addresses in self._resolved.items():
+                self.catalog.set_resolved(host, addresses)
         clusters = set()
         for key, value in self._writer.stored(b"declarations"):
             cluster = key.split(b"\0", 1)[0].decode()
@@ -112,6 +117,13 @@ class Publisher:
         self.catalog.remove_cluster(cluster)
         self._commit.clusters[cluster.encode()] = None
 
+    def set_resolved(self, host: str, addresses: tuple[str, ...]) -> None:
+        """Note what a host name resolves to; kept in the view, so that a new process knows it before it can ask."""
+        self.catalog.set_resolved(host, addresses)
+        wanted = self.catalog.unresolved_hosts
+        self._resolved = {name: found for name, found in self._resolved.items() if name in wanted} | {host: addresses}
+        self._commit.meta[b"resolved"] = msgspec.json.encode(self._resolved)
+
     def describe(self, cluster: str, description: ClusterDescription) -> None:
         """Set what people are shown of a cluster."""
         self._commit.clusters[cluster.encode()] = msgspec.json.encode(description)
@@ -154,7 +166,7 @@ class Publisher:
             wildcards=bool(self._wildcards),
         )
         if state != self._state:
-            commit.state = encode(state)
+            commit.meta[b"state"] = encode(state)
         if not commit:
             return 0
         changed = self._writer.apply(commit)

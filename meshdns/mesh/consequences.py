@@ -1,14 +1,26 @@
-"""Problems that show only when a name is judged: what its endpoints became, and what DNS alone cannot say of them."""
+"""Problems that show only when names are judged: what their endpoints became, and what DNS alone cannot say of them.
 
-from collections.abc import Iterator
+Reasons and advice do not hold the name that was judged, so that what is wrong with one endpoint of a declaration with
+many hosts is one problem.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Iterator
 from typing import Final
 
+import msgspec
+
 from meshdns.mesh.answer import Answer
-from meshdns.mesh.candidates import Candidate, Reach, Rule
+from meshdns.mesh.candidates import Candidate, Rule
+from meshdns.mesh.declarations import AnyDeclaration, Endpoint, Kind, ServiceEntry, WorkloadEntry
+from meshdns.mesh.inventory import Inventory
+from meshdns.mesh.labels import ANSWER_ANNOTATION, TTL_ANNOTATION
 from meshdns.mesh.problems import Problem, ProblemKind
 
+Found = tuple[str, Problem]
+"""A problem with the cluster of its object."""
+
 _CAUSES: Final = {
-    Rule.NEVER: (ProblemKind.NEVER_SERVED, "its address means nothing to anybody else", "use an address of a network"),
     Rule.NETWORK_NOTHING: (
         ProblemKind.UNREACHABLE,
         "its network has no gateways",
@@ -16,36 +28,79 @@ _CAUSES: Final = {
     ),
     Rule.PRIVATE_NOTHING: (
         ProblemKind.UNREACHABLE,
-        "a private address of another network, and MESH_EXTERNAL cannot be carried by gateways",
+        "is a private address of another network, and MESH_EXTERNAL cannot be carried by gateways",
         "set location: MESH_INTERNAL, or name its prefix under networks",
     ),
-    Rule.ITSELF: (
-        ProblemKind.NO_ENDPOINTS,
-        "it has no endpoints, so the host itself would have to be resolved",
-        "add endpoints, or a forward zone that takes the host",
+    Rule.SERVICE: (
+        ProblemKind.UNREACHABLE,
+        "names a Service that its cluster does not have, and no gateway may carry it",
+        "create the Service, or correct the address",
     ),
 }
-_NEEDS_GATEWAYS: Final = frozenset(
-    {Rule.GATEWAY_OF, Rule.PRIVATE_GATEWAY, Rule.CLUSTER_GATEWAYS, Rule.NETWORK_GATEWAYS, Rule.SERVICE}
+_ITSELF: Final = (
+    ProblemKind.NO_ENDPOINTS,
+    "has no endpoints, so the host itself would have to be resolved, and that is declared here",
+    "add endpoints, or a forward zone that takes the host",
 )
+_NEEDS_GATEWAYS: Final = frozenset(
+    {Rule.GATEWAY_OF, Rule.PRIVATE_GATEWAY, Rule.CLUSTER_GATEWAYS, Rule.NETWORK_GATEWAYS}
+)
+_DIALLED_AS_WRITTEN: Final = frozenset(
+    {Rule.PUBLIC, Rule.PRIVATE_DIRECT, Rule.NETWORK_OWN, Rule.NETWORK_PUBLIC, Rule.HOST_NAME}
+)
+"""The rows that serve an endpoint's own address: whoever dials it needs the endpoint's own port."""
+
+MOST_PER_OBJECT: Final = 8
+"""Problems of one object that one name may show; more say nothing new, and the view must stay small."""
 
 
-def consequences(name: str, answer: Answer) -> Iterator[tuple[str, Problem]]:
-    """What is wrong with the declarations behind an answer, each with its cluster."""
+def consequences(name: str, answer: Answer, inventory: Inventory) -> Iterator[Found]:
+    """What is wrong with the declarations behind the answer of `name`, each once, with its cluster."""
+    yield from dict.fromkeys(_all(name, answer, inventory))
+
+
+def bounded(found: Iterable[Found]) -> Iterator[Found]:
+    """The first `MOST_PER_OBJECT` problems of each object."""
+    seen: Counter[tuple[str, str, str, str]] = Counter()
+    for cluster, problem in found:
+        key = (cluster, problem.object, problem.namespace, problem.name)
+        seen[key] += 1
+        if seen[key] <= MOST_PER_OBJECT:
+            yield cluster, problem
+
+
+def placed(found: Iterable[Found], inventory: Inventory) -> Iterator[Found]:
+    """Problems of objects with the place of their object, where they have none of their own."""
+    for cluster, problem in found:
+        declaration = _declared(inventory, cluster, problem.object, f"{problem.namespace}/{problem.name}")
+        if problem.where or declaration is None:
+            yield cluster, problem
+        else:
+            yield cluster, msgspec.structs.replace(problem, where=declaration.where)
+
+
+def _all(name: str, answer: Answer, inventory: Inventory) -> Iterator[Found]:
     for candidate in answer.considered:
         cause = _cause(candidate)
         if cause is not None:
             kind, reason, advice = cause
-            yield candidate.cluster, _problem(candidate, kind, f"{name}: {reason}", advice)
-    yield from _ports(name, answer)
+            yield candidate.cluster, _of(candidate, name, inventory, kind, reason, advice)
+        if candidate.level is answer.level:
+            yield from _ports(candidate, inventory)
+    yield from _contradictions(name, inventory)
+
+
+# ---------------------------------------------------------------------------------------------- no address
 
 
 def _cause(candidate: Candidate) -> tuple[ProblemKind, str, str] | None:
     if candidate.address:
         return None
-    if candidate.rule is Rule.ITSELF and not candidate.pending:
-        return None
-    if candidate.rule in _NEEDS_GATEWAYS and not candidate.pending:
+    if candidate.rule is Rule.ITSELF:
+        return _ITSELF if candidate.pending else None  # else it is forwarded, or another cluster's and counts nothing
+    if candidate.pending:
+        return None  # an address is still to come
+    if candidate.rule in _NEEDS_GATEWAYS:
         return (
             ProblemKind.NO_GATEWAY,
             f"cluster {candidate.cluster} has no gateway that could carry it",
@@ -54,25 +109,101 @@ def _cause(candidate: Candidate) -> tuple[ProblemKind, str, str] | None:
     return _CAUSES.get(candidate.rule)
 
 
-def _ports(name: str, answer: Answer) -> Iterator[tuple[str, Problem]]:
-    """An address that is dialled directly at another port than the one declared: an A record cannot say so."""
-    declared = {(port.name, port.protocol) for c in answer.considered for port in c.ports}
-    for port_name, protocol in sorted(declared):
-        direct = [
-            (c, port.number)
-            for c in answer.considered
-            for port in c.ports
-            if c.reach is not Reach.GATEWAY and not c.pod and (port.name, port.protocol) == (port_name, protocol)
-        ]
-        numbers = {number for _, number in direct}
-        if len(numbers) > 1:
-            candidate, _ = direct[0]
-            reason = f"{name}: port {port_name} differs between its addresses, which an A record cannot say"
-            advice = f"ask for SRV _{port_name}._{protocol}.{name}"
-            yield candidate.cluster, _problem(candidate, ProblemKind.PORT_MISMATCH, reason, advice)
-
-
-def _problem(candidate: Candidate, kind: ProblemKind, reason: str, advice: str) -> Problem:
-    object_kind, _, named = candidate.origin.partition(" ")
+def _of(
+    candidate: Candidate, name: str, inventory: Inventory, kind: ProblemKind, reason: str, advice: str
+) -> Problem:
+    """A problem of what a candidate was made of."""
+    of, _, named = candidate.origin.partition(" ")
+    if candidate.field.startswith(Kind.WORKLOAD_ENTRY.value):
+        of, _, named = candidate.field.partition(" ")
+    declaration = _declared(inventory, candidate.cluster, of, named)
+    field, where = candidate.field, declaration.where if declaration is not None else ""
+    if isinstance(declaration, WorkloadEntry):
+        field = "spec.address"
+    elif isinstance(declaration, ServiceEntry):
+        field, where = _field(declaration, name, candidate.field)
     namespace, _, object_name = named.partition("/")
-    return Problem(kind, object_kind, namespace, object_name, candidate.field, reason, advice)
+    return Problem(kind, of, namespace, object_name, field, reason, advice, where)
+
+
+def _field(entry: ServiceEntry, name: str, field: str) -> tuple[str, str]:
+    """The field that a candidate names, and its place, as they were written."""
+    if field == "spec.hosts":
+        covering = (at for at, host in enumerate(entry.hosts) if host.startswith("*.") and name.endswith(host[1:]))
+        at = entry.hosts.index(name) if name in entry.hosts else next(covering, -1)
+        return entry.host_field(at) if at >= 0 else (field, entry.where)
+    at = _endpoint_index(field)
+    return entry.endpoint_field(at) if 0 <= at < len(entry.endpoints) else (field, entry.where)
+
+
+def _endpoint_index(field: str) -> int:
+    number = field.removeprefix("spec.endpoints[").removesuffix("]")
+    return int(number) if number.isdigit() else -1
+
+
+# --------------------------------------------------------------------------------------------- wrong port
+
+
+def _ports(candidate: Candidate, inventory: Inventory) -> Iterator[Found]:
+    """An address that is dialled directly, at another port than the Service's: an address record cannot say so."""
+    of, _, named = candidate.origin.partition(" ")
+    entry = _declared(inventory, candidate.cluster, of, named)
+    if not candidate.address or candidate.rule not in _DIALLED_AS_WRITTEN or not isinstance(entry, ServiceEntry):
+        return
+    services = {port.name: port.number for port in entry.ports}
+    for port in candidate.ports:
+        number = services.get(port.name, port.number)
+        if number != port.number:
+            reason = f"port {port.name} is {port.number} here, but clients dial {number}: an A record cannot say so"
+            advice = f"listen on {number}, or let clients ask for SRV _{port.name}._{port.protocol}.<host>"
+            problem = _of(candidate, "", inventory, ProblemKind.PORT_MISMATCH, reason, advice)
+            yield candidate.cluster, msgspec.structs.replace(problem, field=_port_field(candidate, entry, problem))
+
+
+def _port_field(candidate: Candidate, entry: ServiceEntry, problem: Problem) -> str:
+    """Where the port is written: at the endpoint, else as targetPort of the Service's."""
+    at = _endpoint_index(candidate.field)
+    endpoint = entry.endpoints[at] if 0 <= at < len(entry.endpoints) else Endpoint("")
+    if problem.object == Kind.WORKLOAD_ENTRY.value:
+        return "spec.ports"
+    return f"{problem.field}.ports" if endpoint.ports else "spec.ports"
+
+
+# ------------------------------------------------------------------------------------------ contradictions
+
+
+def _contradictions(name: str, inventory: Inventory) -> Iterator[Found]:
+    """ServiceEntries of one cluster for one host that differ in TTL or mode: the oldest wins, the others are told."""
+    for cluster in inventory.hosts.get(name, {}):
+        ttl: tuple[str, int] | None = None
+        mode: tuple[str, str] | None = None
+        for entry in inventory.entries(name, cluster):
+            if entry.ttl >= 0:
+                ttl = ttl or (f"{entry.namespace}/{entry.name}", entry.ttl)
+                if ttl[1] != entry.ttl:
+                    yield cluster, _contradiction(entry, TTL_ANNOTATION, str(entry.ttl), ttl)
+            if entry.answer:
+                mode = mode or (f"{entry.namespace}/{entry.name}", entry.answer)
+                if mode[1] != entry.answer:
+                    yield cluster, _contradiction(entry, ANSWER_ANNOTATION, entry.answer, mode)
+
+
+def _contradiction(entry: ServiceEntry, annotation: str, value: str, winner: tuple[str, str | int]) -> Problem:
+    other, winning = winner
+    reason = f"{value} contradicts {winning} of ServiceEntry {other}, which comes first (the oldest) and wins"
+    field = f"metadata.annotations.{annotation}"
+    advice = "make the two equal, or set it in one of them only"
+    kind = ProblemKind.CONFLICT
+    return Problem(kind, Kind.SERVICE_ENTRY.value, entry.namespace, entry.name, field, reason, advice, entry.where)
+
+
+def _declared(inventory: Inventory, cluster: str, of: str, named: str) -> AnyDeclaration | None:
+    """The object of kind `of` called ``namespace/name``."""
+    known = inventory.clusters.get(cluster)
+    if known is None or of not in _KINDS:
+        return None
+    namespace, _, name = named.partition("/")
+    return known.declarations.get((Kind(of), namespace, name))
+
+
+_KINDS: Final = frozenset(kind.value for kind in Kind)

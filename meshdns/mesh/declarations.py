@@ -61,12 +61,20 @@ class Endpoint(msgspec.Struct, frozen=True, gc=False):
     network: str = ""
 
 
+Place = tuple[int, str]
+"""Index of an item in its list as it was written, and its ``file:line``."""
+
+
 class Declaration(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind"):
-    """What all declarations have in common."""
+    """What all declarations have in common.
+
+    ``where`` is ``file:line`` of the object for manifests and empty for objects from an API server.
+    """
 
     namespace: str
     name: str
     created: str = ""  # metadata.creationTimestamp: RFC 3339 in UTC, one-second steps, so text order is time order
+    where: str = ""
     problems: tuple[Problem, ...] = ()
 
 
@@ -75,6 +83,8 @@ class ServiceEntry(Declaration, frozen=True, kw_only=True, tag="ServiceEntry"):
 
     ``addresses`` are the VIPs of ``spec.addresses`` (single addresses; ``/32`` and ``/128`` count as single) and
     ``allocated`` those of ``status.addresses`` as ``(host, address)``; both mean something only inside their cluster.
+    ``host_places`` and ``endpoint_places`` say where each of ``hosts`` and ``endpoints`` was written; they are empty
+    where that is known without them: no item of the list was dropped, and there is no file.
     """
 
     hosts: tuple[str, ...]
@@ -89,6 +99,18 @@ class ServiceEntry(Declaration, frozen=True, kw_only=True, tag="ServiceEntry"):
     network: str = ""
     answer: str = ""  # annotation meshdns.io/answer
     ttl: int = -1  # annotation meshdns.io/ttl, seconds; -1 = the zone's
+    host_places: tuple[Place, ...] = ()
+    endpoint_places: tuple[Place, ...] = ()
+
+    def host_field(self, at: int) -> tuple[str, str]:
+        """The field of ``hosts[at]`` in the object as it was written, and its ``file:line``."""
+        index, where = self.host_places[at] if self.host_places else (at, self.where)
+        return f"spec.hosts[{index}]", where
+
+    def endpoint_field(self, at: int) -> tuple[str, str]:
+        """The field of ``endpoints[at]`` in the object as it was written, and its ``file:line``."""
+        index, where = self.endpoint_places[at] if self.endpoint_places else (at, self.where)
+        return f"spec.endpoints[{index}]", where
 
 
 class WorkloadEntry(Declaration, frozen=True, kw_only=True, tag="WorkloadEntry"):

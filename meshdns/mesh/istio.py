@@ -39,22 +39,28 @@ def service_entry(raw: RawObject) -> AnyDeclaration:
     """A ServiceEntry (networking.istio.io)."""
     resolution = _resolution(raw)
     selector = raw.mapping_at("workloadSelector", raw.spec) if raw.spec.get("workloadSelector") is not None else None
+    hosts: dict[str, int] = {}
+    for index, host in _hosts(raw):
+        hosts.setdefault(host, index)
+    endpoints = dict(_endpoints(raw))
     return ServiceEntry(
         namespace=raw.namespace,
         name=raw.name,
         created=raw.created,
-        hosts=tuple(dict.fromkeys(_hosts(raw))),
+        hosts=tuple(hosts),
         addresses=tuple(dict.fromkeys(_addresses(raw, resolution))),
         allocated=tuple(_allocated(raw)),
         ports=tuple(_istio_ports(raw)),
         internal=raw.spec.get("location") in ("MESH_INTERNAL", 1),
         resolution=resolution,
-        endpoints=tuple(_endpoints(raw)),
+        endpoints=tuple(endpoints.values()),
         selector=label_pairs(selector.get("labels")) if selector is not None else None,
         export_to=tuple(_export_to(raw)),
         network=raw.labels.get(NETWORK_LABEL, ""),
         answer=_answer(raw),
         ttl=_ttl(raw),
+        host_places=raw.places("spec.hosts", tuple(hosts.values())),
+        endpoint_places=raw.places("spec.endpoints", tuple(endpoints)),
         problems=raw.problems,
     )
 
@@ -70,7 +76,8 @@ def _resolution(raw: RawObject) -> Resolution:
         return Resolution.STATIC
 
 
-def _hosts(raw: RawObject) -> Iterator[str]:
+def _hosts(raw: RawObject) -> Iterator[tuple[int, str]]:
+    """The hosts that can be served, each with its index in the list."""
     items = raw.list_at("hosts")
     if not items:
         raw.report("spec.hosts", "names no host", "list at least one host name")
@@ -80,7 +87,7 @@ def _hosts(raw: RawObject) -> Iterator[str]:
         if fault:
             raw.report(f"spec.hosts[{index}]", f"{str(item)[:80]!r} {fault}", "use a DNS name, or *. and a suffix")
         else:
-            yield host
+            yield index, host
 
 
 def _addresses(raw: RawObject, resolution: Resolution) -> Iterator[str]:
@@ -123,7 +130,8 @@ def _istio_ports(raw: RawObject) -> Iterator[Port]:
             raw.report(f"spec.ports[{index}]", "has no number from 1 to 65535", "set number")
 
 
-def _endpoints(raw: RawObject) -> Iterator[Endpoint]:
+def _endpoints(raw: RawObject) -> Iterator[tuple[int, Endpoint]]:
+    """The endpoints that can be understood, each with its index in the list."""
     for index, item in enumerate(raw.list_at("endpoints")):
         path = f"spec.endpoints[{index}]"
         if not isinstance(item, Mapping):
@@ -131,7 +139,7 @@ def _endpoints(raw: RawObject) -> Iterator[Endpoint]:
             continue
         endpoint = _endpoint(raw, item, path, raw.labels.get(NETWORK_LABEL, ""))
         if endpoint is not None:
-            yield endpoint
+            yield index, endpoint
 
 
 def _endpoint(raw: RawObject, item: Mapping[str, Any], path: str, network: str) -> Endpoint | None:

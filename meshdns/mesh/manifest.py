@@ -10,6 +10,8 @@ Rules:
 from collections.abc import Callable
 from typing import Final
 
+import msgspec
+
 from meshdns.mesh.declarations import AnyDeclaration, Kind, Unreadable
 from meshdns.mesh.istio import istio_gateway, service_entry, workload_entry
 from meshdns.mesh.kubernetes import endpoint_slice, gateway, namespace, node, pod, service
@@ -25,10 +27,11 @@ def read(kind: Kind, obj: object, *, where: Where | None = None) -> AnyDeclarati
     if not raw.name:
         return None
     try:
-        return _READERS[kind](raw)
+        found = _READERS[kind](raw)
     except (TypeError, ValueError, AttributeError, KeyError, OverflowError, RecursionError) as error:
         raw.report("spec", f"cannot be read: {error}", "compare it with the CRD's schema")
-        return Unreadable(of=kind, namespace=raw.namespace, name=raw.name, created=raw.created, problems=raw.problems)
+        found = Unreadable(of=kind, namespace=raw.namespace, name=raw.name, created=raw.created, problems=raw.problems)
+    return msgspec.structs.replace(found, where=raw.where()) if where else found
 
 
 _READERS: Final[dict[Kind, Callable[[RawObject], AnyDeclaration]]] = {

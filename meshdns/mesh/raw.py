@@ -6,11 +6,11 @@ Rules:
 """
 
 import ipaddress
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, TypeGuard
 
 from meshdns.dns import names
-from meshdns.mesh.declarations import Kind
+from meshdns.mesh.declarations import Kind, Place
 from meshdns.mesh.problems import Problem, ProblemKind
 
 _NAMESPACED_DEFAULT: Final = "default"
@@ -47,10 +47,19 @@ class RawObject:
 
     def report(self, field: str, reason: str, advice: str, kind: ProblemKind = ProblemKind.MALFORMED) -> None:
         """Note what is wrong with `field`, a path inside the object."""
-        where = self._where(field) if self._where else ""
+        where = self.where(field)
         self._problems.append(
             Problem(kind, self.kind.value, self.namespace, self.name, field, reason, advice, where),
         )
+
+    def where(self, field: str = "") -> str:
+        """The ``file:line`` of `field`, or of the object; empty for objects from an API server."""
+        return self._where(field) if self._where else ""
+
+    def places(self, path: str, indexes: Sequence[int]) -> tuple[Place, ...]:
+        """Where the kept items of the list at `path` were written; empty where that goes without saying."""
+        found = tuple((index, self.where(f"{path}[{index}]")) for index in indexes)
+        return found if self._where or any(index != at for at, (index, _) in enumerate(found)) else ()
 
     def list_at(self, field: str, parent: Mapping[str, Any] | None = None, path: str = "spec") -> list[Any]:
         """The list at `field` of the spec, or of `parent` at `path` (empty: the root); a problem where it is none."""

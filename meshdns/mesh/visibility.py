@@ -8,7 +8,7 @@ answers a whole cluster, only where they are exported to all.
 from collections.abc import Iterator
 
 from meshdns.mesh.declarations import Service, ServiceEntry
-from meshdns.mesh.labels import EXPORT_LABEL, NETWORK_LABEL
+from meshdns.mesh.labels import EXPORT_LABEL, EXPORT_TO_ANNOTATION, NETWORK_LABEL
 from meshdns.mesh.problems import Problem, ProblemKind
 from meshdns.mesh.settings import ClusterSettings, Discover, MeshSettings, Zone
 
@@ -23,18 +23,32 @@ def visible_hosts(entry: ServiceEntry, cluster: str, settings: MeshSettings) -> 
 
 
 def host_problems(entry: ServiceEntry, cluster: str, settings: MeshSettings) -> Iterator[Problem]:
-    """Why hosts of `entry` are not served."""
+    """Why hosts of `entry` are not served, or are a danger to others."""
     own = settings.cluster(cluster)
-    for index, host in enumerate(entry.hosts):
+    for at, host in enumerate(entry.hosts):
         zone = settings.zone_of(host)
         refused = (
             (ProblemKind.OUTSIDE_ZONES, f"{host} is in no configured zone", "add the zone to serve it from the mesh")
             if zone is None
-            else _refusal(entry, host, zone, own)
+            else _refusal(entry, host, zone, own) or _capture(host, zone)
         )
         if refused and not (zone is None and service_host(host, own.domain)):
             kind, reason, advice = refused
-            yield Problem(kind, "ServiceEntry", entry.namespace, entry.name, f"spec.hosts[{index}]", reason, advice)
+            field, where = entry.host_field(at)
+            yield Problem(kind, "ServiceEntry", entry.namespace, entry.name, field, reason, advice, where)
+
+
+def service_problems(service: Service, cluster: str, settings: MeshSettings) -> Iterator[Problem]:
+    """Why a Service, which would have derived names, has none: its annotation does not export it to all."""
+    own = settings.cluster(cluster)
+    for zone in settings.zones:
+        if not _public(service, zone) and _discovered(service, own, settings, zone):
+            field = f"metadata.annotations.{EXPORT_TO_ANNOTATION}"
+            reason = "is not exported to all, so it has no derived names"
+            advice = 'add "*" to it, or set exportTo: ignore'
+            kind = ProblemKind.NOT_PUBLIC
+            yield Problem(kind, "Service", service.namespace, service.name, field, reason, advice, service.where)
+            return
 
 
 def service_host(host: str, domain: str) -> tuple[str, str] | None:
@@ -67,14 +81,22 @@ def may_be_gateway(service: Service) -> bool:
 
 def exported(service: Service, own: ClusterSettings, settings: MeshSettings, zone: Zone) -> bool:
     """Whether a Service gets derived names in `zone` (its readiness is another matter)."""
+    return _public(service, zone) and _discovered(service, own, settings, zone)
+
+
+def _public(service: Service, zone: Zone) -> bool:
+    """Whether the annotation of a Service lets its names be served to everybody."""
+    return not zone.public_only or not service.export_to or "*" in service.export_to
+
+
+def _discovered(service: Service, own: ClusterSettings, settings: MeshSettings, zone: Zone) -> bool:
+    """Whether a Service would get derived names in `zone` if it were exported to all."""
     if service.type == "ExternalName" or may_be_gateway(service):
         return False
     if not _derives((service.namespace, service.name), own, settings, zone):
         return False
     label = dict(service.labels).get(EXPORT_LABEL)
-    if label == "false" or (own.discover is Discover.LABELLED and label != "true"):
-        return False
-    return not zone.public_only or not service.export_to or "*" in service.export_to
+    return label != "false" and (own.discover is not Discover.LABELLED or label == "true")
 
 
 def speaks_for(
@@ -115,6 +137,14 @@ def _refusal(entry: ServiceEntry, host: str, zone: Zone, own: ClusterSettings) -
     if own.own_namespace_hosts and _foreign(host, zone.name, entry.namespace):
         return (ProblemKind.NOT_PUBLIC, f"{host} belongs to another namespace", "declare it in its own namespace")
     return None
+
+
+def _capture(host: str, zone: Zone) -> tuple[ProblemKind, str, str] | None:
+    """A wildcard over a whole zone is served, and warned of: it covers any name that a search list completes."""
+    if host != f"*.{zone.name}":
+        return None
+    reason = f"{host} covers the whole zone: with the search domain {zone.name} it captures api.example.com.{zone.name}"
+    return (ProblemKind.SHADOWED, reason, "declare narrower hosts, or keep the zone out of search lists")
 
 
 def _may_speak(namespace: str, own: ClusterSettings) -> bool:

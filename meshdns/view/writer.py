@@ -26,7 +26,7 @@ ALL: Final = b"\xff"
 class Commit:
     """What one transaction is to change; None removes. Keys are as the databases hold them."""
 
-    __slots__ = ("clusters", "declarations", "problems", "reasons", "rows", "state")
+    __slots__ = ("clusters", "declarations", "meta", "problems", "reasons", "rows")
 
     def __init__(self) -> None:
         self.rows: dict[bytes, bytes | None] = {}
@@ -34,12 +34,10 @@ class Commit:
         self.declarations: dict[bytes, bytes | None] = {}
         self.problems: dict[bytes, bytes | None] = {}
         self.clusters: dict[bytes, bytes | None] = {}
-        self.state: bytes | None = None
+        self.meta: dict[bytes, bytes | None] = {}
 
     def __bool__(self) -> bool:
-        return bool(
-            self.rows or self.reasons or self.declarations or self.problems or self.clusters or self.state is not None
-        )
+        return any(getattr(self, name) for name in self.__slots__)
 
 
 class Writer:
@@ -57,11 +55,10 @@ class Writer:
                 (b"declarations", commit.declarations),
                 (b"problems", commit.problems),
                 (b"clusters", commit.clusters),
+                (b"meta", commit.meta),
             ):
                 for key, value in changes.items():
                     _set(txn, database, key, value)
-            if commit.state is not None:
-                txn.put(b"meta", b"state", commit.state)
             if changed:
                 txn.put(b"ring", _commit(txn.number), ring_entry(changed))
                 oldest = _commit(max(txn.number - RING, 0))

@@ -22,6 +22,8 @@ from tests.rig.component import Component
 SOCKETS = 240
 WINDOW = 160  # queries in flight under saturation; a receive buffer of Linux's default size holds some more
 _FLAGS = ("-O2", "-std=gnu11", "-Wall", "-Wextra")
+_MANY = 1 << 30
+_PRIMED = 30.0  # seconds at most
 _GRACE = 15.0  # seconds beyond a load's own end
 
 
@@ -74,9 +76,17 @@ class Generator:
         self._program = str(compiled("load"))
         self._first = 0
 
-    def run(self, port: int, packets: Packets, file: Path, *, seconds: float, rate: float) -> Load:
-        """Load a server from this thread's core; `file` holds the packets, `rate` 0 is a closed loop."""
-        command = [self._program, f"-p{port}", f"-n{SOCKETS}", f"-w{WINDOW}", f"-t{seconds}", f"-r{rate}"]
+    def prime(self, port: int, packets: Packets, file: Path) -> None:
+        """Ask every query of a file once, so that what a server keeps of them it has."""
+        if not packets.unique:
+            self.run(port, packets, file, seconds=_PRIMED, rate=0, count=len(packets.queries))
+
+    def run(self, port: int, packets: Packets, file: Path, *, seconds: float, rate: float, count: int = _MANY) -> Load:
+        """Load a server from this thread's core; `file` holds the packets, `rate` 0 is a closed loop.
+
+        It ends after `seconds`, or `count` queries.
+        """
+        command = [self._program, f"-p{port}", f"-n{SOCKETS}", f"-w{WINDOW}", f"-t{seconds}", f"-r{rate}", f"-c{count}"]
         command += [f"-e{packets.rcode}", f"-a{packets.answers}"]
         if packets.unique:
             command.append(f"-u{self._first}")

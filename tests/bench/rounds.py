@@ -49,6 +49,8 @@ class Bench:
         file = self._fleet.folder / f"{workload.name}.packets"
         file.write_bytes(packets.file())
         runs: dict[Subject, list[Run]] = {subject: [] for subject in subjects if subject.peer in peers}
+        for subject in runs:
+            self._generator.prime(peers[subject.peer].port, packets, file)
         for turn in range(self._effort.rounds):
             self._say(f"{workload.name}: round {turn + 1} of {self._effort.rounds}")
             for subject, done in runs.items():

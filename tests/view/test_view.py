@@ -78,7 +78,8 @@ def committing(state: ViewState | None = None, **rows: bytes | None) -> Commit:
     """A commit of rows by the letter of their name."""
     commit = Commit()
     commit.rows = {names.wire(f"{letter}.global"): value for letter, value in rows.items()}
-    commit.state = encode(state) if state is not None else None
+    if state is not None:
+        commit.meta[b"state"] = encode(state)
     return commit
 
 
