@@ -77,6 +77,6 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestR
     report = yield
     if report.failed and isinstance(item, pytest.Function):
         for component in item.funcargs.values():
-            if isinstance(component, Component):
+            if isinstance(component, Component) and component.has_folder:
                 report.sections.append((f"{component.title} log", component.log_tail()))
     return report

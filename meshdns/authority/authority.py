@@ -7,6 +7,7 @@ when every cluster that could know the name has been heard (RFC 2308 for its for
 
 import enum
 from collections.abc import Collection, Iterator, Sequence
+from ipaddress import ip_address
 from typing import Final, Protocol
 
 import msgspec
@@ -47,7 +48,10 @@ class Verdict(enum.Enum):
 
 
 class ServedZone(msgspec.Struct, frozen=True):
-    """A zone as the authority needs it. `apex` is its lower-case wire name; TTLs in seconds."""
+    """A zone as the authority needs it. `apex` is its lower-case wire name; TTLs in seconds.
+
+    `servers` are the addresses of the name that the NS record gives, ``ns.<zone>``, where nobody declares that name.
+    """
 
     apex: bytes
     ttl: int = 30
@@ -56,6 +60,7 @@ class ServedZone(msgspec.Struct, frozen=True):
     closest_encloser: bool = False  # wildcards: dns — RFC 4592 4.3.3 instead of Istio's rule
     fallback: bool = False  # upstream first; the mesh only where that denies the name
     alone: bool = False  # a fallback zone without upstream: whoever asks has asked it already
+    servers: tuple[str, ...] = ()
 
 
 class Rows(Protocol):
@@ -74,6 +79,7 @@ class Authority:
     def __init__(self, zones: Sequence[ServedZone], *, nsid: bytes = b"", keepalive: int = 100) -> None:
         self._zones = {zone.apex: zone for zone in zones}
         self._own_names = frozenset(_own_names(self._zones))
+        self._servers = {_server_name(zone.apex): _server_rrsets(zone) for zone in zones if zone.servers}
         self._nsid = nsid
         self._keepalive = keepalive
 
@@ -86,10 +92,11 @@ class Authority:
             return Verdict.FORWARD
         if zone.fallback:
             return self._fallback(query, zone, rows, tcp=tcp, spin=spin)
+        row = _row(rows, query.lower) if rows is not None else None
+        if query.lower in self._servers and (row is None or row.hollow):
+            return self._server(query, zone, rows, tcp=tcp, spin=spin)
         if rows is None:
             return self._reply(query, SERVFAIL, error=(EDE_NOT_READY, b"the mesh has not been read yet"), tcp=tcp)
-        found = rows.row(query.lower)
-        row = Row(found) if found is not None else None
         if not rows.state.ready and not (row is not None and row.static):
             return self._reply(query, SERVFAIL, error=(EDE_NOT_READY, b"the own cluster has not synced yet"), tcp=tcp)
         if query.lower == zone.apex:
@@ -137,6 +144,14 @@ class Authority:
             return Verdict.FALLBACK
         found = self.after_denial(query, rows, tcp=tcp, spin=spin)
         return found if found is not None else self._denial(query, NXDOMAIN, zone, rows, tcp=tcp)
+
+    def _server(self, query: Query, zone: ServedZone, rows: Rows | None, *, tcp: bool, spin: int) -> bytes:
+        """The name of this server: it rests on the settings alone, whether or not any cluster has synced."""
+        rrsets = self._servers[query.lower]
+        rrset = next(iter(rrsets.values())) if query.qtype == TYPE_ANY else rrsets.get(query.qtype)
+        if rrset is None:
+            return self._denial(query, NOERROR, zone, rows, tcp=tcp)
+        return self._reply(query, NOERROR, answer=rotated(rrset, spin), aa=True, tcp=tcp)
 
     def _apex(
         self, query: Query, zone: ServedZone, row: Row | None, rows: Rows, *, tcp: bool, spin: int
@@ -280,10 +295,26 @@ def _staleness(row: Row, state: ViewState) -> tuple[int, bytes]:
 def _own_names(zones: Collection[bytes]) -> Iterator[bytes]:
     """Names that exist because of the zones themselves: NS targets, and what lies between a zone and one inside it."""
     for apex in zones:
-        yield b"\x02ns" + apex
+        yield _server_name(apex)
         above = list(_parents(apex, b"\0"))
         outer = next((i for i, name in enumerate(above) if name in zones), 0)
         yield from above[:outer]
+
+
+def _server_name(apex: bytes) -> bytes:
+    """The name that the NS record of a zone gives, of which the zone's servers are the addresses."""
+    return b"\x02ns" + apex
+
+
+def _server_rrsets(zone: ServedZone) -> dict[int, Section]:
+    """The addresses of a zone's servers by type, at least one type."""
+    rrsets: dict[int, Section] = {}
+    for text in zone.servers:
+        address = ip_address(text)
+        rtype = TYPE_A if address.version == 4 else TYPE_AAAA
+        before = rrsets.get(rtype, EMPTY)
+        rrsets[rtype] = Section(before.count + 1, before.wire + record(rtype, zone.ttl, address.packed))
+    return rrsets
 
 
 def _parents(name: bytes, apex: bytes) -> Iterator[bytes]:

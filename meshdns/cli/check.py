@@ -1,7 +1,6 @@
 """``meshdns check``: what is wrong with settings and manifests, before they are served."""
 
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import click
@@ -10,8 +9,8 @@ from meshdns.cli.options import refuse
 from meshdns.config import Settings, SettingsError, read
 from meshdns.config.model import Manifests
 from meshdns.controller import offline
-from meshdns.controller.publishing import problems_of
 from meshdns.controller.settings import mesh_settings
+from meshdns.mesh.consequences import Found
 from meshdns.mesh.problems import Problem, ProblemKind
 
 _NORMAL = frozenset({ProblemKind.OUTSIDE_ZONES, ProblemKind.NOT_PUBLIC})
@@ -36,19 +35,19 @@ def command(paths: tuple[str, ...], everything: bool) -> None:  # noqa: FBT001 â
     found = 0
     quiet = 0
     for path in paths or ("meshdns.yaml",):
-        for where, problem in _problems(Path(path)):
+        for cluster, problem in sorted(_problems(Path(path)), key=_place):
             if problem.kind in _NORMAL and not everything:
                 quiet += 1
                 continue
             found += 1
-            click.echo(f"{problem.where or where}: {_line(problem)}")
+            click.echo(f"{problem.where or cluster}: {_line(problem)}")
     if quiet:
-        click.echo(f"{quiet} hosts are outside the zones or not public (normal; list them with --all)", err=True)
+        click.echo(f"{quiet} are outside the zones or not public (normal; list them with --all)", err=True)
     click.echo(f"{found} problems" if found != 1 else "1 problem", err=True)
     sys.exit(1 if found else 0)
 
 
-def _problems(path: Path) -> Iterator[tuple[str, Problem]]:
+def _problems(path: Path) -> list[Found]:
     """Problems of a settings file with the folders it names, or of a folder under default settings."""
     if path.is_dir():
         settings, folders = Settings(), [path]
@@ -58,15 +57,18 @@ def _problems(path: Path) -> Iterator[tuple[str, Problem]]:
         except SettingsError as error:
             refuse(error)
         folders = [Path(source.path) for source in settings.sources if isinstance(source, Manifests)]
-    mesh = mesh_settings(settings)
-    for folder in offline.read_folders(folders):
-        yield from ((str(path), problem) for problem in folder.problems)
-        for cluster, declaration in offline.declarations([folder]):
-            for problem in problems_of(cluster, declaration, mesh):
-                yield cluster, problem
+    return offline.problems(offline.read_folders(folders), mesh_settings(settings))
+
+
+def _place(found: Found) -> tuple[str, int]:
+    """File and line, in which order problems are read best."""
+    cluster, problem = found
+    file, _, line = problem.where.rpartition(":")
+    return (file, int(line)) if line.isdigit() else (problem.where or cluster, 0)
 
 
 def _line(problem: Problem) -> str:
     named = "/".join(filter(None, (problem.namespace, problem.name)))
     advice = f"; {problem.advice}" if problem.advice else ""
-    return f"{problem.object} {named}: {problem.field}: {problem.reason}{advice}"
+    field = f"{problem.field}: " if problem.field else ""
+    return f"{problem.object} {named}: {field}{problem.reason}{advice}"

@@ -1,7 +1,8 @@
 """``meshdns zone``: what is or would be served, as a master file."""
 
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 
@@ -9,11 +10,12 @@ import click
 
 from meshdns.cli.options import settings_flags, settings_of
 from meshdns.config import Settings
-from meshdns.config.model import Manifests
+from meshdns.config.model import Manifests, Zone
 from meshdns.controller import offline
 from meshdns.controller.settings import mesh_settings
 from meshdns.dns import names, records
 from meshdns.mesh.answer import Answer
+from meshdns.supervisor.worker_orders import server_addresses
 
 
 @click.command("zone")
@@ -35,20 +37,35 @@ def command(name: str | None, running: bool, **flags: Any) -> None:  # noqa: FBT
     if not zones:
         known = ", ".join(zone.name for zone in settings.zones)
         raise click.UsageError(f"{name} is none of the zones of the settings; they are: {known}")
+    servers = server_addresses(settings)
     serial, answers = _served(settings) if running else (1, _would_serve(settings))
     for zone in zones:
-        for line in master_file(zone.name, answers, serial=serial, ttl=zone.ttl, negative_ttl=zone.negative_ttl):
+        for line in master_file(zone, answers, serial=serial, servers=servers):
             click.echo(line)
 
 
-def master_file(zone: str, answers: Mapping[str, Answer], *, serial: int, ttl: int, negative_ttl: int) -> Iterator[str]:
-    """The lines of a zone: SOA and NS, then the owner names in order."""
-    yield from records.apex(zone, serial=serial, ttl=ttl, negative_ttl=negative_ttl)
-    for owner in sorted(name for name in answers if names.within(name, zone)):
-        answer = answers[owner]
+def master_file(zone: Zone, answers: Mapping[str, Answer], *, serial: int, servers: Sequence[str]) -> Iterator[str]:
+    """The lines of a zone: SOA and NS, then the owner names in order.
+
+    `servers` are the addresses of ``ns.<zone>``, unless an answer speaks for that name.
+    """
+    yield from records.apex(zone.name, serial=serial, ttl=zone.ttl, negative_ttl=zone.negative_ttl)
+    server = f"ns.{zone.name}"
+    for owner in sorted({name for name in answers if names.within(name, zone.name)} | {server}):
+        answer = answers.get(owner)
+        if owner == server and (answer is None or not (answer.considered or answer.records)):
+            yield from records.address_lines(owner, zone.ttl, *_by_version(servers))
+        if answer is None:
+            continue
         yield from records.address_lines(owner, answer.ttl, answer.ipv4, answer.ipv6)
         for static in answer.records:
             yield records.static_line(owner, static.ttl, static.type, static.value)
+
+
+def _by_version(addresses: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Addresses as those of IPv4 and those of IPv6, in their order."""
+    ipv4 = [text for text in addresses if ip_address(text).version == 4]
+    return ipv4, [text for text in addresses if text not in ipv4]
 
 
 def _would_serve(settings: Settings) -> dict[str, Answer]:

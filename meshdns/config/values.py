@@ -162,13 +162,19 @@ def read_namespace_or_all(text: str) -> str:
 
 
 def read_gateway(text: str) -> str:
-    """A gateway's address, in canonical form, or its host name."""
-    try:
-        return str(ip_address(text))
-    except ValueError:
-        if re.fullmatch(r"[0-9.]+(:[0-9]+)?|\[.*", text):
-            raise ValueError(f"{_shown(text)} is no address; write one without port, such as 203.0.113.7") from None
+    """A gateway's address or host name, with or without a port, in canonical form."""
+    split = _split(text)
+    if split is not None:
+        address, port = split
+        return address if port is None else _joined(address, port)
+    if re.fullmatch(r"[0-9.]+(:[0-9]+)?|\[.*", text):
+        raise ValueError(f"{_shown(text)} is no address; write one such as 203.0.113.7 or 203.0.113.7:15443")
+    host, colon, port_text = text.rpartition(":")
+    if not colon:
         return read_domain(text)
+    if not (port_text.isascii() and port_text.isdigit() and 0 < int(port_text[:6]) < 65536):
+        raise ValueError(f"{_shown(text)} has no port from 1 to 65535 behind its colon; write lb.example.com:15443")
+    return f"{read_domain(host)}:{int(port_text)}"
 
 
 def host_port(text: str) -> tuple[str, int]:

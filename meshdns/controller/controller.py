@@ -61,6 +61,8 @@ class Controller:
         self._snapshots = Snapshots(state_dir, publisher.declarations, loop=loop)
         self._process = process
         self._told_ready = False
+        self._said: dict[tuple[str, Kind], str] = {}
+        self._held = False
         self._states = states
         self._loop = loop
         self._clock = clock
@@ -133,15 +135,18 @@ class Controller:
         """The source was heard from. Never a commit by itself."""
         state = self._states.cluster(cluster)
         state.contacts[kind] = self._clock()
-        if state.failures.pop(kind, None) is not None and not state.failures:
-            _log.info("cluster %s is heard again", cluster)
+        state.failures.pop(kind, None)
 
     def failed(self, cluster: str, kind: Kind, reason: str) -> None:
-        """The source was not heard from. Said once until it changes."""
-        state = self._states.cluster(cluster)
-        if state.failures.get(kind) != reason:
-            state.failures[kind] = reason
+        """The source was not heard from. Said once for each reason."""
+        self._states.cluster(cluster).failures[kind] = reason
+        if self._said.get((cluster, kind)) != reason:
+            self._said[cluster, kind] = reason
             _log.warning("cluster %s: %s: %s", cluster, kind.value, reason)
+
+    def hold(self) -> None:
+        """A source could not be read: what is remembered of clusters that it may have is kept."""
+        self._held = True
 
     def left(self, cluster: str) -> None:
         """The cluster was removed from its source."""
@@ -250,5 +255,8 @@ class Controller:
         self._loop.call_later(TICK, self._tick)
         self._process.beat(self._clock())
         self._publisher.reader_check()
+        for name in () if self._held else self._states.ghosts(self._clock()):
+            _log.warning("cluster %s is in no source any more; its names are gone", name)
+            self.left(name)
         self._commit()
         self._snapshots.look(self._publisher.changes, self._clock())

@@ -1,12 +1,15 @@
 """The mesh without processes: what a folder of manifests would be answered with, for tools and tests."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from meshdns.controller.findings import problems_of
 from meshdns.mesh.answer import Answer
 from meshdns.mesh.catalog import Catalog
+from meshdns.mesh.consequences import Found, consequences, placed
 from meshdns.mesh.declarations import AnyDeclaration
 from meshdns.mesh.settings import MeshSettings
+from meshdns.mesh.topology import topology_problems
 from meshdns.sources.manifests import Folder, load_folder
 
 
@@ -17,10 +20,21 @@ def read_folders(paths: Iterable[Path]) -> list[Folder]:
 
 def answers(folders: Iterable[Folder], mesh: MeshSettings) -> dict[str, Answer]:
     """Every known name and its answer, empty non-terminals left out."""
-    catalog = Catalog(mesh)
-    for cluster, declaration in declarations(folders):
-        catalog.upsert(cluster, declaration)
-    return {name: answer for name, answer in catalog.refresh().items() if answer is not None and answer.considered}
+    catalog = _catalog(folders, mesh)
+    return {
+        name: answer
+        for name, answer in catalog.refresh().items()
+        if answer is not None and (answer.considered or answer.records)
+    }
+
+
+def problems(folders: Iterable[Folder], mesh: MeshSettings) -> list[Found]:
+    """What is wrong with the folders (their cluster is empty), with each object, and with what the mesh makes of them.
+
+    Each problem is there once, however many names show it.
+    """
+    read = list(folders)
+    return list(dict.fromkeys(_problems(read, mesh)))
 
 
 def declarations(folders: Iterable[Folder]) -> Iterable[tuple[str, AnyDeclaration]]:
@@ -29,3 +43,24 @@ def declarations(folders: Iterable[Folder]) -> Iterable[tuple[str, AnyDeclaratio
         for cluster, found in folder.clusters.items():
             for declaration in found:
                 yield cluster, declaration
+
+
+def _problems(folders: list[Folder], mesh: MeshSettings) -> Iterator[Found]:
+    for folder in folders:
+        yield from (("", problem) for problem in folder.problems)
+    for cluster, declaration in declarations(folders):
+        yield from ((cluster, problem) for problem in problems_of(cluster, declaration, mesh))
+    catalog = _catalog(folders, mesh)
+    judged = catalog.refresh()
+    yield from placed(topology_problems(catalog.inventory, catalog.topology), catalog.inventory)
+    for name in sorted(judged):
+        answer = judged[name]
+        if answer is not None:
+            yield from consequences(name, answer, catalog.inventory, catalog.topology)
+
+
+def _catalog(folders: Iterable[Folder], mesh: MeshSettings) -> Catalog:
+    catalog = Catalog(mesh)
+    for cluster, declaration in declarations(folders):
+        catalog.upsert(cluster, declaration)
+    return catalog

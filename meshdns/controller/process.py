@@ -139,6 +139,8 @@ async def _read(source: Source, controller: Controller) -> None:
 
 async def _run_source(settings: AnySource, controller: Controller) -> None:
     if isinstance(settings, ManifestsSource):
+        if not settings.path.is_dir():
+            controller.hold()
         await manifests.run(source=settings, sink=controller)
     else:
         from meshdns.sources import kubeapi  # noqa: PLC0415 — a folder of manifests needs no Kubernetes client

@@ -1,11 +1,11 @@
 """From the catalog to the view: what changed in the mesh becomes one commit.
 
-Keys of the databases: rows and reasons by owner name in wire format; declarations and problems by cluster, kind,
-namespace and name, joined by zero octets; clusters by name.
+Keys of the databases: rows and reasons by owner name in wire format; declarations and their problems by cluster, kind,
+namespace and name, joined by zero octets (other problems: see `findings`); clusters by name.
 """
 
 import hashlib
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Sequence
 from ipaddress import ip_address
 from typing import Final
 
@@ -15,17 +15,17 @@ from meshdns.authority import rows
 from meshdns.authority.rows import Blocks, Part, Service, Status
 from meshdns.authority.state import ViewState, decode, encode
 from meshdns.controller.description import ClusterDescription, GatewayDescription
+from meshdns.controller.findings import GATEWAYS, Findings, problems_of
 from meshdns.dns import names, records
 from meshdns.dns.codes import TYPE_A, TYPE_AAAA
 from meshdns.dns.response import record
 from meshdns.mesh.answer import Answer, Outcome
 from meshdns.mesh.candidates import Level
 from meshdns.mesh.catalog import Catalog
-from meshdns.mesh.consequences import consequences
-from meshdns.mesh.declarations import AnyDeclaration, Key, Kind, ServiceEntry, key_of
-from meshdns.mesh.problems import Problem
+from meshdns.mesh.consequences import consequences, placed
+from meshdns.mesh.declarations import AnyDeclaration, Key, Kind, key_of
 from meshdns.mesh.settings import MeshSettings
-from meshdns.mesh.visibility import host_problems
+from meshdns.mesh.topology import Topology, topology_problems
 from meshdns.view.writer import Commit, Writer
 
 _STATUS: Final = {
@@ -49,7 +49,8 @@ class Publisher:
         self._ids: dict[str, int] = {}
         self._wildcards: set[str] = set()
         self._resolved: dict[str, tuple[str, ...]] = {}
-        self._flawed: dict[bytes, frozenset[str]] = {}  # owner name → clusters with problems that its answer shows
+        self._findings = Findings()
+        self._judged: Topology | None = None  # the topology whose problems are known
         self.changes = 0  # of declarations, since this process began
 
     def declarations(self) -> list[tuple[str, AnyDeclaration]]:
@@ -156,6 +157,7 @@ class Publisher:
             commit.rows[owner] = self._row(answer) if answer is not None else None
             commit.reasons[owner] = encode_reason(answer) if answer is not None else None
             self._note_consequences(name, owner, answer)
+        self._judge_gateways()
         for name in stale:
             self._id(name)
         state = ViewState(
@@ -175,16 +177,19 @@ class Publisher:
         return changed
 
     def _note_consequences(self, name: str, owner: bytes, answer: Answer | None) -> None:
-        """Keep the problems that show in an answer, by cluster and owner name."""
-        found: dict[str, list[Problem]] = {}
-        for cluster, problem in consequences(name, answer) if answer is not None else ():
-            found.setdefault(cluster, []).append(problem)
-        for cluster in self._flawed.pop(owner, frozenset()) - found.keys():
-            self._commit.problems[_name_key(cluster, owner)] = None
-        for cluster, problems in found.items():
-            self._commit.problems[_name_key(cluster, owner)] = msgspec.json.encode(problems)
-        if found:
-            self._flawed[owner] = frozenset(found)
+        """Keep the problems that show in an answer."""
+        inventory, topology = self.catalog.inventory, self.catalog.topology
+        found = consequences(name, answer, inventory, topology) if answer is not None else ()
+        self._commit.problems.update(self._findings.note(owner, found))
+
+    def _judge_gateways(self) -> None:
+        """Look for what is wrong with gateway objects, where anything about them changed."""
+        topology = self.catalog.topology
+        if topology is not self._judged:
+            self._judged = topology
+            inventory = self.catalog.inventory
+            found = placed(topology_problems(inventory, topology), inventory)
+            self._commit.problems.update(self._findings.note(GATEWAYS, found))
 
     def _note_wildcard(self, name: str, answer: Answer | None) -> None:
         if name.startswith("*."):
@@ -250,13 +255,6 @@ def _address_rrsets(ipv4: Sequence[str], ipv6: Sequence[str]) -> dict[int, list[
     }
 
 
-def problems_of(cluster: str, declaration: AnyDeclaration, settings: MeshSettings) -> Iterator[Problem]:
-    """What is wrong with a declaration: by itself, and under these settings."""
-    yield from declaration.problems
-    if isinstance(declaration, ServiceEntry):
-        yield from host_problems(declaration, cluster, settings)
-
-
 def encode_declaration(declaration: AnyDeclaration) -> bytes:
     """A slim declaration as it is kept in the view."""
     return msgspec.json.encode(declaration)
@@ -283,9 +281,3 @@ def _object_key(cluster: str, key: Key) -> bytes:
     if len(text) <= _MAX_KEY:
         return text
     return text[: _MAX_KEY - 32] + hashlib.blake2b(text, digest_size=32).digest()
-
-
-def _name_key(cluster: str, owner: bytes) -> bytes:
-    """The key of problems that belong to an owner name: no kind, so that it differs from every object's."""
-    key = cluster.encode() + b"\0\0" + owner
-    return key if len(key) <= _MAX_KEY else key[: _MAX_KEY - 32] + hashlib.blake2b(key, digest_size=32).digest()

@@ -80,6 +80,14 @@ class ClusterStates:
             return False
         return not waiting or now - self._started > UNSYNCED_BLOCKS
 
+    def ghosts(self, now: float) -> list[str]:
+        """Clusters that only an earlier process knew: no source has named them, though all that were have been read."""
+        if now - self._started <= UNSYNCED_BLOCKS or not any(state.kinds for state in self.clusters.values()):
+            return []
+        if any(state.kinds and not state.complete for state in self.clusters.values()):
+            return []
+        return [state.name for state in self.clusters.values() if not state.kinds]
+
     def stale(self, now: float) -> frozenset[str]:
         """The clusters whose last contact is too old."""
         return frozenset(state.name for state in self.clusters.values() if state.stale(now))

@@ -16,16 +16,15 @@ from meshdns.mesh.declarations import AnyDeclaration, Endpoint, Kind, ServiceEnt
 from meshdns.mesh.inventory import Inventory
 from meshdns.mesh.labels import ANSWER_ANNOTATION, TTL_ANNOTATION
 from meshdns.mesh.problems import Problem, ProblemKind
+from meshdns.mesh.topology import Topology
 
 Found = tuple[str, Problem]
 """A problem with the cluster of its object."""
 
+Cause = tuple[ProblemKind, str, str]
+"""Kind, reason and advice."""
+
 _CAUSES: Final = {
-    Rule.NETWORK_NOTHING: (
-        ProblemKind.UNREACHABLE,
-        "its network has no gateways",
-        "label a gateway Service with the network, or set clusters.<name>.gateways",
-    ),
     Rule.PRIVATE_NOTHING: (
         ProblemKind.UNREACHABLE,
         "is a private address of another network, and MESH_EXTERNAL cannot be carried by gateways",
@@ -54,9 +53,9 @@ MOST_PER_OBJECT: Final = 8
 """Problems of one object that one name may show; more say nothing new, and the view must stay small."""
 
 
-def consequences(name: str, answer: Answer, inventory: Inventory) -> Iterator[Found]:
+def consequences(name: str, answer: Answer, inventory: Inventory, topology: Topology) -> Iterator[Found]:
     """What is wrong with the declarations behind the answer of `name`, each once, with its cluster."""
-    yield from dict.fromkeys(_all(name, answer, inventory))
+    yield from dict.fromkeys(_all(name, answer, inventory, topology))
 
 
 def bounded(found: Iterable[Found]) -> Iterator[Found]:
@@ -79,9 +78,9 @@ def placed(found: Iterable[Found], inventory: Inventory) -> Iterator[Found]:
             yield cluster, msgspec.structs.replace(problem, where=declaration.where)
 
 
-def _all(name: str, answer: Answer, inventory: Inventory) -> Iterator[Found]:
+def _all(name: str, answer: Answer, inventory: Inventory, topology: Topology) -> Iterator[Found]:
     for candidate in answer.considered:
-        cause = _cause(candidate)
+        cause = _cause(candidate, inventory, topology)
         if cause is not None:
             kind, reason, advice = cause
             yield candidate.cluster, _of(candidate, name, inventory, kind, reason, advice)
@@ -93,7 +92,7 @@ def _all(name: str, answer: Answer, inventory: Inventory) -> Iterator[Found]:
 # ---------------------------------------------------------------------------------------------- no address
 
 
-def _cause(candidate: Candidate) -> tuple[ProblemKind, str, str] | None:
+def _cause(candidate: Candidate, inventory: Inventory, topology: Topology) -> Cause | None:
     if candidate.address:
         return None
     if candidate.rule is Rule.ITSELF:
@@ -106,16 +105,25 @@ def _cause(candidate: Candidate) -> tuple[ProblemKind, str, str] | None:
             f"cluster {candidate.cluster} has no gateway that could carry it",
             "give it one, or set clusters.<name>.gateways",
         )
+    if candidate.rule is Rule.NETWORK_NOTHING:
+        return _network(_endpoint(candidate, inventory).network, topology)
     return _CAUSES.get(candidate.rule)
 
 
-def _of(
-    candidate: Candidate, name: str, inventory: Inventory, kind: ProblemKind, reason: str, advice: str
-) -> Problem:
+def _network(network: str, topology: Topology) -> Cause | None:
+    """Why an endpoint of `network` has no address here. On the own network one without address says nothing: normal."""
+    if network in ("", topology.vantage_network):
+        return None
+    if topology.gateways_of_network(network).found:
+        reason = f"is on network {network}, and MESH_EXTERNAL cannot be carried by its gateways"
+        return (ProblemKind.UNREACHABLE, reason, "set location: MESH_INTERNAL, or give it a public address")
+    reason = f"is on network {network}, which has no gateways"
+    return (ProblemKind.UNREACHABLE, reason, "label a gateway with the network, or set clusters.<name>.gateways")
+
+
+def _of(candidate: Candidate, name: str, inventory: Inventory, kind: ProblemKind, reason: str, advice: str) -> Problem:
     """A problem of what a candidate was made of."""
-    of, _, named = candidate.origin.partition(" ")
-    if candidate.field.startswith(Kind.WORKLOAD_ENTRY.value):
-        of, _, named = candidate.field.partition(" ")
+    of, named = _object(candidate)
     declaration = _declared(inventory, candidate.cluster, of, named)
     field, where = candidate.field, declaration.where if declaration is not None else ""
     if isinstance(declaration, WorkloadEntry):
@@ -124,6 +132,24 @@ def _of(
         field, where = _field(declaration, name, candidate.field)
     namespace, _, object_name = named.partition("/")
     return Problem(kind, of, namespace, object_name, field, reason, advice, where)
+
+
+def _object(candidate: Candidate) -> tuple[str, str]:
+    """Kind and ``namespace/name`` of what a candidate was made of: a selected WorkloadEntry, else its declaration."""
+    selected = candidate.field.startswith(Kind.WORKLOAD_ENTRY.value)
+    of, _, named = (candidate.field if selected else candidate.origin).partition(" ")
+    return of, named
+
+
+def _endpoint(candidate: Candidate, inventory: Inventory) -> Endpoint:
+    """The endpoint that a candidate was made of; an empty one where it was made of something else."""
+    declaration = _declared(inventory, candidate.cluster, *_object(candidate))
+    if isinstance(declaration, WorkloadEntry):
+        return declaration.endpoint
+    at = _endpoint_index(candidate.field)
+    if isinstance(declaration, ServiceEntry) and 0 <= at < len(declaration.endpoints):
+        return declaration.endpoints[at]
+    return Endpoint("")
 
 
 def _field(entry: ServiceEntry, name: str, field: str) -> tuple[str, str]:
@@ -146,27 +172,25 @@ def _endpoint_index(field: str) -> int:
 
 def _ports(candidate: Candidate, inventory: Inventory) -> Iterator[Found]:
     """An address that is dialled directly, at another port than the Service's: an address record cannot say so."""
+    if not candidate.address or candidate.rule not in _DIALLED_AS_WRITTEN:
+        return
     of, _, named = candidate.origin.partition(" ")
     entry = _declared(inventory, candidate.cluster, of, named)
-    if not candidate.address or candidate.rule not in _DIALLED_AS_WRITTEN or not isinstance(entry, ServiceEntry):
+    if not isinstance(entry, ServiceEntry):
         return
     services = {port.name: port.number for port in entry.ports}
     for port in candidate.ports:
         number = services.get(port.name, port.number)
         if number != port.number:
-            reason = f"port {port.name} is {port.number} here, but clients dial {number}: an A record cannot say so"
+            reason = (
+                f"port {port.name} is {port.number} here, but clients dial {number}: an address record cannot say so"
+            )
             advice = f"listen on {number}, or let clients ask for SRV _{port.name}._{port.protocol}.<host>"
             problem = _of(candidate, "", inventory, ProblemKind.PORT_MISMATCH, reason, advice)
-            yield candidate.cluster, msgspec.structs.replace(problem, field=_port_field(candidate, entry, problem))
-
-
-def _port_field(candidate: Candidate, entry: ServiceEntry, problem: Problem) -> str:
-    """Where the port is written: at the endpoint, else as targetPort of the Service's."""
-    at = _endpoint_index(candidate.field)
-    endpoint = entry.endpoints[at] if 0 <= at < len(entry.endpoints) else Endpoint("")
-    if problem.object == Kind.WORKLOAD_ENTRY.value:
-        return "spec.ports"
-    return f"{problem.field}.ports" if endpoint.ports else "spec.ports"
+            # written at the endpoint (a WorkloadEntry's is its spec), else as targetPort of the ServiceEntry's port
+            at_endpoint = port.name in dict(_endpoint(candidate, inventory).ports) and problem.object != "WorkloadEntry"
+            field = f"{problem.field}.ports" if at_endpoint else "spec.ports"
+            yield candidate.cluster, msgspec.structs.replace(problem, field=field)
 
 
 # ------------------------------------------------------------------------------------------ contradictions
@@ -190,7 +214,7 @@ def _contradictions(name: str, inventory: Inventory) -> Iterator[Found]:
 
 def _contradiction(entry: ServiceEntry, annotation: str, value: str, winner: tuple[str, str | int]) -> Problem:
     other, winning = winner
-    reason = f"{value} contradicts {winning} of ServiceEntry {other}, which comes first (the oldest) and wins"
+    reason = f"{value} contradicts {winning} of ServiceEntry {other}, which wins (the oldest, then the first by name)"
     field = f"metadata.annotations.{annotation}"
     advice = "make the two equal, or set it in one of them only"
     kind = ProblemKind.CONFLICT

@@ -131,6 +131,10 @@ class Levels:
             for name in sorted(workloads):
                 if wanted <= set(workloads[name].labels):
                     yield f"WorkloadEntry {entry.namespace}/{name}", workloads[name].endpoint
+            for name, pod in sorted(self._inventory.cluster(cluster).pods.get(entry.namespace, {}).items()):
+                if pod.ready and wanted <= set(pod.labels):
+                    for address in pod.addresses:
+                        yield f"Pod {entry.namespace}/{name}", Endpoint(address, network=pod.network)
         if entry.resolution is Resolution.NONE:
             for index, address in enumerate(entry.addresses):
                 yield f"spec.addresses[{index}]", Endpoint(address, network=entry.network)

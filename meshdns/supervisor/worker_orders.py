@@ -31,6 +31,12 @@ def socket_addresses(settings: Settings) -> list[tuple[str, int]]:
     return [split_address(text) for text in settings.listen]
 
 
+def server_addresses(settings: Settings) -> tuple[str, ...]:
+    """The addresses to listen on but for wildcards, which are nobody's address: what ``ns.<zone>`` stands for."""
+    addresses = [ipaddress.ip_address(host) for host, _ in socket_addresses(settings)]
+    return tuple(dict.fromkeys(str(address) for address in addresses if not address.is_unspecified))
+
+
 def worker_settings(
     settings: Settings, sockets: Sockets, *, number: int, scoreboard: int, view: str, generation: int
 ) -> WorkerSettings:
@@ -53,6 +59,7 @@ def worker_settings(
 
 def served_zones(settings: Settings) -> Iterator[ServedZone]:
     """The zones as the authority needs them, fallback zones behind the others."""
+    servers = server_addresses(settings)
     for zone in settings.zones:
         yield ServedZone(
             names.wire(zone.name),
@@ -60,6 +67,7 @@ def served_zones(settings: Settings) -> Iterator[ServedZone]:
             zone.negative_ttl,
             zone.fallthrough,
             closest_encloser=zone.wildcards == "dns",
+            servers=servers,
         )
     for fallback in settings.fallback:
         yield ServedZone(names.wire(fallback.zone), fallback=True, alone=not fallback.upstream)

@@ -137,7 +137,7 @@ class Pool:
             sock.close()
             raise
         port = _Port(sock)
-        self._loop.add_reader(sock, self._readable, port)
+        self._loop.add_reader(sock.fileno(), self._readable, port)
         self._ports.append(port)
         return port
 
@@ -150,7 +150,7 @@ class Pool:
             self._shut(port)
 
     def _shut(self, port: _Port) -> None:
-        self._loop.remove_reader(port.sock)
+        self._loop.remove_reader(port.sock.fileno())
         port.sock.close()
 
     def _readable(self, port: _Port) -> None:

@@ -1,6 +1,7 @@
 """Who may ask: source addresses as they come from the kernel, against the prefixes of ``allowQuery``."""
 
 import ipaddress
+import sys
 from collections.abc import Sequence
 from typing import Final
 
@@ -11,7 +12,7 @@ _MAPPED: Final = b"\0" * 10 + b"\xff\xff"  # ::ffff:0:0/96, IPv4 over an IPv6 so
 class AccessList:
     """Admits sources by prefix and remembers those admitted, so that the next check is one set lookup.
 
-    `admitted` holds packed addresses (4 or 16 octets); it is bounded, and forgetting it costs only time.
+    `admitted` holds what `key` makes of an address; it is bounded, and forgetting it costs only time.
     """
 
     def __init__(self, prefixes: Sequence[str]) -> None:
@@ -21,11 +22,12 @@ class AccessList:
             4: [(int(n.network_address), int(n.netmask)) for n in networks if n.version == 4],
             16: [(int(n.network_address), int(n.netmask)) for n in networks if n.version == 6],
         }
-        self.admitted: set[bytes] = set()
+        self.admitted: set[int | bytes] = set()
 
     def admits(self, source: bytes) -> bool:
         """Whether a packed address may ask."""
-        if source in self.admitted:
+        known = key(source)
+        if known in self.admitted:
             return True
         plain = source[12:] if len(source) == 16 and source.startswith(_MAPPED) else source
         address = int.from_bytes(plain, "big")
@@ -33,5 +35,10 @@ class AccessList:
             return False
         if len(self.admitted) >= _MAX_REMEMBERED:
             self.admitted.clear()
-        self.admitted.add(source)
+        self.admitted.add(known)
         return True
+
+
+def key(source: bytes) -> int | bytes:
+    """A packed address as `AccessList.admitted` holds it: of IPv4 the word that a transport reads from memory."""
+    return int.from_bytes(source, sys.byteorder) if len(source) == 4 else source

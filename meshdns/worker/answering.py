@@ -13,13 +13,13 @@ from meshdns.authority import explaining
 from meshdns.authority.authority import Authority, Rows, Verdict
 from meshdns.dns import query as wire
 from meshdns.dns.codes import EDE_PROHIBITED, NXDOMAIN, REFUSED, TYPE_TXT
-from meshdns.dns.query import Query
+from meshdns.dns.query import HEADER_SIZE, Query
 from meshdns.dns.response import build, options
 from meshdns.view.environment import ViewError
-from meshdns.worker.access import AccessList
+from meshdns.worker.access import AccessList, key
 
-MAX_OCTETS: Final = 32 << 20
-"""Memory for ready replies, enough for some 70,000 questions; beyond it all are forgotten, which costs one lookup in
+MAX_OCTETS: Final = 64 << 20
+"""Memory for ready replies, enough for some 140,000 questions; beyond it all are forgotten, which costs one lookup in
 the view each. What may be asked of one name is without end: flags, EDNS sizes, types."""
 
 _COST: Final = 300  # octets of memory for one question beside its octets and those of its replies
@@ -136,11 +136,15 @@ class Answerer:
             self._forget_all()
             return
         for owner in owners:
-            for key in self._keys.pop(owner, ()):
-                self.ready.pop(key, None)
+            for asked in self._keys.pop(owner, ()):
+                self.ready.pop(asked, None)
 
     def respond(self, data: bytes, source: bytes, later: Callable[[], Deliver], *, tcp: bool) -> bytes | None:
         """The reply to one message, or None: dropped, or delivered later through what `later` returns."""
+        if not tcp:
+            known = self._other_case(data, source)
+            if known is not None:
+                return known
         query = wire.parse(data)
         if query is None:
             self.counters.dropped += 1
@@ -173,6 +177,16 @@ class Answerer:
             self._keep(query, rows, reply)
         return reply
 
+    def _other_case(self, data: bytes, source: bytes) -> bytes | None:
+        """The ready reply to the same question in lower case, with the name put back as it was asked."""
+        end = data.find(b"\0", HEADER_SIZE) + 1
+        variants = self.ready.get(data[2:HEADER_SIZE] + data[HEADER_SIZE:end].lower() + data[end:])
+        if variants is None or key(source) not in self.access.admitted:
+            return None
+        self.counters.ready += 1
+        body = variants[data[1] % len(variants)]
+        return data[:2] + body[: HEADER_SIZE - 2] + data[HEADER_SIZE:end] + body[end - 2 :]
+
     def _explain(self, query: Query, rows: Look | None, *, tcp: bool) -> bytes:
         """Why a name is answered the way it is, for askers on this machine."""
         name = query.lower[len(explaining.PREFIX) :]
@@ -202,9 +216,9 @@ class Answerer:
 
     def _keep(self, query: Query, rows: Look, reply: bytes) -> None:
         """Put a reply into `ready` where it depends on one owner name alone, and the question is as plain as most."""
-        key = query.data[2:]
+        asked = query.data[2:]
         owner = self._authority.owner(query, rows) if len(query.data) <= query.end + _OPT else None
-        if owner is None or key in self.ready:
+        if owner is None or asked in self.ready:
             return
         count = min(reply[6] << 8 | reply[7], MAX_VARIANTS)
         variants = [reply]
@@ -213,9 +227,9 @@ class Answerer:
             variants = [each for each in made if isinstance(each, bytes)]
         if self._octets > MAX_OCTETS:
             self._forget_all()
-        self._octets += _COST + len(key) + count * (_COST_VARIANT + len(reply))
-        self.ready[key] = tuple(variant[2:] for variant in variants)
-        self._keys.setdefault(owner, []).append(key)
+        self._octets += _COST + len(asked) + count * (_COST_VARIANT + len(reply))
+        self.ready[asked] = tuple(variant[2:] for variant in variants)
+        self._keys.setdefault(owner, []).append(asked)
 
     def _forget_all(self) -> None:
         self.ready.clear()

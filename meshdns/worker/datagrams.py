@@ -8,6 +8,7 @@ import socket
 from collections.abc import Callable
 from typing import Final
 
+from meshdns.worker.access import key
 from meshdns.worker.answering import Answerer, Counters, Deliver
 
 _BATCH: Final = 64
@@ -49,7 +50,7 @@ class DatagramSocket:
             return
         source = socket.inet_pton(self._sock.family, peer[0].partition("%")[0])
         variants = answerer.ready.get(data[2:])
-        if variants is not None and source in answerer.access.admitted:
+        if variants is not None and key(source) in answerer.access.admitted:
             answerer.counters.ready += 1
             self._send(data[:2] + variants[data[1] % len(variants)], peer)
             return

@@ -65,13 +65,15 @@ class BatchSocket:
         self._control = bytearray(BATCH * _CONTROL)
         self._iovecs = (_Iovec * BATCH)()
         self._headers = (_Mmsghdr * BATCH)()
-        self._lay_out(wildcard=_asks_for_address(sock))
+        self._wildcard = _asks_for_address(sock)
+        self._lay_out(wildcard=self._wildcard)
         self._headers_fresh = bytes(self._headers)
         self._iovecs_fresh = bytes(self._iovecs)
         self._octets = memoryview(self._buffer)
         self._sizes = memoryview(self._headers).cast("B").cast("I")[_LEN_WORD :: _HEADER // 4]
         self._lengths = memoryview(self._iovecs).cast("B").cast("Q")[1::2]
         self._ports = memoryview(self._names).cast("H")[1 :: _NAME // 2]
+        self._hosts = memoryview(self._names).cast("I")[1 :: _NAME // 4]  # of IPv4, behind family and port
         self._header_octets = memoryview(self._headers).cast("B")
 
     def _lay_out(self, *, wildcard: bool) -> None:
@@ -115,23 +117,31 @@ class BatchSocket:
         octets, lengths = self._octets, self._lengths
         get = answerer.ready.get
         admitted = answerer.access.admitted
-        ports = self._ports
         silent: list[int] = []
         hits = 0
-        for i, size in enumerate(self._sizes[:count].tolist()):
-            at = i * SLOT
+        at = 0
+        sizes, ports = self._sizes[:count].tolist(), self._ports[:count].tolist()
+        for i, (size, port, host) in enumerate(zip(sizes, ports, self._sources(count), strict=True)):
             variants = get(octets[at + 2 : at + size].tobytes())
-            if variants is not None and ports[i] and self.source(i) in admitted:
-                body = variants[octets[at + 1] % len(variants)]
+            if variants is not None and port and host in admitted:
+                body = variants[0] if len(variants) == 1 else variants[octets[at + 1] % len(variants)]
                 end = len(body) + 2
                 octets[at + 2 : at + end] = body
                 lengths[i] = end
                 hits += 1
             elif not self._answer_slowly(i, octets[at : at + size].tobytes(), answerer):
                 silent.append(i)
+            at += SLOT
         answerer.counters.queries += count
         answerer.counters.ready += hits
         return silent
+
+    def _sources(self, count: int) -> list[int] | list[bytes]:
+        """The source addresses of a batch as the access list knows them (`meshdns.worker.access.key`)."""
+        if self._ipv6:
+            return [self.source(i) for i in range(count)]
+        hosts: list[int] = self._hosts[:count].tolist()
+        return hosts
 
     def _answer_slowly(self, i: int, data: bytes, answerer: Answerer) -> bool:
         if not self._ports[i]:
@@ -186,14 +196,14 @@ class BatchSocket:
     def _deliverer(self, i: int) -> Deliver:
         """What sends a reply to message `i` after this batch is over."""
         name = bytes(self._names[i * _NAME : (i + 1) * _NAME])
-        control_size = int(self._headers[i].hdr.controllen)
-        control = bytes(self._control[i * _CONTROL : i * _CONTROL + control_size])
-        address = _peer(name, ipv6=self._ipv6)
-        ancillary = _ancillary(control)
+        control = b""
+        if self._wildcard:
+            control = bytes(self._control[i * _CONTROL : i * _CONTROL + int(self._headers[i].hdr.controllen)])
 
         def deliver(reply: bytes) -> None:
             try:
-                self._sock.sendmsg([reply], ancillary, socket.MSG_DONTWAIT, address)
+                address = _peer(name, ipv6=self._ipv6)
+                self._sock.sendmsg([reply], _ancillary(control), socket.MSG_DONTWAIT, address)
             except OSError:
                 self._counters.unsent += 1
 

@@ -43,9 +43,10 @@ class Gateway:
 
     async def close(self) -> None:
         """Listen no more: connections are refused."""
-        assert self._server is not None
-        self._server.close()
-        await self._server.wait_closed()
+        if self._server is not None:
+            self._server.close()
+            await self._server.wait_closed()
+            self._server = None
 
     async def probed(self, times: int) -> None:
         """So many connections come from now on."""
@@ -71,6 +72,7 @@ class Watch:
     def __init__(self, kind: str = "tcp", interval: str = "100ms", down: int = 3) -> None:
         loop = asyncio.get_running_loop()
         self.told: asyncio.Queue[Health] = asyncio.Queue()
+        self.gateways: list[Gateway] = []
         self.skipped = 0.0  # seconds that the clock is ahead
         self.draws: asyncio.Queue[None] = asyncio.Queue()
         self.probes = Probes(
@@ -84,6 +86,11 @@ class Watch:
     def _draw(self) -> float:
         self.draws.put_nowait(None)
         return 0.5
+
+    def gateway(self, serve: Serve | None = None) -> Gateway:
+        """A gateway that is closed when the watch is over."""
+        self.gateways.append(Gateway(serve))
+        return self.gateways[-1]
 
     async def heard(self, target: Target, *, healthy: bool) -> None:
         """This is told next."""
@@ -102,6 +109,8 @@ def watched(body: Callable[[Watch], Awaitable[None]], kind: str = "tcp", interva
         finally:
             run.cancel()
             await asyncio.gather(run, return_exceptions=True)
+            for gateway in watch.gateways:
+                await gateway.close()
 
     asyncio.run(main())
 
@@ -111,10 +120,9 @@ class TestTcp:
         """Nothing is told of it, however often it is probed."""
 
         async def body(watch: Watch) -> None:
-            gateway = Gateway()
+            gateway = watch.gateway()
             watch.probes.want([await gateway.open()])
             await gateway.probed(5)
-            await gateway.close()
 
         watched(body)
 
@@ -122,7 +130,7 @@ class TestTcp:
         """Told once when it goes and once when it is back."""
 
         async def body(watch: Watch) -> None:
-            gateway = Gateway()
+            gateway = watch.gateway()
             target = await gateway.open(port=free_port())
             watch.probes.want([target])
             await gateway.probed(1)
@@ -131,7 +139,6 @@ class TestTcp:
             await gateway.open(*target)
             await watch.heard(target, healthy=True)
             await gateway.probed(3)
-            await gateway.close()
 
         watched(body)
 
@@ -156,13 +163,12 @@ class TestTcp:
         """Each target is judged by itself, also two ports of one address."""
 
         async def body(watch: Watch) -> None:
-            gateway = Gateway()
+            gateway = watch.gateway()
             alive = await gateway.open()
             dead = (LOOPBACK, free_port())
             watch.probes.want([alive, dead])
             await watch.heard(dead, healthy=False)
             await gateway.probed(3)
-            await gateway.close()
 
         watched(body)
 
@@ -170,7 +176,7 @@ class TestTcp:
         """The same over ::1."""
 
         async def body(watch: Watch) -> None:
-            gateway = Gateway()
+            gateway = watch.gateway()
             target = await gateway.open("::1")
             watch.probes.want([target])
             await gateway.probed(2)
@@ -236,12 +242,11 @@ class TestOwnFaults:
                 while await reader.read(4096):
                     pass
 
-            gateway = Gateway(serve)
+            gateway = watch.gateway(serve)
             watch.probes.want([await gateway.open()])
             for _ in range(6):
                 await asyncio.wait_for(watch.draws.get(), PATIENCE)
             watch.probes.want([])
-            await gateway.close()
 
         watched(body, "tls")
 
@@ -273,7 +278,7 @@ class TestNone:
         """While another watch probes one gateway several times, the one that is off has not come near its own."""
 
         async def body(watch: Watch) -> None:
-            idle, busy = Gateway(), Gateway()
+            idle, busy = watch.gateway(), watch.gateway()
             watch.probes.want([await idle.open(), (LOOPBACK, free_port())])
             other = Watch()
             other.probes.want([await busy.open()])
@@ -282,8 +287,6 @@ class TestNone:
             run.cancel()
             await asyncio.gather(run, return_exceptions=True)
             assert idle.seen.empty()
-            await idle.close()
-            await busy.close()
 
         watched(body, kind="none")
 
@@ -314,7 +317,7 @@ class TestHttp:
             await writer.drain()
 
         async def body(watch: Watch) -> None:
-            gateway = Gateway(serve)
+            gateway = watch.gateway(serve)
             address = f"127.{1 + secrets.randbelow(250)}.{secrets.randbelow(250)}.{2 + secrets.randbelow(250)}"
             await gateway.open(address, READY_PORT)
             target = (address, 15443)
@@ -323,7 +326,6 @@ class TestHttp:
                 await gateway.probed(5)
             else:
                 await watch.heard(target, healthy=False)
-            await gateway.close()
             assert asked[0][:2] == ["GET /healthz/ready HTTP/1.1", f"Host: {address}:15021"]
 
         watched(body, "http", interval="300ms")
@@ -393,11 +395,10 @@ class TestTls:
             await writer.drain()
 
         async def body(watch: Watch) -> None:
-            gateway = Gateway(serve)
+            gateway = watch.gateway(serve)
             target = await gateway.open()
             watch.probes.want([target])
             await watch.heard(target, healthy=False)
-            await gateway.close()
 
         watched(body, "tls", interval="300ms")
 
@@ -409,11 +410,10 @@ class TestTls:
                 pass
 
         async def body(watch: Watch) -> None:
-            gateway = Gateway(serve)
+            gateway = watch.gateway(serve)
             target = await gateway.open()
             watch.probes.want([target])
             await watch.heard(target, healthy=False)
-            await gateway.close()
 
         watched(body, "tls")
 

@@ -327,3 +327,22 @@ def _answered(query: bytes, address: str) -> bytes:
     end = query.index(b"\0", 12) + 5
     answer = b"\xc0\x0c\0\x01\0\x01\0\0\0\x3c\0\x04" + socket.inet_aton(address)
     return query[:2] + b"\x81\x80\0\x01\0\x01\0\0\0\0" + query[12:end] + answer
+
+
+def test_source_taken_from_the_settings_is_forgotten(clusters: Path, resolver: Unbound, tmp_path: Path) -> None:
+    """SIGHUP with a source less: what only that one declared is gone once 30 s have passed."""
+    other = tmp_path / "other"
+    (other / "third").mkdir(parents=True)
+    (other / "third" / "extra.yaml").write_text(
+        "apiVersion: networking.istio.io/v1\nkind: ServiceEntry\nmetadata: {name: extra, namespace: default}\n"
+        "spec: {hosts: [extra.default.global], location: MESH_INTERNAL, resolution: STATIC,\n"
+        "  ports: [{number: 80, name: http, protocol: HTTP}], endpoints: [{address: 198.51.100.99}]}\n"
+    )
+    both: list[dict[str, str]] = [{"kind": "manifests", "path": str(path)} for path in (clusters, other)]
+    with on_boutique(clusters, resolver, sources=both) as instance:
+        eventually(lambda: instance.addresses("extra.default.global") == ["198.51.100.99"], what="it is read")
+        instance.change(sources=both[:1])
+        instance.kill(instance.pid, signal.SIGHUP)
+        eventually(
+            lambda: instance.addresses("extra.default.global") == ["NXDOMAIN"], what="it is forgotten", within=100
+        )

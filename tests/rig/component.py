@@ -62,6 +62,11 @@ class Component(ABC):
         return self._workspace.path
 
     @property
+    def has_folder(self) -> bool:
+        """Whether it is inside its `with` block, so that there is a log."""
+        return self._workspace is not None
+
+    @property
     def pid(self) -> int:
         """The program's process id."""
         return self._running().pid

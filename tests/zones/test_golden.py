@@ -10,6 +10,7 @@ from meshdns.config import Settings, read
 from meshdns.config.model import Manifests, Vantage
 from meshdns.controller import offline
 from meshdns.controller.settings import mesh_settings
+from meshdns.supervisor.worker_orders import server_addresses
 
 SITUATIONS = Path(__file__).parents[2] / "zones"
 GOLDEN = sorted(SITUATIONS.glob("*/*.zone"))
@@ -30,11 +31,8 @@ def served(settings: Settings) -> list[str]:
     """The master file of every zone of the settings, one after the other."""
     paths = [Path(source.path) for source in settings.sources if isinstance(source, Manifests)]
     answers = offline.answers(offline.read_folders(paths), mesh_settings(settings))
-    return [
-        line
-        for zone in settings.zones
-        for line in master_file(zone.name, answers, serial=1, ttl=zone.ttl, negative_ttl=zone.negative_ttl)
-    ]
+    servers = server_addresses(settings)
+    return [line for zone in settings.zones for line in master_file(zone, answers, serial=1, servers=servers)]
 
 
 def without_serial(lines: list[str]) -> list[str]:
@@ -80,5 +78,4 @@ def test_a_situation_without_a_list_of_problems_has_none(situation: Path) -> Non
     """What is shown as a good example is free of faults."""
     settings = read(situation / "meshdns.yaml", str(situation))
     paths = [Path(source.path) for source in settings.sources if isinstance(source, Manifests)]
-    found = offline.declarations(offline.read_folders(paths))
-    assert [problem for _, declaration in found for problem in declaration.problems] == []
+    assert offline.problems(offline.read_folders(paths), mesh_settings(settings)) == []

@@ -1,5 +1,6 @@
 """The situations under zones/: `meshdns check` names what their problems.txt lists, and finds nothing in the others."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -36,6 +37,17 @@ def test_each_problem_says_what_to_do(situation: Path) -> None:
     result = check("--all", str(situation / "meshdns.yaml"))
     assert [line for line in result.stdout.splitlines() if "; " not in line] == []
     assert result.exit_code == 1
+
+
+@pytest.mark.parametrize("situation", LISTED, ids=lambda folder: folder.name)
+def test_each_problem_is_named_once_with_its_place(situation: Path) -> None:
+    """``file:line: Kind namespace/name: field: reason``, the field left out where there is none; in order of places."""
+    lines = check("--all", str(situation / "meshdns.yaml")).stdout.splitlines()
+    form = re.compile(r"(/\S+):(\d+): \w+ \S+: (?!: )\S.*")
+    assert [line for line in lines if form.fullmatch(line) is None] == []
+    places = [(found[1], int(found[2])) for line in lines if (found := form.fullmatch(line))]
+    assert places == sorted(places)
+    assert len(set(lines)) == len(lines)
 
 
 @pytest.mark.parametrize("settings", FAULTLESS, ids=lambda path: f"{path.parent.name} {path.name}")
