@@ -18,12 +18,13 @@ DECLARED = $(BIN)/python -c 'import sys, tomllib; t = tomllib.load(open("pyproje
 COMPILE = CUSTOM_COMPILE_COMMAND='make lock' $(BIN)/pip-compile --quiet --allow-unsafe --generate-hashes --no-annotate \
 	--strip-extras --no-emit-index-url --no-emit-trusted-host --no-emit-find-links
 
-.PHONY: help demo test check setup testing components venv lock clean
+.PHONY: help demo test check lint bench setup testing components venv lock clean
 
 help:
 	@echo 'make demo        start meshdns on the example clusters; Ctrl-C ends it (needs Python 3.11 or newer)'
 	@echo 'make test        every test, with real API servers, CoreDNS and name servers; installs and builds these first'
 	@echo 'make check       linters, types, import contracts and the tests that need no servers: seconds'
+	@echo 'make bench       CPU per query beside other name servers; BENCH="--quick" or BENCH="--only known" for less'
 	@echo 'make setup       only install meshdns into $(VENV)'
 	@echo 'make components  only install and build what the tests run'
 	@echo 'make lock        write requirements/*.txt anew (a deleted one with the newest versions)'
@@ -32,15 +33,21 @@ help:
 demo: setup
 	@exec $(BIN)/meshdns demo
 
-test: components
+test: components lint
 	@exec $(BIN)/python -m pytest
 
-check: testing
+check: testing lint
+	@$(BIN)/python -m pytest --quiet -m 'not rig' tests/authority tests/cli tests/config tests/dns tests/forwarding \
+		tests/mesh tests/view tests/zones tests/test_architecture.py
+
+lint: testing
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy -p meshdns -p tests.rig
 	@$(BIN)/lint-imports
-	@$(BIN)/python -m pytest --quiet -m 'not rig'
+
+bench: components
+	@exec $(BIN)/python -m tests.bench $(BENCH)
 
 setup: venv
 	@$(INSTALL_LOCK) build
