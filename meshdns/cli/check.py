@@ -11,10 +11,7 @@ from meshdns.config.model import Manifests
 from meshdns.controller import offline
 from meshdns.controller.settings import mesh_settings
 from meshdns.mesh.consequences import Found
-from meshdns.mesh.problems import Problem, ProblemKind
-
-_NORMAL = frozenset({ProblemKind.OUTSIDE_ZONES, ProblemKind.NOT_PUBLIC})
-"""Kinds that are counted but alarm nobody: most clusters declare hosts that are not for a mesh DNS."""
+from meshdns.mesh.problems import NORMAL, Problem
 
 
 @click.command("check")
@@ -36,7 +33,7 @@ def command(paths: tuple[str, ...], everything: bool) -> None:  # noqa: FBT001 â
     quiet = 0
     for path in paths or ("meshdns.yaml",):
         for cluster, problem in sorted(_problems(Path(path)), key=_place):
-            if problem.kind in _NORMAL and not everything:
+            if problem.kind in NORMAL and not everything:
                 quiet += 1
                 continue
             found += 1

@@ -13,9 +13,9 @@ from meshdns.config import Settings
 from meshdns.config.model import Manifests, Zone
 from meshdns.controller import offline
 from meshdns.controller.settings import mesh_settings
+from meshdns.controller.zones import server_addresses
 from meshdns.dns import names, records
 from meshdns.mesh.answer import Answer
-from meshdns.supervisor.worker_orders import server_addresses
 
 
 @click.command("zone")

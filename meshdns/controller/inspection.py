@@ -9,12 +9,11 @@ Rules:
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
-from typing import Final
 
 import msgspec
 
 from meshdns.authority import state as view_state
-from meshdns.authority.authority import Authority, ServedZone, Verdict
+from meshdns.authority.authority import Authority, Verdict
 from meshdns.authority.state import ViewState
 from meshdns.config import Settings
 from meshdns.controller.description import ClusterDescription
@@ -30,8 +29,9 @@ from meshdns.controller.listing import (
     ZoneItem,
     kind_of_list,
 )
-from meshdns.controller.publishing import _object_key, decode_declaration, decode_reason
+from meshdns.controller.publishing import decode_declaration, decode_reason, object_key
 from meshdns.controller.settings import vantage_cluster
+from meshdns.controller.zones import served_zones
 from meshdns.dns import names, query
 from meshdns.dns.presentation import ShownReply, question, shown, type_number
 from meshdns.mesh.answer import Answer
@@ -47,15 +47,12 @@ from meshdns.mesh.explanation import (
     ZoneTerms,
 )
 from meshdns.mesh.fates import SOURCES
-from meshdns.mesh.problems import Problem, ProblemKind
+from meshdns.mesh.problems import NORMAL, Problem
 from meshdns.view.environment import Transaction
 from meshdns.view.reader import Look
 
 Read = Callable[[], AbstractContextManager[Transaction]]
 """Begins a look at the view."""
-
-NORMAL: Final = frozenset({ProblemKind.OUTSIDE_ZONES, ProblemKind.NOT_PUBLIC})
-"""Kinds that are counted but alarm nobody: most clusters declare hosts that are not for a mesh DNS."""
 
 _Item = tuple[bytes, bytes]
 
@@ -66,7 +63,7 @@ class Inspection:
     def __init__(self, settings: Settings, read: Read) -> None:
         self._settings = settings
         self._read = read
-        self._authority = Authority(list(_served_zones(settings)))
+        self._authority = Authority(list(served_zones(settings)))
         self._lists: dict[str, Callable[[Mapping[str, float]], Iterable[AnyItem]]] = {
             "names": lambda _: self._names(),
             "services": lambda _: self._services(),
@@ -269,7 +266,7 @@ class _Around:
         known = next((each for each in Kind if each.value == kind), None)
         if known is None:
             return None
-        return self._txn.get(database, _object_key(cluster, (known, namespace, name)))
+        return self._txn.get(database, object_key(cluster, (known, namespace, name)))
 
     def gateways(self, cluster: str) -> Sequence[GatewayState]:
         described = self.clusters.get(cluster, ClusterDescription())
@@ -280,22 +277,15 @@ class _Around:
 
     def refusals(self, name: str) -> Iterator[Refusal]:
         for cluster, problem in _stored_problems(self._txn.items(b"problems")):
-            field, _, index = problem.field.partition("[")
-            if problem.kind not in NORMAL or field != "spec.hosts":
+            if problem.kind not in NORMAL or not problem.field.startswith("spec.hosts["):
                 continue
             entry = self.declaration(cluster, problem.object, problem.namespace, problem.name)
-            hosts = entry.hosts if isinstance(entry, ServiceEntry) else ()
-            host = hosts[int(index[:-1])] if index[:-1].isdigit() and int(index[:-1]) < len(hosts) else ""
+            if not isinstance(entry, ServiceEntry):
+                continue
+            places = ((host, entry.host_field(at)[0]) for at, host in enumerate(entry.hosts))
+            host = next((host for host, field in places if field == problem.field), "")
             if host == name or (host.startswith("*.") and name.endswith(host[1:])):
                 yield Refusal(cluster, problem)
-
-
-def _served_zones(settings: Settings) -> Iterator[ServedZone]:
-    for zone in settings.zones:
-        closest = zone.wildcards == "dns"
-        yield ServedZone(names.wire(zone.name), zone.ttl, zone.negative_ttl, zone.fallthrough, closest)
-    for fallback in settings.fallback:
-        yield ServedZone(names.wire(fallback.zone), fallback=True, alone=not fallback.upstream)
 
 
 def _terms(settings: Settings) -> Iterator[ZoneTerms]:

@@ -94,7 +94,7 @@ class Publisher:
         """Add or replace a declaration."""
         if self.catalog.upsert(cluster, declaration):
             self.changes += 1
-            key = _object_key(cluster, key_of(declaration))
+            key = object_key(cluster, key_of(declaration))
             self._commit.declarations[key] = encode_declaration(declaration)
             found = list(problems_of(cluster, declaration, self._settings))
             self._commit.problems[key] = msgspec.json.encode(found) if found else None
@@ -103,8 +103,8 @@ class Publisher:
         """Forget a declaration."""
         if self.catalog.remove(cluster, key):
             self.changes += 1
-            self._commit.declarations[_object_key(cluster, key)] = None
-            self._commit.problems[_object_key(cluster, key)] = None
+            self._commit.declarations[object_key(cluster, key)] = None
+            self._commit.problems[object_key(cluster, key)] = None
 
     def keys(self, cluster: str, kind: Kind) -> set[Key]:
         """The keys known of one kind."""
@@ -276,7 +276,8 @@ def decode_reason(data: bytes) -> Answer:
     return msgspec.json.decode(data, type=Answer)
 
 
-def _object_key(cluster: str, key: Key) -> bytes:
+def object_key(cluster: str, key: Key) -> bytes:
+    """The key of an object in the databases."""
     text = f"{cluster}\0{key[0].value}\0{key[1]}\0{key[2]}".encode()
     if len(text) <= _MAX_KEY:
         return text

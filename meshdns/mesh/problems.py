@@ -5,6 +5,7 @@ metrics and the log alike, and it disappears with the declaration that carries i
 """
 
 import enum
+from typing import Final
 
 import msgspec
 
@@ -24,6 +25,10 @@ class ProblemKind(enum.Enum):
     SHADOWED = "shadowed"
     UNREADABLE = "unreadable"
     VIEW = "view"
+
+
+NORMAL: Final = frozenset({ProblemKind.OUTSIDE_ZONES, ProblemKind.NOT_PUBLIC})
+"""Kinds that are counted but alarm nobody: most clusters declare hosts that are not for a mesh DNS."""
 
 
 class Problem(msgspec.Struct, frozen=True, gc=False):

@@ -20,14 +20,15 @@ import msgspec
 
 from meshdns.config import Settings, SettingsError
 from meshdns.controller.settings import ControllerSettings
+from meshdns.controller.zones import socket_addresses
 from meshdns.scoreboard import Scoreboard
-from meshdns.supervisor import health, metrics
+from meshdns.supervisor import health
 from meshdns.supervisor.children import CRASHES, PATIENCE, Child
 from meshdns.supervisor.instance import HandOver, lock
 from meshdns.supervisor.readiness import Readiness
 from meshdns.supervisor.sockets import BindError, Sockets
 from meshdns.supervisor.web import Page, Web
-from meshdns.supervisor.worker_orders import socket_addresses, worker_settings
+from meshdns.supervisor.worker_orders import worker_settings
 from meshdns.upstream.configured import split_address
 from meshdns.view import place
 
@@ -302,6 +303,8 @@ class Supervisor:
         return Page(HTTPStatus.SERVICE_UNAVAILABLE, "".join(f"{r}\n" for r in self._readiness.reasons()).encode())
 
     async def _metrics_page(self, accept: str) -> Page:
+        from meshdns.supervisor import metrics  # noqa: PLC0415 — nobody waits for it before the first scrape
+
         instance = metrics.Instance(
             self._board,
             len(self._workers),

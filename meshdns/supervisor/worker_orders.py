@@ -2,14 +2,12 @@
 
 import ipaddress
 import platform
-from collections.abc import Iterator
 from typing import Final
 
-from meshdns.authority.authority import ServedZone
 from meshdns.config.model import Settings
-from meshdns.dns import names
+from meshdns.controller.zones import served_zones
 from meshdns.supervisor.sockets import Sockets
-from meshdns.upstream.configured import routes, split_address
+from meshdns.upstream.configured import routes
 from meshdns.worker.settings import WorkerSettings
 
 PRIVATE: Final = (
@@ -24,17 +22,6 @@ PRIVATE: Final = (
     "fe80::/10",
 )
 """The askers that ``private`` admits: loopback, private, shared and link-local addresses."""
-
-
-def socket_addresses(settings: Settings) -> list[tuple[str, int]]:
-    """The addresses to listen on, wildcards among them."""
-    return [split_address(text) for text in settings.listen]
-
-
-def server_addresses(settings: Settings) -> tuple[str, ...]:
-    """The addresses to listen on but for wildcards, which are nobody's address: what ``ns.<zone>`` stands for."""
-    addresses = [ipaddress.ip_address(host) for host, _ in socket_addresses(settings)]
-    return tuple(dict.fromkeys(str(address) for address in addresses if not address.is_unspecified))
 
 
 def worker_settings(
@@ -55,22 +42,6 @@ def worker_settings(
         view=view,
         log_level=settings.log_level,
     )
-
-
-def served_zones(settings: Settings) -> Iterator[ServedZone]:
-    """The zones as the authority needs them, fallback zones behind the others."""
-    servers = server_addresses(settings)
-    for zone in settings.zones:
-        yield ServedZone(
-            names.wire(zone.name),
-            zone.ttl,
-            zone.negative_ttl,
-            zone.fallthrough,
-            closest_encloser=zone.wildcards == "dns",
-            servers=servers,
-        )
-    for fallback in settings.fallback:
-        yield ServedZone(names.wire(fallback.zone), fallback=True, alone=not fallback.upstream)
 
 
 def _prefixes(settings: Settings) -> tuple[str, ...]:

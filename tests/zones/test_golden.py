@@ -10,7 +10,7 @@ from meshdns.config import Settings, read
 from meshdns.config.model import Manifests, Vantage
 from meshdns.controller import offline
 from meshdns.controller.settings import mesh_settings
-from meshdns.supervisor.worker_orders import server_addresses
+from meshdns.controller.zones import server_addresses
 
 SITUATIONS = Path(__file__).parents[2] / "zones"
 GOLDEN = sorted(SITUATIONS.glob("*/*.zone"))
