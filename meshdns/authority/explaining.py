@@ -7,12 +7,10 @@ the rule that judged it and what it became. It says what the view holds; the who
 from collections.abc import Iterator
 from typing import Final
 
-import msgspec
-
 from meshdns.dns.codes import NOERROR, NXDOMAIN, TYPE_TXT
 from meshdns.dns.query import Query
 from meshdns.dns.response import Section, build, record
-from meshdns.mesh.answer import Answer
+from meshdns.mesh.answer import Answer, unpack
 from meshdns.mesh.candidates import Candidate
 
 PREFIX: Final = b"\x08_explain"
@@ -24,7 +22,7 @@ def reply(query: Query, reason: bytes | None, *, tcp: bool) -> bytes:
     """The TXT reply for a reason as the view keeps it; NXDOMAIN where there is none."""
     if reason is None:
         return build(query, NXDOMAIN, tcp=tcp)
-    strings = [line.encode()[:_MAX_STRING] for line in _lines(msgspec.json.decode(reason, type=Answer))]
+    strings = [line.encode()[:_MAX_STRING] for line in _lines(unpack(reason))]
     rdata = b"".join(bytes([len(string)]) + string for string in strings[:_MAX_LINES])
     return build(query, NOERROR, answer=Section(1, record(TYPE_TXT, 0, rdata)), aa=True, tcp=tcp)
 

@@ -15,7 +15,7 @@ from meshdns.controller import offline
 from meshdns.controller.settings import mesh_settings
 from meshdns.controller.zones import server_addresses
 from meshdns.dns import names, records
-from meshdns.mesh.answer import Answer
+from meshdns.mesh.answer import Answer, unpack
 
 
 @click.command("zone")
@@ -78,8 +78,7 @@ def _would_serve(settings: Settings) -> dict[str, Answer]:
 
 def _served(settings: Settings) -> tuple[int, dict[str, Answer]]:
     """What the view in the state directory holds, taken in one short look."""
-    from meshdns.controller.publishing import decode_reason  # noqa: PLC0415 — only this way needs the view
-    from meshdns.view.environment import Environment, ViewError  # noqa: PLC0415 — as above
+    from meshdns.view.environment import Environment, ViewError  # noqa: PLC0415 — only this way needs the view
     from meshdns.view.place import current_view  # noqa: PLC0415 — as above
 
     path = current_view(Path(settings.state_dir or "."))
@@ -91,4 +90,4 @@ def _served(settings: Settings) -> tuple[int, dict[str, Answer]]:
     with environment.read() as txn:
         serial, reasons = txn.number, list(txn.items(b"reasons"))
     environment.close()
-    return serial, {names.text(owner): decode_reason(value) for owner, value in reasons}
+    return serial, {names.text(owner): unpack(value) for owner, value in reasons}

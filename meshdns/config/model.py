@@ -6,10 +6,11 @@ values are frozen and canonical; relations between keys are judged in `meshdns.c
 
 from typing import Annotated, Final, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, ValidationInfo, field_validator
-from pydantic.alias_generators import to_camel
+from pydantic import BeforeValidator, Field, PlainSerializer, ValidationInfo, field_validator
 
 from meshdns.config import records
+from meshdns.config.local import Chaos, SpecialNames
+from meshdns.config.section import Section
 from meshdns.config.values import (
     Bool,
     Cidr,
@@ -38,19 +39,7 @@ from meshdns.config.values import (
 API_VERSION: Final = "meshdns/v1"
 
 
-class _Section(BaseModel):
-    model_config = ConfigDict(
-        extra="forbid",
-        frozen=True,
-        alias_generator=to_camel,
-        validate_by_name=True,
-        validate_by_alias=True,
-        serialize_by_alias=True,
-        defer_build=True,  # built at first use: commands that read no settings start without it
-    )
-
-
-class Vantage(_Section):
+class Vantage(Section):
     """Where this server stands. ClusterIPs and pod addresses mean something only from the right place."""
 
     cluster: Name | None = Field(
@@ -63,14 +52,14 @@ class Vantage(_Section):
     )
 
 
-class Manifests(_Section):
+class Manifests(Section):
     """A folder with one folder of Kubernetes manifests per cluster."""
 
     kind: Literal["manifests"] = "manifests"
     path: Path = Field(description="The folder; <path>/<cluster>/*.yaml. Relative to the settings file.")
 
 
-class InCluster(_Section):
+class InCluster(Section):
     """The cluster this process runs in, through its service account."""
 
     kind: Literal["inCluster"] = "inCluster"
@@ -79,7 +68,7 @@ class InCluster(_Section):
     )
 
 
-class Kubeconfig(_Section):
+class Kubeconfig(Section):
     """Contexts of a kubeconfig; each context is a cluster of that name."""
 
     kind: Literal["kubeconfig"] = "kubeconfig"
@@ -91,7 +80,7 @@ class Kubeconfig(_Section):
     contexts: tuple[Name, ...] = Field(default=(), description="The contexts to read. Default: the current context.")
 
 
-class RemoteSecrets(_Section):
+class RemoteSecrets(Section):
     """Kubeconfigs in Secrets labelled istio/multiCluster=true, as istiod reads them."""
 
     kind: Literal["remoteSecrets"] = "remoteSecrets"
@@ -112,7 +101,7 @@ def _stale_text(value: float | None) -> str:
 MaxStale = Annotated[float | None, BeforeValidator(_stale_from), PlainSerializer(_stale_text)]
 
 
-class Cluster(_Section):
+class Cluster(Section):
     """What is known about a cluster, whatever its source."""
 
     network: Name | None = Field(
@@ -163,13 +152,13 @@ class Cluster(_Section):
     )
 
 
-class Network(_Section):
+class Network(Section):
     """What is known about a network."""
 
     cidrs: tuple[Cidr, ...] = Field(default=(), description="The prefixes of its addresses. Default: none.")
 
 
-class Zone(_Section):
+class Zone(Section):
     """A zone that is answered from the mesh. Names outside all zones never are."""
 
     name: Domain = Field(description="The zone's apex.")
@@ -209,7 +198,7 @@ class Zone(_Section):
     )
 
 
-class Record(_Section):
+class Record(Section):
     """A static record: it answers before everything the clusters say."""
 
     name: Owner = Field(description="Owner name, in one of the zones; may begin with *.")
@@ -229,7 +218,7 @@ def _servers(value: object) -> object:
     return () if value == "none" else value
 
 
-class Fallback(_Section):
+class Fallback(Section):
     """A zone of Kubernetes names that the upstream answers first, and the mesh where the upstream says NXDOMAIN."""
 
     zone: Domain = Field(description="The cluster domain, such as cluster.local.")
@@ -238,7 +227,7 @@ class Fallback(_Section):
     )
 
 
-class Forward(_Section):
+class Forward(Section):
     """Where names are forwarded to; the longest zone wins."""
 
     zone: ZoneOrRoot = Field(description="The zone; . is everything else.")
@@ -247,7 +236,7 @@ class Forward(_Section):
     )
 
 
-class Probe(_Section):
+class Probe(Section):
     """How gateways are probed."""
 
     type: Literal["tcp", "tls", "http", "none"] = Field(
@@ -261,7 +250,7 @@ class Probe(_Section):
     up: Count = Field(default=2, description="Successes in a row that make it healthy again, 1 to 100. Default: 2.")
 
 
-class Http(_Section):
+class Http(Section):
     """The port of /health, /ready and /metrics."""
 
     listen: SocketAddress = Field(
@@ -269,7 +258,7 @@ class Http(_Section):
     )
 
 
-class Admin(_Section):
+class Admin(Section):
     """How the other commands reach a running server."""
 
     socket: SocketPath | None = Field(
@@ -279,7 +268,7 @@ class Admin(_Section):
     )
 
 
-class Settings(_Section):
+class Settings(Section):
     """All settings of a server; `Settings()` is what serves without a file."""
 
     api_version: Literal["meshdns/v1"] = Field(
@@ -321,6 +310,10 @@ class Settings(_Section):
         description="Who may ask: CIDRs, private (loopback and private addresses) or any. Default: private: an open "
         "resolver is a weapon.",
     )
+    special_names: SpecialNames = Field(
+        default_factory=SpecialNames, description="Which special names are answered here."
+    )
+    chaos: Chaos = Field(default_factory=Chaos, description="What is told of this server in class CHAOS.")
     probe: Probe = Field(default_factory=Probe, description="How gateways are probed.")
     http: Http = Field(default_factory=Http, description="The port of /health, /ready and /metrics.")
     admin: Admin = Field(default_factory=Admin, description="How the other commands reach a running server.")

@@ -30,11 +30,15 @@ _log = logging.getLogger("meshdns.controller")
 
 
 class Process(NamedTuple):
-    """What the process around does for the controller: tell the supervisor, beat on the scoreboard, begin anew."""
+    """What the process around does for the controller: tell the supervisor, beat on the scoreboard, begin anew.
+
+    `settle` gives back the memory that reading everything took.
+    """
 
     ready: Callable[[bool], None]
     beat: Callable[[float], None]
     restart: Callable[[], None]
+    settle: Callable[[], None]
 
 
 class Background(NamedTuple):
@@ -63,6 +67,7 @@ class Controller:
         self._told_ready = False
         self._said: dict[tuple[str, Kind], str] = {}
         self._held = False
+        self._settled = False
         self._states = states
         self._loop = loop
         self._clock = clock
@@ -178,11 +183,17 @@ class Controller:
             self._failing = str(error)
         else:
             self._failing = ""
+            if self._publisher.busy:
+                self._schedule()
+                return
             if ready and not self._told_ready:
                 self._told_ready = True
                 self._process.ready(ready)
             self._want()
             self._seal()
+            if not self._settled and all(state.complete for state in self._states.clusters.values()):
+                self._settled = bool(self._states.clusters)
+                self._process.settle()
 
     def _seal(self) -> None:
         """Let go of pod addresses that mean nothing from here; begin anew where some are needed after all."""

@@ -29,12 +29,12 @@ from meshdns.controller.listing import (
     ZoneItem,
     kind_of_list,
 )
-from meshdns.controller.publishing import decode_declaration, decode_reason, object_key
+from meshdns.controller.publishing import decode_declaration, object_key
 from meshdns.controller.settings import vantage_cluster
 from meshdns.controller.zones import served_zones
 from meshdns.dns import names, query
 from meshdns.dns.presentation import ShownReply, question, shown, type_number
-from meshdns.mesh.answer import Answer
+from meshdns.mesh.answer import Answer, unpack
 from meshdns.mesh.declarations import AnyDeclaration, EndpointSlice, Kind, Service, ServiceEntry
 from meshdns.mesh.explaining import explain, nearest
 from meshdns.mesh.explanation import (
@@ -127,7 +127,7 @@ class Inspection:
     def _answers(self, reasons: Iterable[_Item]) -> Iterator[tuple[str, Answer]]:
         """The names that somebody declares; empty non-terminals are left out."""
         for key, value in reasons:
-            answer = decode_reason(value)
+            answer = unpack(value)
             if answer.considered or answer.records:
                 yield names.text(key), answer
 
@@ -250,7 +250,7 @@ class _Around:
     def answer(self, owner: str) -> Answer | None:
         if owner not in self._answers:
             found = self._txn.get(b"reasons", names.wire(owner))
-            self._answers[owner] = decode_reason(found) if found is not None else None
+            self._answers[owner] = unpack(found) if found is not None else None
         return self._answers[owner]
 
     def declaration(self, cluster: str, kind: str, namespace: str, name: str) -> AnyDeclaration | None:

@@ -5,6 +5,8 @@ A worker never waits for it: whatever happens here, the view that was committed 
 """
 
 import asyncio
+import contextlib
+import ctypes
 import gc
 import logging
 import secrets
@@ -91,7 +93,12 @@ def _controller(
             started=time.monotonic(),
         ),
         state_dir=Path(handed.state_dir),
-        process=Process(ready=lambda ready: _say({"ready": ready}), beat=board.beat_controller, restart=stop.set),
+        process=Process(
+            ready=lambda ready: _say({"ready": ready}),
+            beat=board.beat_controller,
+            restart=stop.set,
+            settle=_settle,
+        ),
         loop=loop,
         clock=time.monotonic,
     )
@@ -148,6 +155,15 @@ async def _run_source(settings: AnySource, controller: Controller) -> None:
         await kubeapi.run(source=settings, sink=controller, draw=_draw)
 
 
+def _settle() -> None:
+    """Give back what reading everything took: lists are large, what is kept of them is not."""
+    gc.collect()
+    gc.freeze()  # a full collection over what stays would delay heartbeats and commits
+    if sys.platform == "linux":
+        with contextlib.suppress(AttributeError, OSError):  # musl has no malloc_trim
+            ctypes.CDLL(None).malloc_trim(0)
+
+
 def _draw() -> float:
     """A number from 0 to 1, for jitter."""
     return secrets.randbelow(1 << 30) / (1 << 30)
@@ -160,8 +176,9 @@ async def _ended(control: asyncio.StreamReader) -> None:
 
 
 def _say(value: dict[str, str | bool]) -> None:
-    sys.stdout.buffer.write(msgspec.json.encode(value) + b"\n")
-    sys.stdout.buffer.flush()
+    with contextlib.suppress(BrokenPipeError):  # the supervisor is gone; so will this process be
+        sys.stdout.buffer.write(msgspec.json.encode(value) + b"\n")
+        sys.stdout.buffer.flush()
 
 
 def main() -> None:

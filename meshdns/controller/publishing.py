@@ -5,6 +5,7 @@ namespace and name, joined by zero octets (other problems: see `findings`); clus
 """
 
 import hashlib
+import zlib
 from collections.abc import Collection, Sequence
 from ipaddress import ip_address
 from typing import Final
@@ -19,7 +20,7 @@ from meshdns.controller.findings import GATEWAYS, Findings, problems_of
 from meshdns.dns import names, records
 from meshdns.dns.codes import TYPE_A, TYPE_AAAA
 from meshdns.dns.response import record
-from meshdns.mesh.answer import Answer, Outcome
+from meshdns.mesh.answer import Answer, Outcome, pack
 from meshdns.mesh.candidates import Level
 from meshdns.mesh.catalog import Catalog
 from meshdns.mesh.consequences import consequences, placed
@@ -34,6 +35,9 @@ _STATUS: Final = {
     Outcome.PENDING: Status.PENDING,
     Outcome.FORWARD: Status.FORWARD,
 }
+NAMES_PER_COMMIT: Final = 1000
+"""Some 100 ms of work: between two parts of a large change the heart beats and other changes are taken in."""
+
 _MAX_KEY: Final = 500  # LMDB takes 511 octets
 
 
@@ -48,6 +52,7 @@ class Publisher:
         self._state = ViewState()
         self._ids: dict[str, int] = {}
         self._wildcards: set[str] = set()
+        self._leftovers: set[bytes] = set()  # rows of an earlier process that this one has not judged yet
         self._resolved: dict[str, tuple[str, ...]] = {}
         self._findings = Findings()
         self._judged: Topology | None = None  # the topology whose problems are known
@@ -80,9 +85,7 @@ class Publisher:
             cluster = key.split(b"\0", 1)[0].decode()
             self.catalog.upsert(cluster, decode_declaration(value))
             clusters.add(cluster)
-        for key, _ in self._writer.stored(b"rows"):
-            self._commit.rows[key] = None  # what is not computed again is gone
-            self._commit.reasons[key] = None
+        self._leftovers = {key for key, _ in self._writer.stored(b"rows")}
         for key, _ in self._writer.stored(b"problems"):
             if b"\0\0" in key:
                 self._commit.problems[key] = None
@@ -148,21 +151,26 @@ class Publisher:
     def publish(self, *, ready: bool, complete: bool, stale: Collection[str]) -> int:
         """Commit everything that changed, with the state that holds now; returns the number of changed rows.
 
-        Raises `ViewError` where the view cannot be written; the changes are kept and tried with the next call.
+        A large change is committed in parts, `busy` says that some are left; until then `ready` and `complete` stay as
+        they were. Raises `ViewError` where the view cannot be written; the changes are kept and tried with the next
+        call.
         """
         commit = self._commit
-        for name, answer in self.catalog.refresh().items():
+        for name, answer in self.catalog.refresh(NAMES_PER_COMMIT).items():
             self._note_wildcard(name, answer)
             owner = names.wire(name)
+            self._leftovers.discard(owner)
             commit.rows[owner] = self._row(answer) if answer is not None else None
-            commit.reasons[owner] = encode_reason(answer) if answer is not None else None
+            commit.reasons[owner] = pack(answer) if answer is not None else None
             self._note_consequences(name, owner, answer)
         self._judge_gateways()
         for name in stale:
             self._id(name)
+        if not self.busy:
+            self._forget_leftovers()
         state = ViewState(
-            ready=ready,
-            complete=complete,
+            ready=self._state.ready if self.busy else ready,
+            complete=self._state.complete if self.busy else complete,
             clusters=tuple(self._ids),
             stale=tuple(sorted(self._ids[name] for name in stale)),
             wildcards=bool(self._wildcards),
@@ -175,6 +183,18 @@ class Publisher:
         self._state = state
         self._commit = Commit()
         return changed
+
+    @property
+    def busy(self) -> bool:
+        """Whether a part of a large change is left for the next commit."""
+        return self.catalog.busy
+
+    def _forget_leftovers(self) -> None:
+        """Remove the names of an earlier process that this one, all names judged, does not know."""
+        for owner in self._leftovers:
+            self._commit.rows[owner] = None
+            self._commit.reasons[owner] = None
+        self._leftovers.clear()
 
     def _note_consequences(self, name: str, owner: bytes, answer: Answer | None) -> None:
         """Keep the problems that show in an answer."""
@@ -256,24 +276,14 @@ def _address_rrsets(ipv4: Sequence[str], ipv6: Sequence[str]) -> dict[int, list[
 
 
 def encode_declaration(declaration: AnyDeclaration) -> bytes:
-    """A slim declaration as it is kept in the view."""
-    return msgspec.json.encode(declaration)
+    """A slim declaration as it is kept in the view: few octets, since it is read only when a controller begins."""
+    return zlib.compress(msgspec.msgpack.encode(declaration), 1)
 
 
 def decode_declaration(data: bytes) -> AnyDeclaration:
     """The declaration that `encode_declaration` wrote."""
-    declaration: AnyDeclaration = msgspec.json.decode(data, type=AnyDeclaration)
+    declaration: AnyDeclaration = msgspec.msgpack.decode(zlib.decompress(data), type=AnyDeclaration)
     return declaration
-
-
-def encode_reason(answer: Answer) -> bytes:
-    """The provenance of an answer as it is kept in the view."""
-    return msgspec.json.encode(answer)
-
-
-def decode_reason(data: bytes) -> Answer:
-    """The answer that `encode_reason` wrote."""
-    return msgspec.json.decode(data, type=Answer)
 
 
 def object_key(cluster: str, key: Key) -> bytes:

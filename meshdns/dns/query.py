@@ -40,6 +40,8 @@ class Query:
 
     `end` is the offset just behind the question (12 where there is none to echo). `size` is the largest UDP reply the
     client takes, 512 to 1232 octets. `edns` says that an OPT was there, so that the reply carries one (RFC 6891 6.1.1).
+    A query without a question and without a fault asks for nothing but a cookie (RFC 7873 section 5.4). `reply_cookie`
+    is the full cookie that the reply carries; whoever holds the secret puts it there.
     """
 
     __slots__ = (
@@ -56,6 +58,7 @@ class Query:
         "qclass",
         "qname",
         "qtype",
+        "reply_cookie",
         "size",
     )
 
@@ -74,6 +77,7 @@ class Query:
         self.nsid = False
         self.keepalive = False
         self.cookie = b""
+        self.reply_cookie = b""
 
     @property
     def rd(self) -> bool:
@@ -96,6 +100,9 @@ def parse(data: bytes) -> Query | None:
         return query
     if data[3] & 0x0F:
         query.fault = FORMERR  # a query has no RCODE; NSD refuses the same
+        return query
+    if data[4:10] == b"\x00\x00\x00\x00\x00\x00":
+        query.fault = _read_cookie_alone(query, data)
         return query
     if data[4:10] != b"\x00\x01\x00\x00\x00\x00":
         query.fault = FORMERR  # RFC 9619: exactly one question; nothing belongs into answer and authority
@@ -150,6 +157,13 @@ def _read_opt(query: Query, data: bytes, at: int) -> int:
     if not _read_options(query, data, start, end):
         return FORMERR
     return BADVERS if data[at + 6] else NOERROR
+
+
+def _read_cookie_alone(query: Query, data: bytes) -> int:
+    """Read a query without a question, which may only ask for a cookie (RFC 7873 section 5.4); returns the fault."""
+    if data[10] << 8 | data[11] != 1:
+        return FORMERR
+    return _read_opt(query, data, HEADER_SIZE) or (NOERROR if query.cookie else FORMERR)
 
 
 def _read_options(query: Query, data: bytes, at: int, end: int) -> bool:

@@ -2,7 +2,7 @@
 
 Rules (RFC 1035 4.1.1, RFC 6891 6.1.1 and 7):
 - The id, opcode, RD and CD are the query's (RFC 4035 3.2.2); QR is set; Z and AD are 0.
-- An OPT in the query means an OPT in the reply, on errors and truncated replies too.
+- An OPT in the query means an OPT in the reply, on errors and truncated replies too; so does a cookie.
 - The question is echoed octet by octet, so that the client's letter case comes back (draft-vixie-dnsext-dns0x20).
 - A reply over the client's size on UDP is replaced by header, question and OPT with TC set; no partial RRset is sent.
 """
@@ -12,12 +12,14 @@ from typing import Final
 
 from meshdns.dns.codes import (
     BADVERS,
+    CLASS_IN,
     FLAG_AA,
     FLAG_CD,
     FLAG_QR,
     FLAG_RA,
     FLAG_RD,
     FLAG_TC,
+    OPTION_COOKIE,
     OPTION_EDE,
     OPTION_NSID,
     OPTION_TCP_KEEPALIVE,
@@ -47,9 +49,9 @@ class Section:
 EMPTY: Final = Section(0, b"")
 
 
-def record(rtype: int, ttl: int, rdata: bytes) -> bytes:
-    """A record of class IN owned by the question's name."""
-    return _record(QUESTION_POINTER, rtype, 1, ttl, len(rdata)) + rdata
+def record(rtype: int, ttl: int, rdata: bytes, *, rclass: int = CLASS_IN) -> bytes:
+    """A record owned by the question's name."""
+    return _record(QUESTION_POINTER, rtype, rclass, ttl, len(rdata)) + rdata
 
 
 def options(query: Query, *, ede: int = -1, text: bytes = b"", nsid: bytes = b"", keepalive: int = 0) -> bytes:
@@ -68,7 +70,9 @@ def options(query: Query, *, ede: int = -1, text: bytes = b"", nsid: bytes = b""
 
 
 def opt(query: Query, rcode: int, extra: bytes) -> bytes:
-    """The OPT record of a reply: version 0, our UDP size, the query's DO (RFC 3225 section 3)."""
+    """The OPT record of a reply: version 0, our UDP size, the query's DO (RFC 3225 section 3), the cookie due to it."""
+    if query.reply_cookie:
+        extra += _option(OPTION_COOKIE, len(query.reply_cookie)) + query.reply_cookie
     return _opt(0, TYPE_OPT, MAX_UDP_SIZE, rcode >> 4, 0, 0x8000 if query.do else 0, len(extra)) + extra
 
 

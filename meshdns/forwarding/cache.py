@@ -4,8 +4,9 @@ Rules:
 - Whole replies by question and route: nothing in a reply ever answers another question (RFC 2181 5.4.1, RFC 5452 6).
 - The bound is bytes. New entries are on *probation*; one that is asked for again is *protected*, and what falls out of
   protection goes back to probation. A flood of random names only ever turns over the probation.
-- An entry outlives its lifetime until it is evicted: a popular name that is fetched again stays protected.
-- TTL 0 is not kept (RFC 1035 3.2.1). Ages are counted on a monotonic clock, so a TTL told never rises.
+- An entry outlives its lifetime until it is evicted: a popular name that is fetched again stays protected, and is told
+  *stale* while its upstreams fail (RFC 8767). A refresh is then tried every `RECHECK` seconds and not more often.
+- TTL 0 is not kept, nor what it replaces (RFC 1035 3.2.1). Ages are counted on a monotonic clock, so a TTL told never rises.
 - Failures are kept apart, so that they evict no answers: 1 s, doubled each time in a row (RFC 9520 3.2). The RFC allows
   5 minutes; 32 s is enough to spare the upstream, and a name is back soon after an outage ends.
 """
@@ -20,6 +21,10 @@ from meshdns.forwarding.policy import Failure
 
 FIRST_FAILURE: Final = 1.0  # seconds, the least that RFC 9520 3.2 asks for
 LONGEST_FAILURE: Final = 32.0  # seconds
+RECHECK: Final = 30.0  # seconds, the least between attempts to refresh what is told stale (RFC 8767 section 5)
+MAX_STALE: Final = 86_400.0
+"""Seconds past its lifetime that an answer may be told: a day outlasts most outages, and the addresses of last week
+are more likely somebody else's by now. RFC 8767 section 5 suggests one to three days."""
 
 _ENTRY_OVERHEAD: Final = 1100  # octets of the objects around an entry's bytes, as tests/forwarding measures them
 _TTL_OVERHEAD: Final = 150  # octets of one noted TTL
@@ -74,6 +79,11 @@ class Cache:
                 self._protect(key, entry)
         return entry if now < entry.expires else None
 
+    def stale(self, key: bytes, now: float) -> Entry | None:
+        """The answer that has expired, but is better than none."""
+        entry = self._protected.get(key) or self._probation.get(key)
+        return entry if entry is not None and entry.expires <= now < entry.expires + MAX_STALE else None
+
     def failure(self, key: bytes, now: float) -> Failure | None:
         """The failure that is still fresh."""
         failed = self._failed.get(key)
@@ -83,6 +93,8 @@ class Cache:
         """Keep an answer for its lifetime; it clears the question's failures."""
         self._failed.pop(key, None)
         if reply.ttl == 0:
+            self._protected.pop(key, None)
+            self._probation.pop(key, None)
             return
         wires = len(reply.answer.section.wire) + len(reply.authority.section.wire)
         marks = len(reply.answer.ttls) + len(reply.authority.ttls)
@@ -95,11 +107,16 @@ class Cache:
             self._admit(key, entry)
 
     def fail(self, key: bytes, failure: Failure, now: float) -> None:
-        """Keep a failure; twice as long as the one before, if that ended less than `LONGEST_FAILURE` ago."""
+        """Keep a failure; twice as long as the one before, if that ended less than `LONGEST_FAILURE` ago.
+
+        Where a stale answer stands in, it is kept for `RECHECK` at least.
+        """
         before = self._failed.get(key)
         period = FIRST_FAILURE
         if before is not None and now - before.until < LONGEST_FAILURE:
             period = min(before.period * 2, LONGEST_FAILURE)
+        if self.stale(key, now) is not None:
+            period = max(period, RECHECK)
         size = _ENTRY_OVERHEAD + len(key)
         if size <= self._failed.maxsize:
             self._failed[key] = FailedEntry(failure, now + period, period, size)

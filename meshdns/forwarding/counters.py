@@ -14,11 +14,13 @@ class ForwardCounters:
         "mismatches",
         "misses",
         "overflow",
+        "overflow_client",
         "queries",
         "refused",
         "retries",
         "sends",
         "servfail",
+        "stale",
         "tcp",
         "timeouts",
         "unreachable",
@@ -31,6 +33,7 @@ class ForwardCounters:
         self.misses = 0  # led to an exchange with an upstream
         self.coalesced = 0  # joined an exchange for the same question
         self.overflow = 0  # refused because too many clients wait
+        self.overflow_client = 0  # of these, because too many of one client's do
         self.refused = 0  # RD=0 and not in the cache, or no route
         self.sends = 0  # queries sent to upstreams, over UDP and TCP
         self.retries = 0  # of these, not the first of their exchange
@@ -39,6 +42,7 @@ class ForwardCounters:
         self.mismatches = 0  # datagrams that reply to nothing we asked
         self.malformed = 0  # replies to our question that break the wire format
         self.unreachable = 0  # ICMP errors and failed sends
+        self.stale = 0  # clients that got an answer past its lifetime in place of a failure
         self.servfail = 0  # clients that got SERVFAIL, whatever the reason
         self.late = 0  # answers that came after the client had got SERVFAIL, and were kept
         self.in_flight = 0

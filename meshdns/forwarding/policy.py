@@ -4,6 +4,8 @@ Rules:
 - At most three sends in all, over UDP and TCP, whatever comes back (RFC 9520 3.1 allows three per server).
 - Only a reply that echoes the question ends the wait for a send (TuDoor); five that do not, and TCP is asked instead
   (RFC 5452 9.3). TC means TCP too, and what came with it is ignored.
+- FORMERR where nobody else is left to ask is perhaps about OPT: the same upstream is asked once more without it
+  (RFC 6891 section 7). Nothing is learnt from it: one forged packet would take EDNS from every later question.
 - SERVFAIL, REFUSED and other errors, malformed replies and broken connections lead to an upstream not asked yet, at
   once; silence leads to the next one, or the same again. Where nobody is left, the client hears so at once.
 - An ICMP error only brings the next upstream forward. It can be forged, so the wait goes on (SAD DNS), and a single
@@ -20,7 +22,7 @@ from typing import Final, TypeAlias
 
 import msgspec
 
-from meshdns.dns.codes import EDE_INVALID_DATA, EDE_NETWORK_ERROR, EDE_NO_REACHABLE_AUTHORITY
+from meshdns.dns.codes import EDE_INVALID_DATA, EDE_NETWORK_ERROR, EDE_NO_REACHABLE_AUTHORITY, FORMERR
 from meshdns.dns.reply import Kind, Reply, echoes, read
 from meshdns.forwarding.counters import ForwardCounters
 from meshdns.forwarding.health import Group
@@ -48,14 +50,19 @@ MALFORMED: Final = Failure(EDE_INVALID_DATA, b"an upstream server sent a malform
 class Attempt:
     """One send to one upstream. `over` once nothing more is expected of it."""
 
-    __slots__ = ("exchange", "missed", "over", "tcp", "upstream")
+    __slots__ = ("edns", "exchange", "missed", "over", "tcp", "upstream")
 
-    def __init__(self, exchange: "Exchange", upstream: int, *, tcp: bool) -> None:
+    def __init__(self, exchange: "Exchange", upstream: int, *, tcp: bool, edns: bool) -> None:
         self.exchange = exchange
         self.upstream = upstream
         self.tcp = tcp
+        self.edns = edns
         self.over = False
         self.missed = False  # its time has passed, and was counted
+
+    def message(self, ident: int) -> bytes:
+        """What is to be sent."""
+        return self.exchange.question.message(ident, edns=self.edns)
 
 
 Step: TypeAlias = Attempt | Reply | Failure | None
@@ -70,6 +77,7 @@ class Exchange:
         "_failure",
         "_group",
         "_order",
+        "_plain",
         "_started",
         "_strange",
         "_turn",
@@ -94,6 +102,7 @@ class Exchange:
         self._started = now
         self._errors = 0  # a bit for each upstream that failed otherwise than by silence
         self._via_tcp = 0  # a bit for each upstream that is asked over TCP
+        self._plain = 0  # a bit for each upstream that is asked without OPT
         self._strange = 0
         self._failure = SILENCE
 
@@ -114,6 +123,8 @@ class Exchange:
             return self._failed(attempt, MALFORMED, now)
         if reply.kind is Kind.TRUNCATED:
             return self._by_tcp(attempt, now)
+        if reply.kind is Kind.FAILURE and reply.rcode == FORMERR and attempt.edns:
+            return self._without_edns(attempt, now)
         if reply.kind is Kind.FAILURE:
             return self._failed(attempt, ERRORS, now)
         self._group.good(attempt.upstream, now)
@@ -174,6 +185,15 @@ class Exchange:
             return self._onward(now)
         return self._send(attempt.upstream, now)
 
+    def _without_edns(self, attempt: Attempt, now: float) -> Step:
+        """The same upstream once more, without OPT, where no other can be asked."""
+        alone = self._fresh() is None and not self._plain >> attempt.upstream & 1
+        if self.answered or len(self.attempts) >= MAX_SENDS or not alone:
+            return self._failed(attempt, ERRORS, now)
+        self._plain |= 1 << attempt.upstream
+        self._failure = ERRORS
+        return self._send(attempt.upstream, now)
+
     def _onward(self, now: float) -> Step:
         waiting = any(not attempt.over for attempt in self.attempts)
         if self.answered:
@@ -202,7 +222,8 @@ class Exchange:
         return None
 
     def _send(self, upstream: int, now: float) -> Attempt:
-        attempt = Attempt(self, upstream, tcp=bool(self._via_tcp >> upstream & 1))
+        bit = 1 << upstream
+        attempt = Attempt(self, upstream, tcp=bool(self._via_tcp & bit), edns=not self._plain & bit)
         self._turn = self._order.index(upstream)
         self.attempts.append(attempt)
         sends = len(self.attempts)

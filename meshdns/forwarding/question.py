@@ -12,6 +12,7 @@ from meshdns.dns.codes import FLAG_CD, FLAG_RD, TYPE_OPT
 from meshdns.dns.query import MAX_UDP_SIZE, Query
 
 _COUNTS: Final = b"\0\x01\0\0\0\0\0\x01"  # one question, one additional: OPT
+_COUNTS_PLAIN: Final = b"\0\x01\0\0\0\0\0\0"
 _OPT: Final = b"\0" + TYPE_OPT.to_bytes(2, "big") + MAX_UDP_SIZE.to_bytes(2, "big") + b"\0\0"
 _FLAGS: Final = tuple((FLAG_RD | cd).to_bytes(2, "big") for cd in (0, FLAG_CD))
 _OPT_TAILS: Final = (b"\0\0\0\0", b"\x80\0\0\0")  # EDNS flags without and with DO, no options
@@ -24,8 +25,13 @@ class Question(msgspec.Struct, frozen=True, gc=False):
     do: bool = False
     cd: bool = False
 
-    def message(self, ident: int) -> bytes:
-        """The query for an upstream: RD=1, CD and DO as the client's (RFC 4035 4.7), UDP size 1232."""
+    def message(self, ident: int, *, edns: bool = True) -> bytes:
+        """The query for an upstream: RD=1, CD and DO as the client's (RFC 4035 4.7), UDP size 1232.
+
+        Without `edns` there is no OPT, hence no DO, and 512 octets are all that may come over UDP.
+        """
+        if not edns:
+            return ident.to_bytes(2, "big") + _FLAGS[self.cd] + _COUNTS_PLAIN + self.wire
         return ident.to_bytes(2, "big") + _FLAGS[self.cd] + _COUNTS + self.wire + _OPT + _OPT_TAILS[self.do]
 
 

@@ -6,6 +6,7 @@ duplicates removed, ordered by value (rotation happens per query) and capped.
 """
 
 import enum
+import zlib
 from collections.abc import Iterable, Sequence
 from ipaddress import IPv4Address
 
@@ -16,6 +17,7 @@ from meshdns.mesh.candidates import Candidate, Level, Rule
 from meshdns.mesh.settings import StaticRecord
 
 MAX_PER_FAMILY = 15  # fits 512 octets with a long name; BIND-based clients refuse RRsets above 100
+_FAST = 1  # the lowest level of compression: a third of the size for some 10 µs
 POD_TTL = 5  # seconds, CoreDNS's default for endpoint addresses
 
 
@@ -45,7 +47,7 @@ class ServicePort(msgspec.Struct, frozen=True):
     targets: tuple[tuple[int, str], ...]
 
 
-class Answer(msgspec.Struct, frozen=True):
+class Answer(msgspec.Struct, frozen=True, omit_defaults=True):
     """The answer for an owner name: addresses in canonical text and the candidates behind them.
 
     `clusters` are those whose declarations the chosen addresses rest on; while one of them is stale the answer is.
@@ -166,3 +168,13 @@ def _services(group: Sequence[Candidate]) -> Iterable[ServicePort]:
             yield ServicePort(name, protocol, ((places[0][0], ""),))
         else:
             yield ServicePort(name, protocol, tuple(places))
+
+
+def pack(answer: Answer) -> bytes:
+    """An answer with its provenance as few octets: the view holds one for each name, and hardly ever reads it."""
+    return zlib.compress(msgspec.msgpack.encode(answer), _FAST)
+
+
+def unpack(octets: bytes) -> Answer:
+    """The answer that `pack` made octets of."""
+    return msgspec.msgpack.decode(zlib.decompress(octets), type=Answer)

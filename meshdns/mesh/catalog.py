@@ -45,6 +45,7 @@ class Catalog:
             self._records.setdefault(record.name, []).append(record)
         self._pending = Touched()
         self._dirty: set[str] = set(self._records)
+        self._due: set[str] = set()
         self._tree = Tree()
         self._dependents = Dependents()
         self._pods: dict[ServiceKey, set[str]] = {}
@@ -116,10 +117,11 @@ class Catalog:
 
     # ------------------------------------------------------------------------------------------ results
 
-    def refresh(self) -> dict[str, Answer | None]:
+    def refresh(self, most: int | None = None) -> dict[str, Answer | None]:
         """The answers that may differ since the last call; None for owner names that no longer exist.
 
-        Empty non-terminals come as answers without addresses (RFC 4592 section 2.2.2).
+        Empty non-terminals come as answers without addresses (RFC 4592 section 2.2.2). With `most` about so many names
+        are judged, and the others wait for the next call (`busy`): memory and time of one turn stay bounded.
         """
         touched, self._pending = self._pending, Touched()
         dirty, self._dirty = self._dirty | self._names_touched(touched), set()
@@ -129,11 +131,17 @@ class Catalog:
             dirty |= self._tree.known | set(self._universe())
         for name in list(dirty):
             dirty |= self._dependents.of("name", name)
+        self._due |= dirty
         changed: dict[str, Answer | None] = {}
         self._world = World(self.inventory, self.topology, self._resolved, self._unhealthy, self._governors)
-        for name in dirty:
-            self._recompute(name, changed)
+        for _ in range(len(self._due) if most is None else min(most, len(self._due))):
+            self._recompute(self._due.pop(), changed)
         return changed
+
+    @property
+    def busy(self) -> bool:
+        """Whether names are left to be judged."""
+        return bool(self._due)
 
     def known(self, name: str) -> bool:
         """Whether `name` has an answer of its own or is an empty non-terminal."""

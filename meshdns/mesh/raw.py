@@ -6,6 +6,7 @@ Rules:
 """
 
 import ipaddress
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, TypeGuard
 
@@ -30,7 +31,7 @@ class RawObject:
         metadata = mapping_of(root.get("metadata"))
         self.root: Mapping[str, Any] = root
         self.name = text_of(metadata.get("name"))
-        self.namespace = _namespace(kind, text_of(metadata.get("namespace")))
+        self.namespace = sys.intern(_namespace(kind, text_of(metadata.get("namespace"))))  # few, and named by many
         self.created = text_of(metadata.get("creationTimestamp"))
         self.uid = text_of(metadata.get("uid"))
         self.labels = texts_of(metadata.get("labels"))

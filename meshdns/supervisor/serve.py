@@ -8,6 +8,7 @@ import asyncio
 import contextlib
 import logging
 import os
+import secrets
 import signal
 import sys
 import time
@@ -21,6 +22,7 @@ import msgspec
 from meshdns.config import Settings, SettingsError
 from meshdns.controller.settings import ControllerSettings
 from meshdns.controller.zones import socket_addresses
+from meshdns.dns.cookies import SECRET_SIZE
 from meshdns.scoreboard import Scoreboard
 from meshdns.supervisor import health
 from meshdns.supervisor.children import CRASHES, PATIENCE, Child
@@ -55,6 +57,7 @@ class Supervisor:
         self._reread = reread
         self._serving = serving
         self._generation = 1
+        self._cookie_secret = secrets.token_bytes(SECRET_SIZE)
         self._state_dir = Path(settings.state_dir or ".")
         count = settings.workers or 1
         self._inherited = HandOver.take(os.environ)
@@ -194,6 +197,7 @@ class Supervisor:
                 scoreboard=self._board.descriptor,
                 view=str(self._view) if self._view_usable else "",
                 generation=self._generation,
+                cookie_secret=self._cookie_secret,
             )
         )
 

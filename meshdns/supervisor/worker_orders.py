@@ -4,6 +4,8 @@ import ipaddress
 import platform
 from typing import Final
 
+from meshdns import __version__
+from meshdns.authority.special import Special
 from meshdns.config.model import Settings
 from meshdns.controller.zones import served_zones
 from meshdns.supervisor.sockets import Sockets
@@ -25,9 +27,17 @@ PRIVATE: Final = (
 
 
 def worker_settings(
-    settings: Settings, sockets: Sockets, *, number: int, scoreboard: int, view: str, generation: int
+    settings: Settings,
+    sockets: Sockets,
+    *,
+    number: int,
+    scoreboard: int,
+    view: str,
+    generation: int,
+    cookie_secret: bytes,
 ) -> WorkerSettings:
     """Everything a worker needs, in one value."""
+    nsid = platform.node().encode()[:64]
     return WorkerSettings(
         generation=generation,
         number=number,
@@ -38,7 +48,11 @@ def worker_settings(
         zones=tuple(served_zones(settings)),
         routes=tuple(routes(settings)),
         allow=_prefixes(settings),
-        nsid=platform.node().encode()[:64],
+        cookie_secret=cookie_secret,
+        nsid=nsid,
+        identity=nsid if settings.chaos.identity else b"",
+        version=f"meshdns {__version__}".encode() if settings.chaos.version else b"",
+        special=tuple(Special(name) for name, on in settings.special_names if on),
         view=view,
         log_level=settings.log_level,
     )

@@ -3,22 +3,25 @@
 Rules:
 - A known answer is returned at once: no task, no future, no timer.
 - One exchange at a time for one question and route; everybody who asks meanwhile waits for it (RFC 5452 section 5).
-- Every client hears once, within 1.8 s. How many may wait is bounded, and so is how many exchanges are open: those
-  whose clients have heard already give way first.
+- Every client hears once, within 1.8 s. How many may wait is bounded in all and for each client's address, and so is how
+  many exchanges are open: those whose clients have heard already give way first.
+- Over a bound the reply is REFUSED: as small as the query, so it amplifies nothing; an honest client asks elsewhere at
+  once, where silence would cost it seconds, and no cache in front keeps it, as it would a SERVFAIL.
+- A failure is told only where no expired answer is left to tell instead (RFC 8767).
 - RD=0 is answered from the cache or refused, never forwarded (RFC 1034 4.3.1): two forwarders cannot make a loop of it.
 - Only exchanges over TCP are tasks. They are named, kept here, and cancelled with their exchange.
 """
 
 import asyncio
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Final
+from typing import Final, NamedTuple
 
 from meshdns.dns.codes import EDE_PROHIBITED, REFUSED, SERVFAIL
 from meshdns.dns.query import Query
 from meshdns.dns.reply import Reply
-from meshdns.forwarding.adapt import failed, relayed
+from meshdns.forwarding.adapt import failed, relayed, stale
 from meshdns.forwarding.addresses import Address
 from meshdns.forwarding.cache import Cache
 from meshdns.forwarding.counters import ForwardCounters
@@ -32,6 +35,9 @@ from meshdns.upstream.stream import exchange as stream_exchange
 from meshdns.upstream.wheel import PERIOD, Wheel
 
 MAX_STREAMS: Final = 256  # TCP exchanges at a time; beyond, TC is a broken upstream
+MAX_PER_CLIENT: Final = 1024
+"""Questions of one address that may wait. Held back and answered together they are the pulse of a DNSBomb
+(CVE-2024-33655), here 1.2 MB at most; fewer would hinder a CoreDNS that asks for a whole cluster by one address."""
 SWEEP_SECONDS: Final = 15.0  # idle sockets are closed after one to two of these
 
 _OTHER: Final = 0  # extended error codes of RFC 8914
@@ -39,7 +45,17 @@ _NOT_AUTHORITATIVE: Final = 20
 _NO_ROUTE: Final = Failure(_NOT_AUTHORITATIVE, b"no forward zone takes this name; add one to forward in the settings")
 _NOT_RECURSIVE: Final = Failure(EDE_PROHIBITED, b"not in the cache; ask again with RD=1")
 _OVERLOAD: Final = Failure(_OTHER, b"too many queries wait for upstream servers; ask again later")
+_OVERLOAD_CLIENT: Final = Failure(_OTHER, b"too many queries of this client wait; ask again later")
 _CLOSING: Final = Failure(_OTHER, b"this server is stopping; ask again")
+
+
+class _Waiter(NamedTuple):
+    """One client that waits: its query, how it asked, its address, and where its reply goes."""
+
+    query: Query
+    tcp: bool
+    client: bytes
+    reply: Callable[[bytes], None]
 
 
 class _Pending:
@@ -51,13 +67,14 @@ class _Pending:
         self.key = key
         self.place = place
         self.exchange = exchange
-        self.waiters: list[tuple[Query, bool, Callable[[bytes], None]]] = []
+        self.waiters: list[_Waiter] = []
 
 
 class Forwarder:
     """Answers queries from the cache or from the upstreams of their route; see the rules above.
 
-    `budget` bounds the cache in octets, `max_in_flight` both the exchanges that are open and the clients that wait.
+    `budget` bounds the cache in octets, `max_in_flight` both the exchanges that are open and the questions that wait,
+    `max_per_client` those of one client.
     `nsid` is what a client hears that asks which server it reached (RFC 5001). It is used from the loop's thread only.
     """
 
@@ -68,6 +85,7 @@ class Forwarder:
         routes: Sequence[Route],
         budget: int = 32 << 20,
         max_in_flight: int = 10_000,
+        max_per_client: int = MAX_PER_CLIENT,
         counters: ForwardCounters,
         nsid: bytes = b"",
     ) -> None:
@@ -76,6 +94,7 @@ class Forwarder:
         self._groups = [Group(route.upstreams) for route in routes]
         self._cache = Cache(budget)
         self._max = max_in_flight
+        self._max_per_client = max_per_client
         self._counters = counters
         self._nsid = nsid
         self._entropy = Entropy()
@@ -83,18 +102,21 @@ class Forwarder:
         self._open: dict[Exchange, _Pending] = {}
         self._live: dict[bytes, _Pending] = {}  # clients wait for them
         self._late: OrderedDict[bytes, _Pending] = OrderedDict()  # their clients heard of a failure, oldest first
-        self._waiting = 0
+        self._waiting: Counter[bytes] = Counter()  # clients' addresses; those of whom nobody waits are not in it
+        self._waiting_in_all = 0
         self._streams: dict[Attempt, asyncio.Task[bytes | None]] = {}
         self._wheel: Wheel[_Pending] = Wheel()
         self._timer: asyncio.TimerHandle | None = None
         self._sweeper: asyncio.TimerHandle | None = None
         self._closed = False
 
-    def ask(self, query: Query, *, now: float, tcp: bool, reply: Callable[[bytes], None]) -> bytes | None:
+    def ask(
+        self, query: Query, *, now: float, tcp: bool, reply: Callable[[bytes], None], client: bytes = b""
+    ) -> bytes | None:
         """The answer where it is at hand; else None, and `reply` is called once with it, within 1.8 s.
 
-        `query` is free of faults, `now` is the loop's time in seconds, `tcp` says how the client asked. `reply` must
-        not raise; it is never called before this returns.
+        `query` is free of faults, `now` is the loop's time in seconds, `tcp` says how the client asked, and
+        `client` is its packed address. `reply` must not raise; it is never called before this returns.
         """
         counters = self._counters
         counters.queries += 1
@@ -109,13 +131,17 @@ class Forwarder:
         failure = self._cache.failure(name, now)
         if failure is not None:
             counters.failures_cached += 1
-            return self._fail(query, failure, tcp=tcp)
+            return self._fail(query, name, failure, now=now, tcp=tcp)
         if not query.rd:
             return self._refuse(query, _NOT_RECURSIVE, tcp=tcp)
-        if self._waiting >= self._max or self._closed:
+        if self._closed:
+            return self._fail(query, name, _CLOSING, now=now, tcp=tcp)
+        crowding = self._waiting[client] >= self._max_per_client
+        if crowding or self._waiting_in_all >= self._max:
             counters.overflow += 1
-            return self._fail(query, _OVERLOAD, tcp=tcp)
-        return self._miss(query, name, place, now=now, tcp=tcp, reply=reply)
+            counters.overflow_client += crowding
+            return self._refuse(query, _OVERLOAD_CLIENT if crowding else _OVERLOAD, tcp=tcp)
+        return self._miss(_Waiter(query, tcp, client, reply), name, place, now)
 
     def flush(self) -> None:
         """Forget all that is cached."""
@@ -126,7 +152,7 @@ class Forwarder:
         self._closed = True
         for pending in list(self._open.values()):
             pending.exchange.close()
-            self._tell(pending, _CLOSING)
+            self._tell(pending, _CLOSING, self._loop.time())
             self._drop(pending)
         for timer in (self._timer, self._sweeper):
             if timer is not None:
@@ -137,42 +163,53 @@ class Forwarder:
 
     # ------------------------------------------------------------------------------------------ clients
 
-    def _miss(
-        self, query: Query, name: bytes, place: int, *, now: float, tcp: bool, reply: Callable[[bytes], None]
-    ) -> bytes | None:
+    def _miss(self, waiter: _Waiter, name: bytes, place: int, now: float) -> bytes | None:
         """Join the exchange for the question, or start it."""
         pending = self._live.get(name)
         if pending is None:
             self._counters.misses += 1
-            exchange = Exchange(asked(query), self._groups[place], self._counters, now=now)
+            exchange = Exchange(asked(waiter.query), self._groups[place], self._counters, now=now)
             pending = _Pending(name, place, exchange)
             self._admit(pending, now)
             failure = self._take(pending, exchange.start(now), now)
             if failure is not None:
-                return self._fail(query, failure, tcp=tcp)
+                return self._fail(waiter.query, name, failure, now=now, tcp=waiter.tcp)
         else:
             self._counters.coalesced += 1
-        pending.waiters.append((query, tcp, reply))
-        self._waiting += 1
+        pending.waiters.append(waiter)
+        self._waiting[waiter.client] += 1
+        self._waiting_in_all += 1
         return None
 
     def _refuse(self, query: Query, failure: Failure, *, tcp: bool) -> bytes:
         self._counters.refused += 1
         return failed(query, failure, tcp=tcp, rcode=REFUSED, nsid=self._nsid)
 
-    def _fail(self, query: Query, failure: Failure, *, tcp: bool) -> bytes:
+    def _fail(self, query: Query, name: bytes, failure: Failure, *, now: float, tcp: bool) -> bytes:
+        """An expired answer if there is one, else SERVFAIL."""
+        expired = self._cache.stale(name, now)
+        if expired is not None:
+            self._counters.stale += 1
+            return stale(query, expired.reply, failure, tcp=tcp, nsid=self._nsid)
         self._counters.servfail += 1
         return failed(query, failure, tcp=tcp, rcode=SERVFAIL, nsid=self._nsid)
 
-    def _tell(self, pending: _Pending, outcome: Reply | Failure) -> None:
+    def _tell(self, pending: _Pending, outcome: Reply | Failure, now: float) -> None:
         """Answer everybody who waits."""
         waiters, pending.waiters = pending.waiters, []
-        self._waiting -= len(waiters)
-        for query, tcp, reply in waiters:
+        self._waiting_in_all -= len(waiters)
+        for query, tcp, client, reply in waiters:
+            self._leave(client)
             if isinstance(outcome, Reply):
                 reply(relayed(query, outcome, age=0, tcp=tcp, nsid=self._nsid))
             else:
-                reply(self._fail(query, outcome, tcp=tcp))
+                reply(self._fail(query, pending.key, outcome, now=now, tcp=tcp))
+
+    def _leave(self, client: bytes) -> None:
+        """One question less of this client waits."""
+        self._waiting[client] -= 1
+        if not self._waiting[client]:
+            del self._waiting[client]
 
     # ------------------------------------------------------------------------------------------ exchanges
 
@@ -198,7 +235,7 @@ class Forwarder:
             self._succeed(pending, step, now)
         elif isinstance(step, Failure):
             self._cache.fail(pending.key, step, now)
-            self._tell(pending, step)
+            self._tell(pending, step, now)
             if not exchange.closed:
                 self._linger(pending)
         if exchange.closed:
@@ -213,7 +250,7 @@ class Forwarder:
             self._counters.late += 1
         if live is not None:
             live.exchange.close()
-            self._tell(live, reply)
+            self._tell(live, reply, now)
             self._drop(live)
 
     def _linger(self, pending: _Pending) -> None:
@@ -268,7 +305,7 @@ class Forwarder:
         if len(self._streams) >= MAX_STREAMS:
             return attempt.exchange.broken(attempt, now)
         ident = self._entropy.u16()
-        message = attempt.exchange.question.message(ident)
+        message = attempt.message(ident)
         task = self._loop.create_task(stream_exchange(address, message, seconds=OPEN), name=f"upstream tcp {address}")
         self._streams[attempt] = task
         task.add_done_callback(partial(self._streamed, attempt, ident))

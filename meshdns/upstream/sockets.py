@@ -77,7 +77,7 @@ class Pool:
         ident = self._entropy.u16()
         while ident in port.awaited:
             ident = self._entropy.u16()
-        message = attempt.exchange.question.message(ident)
+        message = attempt.message(ident)
         try:
             port.sock.send(message)
         except ConnectionRefusedError:  # an ICMP error for an earlier query on this socket, reported now

@@ -49,7 +49,7 @@ class Writer:
     def apply(self, commit: Commit) -> int:
         """Write a commit; returns how many rows changed. Raises `ViewError` with nothing written."""
         with self._environment.write() as txn:
-            changed = [key for key, value in commit.rows.items() if _set(txn, b"rows", key, value)]
+            changed = [key for key, value in sorted(commit.rows.items(), key=_by_key) if _set(txn, b"rows", key, value)]
             for database, changes in (
                 (b"reasons", commit.reasons),
                 (b"declarations", commit.declarations),
@@ -57,7 +57,7 @@ class Writer:
                 (b"clusters", commit.clusters),
                 (b"meta", commit.meta),
             ):
-                for key, value in changes.items():
+                for key, value in sorted(changes.items(), key=_by_key):  # in order, pages fill up
                     _set(txn, database, key, value)
             if changed:
                 txn.put(b"ring", _commit(txn.number), ring_entry(changed))
@@ -92,3 +92,7 @@ def ring_entry(keys: Iterable[bytes]) -> bytes:
 
 def _set(txn: Transaction, database: bytes, key: bytes, value: bytes | None) -> bool:
     return txn.delete(database, key) if value is None else txn.put(database, key, value)
+
+
+def _by_key(item: tuple[bytes, bytes | None]) -> bytes:
+    return item[0]

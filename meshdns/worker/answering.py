@@ -17,6 +17,7 @@ from meshdns.dns.query import HEADER_SIZE, Query
 from meshdns.dns.response import build, options
 from meshdns.view.environment import ViewError
 from meshdns.worker.access import AccessList, key
+from meshdns.worker.local import Local
 
 MAX_OCTETS: Final = 64 << 20
 """Memory for ready replies, enough for some 140,000 questions; beyond it all are forgotten, which costs one lookup in
@@ -48,7 +49,7 @@ class Look(Rows, Protocol):
 class Forward(Protocol):
     """The way out for names that are not ours."""
 
-    def ask(self, query: Query, *, now: float, tcp: bool, reply: Deliver) -> bytes | None:
+    def ask(self, query: Query, *, now: float, tcp: bool, reply: Deliver, client: bytes) -> bytes | None:
         """The reply where it is at hand; None where `reply` will be called with it."""
 
 
@@ -74,7 +75,7 @@ class Counters:
     def __init__(self) -> None:
         self.queries = 0  # messages received
         self.ready = 0  # of these, answered from the ready replies
-        self.answered = 0  # of these, answered from the view
+        self.answered = 0  # of these, answered from the view or by the worker itself
         self.forwarded = 0  # of these, for names that are not ours
         self.refused = 0  # of these, from outside allowQuery
         self.dropped = 0  # of these, not even a query
@@ -99,6 +100,7 @@ class Answerer:
         look: Callable[[Callable[[list[bytes] | None], None]], Look | None],
         fault: Callable[[ViewError], None],
         clock: Callable[[], float],
+        local: Local,
     ) -> None:
         self.ready: dict[bytes, tuple[bytes, ...]] = {}
         self.access = access
@@ -108,13 +110,15 @@ class Answerer:
         self._begin_look = look
         self._fault = fault
         self._clock = clock
+        self._local = local
         self._look: Look | None = None
         self._keys: dict[bytes, list[bytes]] = {}  # owner name → its keys in ready
         self._octets = 0  # of memory for what was put into ready since it was empty
 
-    def reconfigure(self, *, authority: Authority, access: AccessList, forward: Forward) -> None:
+    def reconfigure(self, *, authority: Authority, access: AccessList, forward: Forward, local: Local) -> None:
         """Answer by other settings from now on."""
         self._authority = authority
+        self._local = local
         self._forward = forward
         self.access = access
         self.forget(None)
@@ -149,10 +153,16 @@ class Answerer:
         if query is None:
             self.counters.dropped += 1
             return None
+        if query.cookie:
+            self._local.bake(query, source)
         if not self.access.admits(source):
             self.counters.refused += 1
             extra = options(query, ede=EDE_PROHIBITED, text=b"see allowQuery") if query.edns else b""
             return build(query, REFUSED, extra=extra, tcp=tcp)
+        own = self._local.respond(query, source, tcp=tcp)
+        if own is not None:
+            self.counters.answered += 1
+            return own
         rows = self._look
         if query.qtype == TYPE_TXT and query.lower.startswith(explaining.PREFIX) and _is_loopback(source):
             return self._explain(query, rows, tcp=tcp)
@@ -164,11 +174,10 @@ class Answerer:
             rows = None
             reply = self._authority.respond(query, rows, tcp=tcp)
         if reply is Verdict.FORWARD:
-            self.counters.forwarded += 1
-            return self._forward.ask(query, now=self._clock(), tcp=tcp, reply=later())
+            return self._elsewhere(query, later, source, tcp=tcp)
         if reply is Verdict.FALLBACK:
             self.counters.forwarded += 1
-            return self._ask_upstream_first(query, later(), tcp=tcp)
+            return self._ask_upstream_first(query, later(), source, tcp=tcp)
         if not isinstance(reply, bytes):
             self.counters.dropped += 1
             return None
@@ -187,6 +196,15 @@ class Answerer:
         body = variants[data[1] % len(variants)]
         return data[:2] + body[: HEADER_SIZE - 2] + data[HEADER_SIZE:end] + body[end - 2 :]
 
+    def _elsewhere(self, query: Query, later: Callable[[], Deliver], source: bytes, *, tcp: bool) -> bytes | None:
+        """Answer a special name, forward any other."""
+        own = self._local.instead(query, tcp=tcp)
+        if own is not None:
+            self.counters.answered += 1
+            return own
+        self.counters.forwarded += 1
+        return self._forward.ask(query, now=self._clock(), tcp=tcp, reply=later(), client=source)
+
     def _explain(self, query: Query, rows: Look | None, *, tcp: bool) -> bytes:
         """Why a name is answered the way it is, for askers on this machine."""
         name = query.lower[len(explaining.PREFIX) :]
@@ -194,7 +212,7 @@ class Answerer:
         reason = rows.reason(owner) if rows is not None and owner is not None else None
         return explaining.reply(query, reason, tcp=tcp)
 
-    def _ask_upstream_first(self, query: Query, deliver: Deliver, *, tcp: bool) -> bytes | None:
+    def _ask_upstream_first(self, query: Query, deliver: Deliver, source: bytes, *, tcp: bool) -> bytes | None:
         """Forward, and let the mesh answer what the upstream denies."""
 
         def judge(reply: bytes) -> None:
@@ -208,7 +226,7 @@ class Answerer:
                 self.end()
             deliver(reply if found is None else found)
 
-        reply = self._forward.ask(query, now=self._clock(), tcp=tcp, reply=judge)
+        reply = self._forward.ask(query, now=self._clock(), tcp=tcp, reply=judge, client=source)
         if reply is None or not _denies(reply):
             return reply
         found = self._authority.after_denial(query, self._look, tcp=tcp, spin=query.data[1])

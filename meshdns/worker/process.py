@@ -6,6 +6,7 @@ standard output. It imports neither kubernetes nor aiohttp nor pydantic, and doe
 """
 
 import asyncio
+import contextlib
 import gc
 import logging
 import signal
@@ -52,8 +53,9 @@ async def _listen(control: asyncio.StreamReader, worker: Worker) -> None:
 
 
 def _say(value: dict[str, int | bool]) -> None:
-    sys.stdout.buffer.write(msgspec.json.encode(value) + b"\n")
-    sys.stdout.buffer.flush()
+    with contextlib.suppress(BrokenPipeError):  # the supervisor is gone; so will this process be
+        sys.stdout.buffer.write(msgspec.json.encode(value) + b"\n")
+        sys.stdout.buffer.flush()
 
 
 def main() -> None:

@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Final
 
 from meshdns.authority.authority import Authority
+from meshdns.authority.chaos import Chaos
+from meshdns.authority.special import SpecialNames
 from meshdns.forwarding.counters import ForwardCounters
 from meshdns.scoreboard import Scoreboard
 from meshdns.upstream.forwarder import Forwarder
@@ -19,6 +21,7 @@ from meshdns.view.reader import Look, Reader
 from meshdns.worker.access import AccessList
 from meshdns.worker.answering import Answerer
 from meshdns.worker.datagrams import DatagramSocket
+from meshdns.worker.local import Local
 from meshdns.worker.mmsg import BATCH, BatchSocket, available
 from meshdns.worker.settings import WorkerSettings
 from meshdns.worker.streams import Connections
@@ -56,6 +59,7 @@ class Worker:
             look=self._look,
             fault=self._note,
             clock=time.monotonic,
+            local=_local(settings),
         )
         self._connections = Connections(self._answerer, loop=loop)
         self._servers: list[asyncio.Server] = []
@@ -90,6 +94,7 @@ class Worker:
             authority=Authority(settings.zones, nsid=settings.nsid),
             access=AccessList(settings.allow),
             forward=self._forwarder,
+            local=_local(settings),
         )
         if settings.view != self._view:
             self._open_view(settings.view)
@@ -201,6 +206,18 @@ class Worker:
     def _transport(self, sock: socket.socket) -> BatchSocket | DatagramSocket:
         counters = self._answerer.counters
         return BatchSocket(sock, counters) if available() else DatagramSocket(sock, counters)
+
+
+def _local(settings: WorkerSettings) -> Local:
+    """What is answered without the mesh and without upstreams."""
+    configured = [*(zone.apex for zone in settings.zones), *(route.zone for route in settings.routes)]
+    return Local(
+        special=SpecialNames(settings.special, configured),
+        chaos=Chaos(identity=settings.identity, version=settings.version),
+        nsid=settings.nsid,
+        secret=settings.cookie_secret,
+        clock=time.time,
+    )
 
 
 def _inherited(fd: int) -> socket.socket:

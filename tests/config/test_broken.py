@@ -9,7 +9,7 @@ from meshdns.config import SettingsError, parse, read
 V = "apiVersion: meshdns/v1\n"
 ALL_KEYS = (
     "apiVersion, listen, vantage, sources, clusters, networks, defaultNetwork, systemNamespace, zones, records, "
-    "fallback, forward, allowQuery, probe, http, admin, workers, stateDir, logLevel, lameduck"
+    "fallback, forward, allowQuery, specialNames, chaos, probe, http, admin, workers, stateDir, logLevel, lameduck"
 )
 BRACKETS = "correct the brackets, quotes or indentation here"
 

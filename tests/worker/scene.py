@@ -6,7 +6,9 @@ from collections.abc import Callable, Mapping, Sequence
 from ipaddress import ip_address
 
 from meshdns.authority.authority import Authority, ServedZone
+from meshdns.authority.chaos import Chaos
 from meshdns.authority.rows import Status, encode
+from meshdns.authority.special import Special, SpecialNames
 from meshdns.authority.state import ViewState
 from meshdns.dns import names
 from meshdns.dns.codes import NOERROR, TYPE_A
@@ -15,6 +17,7 @@ from meshdns.dns.response import build
 from meshdns.view.environment import ViewError
 from meshdns.worker.access import AccessList
 from meshdns.worker.answering import Answerer, Deliver
+from meshdns.worker.local import Local
 
 
 class DictView:
@@ -68,7 +71,7 @@ class Upstream:
     def __init__(self) -> None:
         self.waiting: list[tuple[Query, bool, Deliver]] = []
 
-    def ask(self, query: Query, *, now: float, tcp: bool, reply: Deliver) -> bytes | None:
+    def ask(self, query: Query, *, now: float, tcp: bool, reply: Deliver, client: bytes) -> bytes | None:
         """Keep the query until `answer`."""
         assert now >= 0
         self.waiting.append((query, tcp, reply))
@@ -95,6 +98,13 @@ class Bench:
             look=self.view.look,
             fault=self.faults.append,
             clock=lambda: 0.0,
+            local=Local(
+                special=SpecialNames(Special),
+                chaos=Chaos(identity=b"node-1", version=b""),
+                nsid=b"node-1",
+                secret=b"0123456789abcdef",
+                clock=lambda: 1_800_000_000.0,
+            ),
         )
 
 
