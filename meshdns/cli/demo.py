@@ -11,6 +11,7 @@ import click
 from meshdns.cli.options import refuse
 from meshdns.cli.serve import run
 from meshdns.config import Overrides, Settings, SettingsError, overlay, read
+from meshdns.config.model import Http
 
 _SITUATION: Final = "online-boutique"
 _NAMES: Final = (
@@ -23,12 +24,13 @@ _NAMES: Final = (
 
 @click.command("demo")
 @click.option("--listen", type=str, default="127.0.0.1:1053", show_default=True, metavar="ADDRESS:PORT")
+@click.option("--http", type=str, default="127.0.0.1:9153", show_default=True, metavar="ADDRESS:PORT")
 @click.option("--cluster", type=str, default="cluster1", show_default=True, help="Stand in cluster1 or cluster2.")
-def command(listen: str, cluster: str) -> None:
+def command(listen: str, http: str, cluster: str) -> None:
     """Serve Online Boutique, spread over two clusters, without a Kubernetes in sight. Ctrl-C ends it."""
     logging.basicConfig(level="WARNING", format="%(levelname)s %(name)s %(message)s")
     with tempfile.TemporaryDirectory(prefix="meshdns-demo-") as state:
-        settings = _settings(listen, cluster, state)
+        settings = _settings(listen, http, cluster, state)
         status = run(settings, reread=lambda: settings, serving=lambda: _introduce(listen, cluster))
     click.echo("\nended")
     sys.exit(status)
@@ -43,9 +45,10 @@ def situation(name: str) -> Path:
     )
 
 
-def _settings(listen: str, cluster: str, state: str) -> Settings:
+def _settings(listen: str, http: str, cluster: str, state: str) -> Settings:
     try:
         settings = read(situation(_SITUATION) / "meshdns.yaml", state)
+        settings = settings.model_copy(update={"http": Http(listen=http), "lameduck": 0.0})
         return overlay(settings, Overrides(listen=(listen,), cluster=cluster, state_dir=state, workers=1))
     except SettingsError as error:
         refuse(error)

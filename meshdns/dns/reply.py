@@ -212,7 +212,9 @@ class _Message:
         kept = [record for record in self.answers if self._on_chain(record)]
         if self.answers and not kept:
             raise MalformedError  # neither an answer to the question nor a denial of it
-        if rcode == NOERROR and any(self._asked(record) for record in kept):
+        if any(self._asked(record) for record in kept):
+            if rcode == NXDOMAIN:
+                raise MalformedError  # an answer and its denial: one of them is wrong
             return self._positive(kept)
         soa = self._soa()
         if rcode == NOERROR and soa is None and not kept and not flags & FLAG_AA and self._refers():

@@ -6,7 +6,8 @@ Rules:
   protection goes back to probation. A flood of random names only ever turns over the probation.
 - An entry outlives its lifetime until it is evicted: a popular name that is fetched again stays protected, and is told
   *stale* while its upstreams fail (RFC 8767). A refresh is then tried every `RECHECK` seconds and not more often.
-- TTL 0 is not kept, nor what it replaces (RFC 1035 3.2.1). Ages are counted on a monotonic clock, so a TTL told never rises.
+- TTL 0 is not kept, nor what it replaces (RFC 1035 3.2.1). Ages are counted on a monotonic clock, so a TTL told never
+  rises.
 - Failures are kept apart, so that they evict no answers: 1 s, doubled each time in a row (RFC 9520 3.2). The RFC allows
   5 minutes; 32 s is enough to spare the upstream, and a name is back soon after an outage ends.
 """

@@ -28,7 +28,10 @@ _log = logging.getLogger("meshdns.supervisor")
 
 
 class Child:
-    """One supervised process: `greeting` is its first line, `heard` is told what it says, `ended` how it ended."""
+    """One supervised process: `greeting` is its first line, `heard` is told what it says, `ended` how it ended.
+
+    The first line is held back until `gate` is set, so that a process can start while what it is told is found out.
+    """
 
     def __init__(
         self,
@@ -39,6 +42,7 @@ class Child:
         heard: Callable[[dict[str, Any]], None],
         ended: Callable[[int], None],
         descriptors: Sequence[int] = (),
+        gate: asyncio.Event | None = None,
     ) -> None:
         self.name = name
         self.restarts = 0
@@ -47,6 +51,7 @@ class Child:
         self._heard = heard
         self._ended = ended
         self._descriptors = tuple(descriptors)
+        self._gate = gate
         self._process: asyncio.subprocess.Process | None = None
         self._stopping = asyncio.Event()
         self._renewing = False
@@ -147,6 +152,8 @@ class Child:
         self._process = process
         if self._stopping.is_set():
             process.terminate()
+        if self._gate is not None:
+            await self._gate.wait()
         self.say(self._greeting())
         assert process.stdout is not None  # noqa: S101 — asked for above
         async for line in process.stdout:

@@ -70,6 +70,7 @@ class Supervisor:
         self._board = Scoreboard.create()
         self._view = place.current_view(self._state_dir)
         self._view_usable = False
+        self._judged = asyncio.Event()  # whether the last view can be used
         self._workers = [self._worker(number) for number in range(count)]
         self._controller = Child(
             "controller",
@@ -78,6 +79,7 @@ class Supervisor:
             heard=self._heard_controller,
             ended=self._controller_ended,
             descriptors=(self._board.descriptor,),
+            gate=self._judged,
         )
         self._readiness = Readiness([worker.name for worker in self._workers])
         self._web = Web({"/health": self._health_page, "/ready": self._ready_page, "/metrics": self._metrics_page})
@@ -95,12 +97,13 @@ class Supervisor:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, _DEFERRED)  # before any child could inherit the mask
         await self._listen_http()
         place.sweep(self._state_dir)
-        self._view_usable = await self._verified()
-        self._board.beat_controller(time.monotonic())
         async with asyncio.TaskGroup() as group:
             for child in self._workers:
                 group.create_task(child.run(), name=child.name)
             group.create_task(self._run_controller(), name="controller")
+            self._view_usable = await self._verified()
+            self._board.beat_controller(time.monotonic())
+            self._judged.set()
             watching = group.create_task(self._watch(), name="watch")
             await self._ending.wait()
             watching.cancel()
@@ -185,6 +188,7 @@ class Supervisor:
             heard=lambda said: self._heard_worker(name, said),
             ended=self._worker_ended,
             descriptors=(*descriptors, self._sockets.private[number].fileno(), self._board.descriptor),
+            gate=self._judged,
         )
 
     def _worker_line(self, number: int) -> bytes:

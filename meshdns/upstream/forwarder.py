@@ -3,8 +3,8 @@
 Rules:
 - A known answer is returned at once: no task, no future, no timer.
 - One exchange at a time for one question and route; everybody who asks meanwhile waits for it (RFC 5452 section 5).
-- Every client hears once, within 1.8 s. How many may wait is bounded in all and for each client's address, and so is how
-  many exchanges are open: those whose clients have heard already give way first.
+- Every client hears once, within 1.8 s. How many may wait is bounded, in all and for each client's address, and so is
+  how many exchanges are open: those whose clients have heard already give way first.
 - Over a bound the reply is REFUSED: as small as the query, so it amplifies nothing; an honest client asks elsewhere at
   once, where silence would cost it seconds, and no cache in front keeps it, as it would a SERVFAIL.
 - A failure is told only where no expired answer is left to tell instead (RFC 8767).

@@ -164,7 +164,8 @@ class Answerer:
             self.counters.answered += 1
             return own
         rows = self._look
-        if query.qtype == TYPE_TXT and query.lower.startswith(explaining.PREFIX) and _is_loopback(source):
+        wants_explanation = query.qtype == TYPE_TXT and query.lower.startswith(explaining.PREFIX) and not query.fault
+        if wants_explanation and _is_loopback(source):
             return self._explain(query, rows, tcp=tcp)
         spin = data[1]
         try:

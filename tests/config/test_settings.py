@@ -44,6 +44,9 @@ forward:
   - {zone: ".", to: [/etc/resolv.conf]}
   - {zone: corp.example, to: [10.0.0.53, "[fd00::53]:5353"]}
 allowQuery: [private, 198.51.100.0/24, any]
+specialNames: {localhost: true, invalid: true, test: false, alt: true, onion: true, local: true, homeArpa: false,
+               resolverArpa: true, reverse: false}
+chaos: {identity: false, version: true}
 probe: {type: tcp, interval: 1m30s, down: 3, up: 2}
 http: {listen: "127.0.0.1:9153"}
 admin: {socket: /run/meshdns/admin.sock}

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from meshdns.dns.query import Query, parse
 from meshdns.dns.reply import Reply, read
-from meshdns.forwarding.adapt import failed, relayed
+from meshdns.forwarding.adapt import STALE_TTL, failed, relayed, stale
 from meshdns.forwarding.policy import SILENCE
 from meshdns.forwarding.question import asked, key
 
@@ -111,13 +111,27 @@ def test_a_failure_tells_its_cause_to_those_who_understand() -> None:
     assert bare.edns == -1
 
 
+@pytest.mark.parametrize(("negative", "code"), [(False, 3), (True, 19)])
+def test_a_stale_answer_says_so_and_lives_for_30_seconds(*, negative: bool, code: int) -> None:
+    """RFC 8767 section 4 and RFC 8914; the cause is told in the text."""
+    reply = upstream_reply(0 if negative else 3, negative=negative)
+    message = dns.message.from_wire(stale(query(), reply, SILENCE, tcp=False))
+    assert [rrset.ttl for rrset in (*message.answer, *message.authority)] == [STALE_TTL]
+    assert message.rcode() == (dns.rcode.NXDOMAIN if negative else dns.rcode.NOERROR)
+    told = [option for option in message.options if isinstance(option, dns.edns.EDEOption)]
+    assert [(option.code, option.text) for option in told] == [(code, SILENCE.text.decode())]
+    bare = dns.message.from_wire(stale(query(edns=False), reply, SILENCE, tcp=False))
+    assert bare.edns == -1
+
+
 @given(st.data())
 def test_what_a_client_gets_can_always_be_read(data: st.DataObject) -> None:
     """Every reply is valid to dnspython: in any letter case, of any age, at any size."""
     cases = data.draw(st.lists(st.booleans(), min_size=len(NAME), max_size=len(NAME)))
     name = "".join(letter.upper() if upper else letter for letter, upper in zip(NAME, cases, strict=True))
     asking = query(name, edns=data.draw(st.booleans()), size=data.draw(st.integers(0, 65_535)))
-    reply = upstream_reply(data.draw(st.integers(0, 200)), negative=data.draw(st.booleans()))
+    negative = data.draw(st.booleans())
+    reply = upstream_reply(0 if negative else data.draw(st.integers(0, 200)), negative=negative)
     tcp = data.draw(st.booleans())
     wire = relayed(asking, reply, age=data.draw(st.integers(0, 100_000)), tcp=tcp)
     assert dns.message.from_wire(wire).id == 4711

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from meshdns.dns.reply import Kind, Part, Reply
 from meshdns.dns.response import Section
-from meshdns.forwarding.cache import LONGEST_FAILURE, Cache
+from meshdns.forwarding.cache import LONGEST_FAILURE, MAX_STALE, RECHECK, Cache
 from meshdns.forwarding.policy import ERRORS, SILENCE
 
 
@@ -77,6 +77,42 @@ def test_a_failure_long_after_another_is_a_first_one() -> None:
     cache.fail(b"a", SILENCE, 100.0)
     cache.fail(b"a", SILENCE, 200.0 + LONGEST_FAILURE)
     assert cache.failure(b"a", 201.0 + LONGEST_FAILURE) is None
+
+
+@pytest.mark.parametrize("asked_for", [False, True])
+def test_an_expired_answer_can_be_told_stale_for_a_day(*, asked_for: bool) -> None:
+    """Not while it is fresh, and not for ever; RFC 8767 section 5."""
+    cache = Cache(1 << 20)
+    cache.keep(b"a", reply(30), 100.0)
+    if asked_for:
+        cache.entry(b"a", 100.0)
+    assert cache.stale(b"a", 129.9) is None
+    assert cache.stale(b"a", 130.0) is not None
+    assert cache.stale(b"a", 129.9 + MAX_STALE) is not None
+    assert cache.stale(b"a", 130.0 + MAX_STALE) is None
+    assert cache.stale(b"b", 130.0) is None
+
+
+@pytest.mark.parametrize("asked_for", [False, True])
+def test_an_answer_with_ttl_0_takes_the_stale_one_with_it(*, asked_for: bool) -> None:
+    """What it replaced is known to be wrong."""
+    cache = Cache(1 << 20)
+    cache.keep(b"a", reply(30), 100.0)
+    if asked_for:
+        cache.entry(b"a", 100.0)
+    cache.keep(b"a", reply(0), 140.0)
+    assert cache.stale(b"a", 140.0) is None
+    assert cache.octets == 0
+
+
+def test_what_is_told_stale_is_refreshed_every_30_seconds_at_most() -> None:
+    """RFC 8767 section 5: also after the first failure."""
+    cache = Cache(1 << 20)
+    cache.keep(b"a", reply(30), 100.0)
+    for start in (130.0, 131.0 + RECHECK):
+        cache.fail(b"a", SILENCE, start)
+        assert cache.failure(b"a", start + RECHECK - 0.1) is SILENCE
+        assert cache.failure(b"a", start + LONGEST_FAILURE) is None
 
 
 def test_a_failure_does_not_cost_the_last_good_answer() -> None:

@@ -34,6 +34,7 @@ MESSAGES = {
     "refused": _message(5, empty=True),
     "tc": _message(tc=True),
     "malformed": _message()[:-2],
+    "formerr": _message(1, empty=True),
     "strange": _message().replace(b"\x03www", b"\x03wwx", 1),
 }
 
@@ -80,7 +81,9 @@ class Play:
     def _note(self, step: Step) -> None:
         match step:
             case Attempt():
-                self.log.append(f"{self.now - 100:.2f} ask {step.upstream}{' tcp' if step.tcp else ''}")
+                self.log.append(
+                    f"{self.now - 100:.2f} ask {step.upstream}{' tcp' if step.tcp else ''}{'' if step.edns else ' plain'}"
+                )
             case Reply():
                 self.log.append(f"{self.now - 100:.2f} {step.kind.value}")
             case Failure():
@@ -104,6 +107,30 @@ TABLE = {
     (2, "0.6 1 servfail; 0.7 0 good"): ["0.00 ask 0", "0.50 ask 1", "0.70 positive"],
     (2, "0.6 1 servfail"): ["0.00 ask 0", "0.50 ask 1", "1.10 ask 0", "1.70 fail 23"],
     (5, "0.1 0 refused; 0.2 1 refused; 0.3 2 refused"): ["0.00 ask 0", "0.10 ask 1", "0.20 ask 2", "0.30 fail 23"],
+    (1, "0.1 0 formerr; 0.2 1 good"): ["0.00 ask 0", "0.10 ask 0 plain", "0.20 positive"],
+    (1, "0.1 0 formerr; 0.2 1 formerr"): ["0.00 ask 0", "0.10 ask 0 plain", "0.20 fail 23"],
+    (1, "0.1 0 formerr"): ["0.00 ask 0", "0.10 ask 0 plain", "0.70 ask 0 plain", "1.70 fail 23"],
+    (1, "0.1 0 formerr; 0.2 1 tc; 0.3 2 good"): [
+        "0.00 ask 0",
+        "0.10 ask 0 plain",
+        "0.20 ask 0 tcp plain",
+        "0.30 positive",
+    ],
+    (1, "0.1 0 tc; 0.2 1 formerr; 0.3 2 good"): [
+        "0.00 ask 0",
+        "0.10 ask 0 tcp",
+        "0.20 ask 0 tcp plain",
+        "0.30 positive",
+    ],
+    (1, "0.6 0 formerr; 0.7 1 formerr; 0.8 2 good"): ["0.00 ask 0", "0.50 ask 0", "0.60 ask 0 plain", "0.80 positive"],
+    (1, "1.2 0 formerr; 1.3 1 formerr; 1.4 2 formerr"): ["0.00 ask 0", "0.50 ask 0", "1.10 ask 0", "1.40 fail 23"],
+    (2, "0.1 0 formerr; 0.2 1 good"): ["0.00 ask 0", "0.10 ask 1", "0.20 positive"],
+    (2, "0.1 0 formerr; 0.2 1 formerr; 0.3 2 good"): [
+        "0.00 ask 0",
+        "0.10 ask 1",
+        "0.20 ask 1 plain",
+        "0.30 positive",
+    ],
     (1, "0.1 0 tc; 0.2 1 good"): ["0.00 ask 0", "0.10 ask 0 tcp", "0.20 positive"],
     (1, "0.1 0 tc; 0.2 1 tc"): ["0.00 ask 0", "0.10 ask 0 tcp", "0.20 fail 24"],
     (1, "0.1 0 tc; 0.2 1 strange"): ["0.00 ask 0", "0.10 ask 0 tcp", "0.20 fail 24"],

@@ -187,6 +187,10 @@ def _chain(length: int) -> Behaviour:
     return _answer(*links, f"c{length}.test. 60 IN A {TRUE}")
 
 
+def _wrong_ids(case: Case) -> Messages:
+    return [case.good()] if case.tcp else [_other_id(case.forged(), step) for step in range(1, 6)]
+
+
 def _dribbled(case: Case) -> Messages:
     wire = case.good()
     return [Raw(bytes([octet])) for octet in len(wire).to_bytes(2, "big") + wire]
@@ -203,7 +207,7 @@ BEHAVIOURS: Final[dict[str, Behaviour]] = {
     "slow": lambda case: [(2.5, case.good())],
     # replies to something else
     "wrongid": _lie_first(_other_id),
-    "wrongids": lambda case: [*(_other_id(case.forged(), step) for step in range(1, 6)), *[case.good()] * case.tcp],
+    "wrongids": _wrong_ids,
     "manyids": lambda case: [*(_other_id(case.forged(), step) for step in range(1, 201)), case.good()],
     "wrongport": lambda case: [Elsewhere(case.forged()), case.good()],
     "wrongq": _lie_first(lambda wire: _patched(wire, 13, b"~")),

@@ -31,6 +31,7 @@ class Upstream(asyncio.DatagramProtocol):
         self.wires: list[bytes] = []
         self.sources: list[int] = []
         self.ids: list[int] = []
+        self._serving: set[asyncio.Task[None]] = set()
         self._udp: asyncio.DatagramTransport | None = None
         self._tcp: asyncio.Server | None = None
 
@@ -47,6 +48,8 @@ class Upstream(asyncio.DatagramProtocol):
         if self._udp is not None and self._tcp is not None:
             self._udp.close()
             self._tcp.close()
+            for task in self._serving:
+                task.cancel()
             await self._tcp.wait_closed()
         await asyncio.sleep(0)  # the datagram transport closes its socket in the next turn of the loop
 
@@ -85,7 +88,11 @@ class Upstream(asyncio.DatagramProtocol):
         return BEHAVIOURS.get(name, BEHAVIOURS["good"])(case)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with contextlib.suppress(OSError, EOFError):
+        task = asyncio.current_task()
+        if task is not None:
+            self._serving.add(task)
+            task.add_done_callback(self._serving.discard)
+        with contextlib.suppress(OSError, EOFError, asyncio.CancelledError):  # cancelled at the end of the server
             length = int.from_bytes(await reader.readexactly(2), "big")
             messages = self._behave(await reader.readexactly(length), tcp=True)
             for message in messages:

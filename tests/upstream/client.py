@@ -1,6 +1,7 @@
 """Asking the forwarder as the worker does."""
 
 import asyncio
+from typing import Any
 
 import dns.edns
 import dns.flags
@@ -41,7 +42,7 @@ class Client:
         )
 
     async def ask(
-        self, name: str, rtype: str = "A", *, tcp: bool = True, rd: bool = True, **options: bool
+        self, name: str, rtype: str = "A", *, tcp: bool = True, rd: bool = True, **options: Any
     ) -> dns.message.Message:
         """The reply to one question."""
         message = dns.message.make_query(name, rtype, use_edns=0, payload=1232, **options)
@@ -70,5 +71,3 @@ def answers(message: dns.message.Message) -> list[str]:
 def ede(message: dns.message.Message) -> int | None:
     """The extended error code."""
     return next((int(option.code) for option in message.options if isinstance(option, dns.edns.EDEOption)), None)
-
-

@@ -10,13 +10,13 @@ import dns.message
 import dns.rcode
 import pytest
 
-from meshdns.dns.query import Query, parse
+from meshdns.dns.query import parse
 from meshdns.forwarding.addresses import Address
 from meshdns.forwarding.counters import ForwardCounters
 from meshdns.forwarding.routes import Route
 from meshdns.upstream.forwarder import Forwarder
 from tests.simulators.upstream import Upstream, serving
-from tests.upstream.client import Client, answers, ede
+from tests.upstream.client import Client, LeapingLoop, answers, ede
 
 PATIENCE = 30.0  # seconds; a condition that takes longer is a failure
 
@@ -249,6 +249,65 @@ def test_more_clients_than_may_wait_are_refused_at_once() -> None:
         await client.forwarder.close()
 
     asyncio.run(serving(main))
+
+
+def test_one_client_cannot_have_more_than_its_share_wait() -> None:
+    """Beyond it REFUSED is at hand (CVE-2024-33655); others are not affected, and heard questions make room."""
+
+    async def main(upstream: Upstream) -> None:
+        client = Client(Address("127.0.0.1", upstream.port), max_per_client=3)
+
+        async def ask(name: str, source: bytes) -> str:
+            wire = dns.message.make_query(f"{name}.test", "A").to_wire()
+            return dns.rcode.to_text(dns.message.from_wire(await client.ask_wire(wire, client=source)).rcode())
+
+        greedy = [ask(f"good-{i}", b"\n\0\0\1") for i in range(5)]
+        modest = [ask(f"good-{i}", b"\n\0\0\2") for i in range(3)]
+        rcodes = await asyncio.gather(*greedy, *modest)
+        assert rcodes == ["NOERROR"] * 3 + ["REFUSED"] * 2 + ["NOERROR"] * 3
+        assert client.counters.overflow == client.counters.overflow_client == 2
+        assert await ask("good-9", b"\n\0\0\1") == "NOERROR"
+        assert not client.forwarder._waiting
+        await client.forwarder.close()
+
+    asyncio.run(serving(main))
+
+
+def test_a_stale_answer_is_refreshed_once_its_upstream_is_back() -> None:
+    """Within half a minute nobody is asked again, then the fresh answer is told."""
+
+    async def main(upstream: Upstream) -> None:
+        loop = asyncio.get_running_loop()
+        assert isinstance(loop, LeapingLoop)
+        client = Client(Address("127.0.0.1", upstream.port))
+        await client.ask("servfail-after.test")
+        for leap, heard, sends in ((61, (3, 2), 2), (29, (3, 3), 2), (2, (3, 4), 3)):
+            loop.leapt += leap
+            stale = await client.ask("servfail-after.test")
+            assert (ede(stale), 1 + client.counters.stale) == heard
+            assert answers(stale) == ["servfail-after.test. 30 A 192.0.2.7"]
+            assert upstream.seen["servfail-after"] == sends
+        await client.forwarder.close()
+
+    with asyncio.Runner(loop_factory=LeapingLoop) as runner:
+        runner.run(serving(main))
+
+
+def test_a_stale_answer_gives_way_to_a_fresh_one() -> None:
+    """Expired answers are told in place of failures alone (RFC 8767 section 4)."""
+
+    async def main(upstream: Upstream) -> None:
+        loop = asyncio.get_running_loop()
+        assert isinstance(loop, LeapingLoop)
+        client = Client(Address("127.0.0.1", upstream.port))
+        await client.ask("good-after.test")
+        loop.leapt += 61
+        fresh = await client.ask("good-after.test")
+        assert (answers(fresh), ede(fresh)) == (["good-after.test. 60 A 192.0.2.1"], None)
+        await client.forwarder.close()
+
+    with asyncio.Runner(loop_factory=LeapingLoop) as runner:
+        runner.run(serving(main))
 
 
 def test_exchanges_whose_clients_have_heard_give_way() -> None:

@@ -5,7 +5,6 @@ stale one it hears what it would in the cold, but the honest answer with an exte
 """
 
 import asyncio
-import contextlib
 from collections.abc import Iterator
 from typing import Final, NamedTuple
 
@@ -45,18 +44,149 @@ def _failed(code: int, sends: int = 1) -> Heard:
     return Heard("SERVFAIL", (), code, sends)
 
 
+def _many(number: int) -> tuple[str, ...]:
+    return tuple(f"{{}}. 60 A 198.51.{i // 256}.{i % 256}" for i in range(number))
+
+
 _TRUE: Final = _good()
 _SILENT: Final = _failed(22, MAX_SENDS)
 _ERROR: Final = _failed(23)
 _MALFORMED: Final = _failed(24)
 
 COLD: Final[dict[str, Heard]] = {
-@@
+    # honest servers, quick and slow
+    "good": _TRUE,
+    "twice": _TRUE,
+    "delayed": _TRUE,
+    "silent": _SILENT,
+    "second": _good(2),
+    "third": _good(3),
+    "slow": _SILENT,
+    # replies to something else
+    "wrongid": _TRUE,
+    "wrongids": _good(2),
+    "manyids": _good(2),
+    "wrongport": _TRUE,
+    "wrongq": _TRUE,
+    "wrongtype": _TRUE,
+    "wrongclass": _TRUE,
+    "parentq": _TRUE,
+    "childq": _TRUE,
+    "noq": _TRUE,
+    "noqbare": _TRUE,
+    "twoq": _TRUE,
+    "qr0": _TRUE,
+    "echo": _TRUE,
+    "opcode": _TRUE,
+    "upcase": _TRUE,
+    # no messages at all
+    "short": _TRUE,
+    "noise": _TRUE,
+    "hdronly": _TRUE,
+    # sizes
+    "tc": _good(2, BIG),
+    "tccut": _good(2),
+    "tctwice": _failed(24, 2),
+    "big": _good(records=_many(100)),
+    "huge": _MALFORMED,
+    "thousand": _MALFORMED,
+    "trailing": _TRUE,
+    # TCP streams
+    "tcpcloses": _failed(23, 2),
+    "tcpsilent": _SILENT,
+    "tcpresets": _failed(23, 2),
+    "tcphalf": _failed(23, 2),
+    "tcpcut": _failed(23, 2),
+    "tcpzero": _failed(24, 2),
+    "tcpshort": _failed(24, 2),
+    "tcpwrongid": _failed(24, 2),
+    "tcptwo": _good(2),
+    "tcpdribble": _good(2),
+    "tcpnoise": _failed(23, 2),
+    # errors
+    "servfail": _ERROR,
+    "refused": _ERROR,
+    "formerr": _failed(23, 2),
+    "noedns": _good(2),
+    "notimp": _ERROR,
+    "yxdomain": _ERROR,
+    "notauth": _ERROR,
+    "rcode15": _ERROR,
+    "failwith": _ERROR,
+    "badvers": _ERROR,
+    "referral": _ERROR,
+    "upward": _ERROR,
+    # denials
+    "nxdomain": Heard("NXDOMAIN", SOA, None, 1),
+    "nxnosoa": Heard("NXDOMAIN", (), None, 1),
+    "nxforeign": Heard("NXDOMAIN", (), None, 1),
+    "nxanswer": _MALFORMED,
+    "nodata": _good(records=SOA),
+    "nodatalong": _good(records=("test. 3600 SOA ns.test. hostmaster.test. 1 2 3 4 900000",)),
+    # broken records
+    "pointer": _MALFORMED,
+    "ptrself": _MALFORMED,
+    "ptrheader": _MALFORMED,
+    "ptrcut": _MALFORMED,
+    "labeltype": _MALFORMED,
+    "longname": _MALFORMED,
+    "rdlen": _MALFORMED,
+    "rdshort": _MALFORMED,
+    "rdempty": _MALFORMED,
+    "rdover": _MALFORMED,
+    "rdcname": _MALFORMED,
+    "counts": _MALFORMED,
+    "onemore": _MALFORMED,
+    "oneless": _TRUE,
+    # EDNS
+    "noopt": _TRUE,
+    "twoopt": _MALFORMED,
+    "optname": _MALFORMED,
+    "optoption": _TRUE,
+    # flags and TTLs
+    "flagged": _TRUE,
+    "hugettl": _good(records=("{}. 86400 A 192.0.2.1",)),
+    "topbit": _good(records=("{}. 0 A 192.0.2.1",)),
+    "ttl0": _good(records=("{}. 0 A 192.0.2.1",)),
+    # records that nobody asked for
+    "foreign": _TRUE,
+    "foreignfirst": _TRUE,
+    "foreignonly": _MALFORMED,
+    "othertype": _MALFORMED,
+    "chaos": _MALFORMED,
+    "authority": _TRUE,
+    "additional": _TRUE,
+    # chains
+    "cname": _good(records=("{}. 60 CNAME x.test.", "x.test. 30 CNAME y.test.", "y.test. 40 A 192.0.2.2")),
+    "cnameonly": _good(records=("{}. 60 CNAME x.test.",)),
+    "cnameself": _good(records=("{0}. 60 CNAME {0}.",)),
+    "cnamering": _good(records=("{0}. 60 CNAME x.test.", "x.test. 60 CNAME {0}.")),
+    "cnameoff": _good(records=("{}. 60 CNAME x.test.",)),
+    "cnametwo": _good(records=("{}. 60 CNAME x.test.",)),
+    "cnamelong": _good(
+        records=(
+            "{}. 60 CNAME c1.test.",
+            *(f"c{i}.test. 60 CNAME c{i + 1}.test." for i in range(1, 150)),
+            "c150.test. 60 A 192.0.2.1",
+        )
+    ),
+    "dname": _good(records=("test. 60 DNAME z.example.", "{}. 60 CNAME q.z.example.", "q.z.example. 60 A 192.0.2.1")),
 }
-"""Behind a good first UDP query each."""
+"""Where the server behaves so at once, over UDP unless the behaviour is one of TCP."""
+
+_LIE_FIRST: Final = (
+    *("wrongid", "manyids", "wrongq", "wrongtype", "wrongclass", "parentq", "childq", "noq", "noqbare", "twoq", "qr0"),
+    *("echo", "opcode", "short", "noise", "hdronly"),
+)
+_OVER_TCP_ANYWAY: Final = (
+    *("second", "wrongids", "tc", "tccut", "tctwice", "tcpcloses", "tcpsilent", "tcpresets", "tcphalf", "tcpcut"),
+    *("tcpzero", "tcpshort", "tcpwrongid", "tcptwo", "tcpdribble", "tcpnoise"),
+)
 
 COLD_TCP: Final[dict[str, Heard]] = {
-@@T
+    **{behaviour: _failed(24, 2) for behaviour in _LIE_FIRST},  # the connection is no stranger's: nothing to wait for
+    **{behaviour: COLD[behaviour] for behaviour in _OVER_TCP_ANYWAY},
+    "huge": _good(2, _many(300)),
 }
 """What differs where UDP only says TC, apart from one more send."""
 
@@ -136,8 +266,7 @@ async def _ask(behaviour: str, upstream: Upstream, client: Client, out: Run) -> 
     message = await client.ask(f"{label}.test")
     out.seconds[behaviour] = client.loop.time() - began
     out.flags[behaviour] = int(message.flags)
-    with contextlib.suppress(KeyError):
-        status = dns.rcode.to_text(message.rcode())
+    status = dns.rcode.to_text(message.rcode())
     sends = upstream.seen[label] - before
     out.heard[behaviour] = Heard(status, tuple(sorted(answers(message))), ede(message), sends)
 

@@ -74,6 +74,7 @@ class Upstream:
     def ask(self, query: Query, *, now: float, tcp: bool, reply: Deliver, client: bytes) -> bytes | None:
         """Keep the query until `answer`."""
         assert now >= 0
+        assert client
         self.waiting.append((query, tcp, reply))
         return None
 
