@@ -28,7 +28,7 @@ class Chaos:
     def respond(self, query: Query, *, extra: bytes, tcp: bool) -> bytes | None:
         """The reply to a question of class CHAOS, None where it is to be refused.
 
-        Not authoritative, as BIND's and NSD's are not alike there: no zone of this class is delegated to anybody.
+        Without AA, as NSD's: no zone of this class is delegated to anybody.
         """
         text = self._texts.get(query.lower)
         if text is None or query.qtype != TYPE_TXT:

@@ -17,14 +17,14 @@ from typing import Final
 BADCOOKIE: Final = 23
 """The RCODE for a bad server cookie (RFC 7873 section 8)."""
 
-SECRET_SIZE: Final = 16  # octets, as in RFC 9018 section 5
+SECRET_SIZE: Final = 16  # octets: the 128 bits of RFC 9018
 CLIENT_SIZE: Final = 8
 MAX_AGE: Final = 3600  # seconds that a server cookie is good (RFC 9018 section 4.3)
 MAX_AHEAD: Final = 300  # seconds that another server's clock may be ahead, as there
 
 _FULL_SIZE: Final = 24
 _HASH_SIZE: Final = 8
-_VERSION: Final = 240  # 240 to 254 are for private use (RFC 9018 section 8)
+_VERSION: Final = 240  # 240 to 254 are for private use (RFC 9018 section 7)
 _prefix = struct.Struct(">B3xI").pack
 _MODULUS: Final = 1 << 32
 

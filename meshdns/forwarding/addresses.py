@@ -48,12 +48,17 @@ def resolv_conf(text: str, *, own: Collection[Address] = ()) -> tuple[Address, .
             address = Address(_host(words[1], words[1]))
         except ValueError:
             continue
-        if not any(_reaches(listener, address) for listener in own):
+        if not any(reaches(listener, address) for listener in own):
             found[address] = None
     return tuple(found)
 
 
-def _reaches(listener: Address, address: Address) -> bool:
+def is_local(address: Address) -> bool:
+    """Whether an address is of local use: private, loopback, link-local, shared."""
+    return not ipaddress.ip_address(address.host).is_global
+
+
+def reaches(listener: Address, address: Address) -> bool:
     """Whether a datagram to `address` would arrive at `listener`; a wildcard takes all that is sent to loopback."""
     if listener.port != address.port:
         return False

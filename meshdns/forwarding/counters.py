@@ -10,6 +10,7 @@ class ForwardCounters:
         "hits",
         "in_flight",
         "late",
+        "loops",
         "malformed",
         "mismatches",
         "misses",
@@ -34,6 +35,7 @@ class ForwardCounters:
         self.coalesced = 0  # joined an exchange for the same question
         self.overflow = 0  # refused because too many clients wait
         self.overflow_client = 0  # of these, because too many of one client's do
+        self.loops = 0  # refused because they had come through here before
         self.refused = 0  # RD=0 and not in the cache, or no route
         self.sends = 0  # queries sent to upstreams, over UDP and TCP
         self.retries = 0  # of these, not the first of their exchange

@@ -13,7 +13,7 @@ Rules:
 from collections.abc import Sequence
 from typing import Final
 
-from meshdns.forwarding.addresses import Address
+from meshdns.forwarding.addresses import Address, is_local
 
 SILENT_SENDS: Final = 3
 SILENT_SECONDS: Final = 1.5
@@ -36,6 +36,7 @@ class Group:
 
     def __init__(self, addresses: Sequence[Address]) -> None:
         self.addresses = tuple(addresses)
+        self.near = tuple(is_local(address) for address in self.addresses)  # who may be told of a query's trail
         self._health = [_Health() for _ in self.addresses]
         self._all = tuple(range(len(self.addresses)))
 

@@ -62,7 +62,7 @@ class Attempt:
 
     def message(self, ident: int) -> bytes:
         """What is to be sent."""
-        return self.exchange.question.message(ident, edns=self.edns)
+        return self.exchange.message(self, ident)
 
 
 Step: TypeAlias = Attempt | Reply | Failure | None
@@ -87,10 +87,14 @@ class Exchange:
         "closed",
         "due",
         "question",
+        "trail",
     )
 
-    def __init__(self, question: Question, group: Group, counters: ForwardCounters, *, now: float) -> None:
+    def __init__(
+        self, question: Question, group: Group, counters: ForwardCounters, *, now: float, trail: bytes = b""
+    ) -> None:
         self.question = question
+        self.trail = trail
         self.attempts: list[Attempt] = []
         self.answered = False  # the clients have heard
         self.closed = False
@@ -109,6 +113,11 @@ class Exchange:
     def start(self, now: float) -> Step:
         """The first send."""
         return self._send(self._order[0], now) if self._order else self._give_up()
+
+    def message(self, attempt: Attempt, ident: int) -> bytes:
+        """What `attempt` sends."""
+        trail = self.trail if self._group.near[attempt.upstream] else b""
+        return self.question.message(ident, edns=attempt.edns, trail=trail)
 
     def heard(self, attempt: Attempt, ident: int, message: bytes, now: float) -> Step:
         """A message came where the reply to `attempt` was expected; `ident` is the id that was sent."""

@@ -2,6 +2,10 @@
 
 No EDNS option of a client is sent on: Client Subnet would split the cache and name the client (RFC 7871 section 11),
 cookies and NSID are hop by hop (RFC 7873, RFC 5001 section 2).
+
+A query carries the *trail* of the instances it came through: an option of the range for local use (RFC 6891 section 9)
+for each, with the instance's mark. Who finds its own mark in it has found a loop (RFC 5625 leaves that to proxies). It
+is told to upstreams with addresses of local use alone: no loop leads through others, who need not know us again.
 """
 
 from typing import Final
@@ -11,11 +15,16 @@ import msgspec
 from meshdns.dns.codes import FLAG_CD, FLAG_RD, TYPE_OPT
 from meshdns.dns.query import MAX_UDP_SIZE, Query
 
+MARK_SIZE: Final = 8  # octets
+MAX_TRAIL: Final = 4  # instances, one behind the other; more are a loop in all but name
+
+_TRAIL_CODE: Final = 65_313
+_OPT_SIZE: Final = 11  # octets of an OPT before its options
 _COUNTS: Final = b"\0\x01\0\0\0\0\0\x01"  # one question, one additional: OPT
 _COUNTS_PLAIN: Final = b"\0\x01\0\0\0\0\0\0"
 _OPT: Final = b"\0" + TYPE_OPT.to_bytes(2, "big") + MAX_UDP_SIZE.to_bytes(2, "big") + b"\0\0"
 _FLAGS: Final = tuple((FLAG_RD | cd).to_bytes(2, "big") for cd in (0, FLAG_CD))
-_OPT_TAILS: Final = (b"\0\0\0\0", b"\x80\0\0\0")  # EDNS flags without and with DO, no options
+_OPT_TAILS: Final = (b"\0\0", b"\x80\0")  # EDNS flags without and with DO
 
 
 class Question(msgspec.Struct, frozen=True, gc=False):
@@ -25,19 +34,45 @@ class Question(msgspec.Struct, frozen=True, gc=False):
     do: bool = False
     cd: bool = False
 
-    def message(self, ident: int, *, edns: bool = True) -> bytes:
+    def message(self, ident: int, *, edns: bool = True, trail: bytes = b"") -> bytes:
         """The query for an upstream: RD=1, CD and DO as the client's (RFC 4035 4.7), UDP size 1232.
 
         Without `edns` there is no OPT, hence no DO, and 512 octets are all that may come over UDP.
         """
         if not edns:
             return ident.to_bytes(2, "big") + _FLAGS[self.cd] + _COUNTS_PLAIN + self.wire
-        return ident.to_bytes(2, "big") + _FLAGS[self.cd] + _COUNTS + self.wire + _OPT + _OPT_TAILS[self.do]
+        return ident.to_bytes(2, "big") + _FLAGS[self.cd] + _COUNTS + self.wire + self._opt(trail)
+
+    def _opt(self, trail: bytes) -> bytes:
+        return _OPT + _OPT_TAILS[self.do] + len(trail).to_bytes(2, "big") + trail
 
 
 def asked(query: Query) -> Question:
     """What a client's query means to an upstream."""
     return Question(query.lower + query.data[query.end - 4 : query.end], do=query.do, cd=query.cd)
+
+
+def step(mark: bytes) -> bytes:
+    """The part of a trail that an instance adds; nothing without a mark."""
+    return _TRAIL_CODE.to_bytes(2, "big") + MARK_SIZE.to_bytes(2, "big") + mark if mark else b""
+
+
+def trail(query: Query) -> bytes:
+    """The steps that a query without faults came with."""
+    at = query.end + _OPT_SIZE
+    out = b""
+    while at < len(query.data) and query.edns:
+        end = at + 4 + int.from_bytes(query.data[at + 2 : at + 4], "big")
+        if int.from_bytes(query.data[at : at + 2], "big") == _TRAIL_CODE and end == at + 4 + MARK_SIZE:
+            out += query.data[at:end]
+        at = end
+    return out
+
+
+def loops(trail: bytes, own: bytes) -> bool:
+    """Whether a query with this trail has been at the instance of that step before, or has come too far."""
+    steps = [trail[at : at + 4 + MARK_SIZE] for at in range(0, len(trail), 4 + MARK_SIZE)]
+    return own in steps or len(steps) >= MAX_TRAIL
 
 
 def key(query: Query, place: int) -> bytes:

@@ -24,12 +24,13 @@ def routes(settings: Settings) -> list[Route]:
 
 
 def _route(zone: str, items: tuple[str, ...], own: list[Address]) -> Route:
-    servers = [server for item in items for server in _servers(item, own) if server not in own]
+    servers = [server for item in items for server in _servers(item, own)]
     return Route(names.wire(zone.removesuffix(".")), tuple(dict.fromkeys(servers)))
 
 
 def _servers(item: str, own: list[Address]) -> tuple[Address, ...]:
-    """One server, or those of a file in the form of resolv.conf."""
+    """One server that is not ourselves, or those of a file in the form of resolv.conf."""
     if item.startswith("/"):
         return resolvconf.read(Path(item), own=own)
-    return (addresses.parse(item),)
+    server = addresses.parse(item)
+    return () if any(addresses.reaches(listener, server) for listener in own) else (server,)

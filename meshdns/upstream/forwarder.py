@@ -8,6 +8,7 @@ Rules:
 - Over a bound the reply is REFUSED: as small as the query, so it amplifies nothing; an honest client asks elsewhere at
   once, where silence would cost it seconds, and no cache in front keeps it, as it would a SERVFAIL.
 - A failure is told only where no expired answer is left to tell instead (RFC 8767).
+- A query that came through here before is refused: two forwarders that point at each other end it after two packets.
 - RD=0 is answered from the cache or refused, never forwarded (RFC 1034 4.3.1): two forwarders cannot make a loop of it.
 - Only exchanges over TCP are tasks. They are named, kept here, and cancelled with their exchange.
 """
@@ -27,7 +28,7 @@ from meshdns.forwarding.cache import Cache
 from meshdns.forwarding.counters import ForwardCounters
 from meshdns.forwarding.health import Group
 from meshdns.forwarding.policy import OPEN, Attempt, Exchange, Failure, Step
-from meshdns.forwarding.question import asked, key
+from meshdns.forwarding.question import asked, key, loops, step, trail
 from meshdns.forwarding.routes import Route, Routes
 from meshdns.upstream.entropy import Entropy
 from meshdns.upstream.sockets import Pool
@@ -44,6 +45,7 @@ _OTHER: Final = 0  # extended error codes of RFC 8914
 _NOT_AUTHORITATIVE: Final = 20
 _NO_ROUTE: Final = Failure(_NOT_AUTHORITATIVE, b"no forward zone takes this name; add one to forward in the settings")
 _NOT_RECURSIVE: Final = Failure(EDE_PROHIBITED, b"not in the cache; ask again with RD=1")
+_LOOP: Final = Failure(_OTHER, b"this query was here before; look for a loop of forward settings")
 _OVERLOAD: Final = Failure(_OTHER, b"too many queries wait for upstream servers; ask again later")
 _OVERLOAD_CLIENT: Final = Failure(_OTHER, b"too many queries of this client wait; ask again later")
 _CLOSING: Final = Failure(_OTHER, b"this server is stopping; ask again")
@@ -75,7 +77,8 @@ class Forwarder:
 
     `budget` bounds the cache in octets, `max_in_flight` both the exchanges that are open and the questions that wait,
     `max_per_client` those of one client.
-    `nsid` is what a client hears that asks which server it reached (RFC 5001). It is used from the loop's thread only.
+    `nsid` is what a client hears that asks which server it reached (RFC 5001), `mark` the 8 octets by which this instance
+    knows a query that it has sent (see `forwarding.question`), none if it need not. It is used from the loop's thread only.
     """
 
     def __init__(
@@ -88,6 +91,7 @@ class Forwarder:
         max_per_client: int = MAX_PER_CLIENT,
         counters: ForwardCounters,
         nsid: bytes = b"",
+        mark: bytes = b"",
     ) -> None:
         self._loop = loop
         self._routes = Routes(routes)
@@ -97,6 +101,7 @@ class Forwarder:
         self._max_per_client = max_per_client
         self._counters = counters
         self._nsid = nsid
+        self._step = step(mark)
         self._entropy = Entropy()
         self._pools: dict[Address, Pool] = {}
         self._open: dict[Exchange, _Pending] = {}
@@ -134,6 +139,9 @@ class Forwarder:
             return self._fail(query, name, failure, now=now, tcp=tcp)
         if not query.rd:
             return self._refuse(query, _NOT_RECURSIVE, tcp=tcp)
+        if loops(trail(query), self._step):
+            counters.loops += 1
+            return self._refuse(query, _LOOP, tcp=tcp)
         if self._closed:
             return self._fail(query, name, _CLOSING, now=now, tcp=tcp)
         crowding = self._waiting[client] >= self._max_per_client
@@ -168,7 +176,8 @@ class Forwarder:
         pending = self._live.get(name)
         if pending is None:
             self._counters.misses += 1
-            exchange = Exchange(asked(waiter.query), self._groups[place], self._counters, now=now)
+            steps = trail(waiter.query) + self._step
+            exchange = Exchange(asked(waiter.query), self._groups[place], self._counters, now=now, trail=steps)
             pending = _Pending(name, place, exchange)
             self._admit(pending, now)
             failure = self._take(pending, exchange.start(now), now)

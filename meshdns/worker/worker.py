@@ -1,7 +1,9 @@
 """One worker: listeners around authority, forwarding and the view, with a heart that beats on the scoreboard."""
 
 import asyncio
+import hashlib
 import logging
+import os
 import socket
 import sys
 import time
@@ -13,6 +15,7 @@ from meshdns.authority.authority import Authority
 from meshdns.authority.chaos import Chaos
 from meshdns.authority.special import SpecialNames
 from meshdns.forwarding.counters import ForwardCounters
+from meshdns.forwarding.question import MARK_SIZE
 from meshdns.scoreboard import Scoreboard
 from meshdns.upstream.forwarder import Forwarder
 from meshdns.view.environment import DamagedView, ViewError
@@ -201,7 +204,13 @@ class Worker:
 
     def _forwarder_for(self, settings: WorkerSettings) -> Forwarder:
         self._routes = settings.routes
-        return Forwarder(loop=self._loop, routes=settings.routes, counters=self._forwarding, nsid=settings.nsid)
+        return Forwarder(
+            loop=self._loop,
+            routes=settings.routes,
+            counters=self._forwarding,
+            nsid=settings.nsid,
+            mark=_mark(settings),
+        )
 
     def _transport(self, sock: socket.socket) -> BatchSocket | DatagramSocket:
         counters = self._answerer.counters
@@ -218,6 +227,12 @@ def _local(settings: WorkerSettings) -> Local:
         secret=settings.cookie_secret,
         clock=time.time,
     )
+
+
+def _mark(settings: WorkerSettings) -> bytes:
+    """What tells this instance from others, the same in all its workers: its scoreboard is made once and is its own."""
+    origin = f"{os.getppid()} {os.fstat(settings.scoreboard).st_ino} ".encode() + settings.nsid
+    return hashlib.blake2b(origin, digest_size=MARK_SIZE).digest()
 
 
 def _inherited(fd: int) -> socket.socket:

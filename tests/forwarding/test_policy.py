@@ -12,7 +12,7 @@ from meshdns.forwarding.addresses import Address
 from meshdns.forwarding.counters import ForwardCounters
 from meshdns.forwarding.health import Group
 from meshdns.forwarding.policy import DEADLINE, MAX_SENDS, OPEN, Attempt, Exchange, Failure, Step
-from meshdns.forwarding.question import Question
+from meshdns.forwarding.question import Question, step
 
 QUESTION = Question(b"\x03www\x07example\x00\x00\x01\x00\x01")
 IDENT = 7
@@ -81,9 +81,8 @@ class Play:
     def _note(self, step: Step) -> None:
         match step:
             case Attempt():
-                self.log.append(
-                    f"{self.now - 100:.2f} ask {step.upstream}{' tcp' if step.tcp else ''}{'' if step.edns else ' plain'}"
-                )
+                marks = " tcp" * step.tcp + " plain" * (not step.edns)
+                self.log.append(f"{self.now - 100:.2f} ask {step.upstream}{marks}")
             case Reply():
                 self.log.append(f"{self.now - 100:.2f} {step.kind.value}")
             case Failure():
@@ -263,3 +262,14 @@ def test_a_reply_is_of_the_kind_that_was_read() -> None:
     step = play.exchange.heard(play.exchange.attempts[0], IDENT, MESSAGES["good"], 100.1)
     assert isinstance(step, Reply)
     assert step.kind is Kind.POSITIVE
+
+
+def test_the_trail_is_for_upstreams_of_local_use() -> None:
+    """No public resolver learns which of its queries come from one instance."""
+    upstreams = Group([Address("10.0.0.53"), Address("8.8.8.8"), Address("fe80::1%eth0")])
+    exchange = Exchange(QUESTION, upstreams, ForwardCounters(), now=0.0, trail=step(b"12345678"))
+    told = [
+        bool(dns.message.from_wire(Attempt(exchange, upstream, tcp=False, edns=True).message(IDENT)).options)
+        for upstream in range(3)
+    ]
+    assert told == [True, False, True]

@@ -30,7 +30,9 @@ class LeapingLoop(asyncio.SelectorEventLoop):
 class Client:
     """Asks the forwarder as the worker does, and decodes what it gets with dnspython."""
 
-    def __init__(self, *upstreams: Address, max_in_flight: int = 10_000, max_per_client: int = MAX_PER_CLIENT) -> None:
+    def __init__(
+        self, *upstreams: Address, max_in_flight: int = 10_000, max_per_client: int = MAX_PER_CLIENT, mark: bytes = b""
+    ) -> None:
         self.counters = ForwardCounters()
         self.loop = asyncio.get_running_loop()
         self.forwarder = Forwarder(
@@ -38,6 +40,7 @@ class Client:
             routes=[Route(b"\0", upstreams)],
             max_in_flight=max_in_flight,
             max_per_client=max_per_client,
+            mark=mark,
             counters=self.counters,
         )
 

@@ -13,6 +13,7 @@ import pytest
 from meshdns.dns.query import parse
 from meshdns.forwarding.addresses import Address
 from meshdns.forwarding.counters import ForwardCounters
+from meshdns.forwarding.question import MAX_TRAIL
 from meshdns.forwarding.routes import Route
 from meshdns.upstream.forwarder import Forwarder
 from tests.simulators.upstream import Upstream, serving
@@ -268,6 +269,47 @@ def test_one_client_cannot_have_more_than_its_share_wait() -> None:
         assert client.counters.overflow == client.counters.overflow_client == 2
         assert await ask("good-9", b"\n\0\0\1") == "NOERROR"
         assert not client.forwarder._waiting
+        await client.forwarder.close()
+
+    asyncio.run(serving(main))
+
+
+def test_a_query_that_was_here_before_is_refused() -> None:
+    """Its trail goes on to upstreams of local use, one step longer; whoever finds its own mark in it ends the loop."""
+
+    async def main(upstream: Upstream) -> None:
+        here, there, beyond = (
+            Client(Address("127.0.0.1", upstream.port), mark=mark * 8) for mark in (b"h", b"t", b"b")
+        )
+        for number, client in enumerate((here, there, beyond, here)):
+            name = f"good-{number}.test"
+            wire = dns.message.make_query(name, "A", use_edns=0, options=_trail(upstream)).to_wire()
+            rcode = dns.message.from_wire(await client.ask_wire(wire)).rcode()
+            assert rcode == (dns.rcode.REFUSED if number == 3 else dns.rcode.NOERROR)
+        marks = [option.to_wire() for option in _trail(upstream)]
+        assert marks == [b"h" * 8, b"t" * 8, b"b" * 8]
+        assert here.counters.loops == 1
+        for client in (here, there, beyond):
+            await client.forwarder.close()
+
+    asyncio.run(serving(main))
+
+
+def _trail(upstream: Upstream) -> list[dns.edns.Option]:
+    """The options of the last query that the server saw."""
+    return list(dns.message.from_wire(upstream.wires[-1]).options) if upstream.wires else []
+
+
+@pytest.mark.parametrize("steps", [0, 1, 3, 4, 90])
+def test_a_trail_that_is_too_long_is_a_loop(steps: int) -> None:
+    """However many instances take part in it."""
+
+    async def main(upstream: Upstream) -> None:
+        client = Client(Address("127.0.0.1", upstream.port), mark=bytes(8))
+        options = [dns.edns.GenericOption(dns.edns.OptionType.make(65_313), b"%8d" % i) for i in range(steps)]
+        wire = dns.message.make_query("good.test", "A", use_edns=0, options=options).to_wire()
+        rcode = dns.message.from_wire(await client.ask_wire(wire)).rcode()
+        assert rcode == (dns.rcode.REFUSED if steps >= MAX_TRAIL else dns.rcode.NOERROR)
         await client.forwarder.close()
 
     asyncio.run(serving(main))
