@@ -8,7 +8,7 @@ from typing import Final
 
 import click
 
-from meshdns.cli.options import refuse
+from meshdns.cli.options import refuse, with_upstreams
 from meshdns.cli.serve import run
 from meshdns.config import Overrides, Settings, SettingsError, overlay, read
 from meshdns.config.model import Http
@@ -49,7 +49,9 @@ def _settings(listen: str, http: str, cluster: str, state: str) -> Settings:
     try:
         settings = read(situation(_SITUATION) / "meshdns.yaml", state)
         settings = settings.model_copy(update={"http": Http(listen=http), "lameduck": 0.0})
-        return overlay(settings, Overrides(listen=(listen,), cluster=cluster, state_dir=state, workers=1))
+        return with_upstreams(
+            overlay(settings, Overrides(listen=(listen,), cluster=cluster, state_dir=state, workers=1))
+        )
     except SettingsError as error:
         refuse(error)
 

@@ -9,6 +9,7 @@ from typing import Any, Final, NoReturn
 import click
 
 from meshdns.config import Overrides, Settings, SettingsError, effective, resolve_sources
+from meshdns.upstream.configured import routes
 
 EXIT_SETTINGS: Final = 65
 """EX_DATAERR of sysexits.h, as istioctl and others use for wrong configuration."""
@@ -46,7 +47,17 @@ def settings_of(flags: dict[str, Any]) -> Settings:
 def read_settings(flags: dict[str, Any]) -> Settings:
     """Settings from file, environment and flags, with sources found. Raises `SettingsError`."""
     settings = effective(Overrides(**flags), os.environ)
-    return settings.model_copy(update={"sources": resolve_sources(settings, os.environ, _exists)})
+    sources = resolve_sources(settings, os.environ, _exists)
+    return with_upstreams(settings.model_copy(update={"sources": sources}))
+
+
+def with_upstreams(settings: Settings) -> Settings:
+    """The settings, once the files that they name for upstream servers were read. Raises `SettingsError`."""
+    try:
+        routes(settings)
+    except ValueError as error:
+        raise SettingsError([f"forward: {error}"]) from None
+    return settings
 
 
 def refuse(error: SettingsError) -> NoReturn:

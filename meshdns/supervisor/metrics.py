@@ -34,6 +34,9 @@ _COUNTERS: Final = {
     Count.FORWARD_SERVFAIL: ("meshdns_forward_servfail", "Forwarded queries that got SERVFAIL."),
     Count.FORWARD_OVERFLOW: ("meshdns_forward_overflow", "Forwarded queries over the limits."),
     Count.FORWARD_COALESCED: ("meshdns_forward_coalesced", "Forwarded queries that joined one in flight."),
+    Count.FORWARD_STALE: ("meshdns_forward_stale", "Forwarded queries answered with an expired answer (RFC 8767)."),
+    Count.FORWARD_OVERFLOW_CLIENT: ("meshdns_forward_overflow_client", "Forwarded queries over one client's limit."),
+    Count.FORWARD_LOOPS: ("meshdns_forward_loops", "Queries that this instance had forwarded itself."),
     Count.FORWARD_LATE: ("meshdns_forward_late", "Upstream answers that came after the client had got SERVFAIL."),
 }
 

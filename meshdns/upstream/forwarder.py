@@ -14,10 +14,10 @@ Rules:
 """
 
 import asyncio
-from collections import Counter, OrderedDict
+from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Final, NamedTuple
+from typing import Final
 
 from meshdns.dns.codes import EDE_PROHIBITED, REFUSED, SERVFAIL
 from meshdns.dns.query import Query
@@ -30,8 +30,9 @@ from meshdns.forwarding.health import Group
 from meshdns.forwarding.policy import OPEN, Attempt, Exchange, Failure, Step
 from meshdns.forwarding.question import asked, key, loops, step, trail
 from meshdns.forwarding.routes import Route, Routes
+from meshdns.forwarding.waiting import Crowd, Waiter
 from meshdns.upstream.entropy import Entropy
-from meshdns.upstream.sockets import Pool
+from meshdns.upstream.sockets import Pools
 from meshdns.upstream.stream import exchange as stream_exchange
 from meshdns.upstream.wheel import PERIOD, Wheel
 
@@ -39,7 +40,6 @@ MAX_STREAMS: Final = 256  # TCP exchanges at a time; beyond, TC is a broken upst
 MAX_PER_CLIENT: Final = 1024
 """Questions of one address that may wait. Held back and answered together they are the pulse of a DNSBomb
 (CVE-2024-33655), here 1.2 MB at most; fewer would hinder a CoreDNS that asks for a whole cluster by one address."""
-SWEEP_SECONDS: Final = 15.0  # idle sockets are closed after one to two of these
 
 _OTHER: Final = 0  # extended error codes of RFC 8914
 _NOT_AUTHORITATIVE: Final = 20
@@ -51,15 +51,6 @@ _OVERLOAD_CLIENT: Final = Failure(_OTHER, b"too many queries of this client wait
 _CLOSING: Final = Failure(_OTHER, b"this server is stopping; ask again")
 
 
-class _Waiter(NamedTuple):
-    """One client that waits: its query, how it asked, its address, and where its reply goes."""
-
-    query: Query
-    tcp: bool
-    client: bytes
-    reply: Callable[[bytes], None]
-
-
 class _Pending:
     """An exchange and who waits for it."""
 
@@ -69,19 +60,19 @@ class _Pending:
         self.key = key
         self.place = place
         self.exchange = exchange
-        self.waiters: list[_Waiter] = []
+        self.waiters: list[Waiter] = []
 
 
 class Forwarder:
     """Answers queries from the cache or from the upstreams of their route; see the rules above.
 
     `budget` bounds the cache in octets, `max_in_flight` both the exchanges that are open and the questions that wait,
-    `max_per_client` those of one client.
-    `nsid` is what a client hears that asks which server it reached (RFC 5001), `mark` the 8 octets by which this instance
-    knows a query that it has sent (see `forwarding.question`), none if it need not. It is used from the loop's thread only.
+    `max_per_client` those of one client. `nsid` is what a client hears that asks which server it reached (RFC 5001),
+    `mark` the 8 octets by which this instance knows a query that it has sent (see `forwarding.question`), none if it
+    need not. It is used from the loop's thread only.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 — what the worker knows and three bounds, all by keyword
         self,
         *,
         loop: asyncio.AbstractEventLoop,
@@ -98,21 +89,18 @@ class Forwarder:
         self._groups = [Group(route.upstreams) for route in routes]
         self._cache = Cache(budget)
         self._max = max_in_flight
-        self._max_per_client = max_per_client
         self._counters = counters
         self._nsid = nsid
         self._step = step(mark)
         self._entropy = Entropy()
-        self._pools: dict[Address, Pool] = {}
+        self._pools = Pools(loop, self._entropy, self)
         self._open: dict[Exchange, _Pending] = {}
         self._live: dict[bytes, _Pending] = {}  # clients wait for them
         self._late: OrderedDict[bytes, _Pending] = OrderedDict()  # their clients heard of a failure, oldest first
-        self._waiting: Counter[bytes] = Counter()  # clients' addresses; those of whom nobody waits are not in it
-        self._waiting_in_all = 0
+        self._waiting = Crowd(max_in_flight, max_per_client)
         self._streams: dict[Attempt, asyncio.Task[bytes | None]] = {}
         self._wheel: Wheel[_Pending] = Wheel()
         self._timer: asyncio.TimerHandle | None = None
-        self._sweeper: asyncio.TimerHandle | None = None
         self._closed = False
 
     def ask(
@@ -144,12 +132,12 @@ class Forwarder:
             return self._refuse(query, _LOOP, tcp=tcp)
         if self._closed:
             return self._fail(query, name, _CLOSING, now=now, tcp=tcp)
-        crowding = self._waiting[client] >= self._max_per_client
-        if crowding or self._waiting_in_all >= self._max:
+        crowding = self._waiting.fills(client)
+        if crowding or self._waiting.full:
             counters.overflow += 1
             counters.overflow_client += crowding
             return self._refuse(query, _OVERLOAD_CLIENT if crowding else _OVERLOAD, tcp=tcp)
-        return self._miss(_Waiter(query, tcp, client, reply), name, place, now)
+        return self._miss(Waiter(query, tcp, client, reply), name, place, now)
 
     def flush(self) -> None:
         """Forget all that is cached."""
@@ -162,16 +150,14 @@ class Forwarder:
             pending.exchange.close()
             self._tell(pending, _CLOSING, self._loop.time())
             self._drop(pending)
-        for timer in (self._timer, self._sweeper):
-            if timer is not None:
-                timer.cancel()
-        for pool in self._pools.values():
-            pool.close()
+        if self._timer is not None:
+            self._timer.cancel()
+        self._pools.close()
         await asyncio.gather(*self._streams.values(), return_exceptions=True)
 
     # ------------------------------------------------------------------------------------------ clients
 
-    def _miss(self, waiter: _Waiter, name: bytes, place: int, now: float) -> bytes | None:
+    def _miss(self, waiter: Waiter, name: bytes, place: int, now: float) -> bytes | None:
         """Join the exchange for the question, or start it."""
         pending = self._live.get(name)
         if pending is None:
@@ -186,8 +172,7 @@ class Forwarder:
         else:
             self._counters.coalesced += 1
         pending.waiters.append(waiter)
-        self._waiting[waiter.client] += 1
-        self._waiting_in_all += 1
+        self._waiting.join(waiter.client)
         return None
 
     def _refuse(self, query: Query, failure: Failure, *, tcp: bool) -> bytes:
@@ -206,19 +191,12 @@ class Forwarder:
     def _tell(self, pending: _Pending, outcome: Reply | Failure, now: float) -> None:
         """Answer everybody who waits."""
         waiters, pending.waiters = pending.waiters, []
-        self._waiting_in_all -= len(waiters)
         for query, tcp, client, reply in waiters:
-            self._leave(client)
+            self._waiting.leave(client)
             if isinstance(outcome, Reply):
                 reply(relayed(query, outcome, age=0, tcp=tcp, nsid=self._nsid))
             else:
                 reply(self._fail(query, pending.key, outcome, now=now, tcp=tcp))
-
-    def _leave(self, client: bytes) -> None:
-        """One question less of this client waits."""
-        self._waiting[client] -= 1
-        if not self._waiting[client]:
-            del self._waiting[client]
 
     # ------------------------------------------------------------------------------------------ exchanges
 
@@ -283,7 +261,7 @@ class Forwarder:
             if task is not None:
                 task.cancel()
             elif not attempt.tcp:
-                self._pool(self._address(pending, attempt)).forget(attempt)
+                self._pools.at(self._address(pending, attempt)).forget(attempt)
         pending.exchange.attempts.clear()  # they point back; without the ring nothing waits for a collection
         self._counters.in_flight = len(self._open)
 
@@ -305,7 +283,7 @@ class Forwarder:
         if attempt.tcp:
             return self._send_stream(address, attempt, now)
         try:
-            self._pool(address).send(attempt)
+            self._pools.at(address).send(attempt)
         except OSError:
             return attempt.exchange.broken(attempt, now)
         return None
@@ -361,18 +339,3 @@ class Forwarder:
 
     def _address(self, pending: _Pending, attempt: Attempt) -> Address:
         return self._groups[pending.place].addresses[attempt.upstream]
-
-    def _pool(self, address: Address) -> Pool:
-        pool = self._pools.get(address)
-        if pool is None:
-            pool = self._pools[address] = Pool(self._loop, address, self._entropy, self)
-        if self._sweeper is None:
-            self._sweeper = self._loop.call_later(SWEEP_SECONDS, self._sweep)
-        return pool
-
-    def _sweep(self) -> None:
-        """Close the sockets of idle upstreams."""
-        for pool in self._pools.values():
-            pool.rest()
-        open_sockets = any(len(pool) for pool in self._pools.values())
-        self._sweeper = self._loop.call_later(SWEEP_SECONDS, self._sweep) if open_sockets else None

@@ -49,4 +49,7 @@ def _values(counters: Counters, forwarding: ForwardCounters) -> tuple[tuple[Coun
         (Count.FORWARD_OVERFLOW, forwarding.overflow),
         (Count.FORWARD_COALESCED, forwarding.coalesced),
         (Count.FORWARD_LATE, forwarding.late),
+        (Count.FORWARD_STALE, forwarding.stale),
+        (Count.FORWARD_OVERFLOW_CLIENT, forwarding.overflow_client),
+        (Count.FORWARD_LOOPS, forwarding.loops),
     )

@@ -13,7 +13,8 @@ from meshdns.forwarding.routes import Route
 from tests.rig.knot import Knot
 from tests.rig.ports import LOOPBACK, free_port
 from tests.rig.unbound import Unbound
-from tests.simulators.upstream import BEHAVIOURS, ZONE_SOA, Case, Messages, Upstream, serving
+from tests.simulators.behaviours import BEHAVIOURS, SOA, Case, Messages
+from tests.simulators.upstream import Upstream, serving
 
 PATIENCE = 30.0  # seconds; a condition that takes longer is a failure
 HOST = "gw.test"
@@ -184,7 +185,7 @@ class Script:
         said = self.said.get(dns.rdatatype.to_text(case.query.question[0].rdtype), ())
         if isinstance(said, int):
             return [case.reply(rcode=said).to_wire()]
-        return [case.reply(*said, authority=() if said else (ZONE_SOA,)).to_wire()]
+        return [case.reply(*said, authority=() if said else (SOA,)).to_wire()]
 
 
 def scripted(

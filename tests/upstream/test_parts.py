@@ -7,11 +7,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from meshdns.config.model import Settings
 from meshdns.forwarding.addresses import Address
 from meshdns.forwarding.counters import ForwardCounters
 from meshdns.forwarding.health import Group
 from meshdns.forwarding.policy import Attempt, Exchange
 from meshdns.forwarding.question import Question
+from meshdns.upstream import configured
 from meshdns.upstream.entropy import Entropy
 from meshdns.upstream.resolvconf import read
 from meshdns.upstream.sockets import POOL, USES, Pool
@@ -24,6 +26,23 @@ def test_resolv_conf_is_read_from_its_file(tmp_path: Path) -> None:
     path = tmp_path / "resolv.conf"
     path.write_text("nameserver 10.96.0.10\nnameserver 127.0.0.1\n")
     assert read(path, own=[Address("127.0.0.1")]) == (Address("10.96.0.10"),)
+
+
+@pytest.mark.parametrize(
+    ("listen", "to", "left"),
+    [
+        ("127.0.0.1:5300", "127.0.0.1:5300", 0),
+        ("0.0.0.0:5300", "127.0.0.1:5300", 0),
+        ("0.0.0.0:5300", "127.0.0.53:5300", 0),
+        ("[::]:5300", "[::1]:5300", 0),
+        ("127.0.0.1:5300", "127.0.0.1:5301", 1),
+        ("0.0.0.0:5300", "192.0.2.1:5300", 1),
+    ],
+)
+def test_an_own_address_is_no_upstream(listen: str, to: str, left: int) -> None:
+    """Neither the one that is listened on nor one that a wildcard listener takes."""
+    settings = Settings.model_validate({"listen": [listen], "forward": [{"zone": ".", "to": [to]}]})
+    assert [len(route.upstreams) for route in configured.routes(settings)] == [left]
 
 
 def test_a_missing_resolv_conf_is_told_with_advice(tmp_path: Path) -> None:
