@@ -10,9 +10,9 @@ import ctypes
 import gc
 import logging
 import secrets
-import signal
 import sys
 import time
+import zlib
 from collections.abc import Coroutine
 from pathlib import Path
 from typing import Any
@@ -28,7 +28,7 @@ from meshdns.controller.publishing import Publisher
 from meshdns.controller.resolving import HostNames
 from meshdns.controller.settings import ControllerSettings, mesh_settings, source_settings
 from meshdns.controller.states import ClusterStates
-from meshdns.lifeline import die_with_parent
+from meshdns.lifeline import bond, die_with_parent, say
 from meshdns.scoreboard import Scoreboard
 from meshdns.sources import manifests
 from meshdns.sources.settings import AnySource, ManifestsSource, SourceError
@@ -42,11 +42,7 @@ _log = logging.getLogger("meshdns.controller")
 
 async def _run() -> None:
     loop = asyncio.get_running_loop()
-    control = asyncio.StreamReader(limit=1 << 24)
-    await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(control), sys.stdin.buffer)
-    stop = asyncio.Event()
-    loop.add_signal_handler(signal.SIGTERM, stop.set)
-    loop.add_signal_handler(signal.SIGINT, lambda: None)  # Ctrl-C reaches the group; the supervisor decides
+    control, stop = await bond()
     line = await control.readline()
     if not line:
         return
@@ -57,10 +53,10 @@ async def _run() -> None:
         writer = Writer(Path(handed.view))
         controller = _controller(handed, settings, writer, loop, stop)
         controller.start()
-    except (ViewError, msgspec.DecodeError) as error:
+    except (ViewError, msgspec.DecodeError, zlib.error) as error:
         _log.error("the view cannot be taken over, and is rebuilt: %s", error)
         sys.exit(UNREADABLE)
-    _say({"view": handed.view})
+    say({"view": handed.view})
     gc.collect()
     gc.freeze()  # a full collection over what stays would delay heartbeats and commits
     ends = (asyncio.ensure_future(_ended(control)), asyncio.ensure_future(stop.wait()))
@@ -94,7 +90,7 @@ def _controller(
         ),
         state_dir=Path(handed.state_dir),
         process=Process(
-            ready=lambda ready: _say({"ready": ready}),
+            ready=lambda ready: say({"ready": ready}),
             beat=board.beat_controller,
             restart=stop.set,
             settle=_settle,
@@ -173,12 +169,6 @@ async def _ended(control: asyncio.StreamReader) -> None:
     """Return when the supervisor is gone."""
     while await control.readline():
         pass
-
-
-def _say(value: dict[str, str | bool]) -> None:
-    with contextlib.suppress(BrokenPipeError):  # the supervisor is gone; so will this process be
-        sys.stdout.buffer.write(msgspec.json.encode(value) + b"\n")
-        sys.stdout.buffer.flush()
 
 
 def main() -> None:

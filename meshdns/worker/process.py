@@ -6,26 +6,17 @@ standard output. It imports neither kubernetes nor aiohttp nor pydantic, and doe
 """
 
 import asyncio
-import contextlib
 import gc
 import logging
-import signal
-import sys
 
-import msgspec
-
-from meshdns.lifeline import die_with_parent
+from meshdns.lifeline import bond, die_with_parent, say
 from meshdns.worker.settings import decode
 from meshdns.worker.worker import Worker
 
 
 async def _run() -> None:
     loop = asyncio.get_running_loop()
-    control = asyncio.StreamReader(limit=1 << 24)
-    await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(control), sys.stdin.buffer)
-    stop = asyncio.Event()
-    loop.add_signal_handler(signal.SIGTERM, stop.set)
-    loop.add_signal_handler(signal.SIGINT, lambda: None)  # Ctrl-C reaches the group; the supervisor decides
+    control, stop = await bond()
     line = await control.readline()
     if not line:
         return
@@ -35,7 +26,7 @@ async def _run() -> None:
     await worker.serve()
     gc.collect()
     gc.freeze()  # what is there now stays; collections on the hot path would only walk it
-    _say({"serving": settings.generation, "ready": worker.ready})
+    say({"serving": settings.generation, "ready": worker.ready})
     listening = asyncio.ensure_future(_listen(control, worker))
     stopping = asyncio.ensure_future(stop.wait())
     await asyncio.wait((listening, stopping), return_when=asyncio.FIRST_COMPLETED)
@@ -49,13 +40,7 @@ async def _listen(control: asyncio.StreamReader, worker: Worker) -> None:
     while line := await control.readline():
         settings = decode(line)
         worker.reconfigure(settings)
-        _say({"serving": settings.generation, "ready": worker.ready})
-
-
-def _say(value: dict[str, int | bool]) -> None:
-    with contextlib.suppress(BrokenPipeError):  # the supervisor is gone; so will this process be
-        sys.stdout.buffer.write(msgspec.json.encode(value) + b"\n")
-        sys.stdout.buffer.flush()
+        say({"serving": settings.generation, "ready": worker.ready})
 
 
 def main() -> None:

@@ -8,6 +8,7 @@ Rules:
 
 import http.client
 import json
+import ssl
 from collections.abc import Mapping
 from typing import Any
 
@@ -130,7 +131,7 @@ class KubernetesClient:
                 text = reply.read()
             except (OSError, http.client.HTTPException) as fault:
                 connection.close()
-                if kept and isinstance(fault, ConnectionError):
+                if kept and isinstance(fault, (ConnectionError, ssl.SSLEOFError)):
                     continue  # the server closed it while it was idle
                 raise
             self._idle.append(connection)
