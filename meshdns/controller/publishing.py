@@ -5,9 +5,7 @@ namespace and name, joined by zero octets (other problems: see `findings`); clus
 """
 
 import hashlib
-import zlib
 from collections.abc import Collection, Sequence
-from ipaddress import ip_address
 from typing import Final
 
 import msgspec
@@ -20,12 +18,14 @@ from meshdns.controller.findings import GATEWAYS, Findings, problems_of
 from meshdns.dns import names, records
 from meshdns.dns.codes import TYPE_A, TYPE_AAAA
 from meshdns.dns.response import record
+from meshdns.mesh.addresses import parsed
 from meshdns.mesh.answer import Answer, Outcome, pack
 from meshdns.mesh.candidates import Level
 from meshdns.mesh.catalog import Catalog
 from meshdns.mesh.consequences import consequences, placed
 from meshdns.mesh.declarations import AnyDeclaration, Key, Kind, key_of
 from meshdns.mesh.settings import MeshSettings
+from meshdns.mesh.squeeze import expand, squeeze
 from meshdns.mesh.topology import Topology, topology_problems
 from meshdns.view.writer import Commit, Writer
 
@@ -269,7 +269,7 @@ class Publisher:
 
 def _address_rrsets(ipv4: Sequence[str], ipv6: Sequence[str]) -> dict[int, list[bytes]]:
     return {
-        rtype: [ip_address(text).packed for text in texts]
+        rtype: [address.packed for text in texts if (address := parsed(text)) is not None]
         for rtype, texts in ((TYPE_A, ipv4), (TYPE_AAAA, ipv6))
         if texts
     }
@@ -277,12 +277,12 @@ def _address_rrsets(ipv4: Sequence[str], ipv6: Sequence[str]) -> dict[int, list[
 
 def encode_declaration(declaration: AnyDeclaration) -> bytes:
     """A slim declaration as it is kept in the view: few octets, since it is read only when a controller begins."""
-    return zlib.compress(msgspec.msgpack.encode(declaration), 1)
+    return squeeze(msgspec.msgpack.encode(declaration))
 
 
 def decode_declaration(data: bytes) -> AnyDeclaration:
     """The declaration that `encode_declaration` wrote."""
-    declaration: AnyDeclaration = msgspec.msgpack.decode(zlib.decompress(data), type=AnyDeclaration)
+    declaration: AnyDeclaration = msgspec.msgpack.decode(expand(data), type=AnyDeclaration)
     return declaration
 
 

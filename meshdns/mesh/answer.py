@@ -6,7 +6,6 @@ duplicates removed, ordered by value (rotation happens per query) and capped.
 """
 
 import enum
-import zlib
 from collections.abc import Iterable, Sequence
 from ipaddress import IPv4Address
 
@@ -15,9 +14,9 @@ import msgspec
 from meshdns.mesh.addresses import parsed
 from meshdns.mesh.candidates import Candidate, Level, Rule
 from meshdns.mesh.settings import StaticRecord
+from meshdns.mesh.squeeze import expand, squeeze
 
 MAX_PER_FAMILY = 15  # fits 512 octets with a long name; BIND-based clients refuse RRsets above 100
-_FAST = 1  # the lowest level of compression: a third of the size for some 10 µs
 POD_TTL = 5  # seconds, CoreDNS's default for endpoint addresses
 
 
@@ -172,9 +171,9 @@ def _services(group: Sequence[Candidate]) -> Iterable[ServicePort]:
 
 def pack(answer: Answer) -> bytes:
     """An answer with its provenance as few octets: the view holds one for each name, and hardly ever reads it."""
-    return zlib.compress(msgspec.msgpack.encode(answer), _FAST)
+    return squeeze(msgspec.msgpack.encode(answer))
 
 
 def unpack(octets: bytes) -> Answer:
     """The answer that `pack` made octets of."""
-    return msgspec.msgpack.decode(zlib.decompress(octets), type=Answer)
+    return msgspec.msgpack.decode(expand(octets), type=Answer)

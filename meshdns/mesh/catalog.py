@@ -134,9 +134,16 @@ class Catalog:
         self._due |= dirty
         changed: dict[str, Answer | None] = {}
         self._world = World(self.inventory, self.topology, self._resolved, self._unhealthy, self._governors)
-        for _ in range(len(self._due) if most is None else min(most, len(self._due))):
-            self._recompute(self._due.pop(), changed)
+        for name in self._take(most):
+            self._recompute(name, changed)
         return changed
+
+    def _take(self, most: int | None) -> set[str]:
+        """Some of the names that are due. A set that is all taken is left behind: taking on from it would be slow."""
+        if most is None or len(self._due) <= most:
+            taken, self._due = self._due, set()
+            return taken
+        return {self._due.pop() for _ in range(most)}
 
     @property
     def busy(self) -> bool:
