@@ -19,6 +19,7 @@ from meshdns.controller.resolving import HostNames
 from meshdns.controller.snapshots import Snapshots
 from meshdns.controller.states import ClusterStates
 from meshdns.mesh.declarations import AnyDeclaration, Kind, key_of
+from meshdns.mesh.problems import Problem, ProblemKind
 from meshdns.view import snapshot
 from meshdns.view.environment import DamagedView, ViewError
 from meshdns.view.place import UNREADABLE
@@ -241,6 +242,13 @@ class Controller:
         _log.warning("gateway %s port %d is %s", address, port, "healthy" if healthy else "not healthy")
         self._publisher.catalog.set_health(address, port, healthy=healthy)
         self._schedule()
+
+    def problems(self) -> tuple[Problem, ...]:
+        """What is wrong with the view itself: full, or on a disk that is."""
+        if not self._failing:
+            return ()
+        advice = "free space, or remove the view's directory and restart to have it rebuilt"
+        return (Problem(ProblemKind.VIEW, "View", "", "view", "", self._failing, advice),)
 
     def contacts(self) -> dict[str, float]:
         """Seconds since each cluster was heard of."""

@@ -60,9 +60,11 @@ _Item = tuple[bytes, bytes]
 class Inspection:
     """Looks at one view under the settings it was made with."""
 
-    def __init__(self, settings: Settings, read: Read) -> None:
+    def __init__(self, settings: Settings, read: Read, *, unwritten: Callable[[], Sequence[Problem]] = tuple) -> None:
+        """`unwritten` gives the problems of the running controller itself, which a view that is full cannot hold."""
         self._settings = settings
         self._read = read
+        self._unwritten = unwritten
         self._authority = Authority(list(served_zones(settings)))
         self._lists: dict[str, Callable[[Mapping[str, float]], Iterable[AnyItem]]] = {
             "names": lambda _: self._names(),
@@ -216,7 +218,8 @@ class Inspection:
 
     def _problems(self) -> Iterator[ProblemItem]:
         (stored,) = self._copy(b"problems")
-        for cluster, problem in _stored_problems(stored):
+        own = (("", problem) for problem in self._unwritten())
+        for cluster, problem in (*own, *_stored_problems(stored)):
             yield ProblemItem(
                 cluster=cluster,
                 kind=problem.kind.value,

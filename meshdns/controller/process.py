@@ -114,7 +114,7 @@ def _background(
 
 async def _admin(settings: Settings, controller: Controller, writer: Writer) -> None:
     if settings.admin.socket:
-        inspection = Inspection(settings, writer.read)
+        inspection = Inspection(settings, writer.read, unwritten=controller.problems)
         await serve_admin(socket=Path(settings.admin.socket), inspection=inspection, contacts=controller.contacts)
 
 
