@@ -192,8 +192,9 @@ class Controller:
                 self._process.ready(ready)
             self._want()
             self._seal()
-            if not self._settled and all(state.complete for state in self._states.clusters.values()):
-                self._settled = bool(self._states.clusters)
+            clusters = self._states.clusters.values()
+            if not self._settled and clusters and all(state.complete for state in clusters):
+                self._settled = True
                 self._process.settle()
 
     def _seal(self) -> None:

@@ -5,13 +5,13 @@ from collections.abc import Iterator
 
 from meshdns.authority.authority import ServedZone
 from meshdns.config.model import Settings
+from meshdns.config.values import host_port
 from meshdns.dns import names
-from meshdns.upstream.configured import split_address
 
 
 def socket_addresses(settings: Settings) -> list[tuple[str, int]]:
     """The addresses to listen on, wildcards among them."""
-    return [split_address(text) for text in settings.listen]
+    return [host_port(text) for text in settings.listen]
 
 
 def server_addresses(settings: Settings) -> tuple[str, ...]:

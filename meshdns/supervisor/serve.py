@@ -20,6 +20,7 @@ from typing import Any, Final
 import msgspec
 
 from meshdns.config import Settings, SettingsError
+from meshdns.config.values import host_port
 from meshdns.controller.settings import ControllerSettings
 from meshdns.controller.zones import socket_addresses
 from meshdns.dns.cookies import SECRET_SIZE
@@ -31,7 +32,6 @@ from meshdns.supervisor.readiness import Readiness
 from meshdns.supervisor.sockets import BindError, Sockets
 from meshdns.supervisor.web import Page, Web
 from meshdns.supervisor.worker_orders import worker_settings
-from meshdns.upstream.configured import split_address
 from meshdns.view import place
 
 SILENT_WORKER: Final = 5.0  # seconds without a heartbeat after which a worker is killed and replaced
@@ -288,7 +288,7 @@ class Supervisor:
     # ------------------------------------------------------------------------------------------ HTTP
 
     async def _listen_http(self) -> None:
-        host, port = split_address(self._settings.http.listen)
+        host, port = host_port(self._settings.http.listen)
         try:
             await self._web.listen(host, port)
         except OSError as error:

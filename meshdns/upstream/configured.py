@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from meshdns.config.model import Settings
+from meshdns.config.values import host_port
 from meshdns.dns import names
 from meshdns.forwarding import addresses
 from meshdns.forwarding.addresses import Address
@@ -10,15 +11,9 @@ from meshdns.forwarding.routes import Route
 from meshdns.upstream import resolvconf
 
 
-def split_address(text: str) -> tuple[str, int]:
-    """Host and port of an address as the settings keep it: ``127.0.0.1:53`` or ``[::1]:53``."""
-    host, _, port = text.rpartition(":")
-    return host.strip("[]"), int(port)
-
-
 def routes(settings: Settings) -> list[Route]:
     """Where names go. Raises ValueError, with a message for people, where a file cannot be read."""
-    own = [Address(*split_address(text)) for text in settings.listen]
+    own = [Address(*host_port(text)) for text in settings.listen]
     found = [_route(fallback.zone, fallback.upstream, own) for fallback in settings.fallback]
     return [*found, *(_route(forward.zone, forward.to, own) for forward in settings.forward)]
 
