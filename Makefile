@@ -3,6 +3,8 @@
 
 PYTHON ?= python3
 VENV = .venv
+SCHEDULES ?= 100000
+MINUTES ?= 20
 BIN = $(VENV)/bin
 PIP = $(BIN)/python -m pip --disable-pip-version-check install --quiet
 
@@ -18,13 +20,17 @@ DECLARED = $(BIN)/python -c 'import sys, tomllib; t = tomllib.load(open("pyproje
 COMPILE = CUSTOM_COMPILE_COMMAND='make lock' $(BIN)/pip-compile --quiet --allow-unsafe --generate-hashes --no-annotate \
 	--strip-extras --no-emit-index-url --no-emit-trusted-host --no-emit-find-links
 
-.PHONY: help demo test check lint bench setup testing components venv lock clean
+.PHONY: help demo test check lint manifests bench soak fuzz conformance setup testing components venv lock clean
 
 help:
 	@echo 'make demo        start meshdns on the example clusters; Ctrl-C ends it (needs Python 3.11 or newer)'
 	@echo 'make test        every test, with real API servers, CoreDNS and name servers; installs and builds these first'
 	@echo 'make check       linters, types, import contracts and the tests that need no servers: seconds'
+	@echo 'make manifests   render deploy/kustomize from the chart'
 	@echo 'make bench       CPU per query beside other name servers; BENCH="--quick" or BENCH="--only known" for less'
+	@echo 'make fuzz        hostile octets for minutes: fuzzing, cost search, floods; FUZZ_SECONDS=600 for longer'
+	@echo 'make conformance beside other servers, behind a hostile upstream and with random questions: docs/conformance.md'
+	@echo 'make soak        100,000 schedules of faults in virtual time, 20 minutes of them for real; MINUTES=3 for less'
 	@echo 'make setup       only install meshdns into $(VENV)'
 	@echo 'make components  only install and build what the tests run'
 	@echo 'make lock        write requirements/*.txt anew (a deleted one with the newest versions)'
@@ -46,8 +52,22 @@ lint: testing
 	@$(BIN)/mypy -p meshdns -p tests.rig
 	@$(BIN)/lint-imports
 
+manifests: components
+	@exec $(BIN)/python -m tests.deploy.render
+
 bench: components
 	@exec $(BIN)/python -m tests.bench $(BENCH)
+
+conformance: components
+	@exec $(BIN)/python -m tests.conformance
+
+fuzz: components
+	@$(INSTALL_LOCK) fuzz
+	@exec $(BIN)/python -m tests.fuzz
+
+soak: components
+	@$(BIN)/python -m tests.soak schedules --count $(SCHEDULES)
+	@exec $(BIN)/python -m tests.soak faults --minutes $(MINUTES)
 
 setup: venv
 	@$(INSTALL_LOCK) build

@@ -6,13 +6,12 @@ when every cluster that could know the name has been heard (RFC 2308 for its for
 """
 
 import enum
-from collections.abc import Collection, Iterator, Sequence
-from ipaddress import ip_address
+from collections.abc import Sequence
+from itertools import islice
 from typing import Final, Protocol
 
-import msgspec
-
 from meshdns.authority import made_up
+from meshdns.authority.apex import ServedZone, own_names, parents, pointer, server_name, server_rrsets, soa_rdata
 from meshdns.authority.made_up import MadeUp
 from meshdns.authority.rows import Row, Status, rotated
 from meshdns.authority.state import ViewState
@@ -28,15 +27,13 @@ from meshdns.dns.codes import (
     TYPE_ANY,
     TYPE_NS,
     TYPE_SOA,
+    TYPE_TXT,
 )
 from meshdns.dns.query import HEADER_SIZE, Query
 from meshdns.dns.response import EMPTY, QUESTION_POINTER, Section, build, options, record
 
 _ROTATED: Final = frozenset({TYPE_A, TYPE_AAAA})
 _NO_ERROR: Final = (-1, b"")
-_SOA_REFRESH: Final = b"\x00\x00\x1c\x20"  # 7200 s, as CoreDNS's kubernetes plugin
-_SOA_RETRY: Final = b"\x00\x00\x07\x08"  # 1800 s
-_SOA_EXPIRE: Final = b"\x00\x01\x51\x80"  # 86400 s
 
 
 class Verdict(enum.Enum):
@@ -45,22 +42,6 @@ class Verdict(enum.Enum):
     FORWARD = "forward"
     FALLBACK = "forward, and ask again where the upstream denies the name"
     DROP = "drop"
-
-
-class ServedZone(msgspec.Struct, frozen=True):
-    """A zone as the authority needs it. `apex` is its lower-case wire name; TTLs in seconds.
-
-    `servers` are the addresses of the name that the NS record gives, ``ns.<zone>``, where nobody declares that name.
-    """
-
-    apex: bytes
-    ttl: int = 30
-    negative_ttl: int = 5
-    fallthrough: bool = False
-    closest_encloser: bool = False  # wildcards: dns — RFC 4592 4.3.3 instead of Istio's rule
-    fallback: bool = False  # upstream first; the mesh only where that denies the name
-    alone: bool = False  # a fallback zone without upstream: whoever asks has asked it already
-    servers: tuple[str, ...] = ()
 
 
 class Rows(Protocol):
@@ -74,12 +55,13 @@ class Rows(Protocol):
 
 
 class Authority:
-    """Answers for the zones of the settings."""
+    """Answers for the zones of the settings. `fixed` are names that exist because of these, whatever the view holds."""
 
     def __init__(self, zones: Sequence[ServedZone], *, nsid: bytes = b"", keepalive: int = 100) -> None:
         self._zones = {zone.apex: zone for zone in zones}
-        self._own_names = frozenset(_own_names(self._zones))
-        self._servers = {_server_name(zone.apex): _server_rrsets(zone) for zone in zones if zone.servers}
+        self._own_names = frozenset(own_names(self._zones))
+        self._servers = {server_name(zone.apex): server_rrsets(zone) for zone in zones if zone.servers}
+        self.fixed = self._own_names | frozenset(self._zones)
         self._nsid = nsid
         self._keepalive = keepalive
 
@@ -110,7 +92,7 @@ class Authority:
         zone = self._zone(name)
         if zone is None or rows.row(name) is not None:
             return name if zone is not None else None
-        return next((above for p in _parents(name, zone.apex) if rows.row(above := b"\x01*" + p) is not None), None)
+        return next((above for p in parents(name, zone.apex) if rows.row(above := b"\x01*" + p) is not None), None)
 
     def owner(self, query: Query, rows: Rows) -> bytes | None:
         """The owner name whose row alone makes the reply to this query, so that the reply may be kept until it changes.
@@ -124,6 +106,18 @@ class Authority:
         if found is None or query.lower in self._zones or (rows.state.wildcards and Row(found).hollow):
             return None
         return query.lower
+
+    def denies_alike(self, query: Query, rows: Rows) -> bool:
+        """Whether what this unknown name is denied with holds for all unknown names of its parent.
+
+        It does not beneath hosts, of which names by cluster are made up; for service labels, which a wildcard covers
+        in its own way; and for TXT, which tools ask for.
+        """
+        zone = self._zone(query.lower)
+        if zone is None or zone.fallback or query.qtype == TYPE_TXT or query.lower[1] == ord("_"):
+            return False
+        above = [_row(rows, name) for name in islice(parents(query.lower, zone.apex), 2)]
+        return not any(row is not None and row.makes_names for row in above)
 
     def after_denial(self, query: Query, rows: Rows | None, *, tcp: bool, spin: int = 0) -> bytes | None:
         """What the mesh says of a name that the upstream of a fallback zone denied; None where that denial stands.
@@ -157,7 +151,7 @@ class Authority:
         self, query: Query, zone: ServedZone, row: Row | None, rows: Rows, *, tcp: bool, spin: int
     ) -> bytes | Verdict:
         if query.qtype in (TYPE_SOA, TYPE_ANY):
-            rdata = _soa_rdata(zone, HEADER_SIZE, rows.serial)
+            rdata = soa_rdata(zone, HEADER_SIZE, rows.serial)
             answer = Section(1, record(TYPE_SOA, zone.negative_ttl, rdata))
             return self._reply(query, NOERROR, answer=answer, aa=True, tcp=tcp)
         if query.qtype == TYPE_NS:
@@ -180,7 +174,7 @@ class Authority:
         if rrset is None:
             return self._denial(query, NOERROR, zone, rows, tcp=tcp)
         answer = rotated(rrset, spin) if query.qtype in _ROTATED else rrset
-        return self._reply(query, NOERROR, answer=answer, error=_staleness(row, rows.state), aa=True, tcp=tcp)
+        return self._reply(query, NOERROR, answer=answer, error=_noted(query, row, rows.state), aa=True, tcp=tcp)
 
     def _uncovered(self, query: Query, zone: ServedZone, rows: Rows, *, tcp: bool, spin: int) -> bytes | Verdict:
         """A name without a row: one of our own making, a wildcard, else the denial of it."""
@@ -205,7 +199,7 @@ class Authority:
         """A name that exists because of another name's row."""
         if not made.section.count:
             return self._denial(query, NOERROR, zone, rows, tcp=tcp)
-        error = _staleness(made.row, rows.state)
+        error = _noted(query, made.row, rows.state)
         return self._reply(query, NOERROR, answer=made.section, error=error, aa=True, tcp=tcp)
 
     def _speaking(self, name: bytes, zone: ServedZone, rows: Rows) -> Row | None:
@@ -231,7 +225,7 @@ class Authority:
         return self._wildcard_above(query.lower, zone, rows)
 
     def _wildcard_above(self, name: bytes, zone: ServedZone, rows: Rows) -> Row | None:
-        for parent in _parents(name, zone.apex):
+        for parent in parents(name, zone.apex):
             found = rows.row(b"\x01*" + parent)
             if found is not None:
                 return Row(found)
@@ -253,8 +247,8 @@ class Authority:
     def _denial(self, query: Query, rcode: int, zone: ServedZone, rows: Rows | None, *, tcp: bool) -> bytes:
         """NXDOMAIN or NODATA with SOA, its TTL equal to MINIMUM: caches read one or the other (RFC 2308 section 5)."""
         apex = HEADER_SIZE + len(query.qname) - len(zone.apex)
-        rdata = _soa_rdata(zone, apex, rows.serial if rows is not None else 0)
-        soa = _pointer(apex) + record(TYPE_SOA, zone.negative_ttl, rdata)[2:]
+        rdata = soa_rdata(zone, apex, rows.serial if rows is not None else 0)
+        soa = pointer(apex) + record(TYPE_SOA, zone.negative_ttl, rdata)[2:]
         return self._reply(query, rcode, authority=Section(1, soa), aa=True, tcp=tcp)
 
     def _reply(
@@ -281,6 +275,14 @@ def _row(rows: Rows, name: bytes) -> Row | None:
     return Row(found) if found is not None else None
 
 
+def _noted(query: Query, row: Row, state: ViewState) -> tuple[int, bytes]:
+    """The error of an answer from a row, noted with its level in the query for those who count."""
+    error = _staleness(row, state)
+    query.level = row.level
+    query.stale = error is not _NO_ERROR
+    return error
+
+
 def _staleness(row: Row, state: ViewState) -> tuple[int, bytes]:
     """EDE 3 where a cluster that the answer rests on has not been heard of for too long."""
     if state.silent and not row.static:
@@ -290,47 +292,3 @@ def _staleness(row: Row, state: ViewState) -> tuple[int, bytes]:
         if stale:
             return EDE_STALE_ANSWER, f"last known data of {', '.join(stale)}".encode()
     return _NO_ERROR
-
-
-def _own_names(zones: Collection[bytes]) -> Iterator[bytes]:
-    """Names that exist because of the zones themselves: NS targets, and what lies between a zone and one inside it."""
-    for apex in zones:
-        yield _server_name(apex)
-        above = list(_parents(apex, b"\0"))
-        outer = next((i for i, name in enumerate(above) if name in zones), 0)
-        yield from above[:outer]
-
-
-def _server_name(apex: bytes) -> bytes:
-    """The name that the NS record of a zone gives, of which the zone's servers are the addresses."""
-    return b"\x02ns" + apex
-
-
-def _server_rrsets(zone: ServedZone) -> dict[int, Section]:
-    """The addresses of a zone's servers by type, at least one type."""
-    rrsets: dict[int, Section] = {}
-    for text in zone.servers:
-        address = ip_address(text)
-        rtype = TYPE_A if address.version == 4 else TYPE_AAAA
-        before = rrsets.get(rtype, EMPTY)
-        rrsets[rtype] = Section(before.count + 1, before.wire + record(rtype, zone.ttl, address.packed))
-    return rrsets
-
-
-def _parents(name: bytes, apex: bytes) -> Iterator[bytes]:
-    """The ancestors of a wire name up to and including the apex, nearest first."""
-    at = 0
-    while len(name) - at > len(apex):
-        at += name[at] + 1
-        yield name[at:]
-
-
-def _pointer(at: int) -> bytes:
-    return (0xC000 | at).to_bytes(2, "big")
-
-
-def _soa_rdata(zone: ServedZone, apex: int, serial: int) -> bytes:
-    """SOA RDATA with names compressed against the question, where the apex stands at offset `apex` of the message."""
-    where = _pointer(apex)
-    times = _SOA_REFRESH + _SOA_RETRY + _SOA_EXPIRE + zone.negative_ttl.to_bytes(4, "big")
-    return b"\x02ns" + where + b"\x0ahostmaster" + where + (serial & 0xFFFFFFFF).to_bytes(4, "big") + times

@@ -6,12 +6,10 @@ version, each only where it may be told. Everything else of the class is REFUSED
 
 from typing import Final
 
-from meshdns.dns.codes import NOERROR, TYPE_TXT
+from meshdns.dns.codes import CLASS_CH, NOERROR, TYPE_TXT
 from meshdns.dns.names import wire
 from meshdns.dns.query import Query
 from meshdns.dns.response import Section, build, record
-
-CLASS_CH: Final = 3
 
 _IDENTITY: Final = frozenset({wire("id.server"), wire("hostname.bind")})
 _VERSION: Final = frozenset({wire("version.server"), wire("version.bind")})

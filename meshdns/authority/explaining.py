@@ -4,7 +4,8 @@ One character string a line: the outcome, then each declaration that was conside
 the rule that judged it and what it became. It says what the view holds; the whole story is told by ``meshdns explain``.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from itertools import islice
 from typing import Final
 
 from meshdns.dns.codes import NOERROR, NXDOMAIN, TYPE_TXT
@@ -22,8 +23,13 @@ def reply(query: Query, reason: bytes | None, *, tcp: bool) -> bytes:
     """The TXT reply for a reason as the view keeps it; NXDOMAIN where there is none."""
     if reason is None:
         return build(query, NXDOMAIN, tcp=tcp)
-    strings = [line.encode()[:_MAX_STRING] for line in _lines(unpack(reason))]
-    rdata = b"".join(bytes([len(string)]) + string for string in strings[:_MAX_LINES])
+    return said(query, _lines(unpack(reason)), tcp=tcp)
+
+
+def said(query: Query, lines: Iterable[str], *, tcp: bool) -> bytes:
+    """A TXT reply of these lines, not to be cached."""
+    strings = [line.encode("ascii", "backslashreplace")[:_MAX_STRING] for line in islice(lines, _MAX_LINES)]
+    rdata = b"".join(bytes([len(string)]) + string for string in strings)
     return build(query, NOERROR, answer=Section(1, record(TYPE_TXT, 0, rdata)), aa=True, tcp=tcp)
 
 
@@ -40,6 +46,7 @@ def _line(candidate: Candidate) -> str:
     notes = [f"via {candidate.via}"] if candidate.via else []
     notes += [] if candidate.ready else ["not ready"]
     notes += [] if candidate.healthy else ["not healthy"]
+    notes += ["passes no TLS of this name"] if candidate.passes is False else []
     tail = f" ({', '.join(notes)})" if notes else ""
     where = f"{candidate.cluster or 'settings'}: {candidate.origin} {candidate.field}".rstrip()
     return f"{candidate.level.value} {where}: {candidate.rule.value}: {became}{tail}"

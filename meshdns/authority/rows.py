@@ -60,10 +60,11 @@ class Blocks(msgspec.Struct, frozen=True, array_like=True):
 class Row:
     """A decoded row. `static` is served before any cluster has synced; `clusters` are ids of the view's state."""
 
-    __slots__ = ("_blocks", "clusters", "rrsets", "static", "status")
+    __slots__ = ("_blocks", "clusters", "level", "rrsets", "static", "status")
 
     def __init__(self, data: bytes) -> None:
-        self.status = data[0] & 0x7F
+        self.status = data[0] & 0x03
+        self.level = level(data)
         self.static = bool(data[0] & _STATIC)
         at = 2 + 2 * data[1]
         self.clusters = [data[i] << 8 | data[i + 1] for i in range(2, at, 2)]
@@ -83,9 +84,19 @@ class Row:
         return msgspec.msgpack.decode(self._blocks, type=Blocks) if self._blocks else Blocks()
 
     @property
+    def makes_names(self) -> bool:
+        """Whether further names follow from this one."""
+        return bool(self._blocks)
+
+    @property
     def hollow(self) -> bool:
         """Whether there is nothing to say but that the name exists."""
         return not self.rrsets and self.status == Status.DATA
+
+
+def level(data: bytes) -> int:
+    """The level that a row's answer is of, 0 where it has none."""
+    return data[0] >> 2 & 0x07
 
 
 def encode(
@@ -96,10 +107,12 @@ def encode(
     clusters: Sequence[int] = (),
     static: bool = False,
     blocks: Blocks | None = None,
+    source: int = 0,
 ) -> bytes:
-    """The bytes of a row; `rrsets` maps a type to RDATA, `ttl` is in seconds."""
+    """The bytes of a row; `rrsets` maps a type to RDATA, `ttl` is in seconds, `source` (0 to 7) is its level."""
     named = sorted(clusters)[:_MAX_CLUSTERS]
-    out = bytearray((status | _STATIC if static else status, len(named)))
+    head = status | source << 2
+    out = bytearray((head | _STATIC if static else head, len(named)))
     for cluster in named:
         out += cluster.to_bytes(2, "big")
     for rtype, rdatas in rrsets.items():

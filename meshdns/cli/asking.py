@@ -12,28 +12,34 @@ import os
 import socket
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import Any, Final, NoReturn, TypeVar
 from urllib.parse import quote, urlencode
 
 import click
 import msgspec
 
+from meshdns.cli import exits
 from meshdns.cli.options import refuse
 from meshdns.config import Overrides, Settings, SettingsError, effective, resolve_sources
 
-EXIT_NOTHING: Final = 1
-"""Nothing was found, or there was nobody to ask."""
-
-_PATIENCE: Final = 10.0  # seconds for a reply; 100,000 names take a few
+_PATIENCE: Final = 15.0  # seconds for a reply; 100,000 names take a few, a stream says at least each 10 that it lives
 
 _Answer = TypeVar("_Answer")
 _Look = Callable[[Any], _Answer]  # the inspection is loaded only where a view is read
 
 
 class AskingError(Exception):
-    """Nobody could be asked, or the answer was a refusal; the message says what to do next."""
+    """Nobody could be asked; the message says what to do next."""
+
+    status: int = exits.UNREACHABLE
+
+
+class _RefusalError(AskingError):
+    """The answer was a refusal."""
+
+    status = exits.FAILED
 
 
 class _SilentError(Exception):
@@ -52,6 +58,12 @@ class _UnixConnection(http.client.HTTPConnection):
         self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         self.sock.settimeout(self.timeout)
         self.sock.connect(self._path)
+
+
+def give_up(error: AskingError) -> NoReturn:
+    """Say why nothing was answered, and end the program."""
+    click.echo(str(error), err=True)
+    sys.exit(error.status)
 
 
 def settings_for_asking(flags: dict[str, Any]) -> Settings:
@@ -83,14 +95,47 @@ def ask(settings: Settings, path: str, query: dict[str, str], answer: type[_Answ
             return msgspec.json.decode(body, type=answer)
         except msgspec.DecodeError as error:
             message = f"the server on {admin} speaks another version ({error}); use the meshdns command of its version"
-            raise AskingError(message) from None
+            raise _RefusalError(message) from None
     return result
 
 
-def _asked(admin: str, target: str) -> bytes:
+def order(settings: Settings, path: str) -> None:
+    """Have the running server do what `path` says. Raises `AskingError`."""
+    admin = settings.admin.socket or ""
+    try:
+        _asked(admin, path, method="POST")
+    except _SilentError as silence:
+        raise AskingError(f"{silence}; {_NEXT}") from None
+
+
+def follow(settings: Settings, path: str, query: dict[str, str]) -> Iterator[tuple[str, bytes]]:
+    """The events of a stream, each with its kind (``message`` or another), as they come. Raises `AskingError`."""
+    admin = settings.admin.socket or ""
     connection = _UnixConnection(admin)
     try:
-        connection.request("GET", target)
+        connection.request("GET", f"/{path}?{urlencode(query)}", headers={"Accept": "text/event-stream"})
+        response = connection.getresponse()
+        if response.status != http.client.OK:
+            raise _RefusalError(_refusal(response.read(), response.status))
+        kind = "message"
+        for line in response:
+            word, _, value = line.rstrip(b"\n").partition(b": ")
+            if word == b"event":
+                kind = value.decode()
+            elif word == b"data":
+                yield kind, value
+            elif not line.strip():
+                kind = "message"
+    except (OSError, http.client.HTTPException) as error:
+        raise AskingError(f"nobody answers on {admin} ({_words(error)}); {_NEXT}") from None
+    finally:
+        connection.close()
+
+
+def _asked(admin: str, target: str, *, method: str = "GET") -> bytes:
+    connection = _UnixConnection(admin)
+    try:
+        connection.request(method, target)
         response = connection.getresponse()
         body = response.read()
     except (OSError, http.client.HTTPException) as error:
@@ -98,7 +143,7 @@ def _asked(admin: str, target: str) -> bytes:
     finally:
         connection.close()
     if response.status != http.client.OK:
-        raise AskingError(_refusal(body, response.status))
+        raise _RefusalError(_refusal(body, response.status))
     return body
 
 

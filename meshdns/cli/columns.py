@@ -54,7 +54,7 @@ def _object(item: ProblemItem) -> str:
 
 
 def _health(item: GatewayItem) -> str:
-    return {True: "healthy", False: "unhealthy", None: UNKNOWN}[item.healthy]
+    return {True: "healthy", False: "unhealthy", None: "not probed"}[item.healthy]
 
 
 def _ready(item: ServiceItem) -> str:
@@ -95,7 +95,9 @@ COLUMNS: Final[dict[str, tuple[Column, ...]]] = {
         Column("NAME", lambda item, _: item.name),
         Column("SOURCE", lambda item, _: item.source),
         Column("STATUS", lambda item, _: item.status),
+        Column("SINCE", lambda item, now: age(item.since, now) if item.since else ""),
         Column("NETWORK", lambda item, _: item.network),
+        Column("OBJECTS", lambda item, _: str(item.objects)),
         Column("NAMES", lambda item, _: str(item.names)),
         Column("GATEWAYS", lambda item, _: str(item.gateways) if item.gateways >= 0 else ""),
         Column("LAST-CONTACT", lambda item, _: _contact(item)),

@@ -1,17 +1,18 @@
 """``meshdns demo``: the main job on an embedded folder of clusters."""
 
-import logging
 import sys
 import tempfile
 from pathlib import Path
 from typing import Final
 
 import click
+from pydantic import ValidationError
 
+from meshdns import logs
 from meshdns.cli.options import refuse, with_upstreams
 from meshdns.cli.serve import run
 from meshdns.config import Overrides, Settings, SettingsError, overlay, read
-from meshdns.config.model import Http
+from meshdns.config.model import Admin, Http
 
 _SITUATION: Final = "online-boutique"
 _NAMES: Final = (
@@ -25,13 +26,25 @@ _NAMES: Final = (
 @click.command("demo")
 @click.option("--listen", type=str, default="127.0.0.1:1053", show_default=True, metavar="ADDRESS:PORT")
 @click.option("--http", type=str, default="127.0.0.1:9153", show_default=True, metavar="ADDRESS:PORT")
+@click.option("--page", type=str, default="127.0.0.1:8053", show_default=True, metavar="ADDRESS:PORT")
 @click.option("--cluster", type=str, default="cluster1", show_default=True, help="Stand in cluster1 or cluster2.")
-def command(listen: str, http: str, cluster: str) -> None:
-    """Serve Online Boutique, spread over two clusters, without a Kubernetes in sight. Ctrl-C ends it."""
-    logging.basicConfig(level="WARNING", format="%(levelname)s %(name)s %(message)s")
+def command(listen: str, http: str, page: str, cluster: str) -> None:
+    """Serve Online Boutique, spread over two clusters, without a Kubernetes in sight. Ctrl-C ends it.
+
+    Exit codes: 0 ended, 1 an address is taken, 2 wrong usage, 65 wrong settings.
+
+    Examples:
+
+      meshdns demo
+
+      meshdns demo --cluster cluster2
+
+      meshdns demo --listen 127.0.0.1:5353 --page 127.0.0.1:8080
+    """
+    logs.set_up("warning", "text", process="supervisor")
     with tempfile.TemporaryDirectory(prefix="meshdns-demo-") as state:
-        settings = _settings(listen, http, cluster, state)
-        status = run(settings, reread=lambda: settings, serving=lambda: _introduce(listen, cluster))
+        settings = _settings(listen, http, page, cluster, state)
+        status = run(settings, reread=lambda: settings, serving=lambda: _introduce(listen, page, cluster, state))
     click.echo("\nended")
     sys.exit(status)
 
@@ -45,21 +58,26 @@ def situation(name: str) -> Path:
     )
 
 
-def _settings(listen: str, http: str, cluster: str, state: str) -> Settings:
+def _settings(listen: str, http: str, page: str, cluster: str, state: str) -> Settings:
     try:
         settings = read(situation(_SITUATION) / "meshdns.yaml", state)
-        settings = settings.model_copy(update={"http": Http(listen=http), "lameduck": 0.0})
+        admin = Admin(socket=str(Path(state, "admin.sock")), listen=page)
+        settings = settings.model_copy(update={"http": Http(listen=http), "admin": admin, "lameduck": 0.0})
         return with_upstreams(
             overlay(settings, Overrides(listen=(listen,), cluster=cluster, state_dir=state, workers=1))
         )
+    except ValidationError as error:
+        raise click.UsageError(error.errors()[0]["msg"].removeprefix("Value error, ")) from None
     except SettingsError as error:
         refuse(error)
 
 
-def _introduce(listen: str, cluster: str) -> None:
+def _introduce(listen: str, page: str, cluster: str, state: str) -> None:
     host, _, port = listen.rpartition(":")
     click.echo(f"meshdns answers on {listen} (udp and tcp), as seen from {cluster}. Try in another terminal:\n")
     for name, meaning in _NAMES:
         click.echo(f"  dig @{host.strip('[]')} -p {port} {name:<32} # {meaning}")
+    click.echo(f"  meshdns explain --state-dir {state} frontend.default.global")
     click.echo(f"\nThe clusters are manifests in {situation(_SITUATION) / 'clusters'}.")
+    click.echo(f"The page about all of it: http://{page}")
     click.echo("Ctrl-C ends it.")

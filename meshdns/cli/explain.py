@@ -1,11 +1,10 @@
 """``meshdns explain``: why a name is answered the way it is."""
 
-import sys
 from typing import Any
 
 import click
 
-from meshdns.cli.asking import EXIT_NOTHING, AskingError, ask, settings_for_asking
+from meshdns.cli.asking import AskingError, ask, give_up, settings_for_asking
 from meshdns.cli.options import settings_flags
 from meshdns.dns import names
 from meshdns.dns.presentation import type_number
@@ -23,7 +22,7 @@ def command(name: str, rtype: str, form: str, **flags: Any) -> None:
 
     The running server is asked; if there is none, the view that the last one left behind is read.
 
-    Exit codes: 0 explained, 1 nobody to ask, 2 wrong usage, 65 wrong settings.
+    Exit codes: 0 explained, 2 wrong usage, 65 wrong settings, 69 nobody to ask.
 
     Examples:
 
@@ -47,6 +46,5 @@ def command(name: str, rtype: str, form: str, **flags: Any) -> None:
     try:
         explanation = ask(settings, "explain", query, Explanation, lambda view: view.explain(wanted, kind))
     except AskingError as error:
-        click.echo(str(error), err=True)
-        sys.exit(EXIT_NOTHING)
+        give_up(error)
     click.echo(narrate(explanation) if form == "text" else machine(explanation, form))

@@ -6,7 +6,8 @@ from typing import Any, Final
 
 import click
 
-from meshdns.cli.asking import EXIT_NOTHING, AskingError, ask, settings_for_asking
+from meshdns.cli import exits
+from meshdns.cli.asking import AskingError, ask, give_up, settings_for_asking
 from meshdns.cli.columns import COLUMNS, identity, noun, selected
 from meshdns.cli.options import settings_flags
 from meshdns.cli.printing import machine, table
@@ -44,7 +45,7 @@ def command(
 
     The running server is asked; if there is none, the view that the last one left behind is read.
 
-    Exit codes: 0 found, 1 nothing found or nobody to ask, 2 wrong usage, 65 wrong settings.
+    Exit codes: 0 found, 1 nothing found, 2 wrong usage, 65 wrong settings, 69 nobody to ask.
 
     Examples:
 
@@ -58,8 +59,7 @@ def command(
     try:
         found = ask(settings, what, {}, LISTS[what], lambda view: view.listing(what))
     except AskingError as error:
-        click.echo(str(error), err=True)
-        sys.exit(EXIT_NOTHING)
+        give_up(error)
     items = [item for item in found.items if name is None or selected(item, name)]
     quiet = sum(isinstance(item, ProblemItem) and item.normal for item in items) if not everything else 0
     if quiet:
@@ -69,7 +69,7 @@ def command(
         click.echo(f"{quiet} hosts are outside the zones or not public (normal; list them with --all)", err=True)
     if not items and not quiet:
         click.echo(_nothing(what, name), err=True)
-        sys.exit(EXIT_NOTHING if name is not None or what != "problems" else 0)
+        sys.exit(exits.FAILED if name is not None or what != "problems" else 0)
 
 
 def _print(what: str, items: list[AnyItem], kind: str, form: str, *, headers: bool) -> None:

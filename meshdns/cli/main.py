@@ -7,11 +7,18 @@ from typing import Final
 import click
 
 _COMMANDS: Final = {
+    "cache": "Forget what upstream servers answered.",
     "check": "Check settings files and folders of clusters.",
+    "completion": "Print a script that completes meshdns in bash, zsh or fish.",
     "demo": "Serve an example mesh of two clusters.",
+    "diff": "List the names that the server in use answers otherwise.",
     "explain": "Say why a name is answered the way it is.",
     "get": "List names, services, clusters, gateways, networks or problems.",
+    "reload": "Have the running server reread its settings.",
+    "remote": "Print the rights and kubeconfigs that other clusters are read with.",
     "serve": "Answer DNS queries for the mesh and forward all others.",
+    "stub-domain": "Send a zone from the DNS in front to meshdns: print, diff, check.",
+    "tail": "Show live queries of the running server.",
     "version": "Print the version of meshdns and of the Python it runs on.",
     "zone": "Print a zone in the format of a master file.",
 }
@@ -26,7 +33,7 @@ class _Commands(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002 — as above
         if cmd_name not in _COMMANDS:
             return None
-        command = importlib.import_module(f"meshdns.cli.{cmd_name}").command
+        command = importlib.import_module(f"meshdns.cli.{cmd_name.replace('-', '')}").command
         return command if isinstance(command, click.Command) else None
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002 — as above
@@ -36,13 +43,14 @@ class _Commands(click.Group):
 
 
 @click.command(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
-def _meshdns() -> None:
+def root() -> None:
     """Mesh-aware DNS for Istio meshes that span clusters.
 
-    Exit codes: 0 good, 1 problems found or a failure while running, 2 wrong usage, 65 wrong settings.
+    Exit codes: 0 good, 1 nothing found or a failure while running, 2 wrong usage, 65 wrong settings, 69 nobody to ask,
+    79 problems found by check.
     """
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line."""
-    _meshdns.main(args=None if arguments is None else list(arguments), prog_name="meshdns")
+    root.main(args=None if arguments is None else list(arguments), prog_name="meshdns")

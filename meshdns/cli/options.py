@@ -8,11 +8,9 @@ from typing import Any, Final, NoReturn
 
 import click
 
+from meshdns.cli import exits
 from meshdns.config import Overrides, Settings, SettingsError, effective, resolve_sources
 from meshdns.upstream.configured import routes
-
-EXIT_SETTINGS: Final = 65
-"""EX_DATAERR of sysexits.h, as istioctl and others use for wrong configuration."""
 
 _Command = Callable[..., Any]
 
@@ -63,7 +61,7 @@ def with_upstreams(settings: Settings) -> Settings:
 def refuse(error: SettingsError) -> NoReturn:
     """Print what is wrong with the settings and exit with 65."""
     click.echo(str(error), err=True)
-    sys.exit(EXIT_SETTINGS)
+    sys.exit(exits.SETTINGS)
 
 
 def _exists(path: str) -> bool:

@@ -8,6 +8,8 @@ from typing import Any, Final
 import msgspec
 import yaml
 
+from meshdns.dns.presentation import printable
+
 NONE: Final = "<none>"
 UNKNOWN: Final = "<unknown>"
 
@@ -23,8 +25,8 @@ def machine(value: object, form: str) -> str:
 
 
 def table(headers: Sequence[str], rows: Iterable[Sequence[str]], *, with_headers: bool) -> list[str]:
-    """Lines in columns that are three spaces apart; an empty cell reads ``<none>``."""
-    cells = [[cell or NONE for cell in row] for row in rows]
+    """Lines in columns that are three spaces apart; empty cells read ``<none>``, what is not printable is escaped."""
+    cells = [[printable(cell) or NONE for cell in row] for row in rows]
     if with_headers:
         cells.insert(0, list(headers))
     widths = [max(len(row[column]) for row in cells) for column in range(len(headers))] if cells else []

@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from meshdns import logs
 from meshdns.cli.options import read_settings, settings_flags, settings_of
 from meshdns.config import Settings
 
@@ -18,6 +19,7 @@ def command(**flags: Any) -> None:
     """Answer DNS queries for the mesh and forward all others.
 
     Examples:
+
       meshdns serve
 
       meshdns serve --config meshdns.yaml
@@ -25,7 +27,7 @@ def command(**flags: Any) -> None:
       meshdns serve --kubeconfig ~/.kube/config --context east --context west --cluster east
     """
     settings = settings_of(flags)
-    logging.basicConfig(level=settings.log_level.upper(), format="%(levelname)s %(name)s %(message)s")
+    logs.set_up(settings.log_level, settings.log_format, process="supervisor")
     listen = ", ".join(settings.listen)
     log = logging.getLogger("meshdns")
     sys.exit(

@@ -8,9 +8,11 @@ from typing import Any
 
 import click
 
+from meshdns.cli import exits
 from meshdns.cli.options import settings_flags, settings_of
 from meshdns.config import Settings
-from meshdns.config.model import Manifests, Zone
+from meshdns.config.model import Zone
+from meshdns.config.sources import Manifests
 from meshdns.controller import offline
 from meshdns.controller.settings import mesh_settings
 from meshdns.controller.zones import server_addresses
@@ -26,6 +28,7 @@ def command(name: str | None, running: bool, **flags: Any) -> None:  # noqa: FBT
     """Print zone NAME (default: every zone) in the format of a master file (RFC 1035 section 5).
 
     Examples:
+
       meshdns zone --config zones/online-boutique/meshdns.yaml
 
       meshdns zone global --running
@@ -85,8 +88,8 @@ def _served(settings: Settings) -> tuple[int, dict[str, Answer]]:
     try:
         environment = Environment(path, writable=False)
     except ViewError as error:
-        click.echo(f"{error}; is meshdns serve running with this --state-dir?", err=True)
-        sys.exit(1)
+        click.echo(f"{error}; start meshdns serve, or name its directory with --state-dir", err=True)
+        sys.exit(exits.UNREACHABLE)
     with environment.read() as txn:
         serial, reasons = txn.number, list(txn.items(b"reasons"))
     environment.close()

@@ -3,8 +3,11 @@
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from typing import TypeVar
 
-from meshdns.config.model import InCluster, Kubeconfig, Settings, Source
+from meshdns.config.model import Settings
+from meshdns.config.sources import InCluster, Kubeconfig, Source
+from meshdns.config.values import host_port, is_path
 from meshdns.dns.names import within
+from meshdns.forwarding.addresses import Address, reaches, upstream
 
 Path = tuple[str | int, ...]
 Conflict = tuple[Path, str]
@@ -20,6 +23,7 @@ def conflicts(settings: Settings) -> Iterator[Conflict]:
     yield from _repeated("forward", settings.forward, lambda forward: forward.zone, "zone")
     yield from _repeated("fallback", settings.fallback, lambda fallback: fallback.zone, "zone")
     yield from _claimed(settings)
+    yield from _own_addresses(settings)
     yield from _homeless_records(settings)
     yield from _unknown_zones(settings)
     yield from _repeated_clusters(settings)
@@ -51,6 +55,18 @@ def _claimed(settings: Settings) -> Iterator[Conflict]:
             if within(name, zone.name):
                 message = f"{name!r} lies inside the zone {zone.name!r}, which the mesh answers; remove one of them"
                 yield (section, index, "zone"), message
+
+
+def _own_addresses(settings: Settings) -> Iterator[Conflict]:
+    """Forwarding to oneself is a loop. In files such servers are passed over: the host's resolver may well be us."""
+    listeners = [Address(*host_port(text)) for text in settings.listen]
+    lists = [("forward", index, "to", item.to) for index, item in enumerate(settings.forward)]
+    lists += [("fallback", index, "upstream", item.upstream) for index, item in enumerate(settings.fallback)]
+    for section, index, field, items in lists:
+        for place, item in enumerate(items):
+            if not is_path(item) and any(reaches(listener, upstream(item)) for listener in listeners):
+                message = f"{item!r} is listened on by this server, which would ask itself; name another server"
+                yield (section, index, field, place), message
 
 
 def _homeless_records(settings: Settings) -> Iterator[Conflict]:

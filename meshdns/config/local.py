@@ -1,5 +1,7 @@
 """Sections of the settings about what is answered here, whatever the mesh and the upstreams say."""
 
+from typing import Annotated
+
 from pydantic import Field
 
 from meshdns.config.section import Section
@@ -37,6 +39,28 @@ class SpecialNames(Section):
         default=True,
         description="Reverse zones of private and reserved addresses: do not exist (RFC 6303, RFC 7793). Default: "
         "true, as unbound: they would leak; a forward zone such as 10.in-addr.arpa wins. False asks the upstream.",
+    )
+
+
+class RateLimit(Section):
+    """How many replies strangers may draw over UDP, where their address may be a victim's (response rate limiting).
+
+    It comes in once allowQuery admits more than private addresses. Counted are replies to a /24 or /56, answers,
+    denials and errors apart, by each worker. A client that sends back our cookie, or asks over TCP, is not limited.
+    """
+
+    per_second: Annotated[int, Field(strict=True, ge=0, le=1_000_000)] = Field(
+        default=200, description="Replies a second, at most 1000000; 0 is no limit. Default: 200, as NSD."
+    )
+    slip: Annotated[int, Field(strict=True, ge=0, le=10)] = Field(
+        default=2,
+        description="Every how many replies over the limit one is told to ask over TCP, 0 to 10; the others are "
+        "dropped. 0 drops all. Default: 2, as BIND and NSD: an honest client in the block gets through.",
+    )
+    private: Bool = Field(
+        default=False,
+        description="Whether private addresses are limited too; loopback never is. Default: false: nobody outside can "
+        "be hit by what is sent to them. It costs them the quickest way to an answer.",
     )
 
 

@@ -9,8 +9,10 @@ from typing import Annotated, Final, Literal
 from pydantic import BeforeValidator, Field, PlainSerializer, ValidationInfo, field_validator
 
 from meshdns.config import records
-from meshdns.config.local import Chaos, SpecialNames
+from meshdns.config.local import Chaos, RateLimit, SpecialNames
+from meshdns.config.observability import Metrics, QueryLog
 from meshdns.config.section import Section
+from meshdns.config.sources import Source
 from meshdns.config.values import (
     Bool,
     Cidr,
@@ -22,6 +24,7 @@ from meshdns.config.values import (
     Interval,
     Label,
     LogLevel,
+    LoopbackAddress,
     Name,
     Namespace,
     NamespaceOrAll,
@@ -50,44 +53,6 @@ class Vantage(Section):
     network: Name | None = Field(
         default=None, description="The network this server stands on. Default: that of its cluster."
     )
-
-
-class Manifests(Section):
-    """A folder with one folder of Kubernetes manifests per cluster."""
-
-    kind: Literal["manifests"] = "manifests"
-    path: Path = Field(description="The folder; <path>/<cluster>/*.yaml. Relative to the settings file.")
-
-
-class InCluster(Section):
-    """The cluster this process runs in, through its service account."""
-
-    kind: Literal["inCluster"] = "inCluster"
-    cluster: Name = Field(
-        default="Kubernetes", description="The cluster's name. Default: Kubernetes, Istio's own default."
-    )
-
-
-class Kubeconfig(Section):
-    """Contexts of a kubeconfig; each context is a cluster of that name."""
-
-    kind: Literal["kubeconfig"] = "kubeconfig"
-    path: Path | None = Field(
-        default=None,
-        description="The file, or several joined by colons as in KUBECONFIG. Relative to the settings file. "
-        "Default: KUBECONFIG, else ~/.kube/config.",
-    )
-    contexts: tuple[Name, ...] = Field(default=(), description="The contexts to read. Default: the current context.")
-
-
-class RemoteSecrets(Section):
-    """Kubeconfigs in Secrets labelled istio/multiCluster=true, as istiod reads them."""
-
-    kind: Literal["remoteSecrets"] = "remoteSecrets"
-    namespace: Namespace | None = Field(default=None, description="Their namespace. Default: that of this pod.")
-
-
-Source = Annotated[Manifests | InCluster | Kubeconfig | RemoteSecrets, Field(discriminator="kind")]
 
 
 def _stale_from(value: object) -> object:
@@ -142,6 +107,11 @@ class Cluster(Section):
         default=None,
         description="How long its last known names are served after contact was lost. Default: never to stop: an old "
         "address is better than none.",
+    )
+    mass_delete_hold: Annotated[Duration, Field(ge=0, le=3600)] = Field(
+        default=60.0,
+        description="How long objects are served on that a list suddenly lacks, more than 10 and more than 30 % of a "
+        "kind, before a second list is believed that lacks them too. Default: 60s; 0s believes every list.",
     )
     config_cluster: Name | None = Field(
         default=None,
@@ -225,6 +195,8 @@ class Fallback(Section):
     upstream: Annotated[tuple[Upstream, ...], BeforeValidator(_servers)] = Field(
         description="Who is asked first; none where the asker is CoreDNS that falls through to us, which would loop."
     )
+    ca: Path | None = Field(default=None, description="As under forward.")
+    random_case: Bool = Field(default=False, description="As under forward.")
 
 
 class Forward(Section):
@@ -232,7 +204,21 @@ class Forward(Section):
 
     zone: ZoneOrRoot = Field(description="The zone; . is everything else.")
     to: tuple[Upstream, ...] = Field(
-        min_length=1, description="Servers as address or address:port, or files in the form of resolv.conf(5)."
+        min_length=1,
+        description="Servers as address or address:port, or files in the form of resolv.conf(5). Over TLS (RFC 7858) "
+        "tls://address:port#name: the port is 853 where none is written, and the certificate must be for the name, or "
+        "for the address where no name is written. Such a server is never asked in clear.",
+    )
+    ca: Path | None = Field(
+        default=None,
+        description="File of the PEM certificates that may vouch for its tls:// servers; read again when it changes. "
+        "Relative to the settings file. Default: those the system trusts.",
+    )
+    random_case: Bool = Field(
+        default=False,
+        description="Whether names are sent in letters of random case, which a forged reply must guess too (dns0x20). "
+        "Default: false, as unbound: id and port are random already, and a server that does not keep the letters is "
+        "then asked over TCP each time.",
     )
 
 
@@ -266,6 +252,10 @@ class Admin(Section):
         description="Path of a Unix socket. Default: /run/meshdns/admin.sock for root, else admin.sock in the state "
         "directory.",
     )
+    listen: LoopbackAddress | None = Field(
+        default=None,
+        description="A loopback address and port that tells the same over HTTP, and takes no orders. Default: none.",
+    )
 
 
 class Settings(Section):
@@ -283,8 +273,8 @@ class Settings(Section):
     vantage: Vantage = Field(default_factory=Vantage, description="Where this server stands.")
     sources: tuple[Source, ...] = Field(
         default=(),
-        description="Where declarations come from. Default: in a pod its own cluster, else ./clusters, else the "
-        "current context.",
+        description="Where declarations come from. Default: in a pod its own cluster and the remote secrets of its "
+        "namespace, else ./clusters, else the current context.",
     )
     clusters: dict[Name, Cluster] = Field(default_factory=dict, description="What is known about clusters, by name.")
     networks: dict[Name, Network] = Field(default_factory=dict, description="What is known about networks, by name.")
@@ -310,12 +300,22 @@ class Settings(Section):
         description="Who may ask: CIDRs, private (loopback and private addresses) or any. Default: private: an open "
         "resolver is a weapon.",
     )
+    rate_limit: RateLimit = Field(
+        default_factory=RateLimit, description="How many replies strangers may draw over UDP."
+    )
+    allow_debug: tuple[Client, ...] = Field(
+        default=("127.0.0.0/8", "::1/128"),
+        description="Who may ask _explain.<name> and _status.<zone>, which tell the mesh's inside, of those who may "
+        "ask at all. Default: this machine.",
+    )
     special_names: SpecialNames = Field(
         default_factory=SpecialNames, description="Which special names are answered here."
     )
     chaos: Chaos = Field(default_factory=Chaos, description="What is told of this server in class CHAOS.")
     probe: Probe = Field(default_factory=Probe, description="How gateways are probed.")
     http: Http = Field(default_factory=Http, description="The port of /health, /ready and /metrics.")
+    metrics: Metrics = Field(default_factory=Metrics, description="What /metrics tells.")
+    query_log: QueryLog = Field(default_factory=QueryLog, description="Which queries are logged.")
     admin: Admin = Field(default_factory=Admin, description="How the other commands reach a running server.")
     workers: Annotated[int, Field(strict=True, ge=1, le=256)] | None = Field(
         default=None,
@@ -327,6 +327,10 @@ class Settings(Section):
         "$XDG_STATE_HOME/meshdns or ~/.local/state/meshdns.",
     )
     log_level: LogLevel = Field(default="info", description="debug, info, warning or error. Default: info.")
+    log_format: Literal["auto", "text", "json"] = Field(
+        default="auto",
+        description="text: for people; json: an object a line; auto: text on a terminal, else json. Default: auto.",
+    )
     lameduck: Duration = Field(
         default=5.0,
         description="How long queries are still answered after SIGTERM while /ready says no. Default: 5s, as CoreDNS's "

@@ -8,7 +8,8 @@ from pydantic import ValidationError
 
 from meshdns.config.consistency import conflicts
 from meshdns.config.errors import SettingsError, message_of, refusals
-from meshdns.config.model import Kubeconfig, Settings
+from meshdns.config.model import Settings
+from meshdns.config.sources import Kubeconfig
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -5,7 +5,8 @@ from pathlib import PurePosixPath
 from typing import Final
 
 from meshdns.config.errors import SettingsError
-from meshdns.config.model import Forward, InCluster, Kubeconfig, Manifests, Settings, Source
+from meshdns.config.model import Fallback, Forward, Settings
+from meshdns.config.sources import InCluster, Kubeconfig, Manifests, RemoteSecrets, Source
 from meshdns.config.values import is_path
 
 _DEFAULT_FOLDER: Final = "./clusters"
@@ -18,13 +19,15 @@ Exists = Callable[[str], bool]
 def resolve_sources(settings: Settings, environ: Mapping[str, str], exists: Exists) -> tuple[Source, ...]:
     """The sources to read: those of the settings, else what is there.
 
-    In a pod that is its own cluster, else the folder ``./clusters``, else the current context of the kubeconfig.
-    `exists` says whether a path exists. Raises `SettingsError`, with what was looked for, where nothing is there.
+    In a pod that is its own cluster and the remote secrets of its namespace, else the folder ``./clusters``, else the
+    current context of the kubeconfig. `exists` says whether a path exists. Raises `SettingsError`, with what was looked
+    for, where nothing is there.
     """
     if settings.sources:
         return tuple(_with_path(source, environ, exists) for source in settings.sources)
     if environ.get("KUBERNETES_SERVICE_HOST"):
-        return (InCluster(cluster=settings.vantage.cluster) if settings.vantage.cluster else InCluster(),)
+        own = InCluster(cluster=settings.vantage.cluster) if settings.vantage.cluster else InCluster()
+        return (own, RemoteSecrets())
     if exists(_DEFAULT_FOLDER):
         return (Manifests(path=_DEFAULT_FOLDER),)
     kubeconfig = _kubeconfig(environ)
@@ -58,6 +61,7 @@ def anchored(settings: Settings, folder: str, home: str) -> Settings:
     return settings.model_copy(
         update={
             "sources": tuple(_anchored_source(source, absolute) for source in settings.sources),
+            "fallback": tuple(_anchored_fallback(fallback, absolute) for fallback in settings.fallback),
             "forward": tuple(_anchored_forward(forward, absolute) for forward in settings.forward),
             "state_dir": None if settings.state_dir is None else absolute(settings.state_dir),
             "admin": admin,
@@ -68,13 +72,20 @@ def anchored(settings: Settings, folder: str, home: str) -> Settings:
 def _anchored_source(source: Source, absolute: Callable[[str], str]) -> Source:
     if isinstance(source, Manifests):
         return source.model_copy(update={"path": absolute(source.path)})
-    if isinstance(source, Kubeconfig) and source.path is not None:
+    if isinstance(source, Kubeconfig | RemoteSecrets) and source.path is not None:
         return source.model_copy(update={"path": ":".join(absolute(part) for part in source.path.split(":") if part)})
     return source
 
 
 def _anchored_forward(forward: Forward, absolute: Callable[[str], str]) -> Forward:
-    return forward.model_copy(update={"to": tuple(absolute(item) if is_path(item) else item for item in forward.to)})
+    to = tuple(absolute(item) if is_path(item) else item for item in forward.to)
+    return forward.model_copy(update={"to": to, "ca": None if forward.ca is None else absolute(forward.ca)})
+
+
+def _anchored_fallback(fallback: Fallback, absolute: Callable[[str], str]) -> Fallback:
+    upstream = tuple(absolute(item) if is_path(item) else item for item in fallback.upstream)
+    ca = None if fallback.ca is None else absolute(fallback.ca)
+    return fallback.model_copy(update={"upstream": upstream, "ca": ca})
 
 
 def _nothing_found(kubeconfig: str) -> str:

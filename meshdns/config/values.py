@@ -15,6 +15,8 @@ from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer, St
 from meshdns.dns import names
 
 DNS_PORT: Final = 53
+TLS_PORT: Final = 853
+_TLS: Final = "tls://"
 MAX_TTL: Final = 86400
 """A day, in seconds: longer ones only keep dead addresses alive (RFC 8767 section 4 caps at a week at most)."""
 
@@ -101,18 +103,35 @@ def read_socket_address(text: str) -> str:
     return _joined(split[0], split[1])
 
 
+def read_loopback_address(text: str) -> str:
+    """A loopback address and a port, as `read_socket_address`."""
+    found = read_socket_address(text)
+    if not ip_address(host_port(found)[0]).is_loopback:
+        raise ValueError(f"{_shown(text)} can be reached by others; write a loopback address: 127.0.0.1:8053")
+    return found
+
+
 def read_server(text: str) -> str:
-    """A DNS server as ``address:port``; the port is 53 where none is written."""
-    if text.startswith("tls://"):
-        server = read_server(text.removeprefix("tls://").partition("#")[0])
-        plain = server.removesuffix(f":{DNS_PORT}")
-        raise ValueError(f"DNS over TLS ({text}) is not supported yet; write {plain} to ask over UDP and TCP")
+    """A DNS server as ``address:port``; the port is 53 where none is written, 853 behind ``tls://``."""
+    if text.startswith(_TLS):
+        return _read_secure_server(text)
     split = _split(text)
     if split is None or split[1] == 0:
         raise ValueError(
             f"{_shown(text)} is no server; write an address and perhaps a port: 10.0.0.53, [fd00::53]:5353"
         )
     return _joined(split[0], DNS_PORT if split[1] is None else split[1])
+
+
+def _read_secure_server(text: str) -> str:
+    """``tls://address:port#name``, the name being that in the server's certificate, or without it."""
+    server, mark, name = text.removeprefix(_TLS).partition("#")
+    split = _split(server)
+    if split is None or split[1] == 0 or (mark and not name):
+        advice = "write an address and the name in its certificate: tls://9.9.9.9#dns.quad9.net"
+        raise ValueError(f"{_shown(text)} is no server that is asked over TLS; {advice}")
+    joined = _joined(split[0], TLS_PORT if split[1] is None else split[1])
+    return f"{_TLS}{joined}#{read_domain(name)}" if name else f"{_TLS}{joined}"
 
 
 def read_upstream(text: str) -> str:
@@ -122,7 +141,7 @@ def read_upstream(text: str) -> str:
     try:
         return read_server(text)
     except ValueError as error:
-        hint = "" if text.startswith("tls://") else ", or a path that begins with / or ./"
+        hint = "" if text.startswith(_TLS) else ", or a path that begins with / or ./"
         raise ValueError(f"{error}{hint}") from None
 
 
@@ -223,6 +242,7 @@ Client = Annotated[str, AfterValidator(read_client)]
 SocketAddress = Annotated[str, AfterValidator(read_socket_address)]
 Upstream = Annotated[str, AfterValidator(read_upstream)]
 Path = Annotated[str, AfterValidator(read_path)]
+LoopbackAddress = Annotated[str, AfterValidator(read_loopback_address)]
 SocketPath = Annotated[str, AfterValidator(read_socket_path)]
 Name = Annotated[str, AfterValidator(read_name)]
 Namespace = Annotated[str, AfterValidator(read_namespace)]

@@ -7,18 +7,23 @@ end of the patience with clusters that never synced.
 
 import asyncio
 import logging
+import math
 import sys
 from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import Final, NamedTuple
 
+from meshdns.controller.census import Census
 from meshdns.controller.description import ClusterDescription
+from meshdns.controller.guard import Guard
+from meshdns.controller.intake import Intake
+from meshdns.controller.measures import Measures
 from meshdns.controller.probing import Probes
 from meshdns.controller.publishing import Publisher
 from meshdns.controller.resolving import HostNames
 from meshdns.controller.snapshots import Snapshots
 from meshdns.controller.states import ClusterStates
-from meshdns.mesh.declarations import AnyDeclaration, Kind, key_of
+from meshdns.mesh.declarations import AnyDeclaration, Kind
 from meshdns.mesh.problems import Problem, ProblemKind
 from meshdns.view import snapshot
 from meshdns.view.environment import DamagedView, ViewError
@@ -33,13 +38,17 @@ _log = logging.getLogger("meshdns.controller")
 class Process(NamedTuple):
     """What the process around does for the controller: tell the supervisor, beat on the scoreboard, begin anew.
 
-    `settle` gives back the memory that reading everything took.
+    `waits` is told why the instance is not ready, and nothing ("") once it is; `wall` is the clock for people,
+    in seconds since 1970; `settle` gives back the memory that
+    reading everything took.
     """
 
-    ready: Callable[[bool], None]
+    waits: Callable[[str], None]
+    wall: Callable[[], float]
     beat: Callable[[float], None]
     restart: Callable[[], None]
     settle: Callable[[], None]
+    measures: Measures
 
 
 class Background(NamedTuple):
@@ -57,6 +66,7 @@ class Controller:
         *,
         publisher: Publisher,
         states: ClusterStates,
+        guard: Guard,
         state_dir: Path,
         process: Process,
         loop: asyncio.AbstractEventLoop,
@@ -65,10 +75,10 @@ class Controller:
         self._publisher = publisher
         self._snapshots = Snapshots(state_dir, publisher.declarations, loop=loop)
         self._process = process
-        self._told_ready = False
+        self._told_waits: str | None = None
+        self._intake = Intake(publisher, states, guard)
         self._said: dict[tuple[str, Kind], str] = {}
-        self._held = False
-        self._settled = False
+        self._settled: set[str] = set()  # clusters whose first lists were read
         self._states = states
         self._loop = loop
         self._clock = clock
@@ -77,6 +87,7 @@ class Controller:
         self._described: dict[str, ClusterDescription] = {}
         self._background: Background | None = None
         self._targets: frozenset[tuple[str, int]] = frozenset()
+        self._troubles: dict[str, tuple[Problem, ...]] = {}
 
     def start(self) -> None:
         """Take over what the view holds, or else the snapshot, and begin to tick."""
@@ -108,62 +119,77 @@ class Controller:
 
     # ------------------------------------------------------------------------------------------ Sink
 
-    def joined(self, cluster: str, kinds: Collection[Kind], *, source: str) -> None:
+    def joined(self, cluster: str, kinds: Collection[Kind], *, source: str, relists: bool = True) -> None:
         """A source will read this cluster."""
-        state = self._states.cluster(cluster)
-        state.kinds = frozenset(kinds)
-        state.source = source
+        self._intake.joined(cluster, kinds, source=source, relists=relists)
         self._publisher.catalog.join_cluster(cluster)
         self._schedule()
 
-    def listed(self, cluster: str, kind: Kind, declarations: Sequence[AnyDeclaration]) -> None:
-        """A complete list: what is not in it is gone."""
-        gone = self._publisher.keys(cluster, kind) - {key_of(declaration) for declaration in declarations}
-        for key in gone:
-            self._publisher.remove(cluster, key)
-        for declaration in declarations:
-            self._publisher.upsert(cluster, declaration)
-        self._states.cluster(cluster).listed.add(kind)
-        self.contact(cluster, kind)
+    def named(self, source: str) -> None:
+        """A source has joined all clusters that it has."""
+        self._states.named(source)
+
+    def listed(self, cluster: str, kind: Kind, declarations: Sequence[AnyDeclaration]) -> float:
+        """A complete list: what is not in it is gone, once that can be believed."""
+        again = self._intake.listed(cluster, kind, declarations, self._clock())
+        if again:
+            for alarm in self._states.cluster(cluster).alarms:
+                _log.error("cluster %s: %s; %s", cluster, *alarm)
         self._schedule()
+        return again
 
     def changed(self, cluster: str, declaration: AnyDeclaration) -> None:
         """One object was added or modified."""
-        self._publisher.upsert(cluster, declaration)
+        self._intake.changed(cluster, declaration)
         self._schedule()
 
     def removed(self, cluster: str, kind: Kind, namespace: str, name: str) -> None:
         """One object is gone."""
-        self._publisher.remove(cluster, (kind, namespace, name))
+        self._intake.removed(cluster, (kind, namespace, name))
         self._schedule()
 
     def contact(self, cluster: str, kind: Kind) -> None:
         """The source was heard from. Never a commit by itself."""
-        state = self._states.cluster(cluster)
-        state.contacts[kind] = self._clock()
-        state.failures.pop(kind, None)
+        self._intake.contact(cluster, kind, self._clock())
 
     def failed(self, cluster: str, kind: Kind, reason: str) -> None:
         """The source was not heard from. Said once for each reason."""
         self._states.cluster(cluster).failures[kind] = reason
+        self._process.measures.failed(cluster, kind)
         if self._said.get((cluster, kind)) != reason:
             self._said[cluster, kind] = reason
             _log.warning("cluster %s: %s: %s", cluster, kind.value, reason)
 
-    def hold(self) -> None:
-        """A source could not be read: what is remembered of clusters that it may have is kept."""
-        self._held = True
+    def expect(self, sources: int) -> None:
+        """So many sources will say what clusters they have; what nobody names is kept until all have."""
+        self._states.expect(sources)
+
+    def identified(self, cluster: str, uid: str) -> None:
+        """The UID of the cluster's namespace kube-system."""
+        self._states.cluster(cluster).uid = uid
+
+    def authenticated(self, cluster: str, until: float, *, renewed: bool) -> None:
+        """Until when the cluster's credentials are good."""
+        state = self._states.cluster(cluster)
+        state.until, state.renewed = until, renewed
 
     def left(self, cluster: str) -> None:
         """The cluster was removed from its source."""
-        self._states.clusters.pop(cluster, None)
-        self._described.pop(cluster, None)
-        self._publisher.remove_cluster(cluster)
+        self._intake.left(cluster, self._clock())
         self._schedule()
+
+    def troubled(self, source: str, problems: Sequence[Problem]) -> None:
+        """What is wrong with a source itself. Each problem is said once in the log."""
+        before = self._troubles.get(source, ())
+        self._troubles[source] = tuple(problems)
+        for problem in problems:
+            if problem not in before:
+                _log.warning("%s: %s %s: %s; %s", source, problem.object, problem.name, problem.reason, problem.advice)
 
     # ------------------------------------------------------------------------------------------ commits
 
     def _schedule(self) -> None:
+        self._process.measures.changed()
         if not self._scheduled:
             self._scheduled = True
             self._loop.call_soon(self._commit)
@@ -172,13 +198,15 @@ class Controller:
         self._scheduled = False
         now = self._clock()
         self._describe(now)
-        ready = self._states.ready()
+        answers = self._states.answers()
         try:
-            self._publisher.publish(ready=ready, complete=self._states.complete(now), stale=self._states.stale(now))
+            denies, stale = self._states.complete(now), self._states.stale(now)
+            changed = self._publisher.publish(ready=answers, complete=denies, stale=stale)
         except DamagedView as error:
             _log.error("the view cannot be used any more, and is rebuilt: %s", error)
             sys.exit(UNREADABLE)
         except ViewError as error:
+            self._process.measures.not_committed()
             if str(error) != self._failing:
                 _log.error("%s; the last good view is served on", error)
             self._failing = str(error)
@@ -187,18 +215,28 @@ class Controller:
             if self._publisher.busy:
                 self._schedule()
                 return
-            if ready and not self._told_ready:
-                self._told_ready = True
-                self._process.ready(ready)
+            self._process.measures.committed(changed)
+            self._tell(self._states.waits_for(now))
             self._want()
             self._seal()
-            clusters = self._states.clusters.values()
-            if not self._settled and clusters and all(state.complete for state in clusters):
-                self._settled = True
+            complete = {state.name for state in self._states.clusters.values() if state.complete}
+            if complete - self._settled:
                 self._process.settle()
+            self._settled = complete
+
+    def _tell(self, waits: str) -> None:
+        """Tell the supervisor what the instance waits for, where that changed; once it is ready it stays so."""
+        if self._told_waits not in ("", waits):
+            self._told_waits = waits
+            self._process.waits(waits)
 
     def _seal(self) -> None:
-        """Let go of pod addresses that mean nothing from here; begin anew where some are needed after all."""
+        """Let go of pod addresses that mean nothing from here; begin anew where some are needed after all.
+
+        Which these are is only known once the own network is: before, a neighbour would look far away.
+        """
+        if not self._states.placed:
+            return
         for name, state in self._states.clusters.items():
             if state.complete:
                 for part in self._publisher.catalog.seal(name):
@@ -211,14 +249,17 @@ class Controller:
     def _describe(self, now: float) -> None:
         """Publish what people are shown of each cluster, where it changed."""
         for name, state in self._states.clusters.items():
+            before = self._described.get(name)
+            status = state.status(now)
             description = ClusterDescription(
                 source=state.source,
-                status=state.status(now),
+                status=status,
+                since=before.since if before is not None and before.status == status else self._process.wall(),
                 network=self._publisher.catalog.topology.networks.get(name, ""),
                 reason=state.reason,
                 gateways=self._publisher.gateways(name),
+                passage=self._publisher.passage(name),
             )
-            before = self._described.get(name)
             if before != description:
                 self._described[name] = description
                 self._publisher.describe(name, description)
@@ -245,11 +286,21 @@ class Controller:
         self._schedule()
 
     def problems(self) -> tuple[Problem, ...]:
-        """What is wrong with the view itself: full, or on a disk that is."""
+        """What is wrong with the sources, with their lists, and with the view itself: full, or on a disk that is."""
+        sources = tuple(problem for problems in self._troubles.values() for problem in problems) + tuple(
+            Problem(ProblemKind.MASS_DELETE, "Cluster", "", state.name, "", *alarm)
+            for state in self._states.clusters.values()
+            for alarm in state.alarms
+        )
         if not self._failing:
-            return ()
+            return sources
         advice = "free space, or remove the view's directory and restart to have it rebuilt"
-        return (Problem(ProblemKind.VIEW, "View", "", "view", "", self._failing, advice),)
+        return (*sources, Problem(ProblemKind.VIEW, "View", "", "view", "", self._failing, advice))
+
+    @property
+    def census(self) -> Census:
+        """How many names and problems there are."""
+        return self._publisher.census
 
     def contacts(self) -> dict[str, float]:
         """Seconds since each cluster was heard of."""
@@ -257,6 +308,11 @@ class Controller:
         return {
             name: now - max(state.contacts.values()) for name, state in self._states.clusters.items() if state.contacts
         }
+
+    def credentials(self) -> dict[str, tuple[float, bool]]:
+        """The Unix time at which each cluster's credentials end, where they say so, and whether others are got."""
+        states = self._states.clusters.values()
+        return {state.name: (state.until, state.renewed) for state in states if math.isfinite(state.until)}
 
     def _want(self) -> None:
         """Say what has to be resolved and probed."""
@@ -275,8 +331,16 @@ class Controller:
         self._loop.call_later(TICK, self._tick)
         self._process.beat(self._clock())
         self._publisher.reader_check()
-        for name in () if self._held else self._states.ghosts(self._clock()):
+        for name in self._intake.look(self._clock()):
             _log.warning("cluster %s is in no source any more; its names are gone", name)
-            self.left(name)
+            self._described.pop(name, None)
         self._commit()
         self._snapshots.look(self._publisher.changes, self._clock())
+        self._process.measures.publish(
+            described=self._described,
+            contacts=self.contacts(),
+            credentials=self.credentials(),
+            census=self._publisher.census,
+            inventory=self._publisher.catalog.inventory,
+            own=self.problems(),
+        )

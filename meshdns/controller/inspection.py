@@ -9,6 +9,8 @@ Rules:
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
+from datetime import UTC, datetime
+from itertools import islice
 
 import msgspec
 
@@ -29,20 +31,21 @@ from meshdns.controller.listing import (
     ZoneItem,
     kind_of_list,
 )
-from meshdns.controller.publishing import decode_declaration, object_key
+from meshdns.controller.overview import ClusterGlance, Counts, Overview, ProblemCount, ZoneGlance
+from meshdns.controller.publishing import decode_declaration
+from meshdns.controller.searching import Selection, matching
 from meshdns.controller.settings import vantage_cluster
+from meshdns.controller.surroundings import Around, descriptions, stored_problems
 from meshdns.controller.zones import served_zones
 from meshdns.dns import names, query
 from meshdns.dns.presentation import ShownReply, question, shown, type_number
 from meshdns.mesh.answer import Answer, unpack
-from meshdns.mesh.declarations import AnyDeclaration, EndpointSlice, Kind, Service, ServiceEntry
+from meshdns.mesh.declarations import AnyDeclaration, EndpointSlice, Service
 from meshdns.mesh.explaining import explain, nearest
 from meshdns.mesh.explanation import (
     Explanation,
     Forwarding,
-    GatewayState,
     MatchKind,
-    Refusal,
     Standing,
     ZoneTerms,
 )
@@ -79,7 +82,7 @@ class Inspection:
     def explain(self, name: str, rtype: str) -> Explanation:
         """Why `name` (lower-case, no trailing dot) of type `rtype` (upper-case) is answered the way it is."""
         with self._read() as txn:
-            around = _Around(txn)
+            around = Around(txn)
             standing = self._standing(around.clusters)
             reply = self._reply(name, rtype, txn)
             explanation = explain(name, rtype, standing=standing, around=around, reply=reply)
@@ -94,6 +97,50 @@ class Inspection:
     def listing(self, word: str, contacts: Mapping[str, float] | None = None) -> Listing[AnyItem]:
         """The list that `word` (a key of `LISTS`) asks for; `contacts` is seconds since each cluster was heard of."""
         return Listing(kind=kind_of_list(word), items=tuple(self._lists[word](contacts or {})))
+
+    def search(self, wanted: Selection) -> Listing[NameItem]:
+        """The names that a selection wants, best ones first."""
+        (reasons,) = self._copy(b"reasons")
+        found = self._answers(matching(reasons, wanted))
+        items = (_item(name, answer) for name, answer in found if wanted.cluster in ("", *answer.clusters))
+        return Listing(kind=kind_of_list("names"), items=tuple(islice(items, wanted.limit)))
+
+    def worst_problems(self, limit: int) -> Listing[ProblemItem]:
+        """So many problems, those that alarm first."""
+        items = sorted(self._problems(), key=lambda item: item.normal)
+        return Listing(kind=kind_of_list("problems"), items=tuple(items[:limit]))
+
+    def overview(self, contacts: Mapping[str, float], counts: Counts) -> Overview:
+        """The instance at a glance; `counts` is what the running controller has counted."""
+        with self._read() as txn:
+            serial, state, clusters = txn.number, _state(txn), descriptions(txn.items(b"clusters"))
+        standing = self._standing(clusters)
+        own = Counter((problem.name, problem.kind) for problem in self._unwritten())
+        return Overview(
+            cluster=standing.cluster,
+            network=standing.network,
+            zones=tuple(ZoneGlance(zone.name, serial, state.ready, state.complete) for zone in self._settings.zones),
+            clusters=tuple(
+                ClusterGlance(
+                    name=name,
+                    source=each.source,
+                    status=each.status,
+                    since=_moment(each.since),
+                    network=each.network,
+                    own=name == standing.cluster,
+                    last_contact=contacts.get(name),
+                    reason=each.reason,
+                )
+                for name, each in sorted(clusters.items())
+            ),
+            networks=tuple(self._networks()),
+            gateways=tuple(self._gateways()),
+            names=counts.names,
+            problems=(
+                *(ProblemCount(name, kind.value, count, kind in NORMAL) for (name, kind), count in own.items()),
+                *counts.problems,
+            ),
+        )
 
     # ------------------------------------------------------------------------------------------ explain
 
@@ -126,27 +173,20 @@ class Inspection:
         with self._read() as txn:
             return [list(txn.items(database)) for database in databases]
 
-    def _answers(self, reasons: Iterable[_Item]) -> Iterator[tuple[str, Answer]]:
+    def _named(self, reasons: Iterable[_Item]) -> Iterator[tuple[str, Answer]]:
+        return self._answers((names.text(key), value) for key, value in reasons)
+
+    def _answers(self, reasons: Iterable[tuple[str, bytes]]) -> Iterator[tuple[str, Answer]]:
         """The names that somebody declares; empty non-terminals are left out."""
-        for key, value in reasons:
+        for name, value in reasons:
             answer = unpack(value)
             if answer.considered or answer.records:
-                yield names.text(key), answer
+                yield name, answer
 
     def _names(self) -> Iterator[NameItem]:
         (reasons,) = self._copy(b"reasons")
-        for name, answer in sorted(self._answers(reasons)):
-            served = [c for c in answer.considered if c.level is answer.level]
-            yield NameItem(
-                name,
-                answer.outcome.value,
-                (*answer.ipv4, *answer.ipv6),
-                answer.ttl,
-                answer.level or 0,
-                SOURCES[answer.level] if answer.level is not None else "",
-                answer.clusters,
-                tuple(dict.fromkeys("/".join(filter(None, (c.cluster, c.origin))) for c in served)),
-            )
+        for name, answer in sorted(self._named(reasons)):
+            yield _item(name, answer)
 
     def _services(self) -> Iterator[ServiceItem]:
         declared, rows = self._copy(b"declarations", b"rows")
@@ -182,14 +222,17 @@ class Inspection:
 
     def _clusters(self, contacts: Mapping[str, float]) -> Iterator[ClusterItem]:
         described, reasons = self._copy(b"clusters", b"reasons")
-        rests = Counter(cluster for _, answer in self._answers(reasons) for cluster in answer.clusters)
+        rests = Counter(cluster for _, answer in self._named(reasons) for cluster in answer.clusters)
+        objects = self._objects()
         own = vantage_cluster(self._settings)
-        for name, each in sorted(_descriptions(described).items()):
+        for name, each in sorted(descriptions(described).items()):
             yield ClusterItem(
                 name=name,
                 source=each.source,
                 status=each.status,
+                since=_moment(each.since),
                 network=each.network,
+                objects=objects[name],
                 own=name == own,
                 names=rests[name],
                 gateways=len(each.gateways) if each.gateways is not None else -1,
@@ -197,29 +240,40 @@ class Inspection:
                 reason=each.reason,
             )
 
+    def _objects(self) -> Counter[str]:
+        """How many objects are known of each cluster; only their keys are read."""
+        with self._read() as txn:
+            return Counter(key.partition(b"\0")[0].decode() for key, _ in txn.items(b"declarations"))
+
     def _gateways(self) -> Iterator[GatewayItem]:
         (described,) = self._copy(b"clusters")
-        for name, each in sorted(_descriptions(described).items()):
+        for name, each in sorted(descriptions(described).items()):
             for gateway in each.gateways or ():
                 owner = f"{gateway.owner}/{gateway.origin}" if gateway.owner not in ("", name) else gateway.origin
-                yield GatewayItem(name, each.network, gateway.address, gateway.port, gateway.healthy, owner)
+                network = gateway.network or each.network
+                yield GatewayItem(name, network, gateway.address, gateway.port, gateway.healthy, owner)
 
     def _networks(self) -> Iterator[NetworkItem]:
         (described,) = self._copy(b"clusters")
-        clusters = _descriptions(described)
+        clusters = descriptions(described)
         own = self._standing(clusters).network
         configured = self._settings.networks
-        known = {each.network for each in clusters.values()} | set(configured) | {own}
-        for network in sorted(known - {""}):
+        leading = [
+            (gateway.network or each.network, gateway.address)
+            for _, each in sorted(clusters.items())
+            for gateway in each.gateways or ()
+        ]
+        known = {each.network for each in clusters.values()} | {network for network, _ in leading} | set(configured)
+        for network in sorted((known | {own}) - {""}):
             members = sorted(name for name, each in clusters.items() if each.network == network)
-            found = (gateway.address for name in members for gateway in clusters[name].gateways or ())
+            found = (address for into, address in leading if into == network)
             cidrs = configured[network].cidrs if network in configured else ()
             yield NetworkItem(network, tuple(members), tuple(dict.fromkeys(found)), cidrs, network == own)
 
     def _problems(self) -> Iterator[ProblemItem]:
         (stored,) = self._copy(b"problems")
         own = (("", problem) for problem in self._unwritten())
-        for cluster, problem in (*own, *_stored_problems(stored)):
+        for cluster, problem in (*own, *stored_problems(stored)):
             yield ProblemItem(
                 cluster=cluster,
                 kind=problem.kind.value,
@@ -236,59 +290,24 @@ class Inspection:
     def _zones(self) -> Iterator[ZoneItem]:
         with self._read() as txn:
             serial, state, reasons = txn.number, _state(txn), list(txn.items(b"reasons"))
-        known = [name for name, _ in self._answers(reasons)]
+        known = [name for name, _ in self._named(reasons)]
         for zone in self._settings.zones:
             inside = sum(names.within(name, zone.name) for name in known)
             yield ZoneItem(zone.name, serial, inside, zone.ttl, zone.negative_ttl, state.ready, state.complete)
 
 
-class _Around:
-    """The surroundings of a name, inside one transaction (`meshdns.mesh.explanation.Surroundings`)."""
-
-    def __init__(self, txn: Transaction) -> None:
-        self._txn = txn
-        self._answers: dict[str, Answer | None] = {}
-        self.clusters = _descriptions(txn.items(b"clusters"))
-
-    def answer(self, owner: str) -> Answer | None:
-        if owner not in self._answers:
-            found = self._txn.get(b"reasons", names.wire(owner))
-            self._answers[owner] = unpack(found) if found is not None else None
-        return self._answers[owner]
-
-    def declaration(self, cluster: str, kind: str, namespace: str, name: str) -> AnyDeclaration | None:
-        found = self._stored(b"declarations", cluster, kind, namespace, name)
-        return decode_declaration(found) if found is not None else None
-
-    def problems(self, cluster: str, kind: str, namespace: str, name: str) -> Sequence[Problem]:
-        found = self._stored(b"problems", cluster, kind, namespace, name)
-        return msgspec.json.decode(found, type=list[Problem]) if found is not None else ()
-
-    def _stored(self, database: bytes, cluster: str, kind: str, namespace: str, name: str) -> bytes | None:
-        """What a database holds of an object; nothing of what is no object, as the settings are."""
-        known = next((each for each in Kind if each.value == kind), None)
-        if known is None:
-            return None
-        return self._txn.get(database, object_key(cluster, (known, namespace, name)))
-
-    def gateways(self, cluster: str) -> Sequence[GatewayState]:
-        described = self.clusters.get(cluster, ClusterDescription())
-        return [
-            GatewayState(cluster, each.address, each.port, each.origin, each.healthy)
-            for each in described.gateways or ()
-        ]
-
-    def refusals(self, name: str) -> Iterator[Refusal]:
-        for cluster, problem in _stored_problems(self._txn.items(b"problems")):
-            if problem.kind not in NORMAL or not problem.field.startswith("spec.hosts["):
-                continue
-            entry = self.declaration(cluster, problem.object, problem.namespace, problem.name)
-            if not isinstance(entry, ServiceEntry):
-                continue
-            places = ((host, entry.host_field(at)[0]) for at, host in enumerate(entry.hosts))
-            host = next((host for host, field in places if field == problem.field), "")
-            if host == name or (host.startswith("*.") and name.endswith(host[1:])):
-                yield Refusal(cluster, problem)
+def _item(name: str, answer: Answer) -> NameItem:
+    served = [c for c in answer.considered if c.level is answer.level]
+    return NameItem(
+        name,
+        answer.outcome.value,
+        (*answer.ipv4, *answer.ipv6),
+        answer.ttl,
+        answer.level or 0,
+        SOURCES[answer.level] if answer.level is not None else "",
+        answer.clusters,
+        tuple(dict.fromkeys("/".join(filter(None, (c.cluster, c.origin))) for c in served)),
+    )
 
 
 def _terms(settings: Settings) -> Iterator[ZoneTerms]:
@@ -311,10 +330,6 @@ def _state(txn: Transaction) -> ViewState:
     return view_state.decode(found) if found is not None else ViewState()
 
 
-def _descriptions(items: Iterable[_Item]) -> dict[str, ClusterDescription]:
-    return {key.decode(): msgspec.json.decode(value, type=ClusterDescription) for key, value in items}
-
-
 def _declarations(items: Iterable[_Item], *kinds: str) -> Iterator[tuple[str, AnyDeclaration]]:
     """The declarations of some kinds with their clusters."""
     for key, value in items:
@@ -323,9 +338,6 @@ def _declarations(items: Iterable[_Item], *kinds: str) -> Iterator[tuple[str, An
             yield cluster.decode(), decode_declaration(value)
 
 
-def _stored_problems(items: Iterable[_Item]) -> Iterator[tuple[str, Problem]]:
-    """The problems with their clusters."""
-    for key, value in items:
-        cluster = key.partition(b"\0")[0].decode()
-        for problem in msgspec.json.decode(value, type=list[Problem]):
-            yield cluster, problem
+def _moment(seconds: float) -> str:
+    """A time of the wall clock in RFC 3339; empty for none."""
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ") if seconds else ""

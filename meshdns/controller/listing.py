@@ -52,15 +52,18 @@ class ServiceItem(msgspec.Struct, frozen=True, rename="camel"):
 class ClusterItem(msgspec.Struct, frozen=True, rename="camel"):
     """A cluster as its source sees it.
 
-    `names` counts the owner names whose answer rests on it; `gateways` is -1 where nobody wrote them down;
+    `since` is when the status began, RFC 3339 in UTC, empty where nobody wrote it down; `objects` counts what is known
+    of it, `names` the owner names whose answer rests on it; `gateways` is -1 where nobody wrote them down;
     `last_contact` is in seconds before now, None where no server is running.
     """
 
     name: str
     source: str = ""
     status: str = ""
+    since: str = ""
     network: str = ""
     own: bool = False
+    objects: int = 0
     names: int = 0
     gateways: int = -1
     last_contact: float | None = None
@@ -68,7 +71,10 @@ class ClusterItem(msgspec.Struct, frozen=True, rename="camel"):
 
 
 class GatewayItem(msgspec.Struct, frozen=True, rename="camel"):
-    """One address or host name of a cluster's gateways; `healthy` is None where no probe has said so."""
+    """One address or host name of a cluster's gateways; `healthy` is None where no probe has said so.
+
+    `network` is the one it leads into.
+    """
 
     cluster: str
     network: str

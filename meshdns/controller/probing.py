@@ -10,7 +10,7 @@ What becomes of an outcome is decided by `meshdns.mesh.probes`. What a probe pro
   none is trusted here with anything, and an alert counts as alive, since only something that speaks TLS and wants
   another client sends one. It suits gateways that terminate TLS. One with AUTO_PASSTHROUGH (Istio's east-west gateways,
   15443) drops server names it has no Service for and would always count as dead: use ``tcp`` or ``http`` there.
-- ``none`` opens no socket at all: every gateway counts as healthy.
+- ``none`` opens no socket at all: every gateway counts as healthy, and is shown as not probed.
 
 Clients may be let through where this machine is not, and the other way round; see what `explain` says of the gateway.
 """

@@ -19,19 +19,33 @@ from typing import Any
 
 import msgspec
 
-from meshdns.config.model import Settings, Source
-from meshdns.controller.admin import serve_admin
+from meshdns import logs
+from meshdns.config.model import Settings
+from meshdns.controller.admin import Running, serve_admin
 from meshdns.controller.controller import Background, Controller, Process
+from meshdns.controller.guard import Guard
 from meshdns.controller.inspection import Inspection
+from meshdns.controller.livequeries import LiveQueries
+from meshdns.controller.measures import Measures
 from meshdns.controller.probing import Probes
 from meshdns.controller.publishing import Publisher
 from meshdns.controller.resolving import HostNames
-from meshdns.controller.settings import ControllerSettings, mesh_settings, source_settings
+from meshdns.controller.settings import (
+    ControllerSettings,
+    mass_delete_holds,
+    max_stale,
+    mesh_settings,
+    source_settings,
+    vantage_cluster,
+)
 from meshdns.controller.states import ClusterStates
+from meshdns.controller.totals import read_totals
 from meshdns.lifeline import bond, die_with_parent, say
 from meshdns.scoreboard import Scoreboard
 from meshdns.sources import manifests
-from meshdns.sources.settings import AnySource, ManifestsSource, SourceError
+from meshdns.sources.problems import fault
+from meshdns.sources.registrations import Registrations
+from meshdns.sources.settings import ManifestsSource, SourceError
 from meshdns.upstream.configured import routes
 from meshdns.view.environment import ViewError
 from meshdns.view.place import UNREADABLE
@@ -48,7 +62,7 @@ async def _run() -> None:
         return
     handed = msgspec.json.decode(line, type=ControllerSettings)
     settings = Settings.model_validate_json(handed.settings)
-    logging.basicConfig(level=settings.log_level.upper(), format="%(levelname)s %(name)s %(message)s")
+    logs.set_up(settings.log_level, settings.log_format, process="controller")
     try:
         writer = Writer(Path(handed.view))
         controller = _controller(handed, settings, writer, loop, stop)
@@ -60,9 +74,14 @@ async def _run() -> None:
     gc.collect()
     gc.freeze()  # a full collection over what stays would delay heartbeats and commits
     ends = (asyncio.ensure_future(_ended(control)), asyncio.ensure_future(stop.wait()))
-    works = [(f"source {source.kind}", _read(source, controller)) for source in settings.sources]
+    registrations = Registrations(vantage_cluster(settings))
+    works = [
+        (f"source {settings.sources[rank].kind}", _read(rank, settings, controller, registrations))
+        for rank in range(len(settings.sources))
+    ]
     works += _background(settings, controller, loop)
-    works.append(("admin", _admin(settings, controller, writer)))
+    works.append(("admin", _admin(settings, controller, writer, Scoreboard(handed.scoreboard))))
+    controller.expect(len(settings.sources))
     tasks = [asyncio.ensure_future(_lasting(work, name)) for name, work in works]
     await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
     for task in (*ends, *tasks):
@@ -87,11 +106,15 @@ def _controller(
             own=mesh.vantage_cluster,
             required=[name for name, cluster in mesh.clusters.items() if cluster.required],
             started=time.monotonic(),
+            max_stale=max_stale(settings),
         ),
+        guard=Guard(mass_delete_holds(settings)),
         state_dir=Path(handed.state_dir),
         process=Process(
-            ready=lambda ready: say({"ready": ready}),
+            waits=lambda reason: say({"ready": not reason, "waits": reason}),
+            wall=time.time,
             beat=board.beat_controller,
+            measures=Measures(board, time.monotonic),
             restart=stop.set,
             settle=_settle,
         ),
@@ -112,10 +135,18 @@ def _background(
     return [("host names", host_names.run()), ("probes", probes.run())]
 
 
-async def _admin(settings: Settings, controller: Controller, writer: Writer) -> None:
+async def _admin(settings: Settings, controller: Controller, writer: Writer, board: Scoreboard) -> None:
     if settings.admin.socket:
         inspection = Inspection(settings, writer.read, unwritten=controller.problems)
-        await serve_admin(socket=Path(settings.admin.socket), inspection=inspection, contacts=controller.contacts)
+        running = Running(
+            contacts=controller.contacts,
+            live=LiveQueries(board, time.monotonic),
+            orders={"/reload": lambda: say({"reload": True}), "/cache/flush": board.flush_cache},
+            census=controller.census,
+            totals=lambda: read_totals(board, time.monotonic()),
+        )
+        socket = Path(settings.admin.socket)
+        await serve_admin(socket=socket, listen=settings.admin.listen, inspection=inspection, running=running)
 
 
 async def _lasting(work: Coroutine[Any, Any, None], name: str) -> None:
@@ -126,29 +157,33 @@ async def _lasting(work: Coroutine[Any, Any, None], name: str) -> None:
         _log.exception("%s ended; the names are served on without it until the next restart", name)
 
 
-async def _read(source: Source, controller: Controller) -> None:
+async def _read(rank: int, settings: Settings, controller: Controller, registrations: Registrations) -> None:
     """Run one source for as long as the process lives; what it cannot do does not end the others."""
-    settings = source_settings(source)
-    if settings is None:
-        _log.error("source %s is not read by this version; name its clusters in a kubeconfig", source.kind)
-        return
+    source = settings.sources[rank]
     try:
-        await _run_source(settings, controller)
+        await _run_source(rank, settings, controller, registrations)
     except SourceError as error:
-        _log.error("%s", error)
+        controller.troubled(f"source {source.kind}", [fault("source", source.kind, str(error))])
     except Exception:  # noqa: BLE001 — one source's fault must not end the others, nor go unsaid
         _log.exception("source %s ended unforeseen; its clusters grow stale until a restart", source.kind)
 
 
-async def _run_source(settings: AnySource, controller: Controller) -> None:
-    if isinstance(settings, ManifestsSource):
-        if not settings.path.is_dir():
-            controller.hold()
-        await manifests.run(source=settings, sink=controller)
+async def _run_source(rank: int, settings: Settings, controller: Controller, registrations: Registrations) -> None:
+    told = source_settings(settings.sources[rank], own=vantage_cluster(settings))
+    if isinstance(told, ManifestsSource):
+        await manifests.run(source=told, sink=controller)
     else:
-        from meshdns.sources import kubeapi  # noqa: PLC0415 — a folder of manifests needs no Kubernetes client
+        from meshdns.sources import apiservers  # noqa: PLC0415 — a folder of manifests needs no Kubernetes client
 
-        await kubeapi.run(source=settings, sink=controller, draw=_draw)
+        unready = [name for name, cluster in settings.clusters.items() if not cluster.readiness]
+        await apiservers.run(
+            source=told,
+            sink=controller,
+            draw=_draw,
+            registrations=registrations,
+            rank=rank,
+            unready=frozenset(unready),
+        )
 
 
 def _settle() -> None:

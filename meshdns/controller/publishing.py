@@ -13,6 +13,7 @@ import msgspec
 from meshdns.authority import rows
 from meshdns.authority.rows import Blocks, Part, Service, Status
 from meshdns.authority.state import ViewState, decode, encode
+from meshdns.controller.census import Census
 from meshdns.controller.description import ClusterDescription, GatewayDescription
 from meshdns.controller.findings import GATEWAYS, Findings, problems_of
 from meshdns.dns import names, records
@@ -24,6 +25,7 @@ from meshdns.mesh.candidates import Level
 from meshdns.mesh.catalog import Catalog
 from meshdns.mesh.consequences import consequences, placed
 from meshdns.mesh.declarations import AnyDeclaration, Key, Kind, key_of
+from meshdns.mesh.passthrough import Passage
 from meshdns.mesh.settings import MeshSettings
 from meshdns.mesh.squeeze import expand, squeeze
 from meshdns.mesh.topology import Topology, topology_problems
@@ -39,6 +41,9 @@ NAMES_PER_COMMIT: Final = 1000
 """Some 100 ms of work: between two parts of a large change the heart beats and other changes are taken in."""
 
 _MAX_KEY: Final = 500  # LMDB takes 511 octets
+
+_Served = tuple[tuple[object, ...], tuple[object, ...]]
+"""All of an answer that its row holds."""
 
 
 class Publisher:
@@ -57,6 +62,7 @@ class Publisher:
         self._findings = Findings()
         self._judged: Topology | None = None  # the topology whose problems are known
         self.changes = 0  # of declarations, since this process began
+        self.census = Census(settings)
 
     def declarations(self) -> list[tuple[str, AnyDeclaration]]:
         """All declarations with their clusters."""
@@ -86,7 +92,9 @@ class Publisher:
             self.catalog.upsert(cluster, decode_declaration(value))
             clusters.add(cluster)
         self._leftovers = {key for key, _ in self._writer.stored(b"rows")}
-        for key, _ in self._writer.stored(b"problems"):
+        problems = self._writer.stored(b"problems")
+        self.census.note_problems(problems)
+        for key, _ in problems:
             if b"\0\0" in key:
                 self._commit.problems[key] = None
         return frozenset(clusters)
@@ -113,6 +121,10 @@ class Publisher:
         """The keys known of one kind."""
         return {key for key in self.catalog.inventory.cluster(cluster).declarations if key[0] is kind}
 
+    def of(self, cluster: str) -> list[AnyDeclaration]:
+        """All declarations of a cluster."""
+        return list(self.catalog.inventory.cluster(cluster).declarations.values())
+
     def remove_cluster(self, cluster: str) -> None:
         """Forget a cluster."""
         known = self.catalog.inventory.clusters.get(cluster)
@@ -133,18 +145,22 @@ class Publisher:
         self._commit.clusters[cluster.encode()] = msgspec.json.encode(description)
 
     def gateways(self, cluster: str) -> tuple[GatewayDescription, ...]:
-        """The gateways of a cluster with their health, for people."""
-        found = self.catalog.topology.gateways.get(cluster)
+        """The gateways of a cluster, and those in it that lead elsewhere, with their health, for people."""
         return tuple(
             GatewayDescription(
                 gateway.address,
                 gateway.port,
                 gateway.owner,
                 gateway.origin,
-                self.catalog.healthy(gateway.address, gateway.port),
+                self.catalog.healthy(gateway) if self._settings.probed else None,
+                gateway.network,
             )
-            for gateway in (found.found if found is not None else ())
+            for gateway in self.catalog.topology.gateways_at(cluster)
         )
+
+    def passage(self, cluster: str) -> Passage | None:
+        """What the gateways of a cluster pass through; None where that is not known."""
+        return self.catalog.topology.passages.get(cluster)
 
     # ------------------------------------------------------------------------------------------ commit
 
@@ -156,11 +172,13 @@ class Publisher:
         call.
         """
         commit = self._commit
+        made: dict[_Served, bytes] = {}
         for name, answer in self.catalog.refresh(NAMES_PER_COMMIT).items():
             self._note_wildcard(name, answer)
+            self.census.note(name, answer)
             owner = names.wire(name)
             self._leftovers.discard(owner)
-            commit.rows[owner] = self._row(answer) if answer is not None else None
+            commit.rows[owner] = self._row(answer, made) if answer is not None else None
             commit.reasons[owner] = pack(answer) if answer is not None else None
             self._note_consequences(name, owner, answer)
         self._judge_gateways()
@@ -180,6 +198,7 @@ class Publisher:
         if not commit:
             return 0
         changed = self._writer.apply(commit)
+        self.census.note_problems(commit.problems)
         self._state = state
         self._commit = Commit()
         return changed
@@ -215,10 +234,22 @@ class Publisher:
         if name.startswith("*."):
             (self._wildcards.discard if answer is None else self._wildcards.add)(name)
 
-    def _row(self, answer: Answer) -> bytes:
+    def _row(self, answer: Answer, made: dict[_Served, bytes]) -> bytes:
+        """The row of an answer; names with the same addresses, ports and clusters share what was `made` of them."""
+        static = answer.level is Level.STATIC
+        served = (
+            (answer.outcome, answer.level, answer.ttl, answer.ipv4, answer.ipv6),
+            (answer.clusters, answer.parts, answer.services, answer.records),
+        )
+        row = made.get(served)
+        if row is None:
+            row = made[served] = self._encoded(answer, static=static)
+        return row
+
+    def _encoded(self, answer: Answer, *, static: bool) -> bytes:
         rrsets = _address_rrsets(answer.ipv4, answer.ipv6)
-        for static in answer.records:
-            rtype, rdata = records.rdata(static.type, static.value)
+        for own in answer.records:
+            rtype, rdata = records.rdata(own.type, own.value)
             rrsets.setdefault(rtype, []).append(rdata)
         addresses = answer.outcome is Outcome.ADDRESSES
         ttl = answer.ttl if addresses or not answer.records else answer.records[0].ttl
@@ -227,7 +258,8 @@ class Publisher:
             rrsets,
             ttl=ttl,
             clusters=[self._id(name) for name in answer.clusters if name],
-            static=answer.level is Level.STATIC,
+            static=static,
+            source=answer.level or 0,
             blocks=self._blocks(answer) if answer.parts or answer.services else None,
         )
 

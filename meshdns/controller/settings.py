@@ -6,9 +6,10 @@ from pathlib import Path
 import msgspec
 
 from meshdns.config import model as config
-from meshdns.config.model import Cluster, InCluster, Kubeconfig, Manifests, Settings, Source
+from meshdns.config.model import Cluster, Settings
+from meshdns.config.sources import InCluster, Kubeconfig, Manifests, RemoteSecrets, Source
 from meshdns.mesh.settings import AnswerMode, ClusterSettings, Discover, MeshSettings, StaticRecord, Zone
-from meshdns.sources.settings import AnySource, InClusterSource, KubeconfigSource, ManifestsSource
+from meshdns.sources.settings import AnySource, InClusterSource, KubeconfigSource, ManifestsSource, RemoteSecretsSource
 
 
 class ControllerSettings(msgspec.Struct, frozen=True):
@@ -33,6 +34,7 @@ def mesh_settings(settings: Settings) -> MeshSettings:
         },
         default_network=settings.default_network or "",
         system_namespace=settings.system_namespace,
+        probed=settings.probe.type != "none",
         forward_zones=tuple(each.zone for each in settings.forward if each.zone != "."),
     )
     records = [
@@ -68,18 +70,33 @@ def vantage_cluster(settings: Settings) -> str:
     return next((source.cluster for source in settings.sources if isinstance(source, InCluster)), "")
 
 
-def source_settings(source: Source) -> AnySource | None:
-    """What the source's reader is told; None for a kind that is not read yet."""
+def max_stale(settings: Settings) -> dict[str, float]:
+    """Seconds for which the last known names of a cluster are served, where not for ever."""
+    return {name: each.max_stale for name, each in settings.clusters.items() if each.max_stale is not None}
+
+
+def mass_delete_holds(settings: Settings) -> dict[str, float]:
+    """Seconds for which what a list suddenly lacks is kept, by cluster."""
+    return {name: each.mass_delete_hold for name, each in settings.clusters.items()}
+
+
+def source_settings(source: Source, *, own: str) -> AnySource:
+    """What the source's reader is told; `own` is the cluster this instance stands in."""
     match source:
         case Manifests():
             return ManifestsSource(Path(source.path))
         case InCluster():
             return InClusterSource(source.cluster)
         case Kubeconfig():
-            paths = tuple(Path(part) for part in (source.path or "").split(":") if part)
-            return KubeconfigSource(paths, source.contexts)
-        case _:
-            return None
+            return KubeconfigSource(_paths(source.path), source.contexts)
+        case RemoteSecrets():
+            contexts = (source.context,) if source.context else ()
+            kubeconfig = KubeconfigSource(_paths(source.path), contexts) if source.path else None
+            return RemoteSecretsSource(source.namespace or "", kubeconfig, own)
+
+
+def _paths(path: str | None) -> tuple[Path, ...]:
+    return tuple(Path(part) for part in (path or "").split(":") if part)
 
 
 def _cluster(cluster: Cluster) -> ClusterSettings:

@@ -1,93 +1,194 @@
-"""What is known of each cluster's contact: never synced, synced, stale; and what that allows answers to say.
+"""What is known of each cluster's contact: never synced, synced, stale, removed; and what that allows answers to say.
 
-Pure: time comes in as monotonic seconds. Only a cluster that has synced once asserts absence; the others block a denial
-for a while, or for ever where they are required. The own cluster always is.
+Pure: time comes in as monotonic seconds. Rules:
+
+- Only a cluster that has synced once asserts absence; the others block a denial for a while, or for ever where they are
+  required. The own cluster always is.
+- Stale is a cluster whose last successful contact is older than 90 s. Its last known data are served on, for ever or
+  for as long as its `maxStale` allows; then they are withheld, and it counts as one that has not synced.
+- A removed cluster's data are served for a while longer: sources flap, and answers of before live on in caches.
+- Ready: the own cluster (without one: any) and every required cluster has synced, and the others have too, or had 30 s
+  since then. What an earlier process knew of the own cluster (without one: of any) is ready at once; time alone never.
 """
 
-from collections.abc import Collection
+import math
+from collections.abc import Collection, Iterator, Mapping
 from typing import Final
 
+from meshdns.controller.guard import Alarm
 from meshdns.mesh.declarations import Kind
 
 STALE_AFTER: Final = 90.0  # seconds without a successful contact
-UNSYNCED_BLOCKS: Final = 30.0  # seconds after start for which a cluster that never synced blocks denials
+UNSYNCED_BLOCKS: Final = 30.0  # seconds for which a cluster that has no data blocks denials
+OTHERS_WAIT: Final = 30.0  # seconds that clusters which are not required have to sync before the instance is ready
+DRAIN: Final = 30.0
+"""Seconds for which a removed cluster is served on: the usual TTL, after which nobody need ask a cache any more."""
 
 
 class ClusterState:
     """One cluster as its source sees it."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, now: float) -> None:
         self.name = name
         self.source = ""
+        self.uid = ""  # of its namespace kube-system, as far as known
+        self.until = math.inf  # Unix time at which what it is read with ends, as far as that says so
+        self.renewed = False  # whether another is got before
         self.kinds: frozenset[Kind] = frozenset()
+        self.relists = False  # whether its source can be asked for a second list
         self.listed: set[Kind] = set()
         self.remembered = False  # a view that an earlier process wrote holds its declarations
         self.contacts: dict[Kind, float] = {}
         self.failures: dict[Kind, str] = {}
+        self.alarms: tuple[Alarm, ...] = ()  # what the mass-delete guard keeps
+        self.empty_since = now  # from when on it counts as one without data
+        self.withheld = False  # stale for longer than it may be
+        self.removed_at: float | None = None
 
     @property
     def synced(self) -> bool:
-        """Whether everything was listed once, by this process or an earlier one."""
-        return self.remembered or self.complete
+        """Whether everything was listed once, by this process or an earlier one, and is served."""
+        return (self.remembered or self.complete) and not self.withheld
 
     @property
     def complete(self) -> bool:
         """Whether this process has listed everything."""
         return bool(self.kinds) and self.kinds <= self.listed
 
+    def age(self, now: float) -> float:
+        """Seconds since the kind that was not heard of for longest was; those of this process where it never was."""
+        return now - min((self.contacts.get(kind, float("-inf")) for kind in self.kinds), default=float("-inf"))
+
     def stale(self, now: float) -> bool:
         """Whether any kind was not heard of for too long; the oldest contact counts."""
-        oldest = min((self.contacts.get(kind, float("-inf")) for kind in self.kinds), default=float("-inf"))
-        return self.synced and now - oldest > STALE_AFTER
+        return (self.synced or self.withheld) and self.age(now) > STALE_AFTER
 
     def status(self, now: float) -> str:
         """The word for people."""
-        if not self.synced:
+        if self.removed_at is not None:
+            return "removed"
+        if not self.synced and not self.withheld:
             return "never synced"
         return "stale" if self.stale(now) else "synced"
 
     @property
     def reason(self) -> str:
-        """The last failure that still holds."""
-        return next((self.failures[kind] for kind in Kind if kind in self.failures), "")
+        """Why the cluster is not as it should be: what is kept against its word, and the last failure that holds."""
+        failure = next((self.failures[kind] for kind in Kind if kind in self.failures), "")
+        withheld = ("its names are withheld, as its maxStale says",) if self.withheld else ()
+        alarms = (f"{each.reason}; {each.advice}" for each in self.alarms)
+        return "; ".join((*alarms, *withheld, *((failure,) if failure else ())))
 
 
 class ClusterStates:
-    """All clusters, and the two flags of the view that follow from them."""
+    """All clusters, and what follows from them. `max_stale` is in seconds by cluster; without one it is for ever."""
 
-    def __init__(self, *, own: str, required: Collection[str], started: float) -> None:
+    def __init__(
+        self, *, own: str, required: Collection[str], started: float, max_stale: Mapping[str, float] | None = None
+    ) -> None:
         self._own = own
         self._required = frozenset(required) | ({own} if own else frozenset())
         self._started = started
+        self._max_stale = max_stale or {}
+        self._core_since: float | None = None  # when the clusters that must be there were
+        self._sources: int | None = None
+        self._named: set[str] = set()
         self.clusters: dict[str, ClusterState] = {}
 
     def cluster(self, name: str) -> ClusterState:
         """The state of a cluster, made when first heard of."""
-        return self.clusters.setdefault(name, ClusterState(name))
+        if name not in self.clusters:
+            self.clusters[name] = ClusterState(name, self._started)
+        return self.clusters[name]
 
-    def ready(self) -> bool:
-        """The own cluster has synced; without one, any has."""
+    def overdue(self, state: ClusterState, now: float) -> bool:
+        """Whether a cluster is stale for longer than it may be; what an earlier process knew is as old as this one."""
+        longest = self._max_stale.get(state.name)
+        age = min(state.age(now), now - self._started)
+        return longest is not None and state.stale(now) and age > longest
+
+    # ------------------------------------------------------------------------------------------ answers
+
+    def answers(self) -> bool:
+        """Whether names of the mesh are answered: the own cluster has synced; without one, any has."""
         if self._own:
-            return self._own in self.clusters and self.clusters[self._own].synced
-        return any(state.synced for state in self.clusters.values())
+            return self._own in self.clusters and self._has_synced(self._own)
+        return any(self._has_synced(name) for name in self.clusters)
+
+    @property
+    def placed(self) -> bool:
+        """Whether this process has read what its place in the mesh follows from: all of the own cluster."""
+        return not self._own or (self._own in self.clusters and self.clusters[self._own].complete)
 
     def complete(self, now: float) -> bool:
         """Whether an unknown name may be denied."""
         if any(name not in self.clusters for name in self._required):
             return False
-        waiting = [state.name for state in self.clusters.values() if not state.synced]
-        if any(name in self._required for name in waiting):
-            return False
-        return not waiting or now - self._started > UNSYNCED_BLOCKS
-
-    def ghosts(self, now: float) -> list[str]:
-        """Clusters that only an earlier process knew: no source has named them, though all that were have been read."""
-        if now - self._started <= UNSYNCED_BLOCKS or not any(state.kinds for state in self.clusters.values()):
-            return []
-        if any(state.kinds and not state.complete for state in self.clusters.values()):
-            return []
-        return [state.name for state in self.clusters.values() if not state.kinds]
+        waiting = [state for state in self.clusters.values() if not state.synced and state.removed_at is None]
+        return not any(state.name in self._required or now - state.empty_since <= UNSYNCED_BLOCKS for state in waiting)
 
     def stale(self, now: float) -> frozenset[str]:
         """The clusters whose last contact is too old."""
         return frozenset(state.name for state in self.clusters.values() if state.stale(now))
+
+    # ------------------------------------------------------------------------------------------ readiness
+
+    def waits_for(self, now: float) -> str:
+        """Why the instance is not ready yet, for people; empty where it is."""
+        if self._remembered():
+            return ""
+        core = list(self._core())
+        if core:
+            self._core_since = None
+            return "; ".join(core)
+        self._core_since = now if self._core_since is None else self._core_since
+        others = [self._wait(state) for state in self.clusters.values() if not self._has_synced(state.name)]
+        return "; ".join(others) if now - self._core_since < OTHERS_WAIT else ""
+
+    def _remembered(self) -> bool:
+        """Whether the last view or a snapshot answers for the mesh."""
+        states = self.clusters.values() if not self._own else filter(None, [self.clusters.get(self._own)])
+        return any(state.remembered for state in states)
+
+    def _core(self) -> Iterator[str]:
+        """What is missing of the clusters that must be there."""
+        for name in sorted(self._required):
+            if name not in self.clusters or not self._has_synced(name):
+                yield self._wait(self.clusters.get(name) or ClusterState(name, self._started))
+        if not self._required and not self.answers():
+            yield from (self._wait(state) for state in self.clusters.values())
+            if not self.clusters:
+                yield "no cluster is known yet; see what the sources say with meshdns get problems"
+
+    def _has_synced(self, name: str) -> bool:
+        """Whether a cluster has synced once: data that are withheld count, they were there."""
+        state = self.clusters[name]
+        return state.remembered or state.complete
+
+    @staticmethod
+    def _wait(state: ClusterState) -> str:
+        if not state.kinds:
+            return f"cluster {state.name} is in no source yet; look for it in the sources' settings"
+        return f"cluster {state.name} has not synced: {state.reason or 'its lists are under way; wait'}"
+
+    # ------------------------------------------------------------------------------------------ ghosts
+
+    def expect(self, sources: int) -> None:
+        """So many sources will say `named`."""
+        self._sources = sources
+
+    def named(self, source: str) -> None:
+        """A source has named all clusters that it has."""
+        self._named.add(source)
+
+    def ghosts(self, now: float) -> list[str]:
+        """Clusters that only an earlier process knew: every source has named its clusters, and none of them these.
+
+        Where a new cluster is still being read the old ones wait for it, 30 s at most: it may be one of them renamed.
+        """
+        if self._sources is None or len(self._named) < self._sources:
+            return []
+        named = [state for state in self.clusters.values() if state.kinds]
+        if not named or (now - self._started <= UNSYNCED_BLOCKS and not all(state.synced for state in named)):
+            return []
+        return [state.name for state in self.clusters.values() if not state.kinds and state.removed_at is None]

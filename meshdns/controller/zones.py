@@ -3,7 +3,7 @@
 import ipaddress
 from collections.abc import Iterator
 
-from meshdns.authority.authority import ServedZone
+from meshdns.authority.apex import ServedZone
 from meshdns.config.model import Settings
 from meshdns.config.values import host_port
 from meshdns.dns import names

@@ -9,6 +9,7 @@ NXDOMAIN: Final = 3
 NOTIMP: Final = 4
 REFUSED: Final = 5
 BADVERS: Final = 16
+BADCOOKIE: Final = 23  # RFC 7873 section 8
 
 TYPE_A: Final = 1
 TYPE_NS: Final = 2
@@ -27,6 +28,7 @@ META_TYPES: Final = frozenset({TYPE_OPT, 249, 250, 253, 254})
 """OPT, TKEY, TSIG, MAILB, MAILA: never a question here (RFC 6895 3.1)."""
 
 CLASS_IN: Final = 1
+CLASS_CH: Final = 3  # CHAOS, in which servers speak of themselves
 
 OPTION_NSID: Final = 3  # RFC 5001
 OPTION_COOKIE: Final = 10  # RFC 7873

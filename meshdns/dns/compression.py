@@ -1,7 +1,8 @@
 """Reading compressed names, with work bounded by the size of the message (RFC 1035 4.1.4, RFC 9267 section 2).
 
 Rules:
-- A pointer leads strictly backwards, never into the header, so no walk can loop.
+- A pointer leads strictly backwards, before the place where its part of the name began, never into the header, so no
+  walk can loop, and a name is read the same whichever names were read before it.
 - Every label and pointer is walked once per message: what was found at an offset is kept, and the keep is bounded.
 - A name is at most 255 octets long when expanded; label types 01 and 10 are refused (RFC 6891 section 5).
 """
@@ -24,7 +25,7 @@ class Names:
 
     def __init__(self, data: bytes) -> None:
         self._data = data
-        self._known: dict[int, bytes] = {}
+        self._known: dict[int, tuple[bytes, int]] = {}  # the name at a place, and where its first pointer leads
 
     @property
     def walked(self) -> int:
@@ -40,11 +41,13 @@ class Names:
         fresh: list[int] = []
         at = segment = start
         end = 0
-        name = b"\0"
+        found = b"\0", 0
         try:
             while data[at]:
                 if end and at in known:
-                    name = known[at]
+                    found = known[at]
+                    if found[1] >= segment:
+                        raise MalformedError
                     break
                 fresh.append(at)
                 length = data[at]
@@ -60,9 +63,9 @@ class Names:
                 segment = at
         except IndexError:
             raise MalformedError from None
-        return self._keep(fresh, name), end or at + 1
+        return self._keep(fresh, *found), end or at + 1
 
-    def _keep(self, fresh: list[int], name: bytes) -> bytes:
+    def _keep(self, fresh: list[int], name: bytes, first: int) -> bytes:
         """Note what stands at each newly walked place, last one first."""
         data, known = self._data, self._known
         if len(known) + len(fresh) > MAX_PLACES:
@@ -72,7 +75,9 @@ class Names:
                 name = data[place : place + data[place] + 1] + name
                 if len(name) > MAX_NAME:
                     raise MalformedError
-            known[place] = name
+            else:
+                first = (data[place] & 0x3F) << 8 | data[place + 1]
+            known[place] = name, first
         return name
 
 

@@ -14,9 +14,6 @@ from hashlib import blake2s
 from hmac import compare_digest
 from typing import Final
 
-BADCOOKIE: Final = 23
-"""The RCODE for a bad server cookie (RFC 7873 section 8)."""
-
 SECRET_SIZE: Final = 16  # octets: the 128 bits of RFC 9018
 CLIENT_SIZE: Final = 8
 MAX_AGE: Final = 3600  # seconds that a server cookie is good (RFC 9018 section 4.3)

@@ -175,3 +175,8 @@ def _character(octet: int) -> str:
     if octet in b'"\\':
         return "\\" + chr(octet)
     return chr(octet) if 0x20 <= octet < 0x7F else f"\\{octet:03d}"
+
+
+def printable(text: str) -> str:
+    r"""Text on one line, whoever wrote it: what is not printable is escaped, a line feed as ``\n``, ESC as ``\x1b``."""
+    return text if text.isprintable() else "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)

@@ -41,7 +41,8 @@ class Query:
     `end` is the offset just behind the question (12 where there is none to echo). `size` is the largest UDP reply the
     client takes, 512 to 1232 octets. `edns` says that an OPT was there, so that the reply carries one (RFC 6891 6.1.1).
     A query without a question and without a fault asks for nothing but a cookie (RFC 7873 section 5.4). `reply_cookie`
-    is the full cookie that the reply carries; whoever holds the secret puts it there.
+    is the full cookie that the reply carries; whoever holds the secret puts it there. `level` is that of the mesh data
+    that it was answered with, 0 for none, and `stale` whether that is but the last known; the authority notes both.
     """
 
     __slots__ = (
@@ -53,6 +54,7 @@ class Query:
         "fault",
         "flags",
         "keepalive",
+        "level",
         "lower",
         "nsid",
         "qclass",
@@ -60,6 +62,7 @@ class Query:
         "qtype",
         "reply_cookie",
         "size",
+        "stale",
     )
 
     def __init__(self, data: bytes) -> None:
@@ -78,6 +81,8 @@ class Query:
         self.keepalive = False
         self.cookie = b""
         self.reply_cookie = b""
+        self.level = 0
+        self.stale = False
 
     @property
     def rd(self) -> bool:

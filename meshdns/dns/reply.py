@@ -306,14 +306,14 @@ class _Message:
         return Part(Section(len(kept), bytes(wire)), ttls)
 
     def _anew(self, records: list[_Record]) -> Part:
-        wire = b""
+        wire = bytearray()
         ttls = []
         for record in records:
             ttls.append((len(wire) + len(record.owner) + 4, record.ttl))
             wire += record.anew(self.data, self.names)
             if len(wire) > MAX_SECTIONS:
                 raise MalformedError
-        return Part(Section(len(records), wire), tuple(ttls))
+        return Part(Section(len(records), bytes(wire)), tuple(ttls))
 
     @staticmethod
     def _bounded(reply: Reply) -> Reply:

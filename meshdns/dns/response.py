@@ -30,6 +30,8 @@ from meshdns.dns.query import HEADER_SIZE, MAX_UDP_SIZE, Query
 QUESTION_POINTER: Final = b"\xc0\x0c"  # the owner name of the question, right behind the header
 
 _OPCODE: Final = 0x7800
+OPT_HEAD: Final = b"\0\0\x29" + MAX_UDP_SIZE.to_bytes(2, "big")  # of every OPT of ours: root owner, type, our size
+_OPT_SIZE: Final = 11  # octets of an OPT without options
 _header = struct.Struct(">HHHHH").pack
 _opt = struct.Struct(">BHHBBHH").pack
 _option = struct.Struct(">HH").pack
@@ -74,6 +76,24 @@ def opt(query: Query, rcode: int, extra: bytes) -> bytes:
     if query.reply_cookie:
         extra += _option(OPTION_COOKIE, len(query.reply_cookie)) + query.reply_cookie
     return _opt(0, TYPE_OPT, MAX_UDP_SIZE, rcode >> 4, 0, 0x8000 if query.do else 0, len(extra)) + extra
+
+
+def opt_at(reply: bytes) -> int:
+    """Where the OPT of a reply of ours begins, its last record; -1 where it has none."""
+    at = reply.rfind(OPT_HEAD)
+    while at >= 0 and at + _OPT_SIZE + (reply[at + 9] << 8 | reply[at + 10]) != len(reply):
+        at = reply.rfind(OPT_HEAD, 0, at)
+    return at
+
+
+def with_error(reply: bytes, code: int, text: bytes) -> bytes:
+    """A reply of ours with one extended error more (RFC 8914); as it is where it has no OPT."""
+    at = opt_at(reply)
+    if at < 0:
+        return reply
+    added = _option(OPTION_EDE, 2 + len(text)) + code.to_bytes(2, "big") + text
+    size = (reply[at + 9] << 8 | reply[at + 10]) + len(added)
+    return reply[: at + 9] + size.to_bytes(2, "big") + reply[at + _OPT_SIZE :] + added
 
 
 def build(

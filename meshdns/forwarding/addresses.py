@@ -7,31 +7,58 @@ from typing import Final
 import msgspec
 
 DNS_PORT: Final = 53
+TLS_PORT: Final = 853  # RFC 7858 section 3.1
+TLS_SCHEME: Final = "tls://"
 
 _ADVICE: Final = "write 10.0.0.53, 10.0.0.53:5353, 2001:db8::1 or [2001:db8::1]:53"
 
 
-class Address(msgspec.Struct, frozen=True, order=True):
-    """An IP address in canonical text, IPv6 perhaps with ``%zone`` (RFC 4007 section 11), and a port, 1 to 65535."""
+class Tls(msgspec.Struct, frozen=True):
+    """How a server proves over TLS who it is (RFC 8310): `name` stands in its certificate, its address where empty.
+
+    `ca` is the path of the certificates that are trusted to say so, the system's where empty.
+    """
+
+    name: str = ""
+    ca: str = ""
+
+
+class Address(msgspec.Struct, frozen=True):
+    """An IP address in canonical text, IPv6 perhaps with ``%zone`` (RFC 4007 section 11), and a port, 1 to 65535.
+
+    With `tls` it is asked over TLS alone (RFC 7858), else over UDP and TCP.
+    """
 
     host: str
     port: int = DNS_PORT
+    tls: Tls | None = None
 
     def __str__(self) -> str:
-        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+        server = f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+        if self.tls is None:
+            return server
+        return f"{TLS_SCHEME}{server}#{self.tls.name}" if self.tls.name else f"{TLS_SCHEME}{server}"
 
 
-def parse(text: str) -> Address:
-    """Read one address; raises ValueError with a message for people."""
+def upstream(text: str, *, ca: str = "") -> Address:
+    """Read a server: an address as `parse` takes it, or ``tls://``, an address, and perhaps ``#`` and its name."""
+    if not text.startswith(TLS_SCHEME):
+        return parse(text)
+    server, _, name = text.removeprefix(TLS_SCHEME).partition("#")
+    return msgspec.structs.replace(parse(server, port=TLS_PORT), tls=Tls(name, ca))
+
+
+def parse(text: str, *, port: int = DNS_PORT) -> Address:
+    """Read one address, with `port` where it has none; raises ValueError with a message for people."""
     if text.startswith("["):
         host, bracket, rest = text[1:].partition("]")
         if not bracket or (rest and not rest.startswith(":")):
             raise ValueError(f"{text!r} opens a bracket that no ']' or ']:port' closes; {_ADVICE}")
-        return Address(_host(host, text), _port(rest[1:], text) if rest else DNS_PORT)
+        return Address(_host(host, text), _port(rest[1:], text) if rest else port)
     if text.count(":") == 1:
-        host, _, port = text.partition(":")
-        return Address(_host(host, text), _port(port, text))
-    return Address(_host(text, text))
+        host, _, number = text.partition(":")
+        return Address(_host(host, text), _port(number, text))
+    return Address(_host(text, text), port)
 
 
 def resolv_conf(text: str, *, own: Collection[Address] = ()) -> tuple[Address, ...]:

@@ -17,7 +17,8 @@ from typing import Final
 import cachetools
 import msgspec
 
-from meshdns.dns.reply import Reply
+from meshdns.dns.reply import Kind, Reply
+from meshdns.forwarding.counters import ForwardCounters
 from meshdns.forwarding.policy import Failure
 
 FIRST_FAILURE: Final = 1.0  # seconds, the least that RFC 9520 3.2 asks for
@@ -39,6 +40,11 @@ class Entry(msgspec.Struct, frozen=True, gc=False):
     expires: float
     size: int
 
+    @property
+    def denial(self) -> bool:
+        """Whether it says that there is no such name, or no such data."""
+        return self.reply.kind in (Kind.NXDOMAIN, Kind.NODATA)
+
 
 class FailedEntry(msgspec.Struct, frozen=True, gc=False):
     """One failure, when it may be tried again, and how long this one is kept, in seconds."""
@@ -53,15 +59,60 @@ def _size(entry: Entry | FailedEntry) -> int:
     return entry.size
 
 
-class Cache:
-    """Answers and failures by key (see `question.key`), at most `budget` octets in all."""
+class _Segment(cachetools.LRUCache[bytes, Entry]):
+    """Entries, and how many of them are denials. What is there is removed before it is replaced."""
 
-    def __init__(self, budget: int) -> None:
+    def __init__(self, octets: int) -> None:
+        super().__init__(octets, _size)
+        self.denials = 0
+
+    def __setitem__(self, key: bytes, entry: Entry) -> None:
+        super().__setitem__(key, entry)
+        self.denials += entry.denial
+
+    def __delitem__(self, key: bytes) -> None:
+        self.denials -= self[key].denial
+        super().__delitem__(key)
+
+    def clear(self) -> None:
+        super().clear()
+        self.denials = 0
+
+
+class _Probation(_Segment):
+    """Counts what falls out for want of room."""
+
+    def __init__(self, octets: int, counters: ForwardCounters) -> None:
+        super().__init__(octets)
+        self._counters = counters
+
+    def popitem(self) -> tuple[bytes, Entry]:
+        key, entry = super().popitem()
+        self._counters.evicted_denials += entry.denial
+        self._counters.evicted_answers += not entry.denial
+        return key, entry
+
+
+class Cache:
+    """Answers and failures by key (see `question.key`), at most `budget` octets in all.
+
+    What is evicted is counted in `counters`.
+    """
+
+    def __init__(self, budget: int, counters: ForwardCounters) -> None:
         failures = budget // 16
         probation = (budget - failures) // 4
         self._failed: cachetools.LRUCache[bytes, FailedEntry] = cachetools.LRUCache(failures, _size)
-        self._probation: cachetools.LRUCache[bytes, Entry] = cachetools.LRUCache(probation, _size)
-        self._protected: cachetools.LRUCache[bytes, Entry] = cachetools.LRUCache(budget - failures - probation, _size)
+        self._probation = _Probation(probation, counters)
+        self._protected = _Segment(budget - failures - probation)
+
+    def __len__(self) -> int:
+        return len(self._probation) + len(self._protected)
+
+    @property
+    def denials(self) -> int:
+        """How many of the answers are denials."""
+        return self._probation.denials + self._protected.denials
 
     @property
     def octets(self) -> int:
@@ -105,6 +156,7 @@ class Cache:
             del self._protected[key]
             self._protect(key, entry)
         else:
+            self._probation.pop(key, None)
             self._admit(key, entry)
 
     def fail(self, key: bytes, failure: Failure, now: float) -> None:

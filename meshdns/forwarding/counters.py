@@ -6,6 +6,8 @@ class ForwardCounters:
 
     __slots__ = (
         "coalesced",
+        "evicted_answers",
+        "evicted_denials",
         "failures_cached",
         "hits",
         "in_flight",
@@ -16,6 +18,7 @@ class ForwardCounters:
         "misses",
         "overflow",
         "overflow_client",
+        "overflow_suffix",
         "queries",
         "refused",
         "retries",
@@ -31,10 +34,13 @@ class ForwardCounters:
         self.queries = 0  # all that were asked of the forwarder
         self.hits = 0  # answered from the cache
         self.failures_cached = 0  # answered with a failure that is still fresh (RFC 9520)
+        self.evicted_answers = 0  # fell out of the cache for want of room
+        self.evicted_denials = 0  # as these did
         self.misses = 0  # led to an exchange with an upstream
         self.coalesced = 0  # joined an exchange for the same question
         self.overflow = 0  # refused because too many clients wait
         self.overflow_client = 0  # of these, because too many of one client's do
+        self.overflow_suffix = 0  # of these, because too many different names below one suffix are asked for
         self.loops = 0  # refused because they had come through here before
         self.refused = 0  # RD=0 and not in the cache, or no route
         self.sends = 0  # queries sent to upstreams, over UDP and TCP

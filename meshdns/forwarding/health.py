@@ -37,6 +37,7 @@ class Group:
     def __init__(self, addresses: Sequence[Address]) -> None:
         self.addresses = tuple(addresses)
         self.near = tuple(is_local(address) for address in self.addresses)  # who may be told of a query's trail
+        self.secure = tuple(address.tls is not None for address in self.addresses)  # who is asked over TLS alone
         self._health = [_Health() for _ in self.addresses]
         self._all = tuple(range(len(self.addresses)))
 

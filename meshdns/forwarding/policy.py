@@ -5,17 +5,22 @@ Rules:
 - Only a reply that echoes the question ends the wait for a send (TuDoor); five that do not, and TCP is asked instead
   (RFC 5452 9.3). TC means TCP too, and what came with it is ignored.
 - FORMERR where nobody else is left to ask is perhaps about OPT: the same upstream is asked once more without it
-  (RFC 6891 section 7). Nothing is learnt from it: one forged packet would take EDNS from every later question.
+  (RFC 6891 section 7). Servers older than EDNS may send it as a bare header, the one reply that need not echo the
+  question. Nothing is learnt from it: one forged packet would take EDNS from every later question.
+- Where the question's letters are mixed (see `question.mixed`), a reply in other letters is asked for again over TCP:
+  it is forged, or its server does not keep them.
 - SERVFAIL, REFUSED and other errors, malformed replies and broken connections lead to an upstream not asked yet, at
   once; silence leads to the next one, or the same again. Where nobody is left, the client hears so at once.
+- An upstream over TLS is asked over TLS alone, whatever becomes of it. Where a kept connection ends before the reply,
+  the same upstream is asked again over a new one: it was the connection's time, not the question (RFC 7766 6.2.4).
 - An ICMP error only brings the next upstream forward. It can be forged, so the wait goes on (SAD DNS), and a single
   upstream is not asked again for it.
 - The client has its SERVFAIL at `DEADLINE`. The exchange stays open to `OPEN` for a late answer: it is what makes names
   resolve at all whose authority is slower than that.
 
-Whoever drives it calls `start`, then `heard`, `strange`, `unreachable`, `broken` as things happen and `tick` once `due`
-has come, and does what the returned step says: an `Attempt` is to be sent, a `Reply` or `Failure` is for the clients (a
-`Reply` after the `Failure` is for the cache alone), None is nothing. No step follows once `closed`.
+Whoever drives it calls `start`, then `heard`, `strange`, `unreachable`, `broken`, `lost` as things happen and `tick`
+once `due` has come, and does what the returned step says: an `Attempt` is to be sent, a `Reply` or `Failure` is for the
+clients (a `Reply` after the `Failure` is for the cache alone), None is nothing. No step follows once `closed`.
 """
 
 from typing import Final, TypeAlias
@@ -23,10 +28,11 @@ from typing import Final, TypeAlias
 import msgspec
 
 from meshdns.dns.codes import EDE_INVALID_DATA, EDE_NETWORK_ERROR, EDE_NO_REACHABLE_AUTHORITY, FORMERR
+from meshdns.dns.query import HEADER_SIZE
 from meshdns.dns.reply import Kind, Reply, echoes, read
 from meshdns.forwarding.counters import ForwardCounters
 from meshdns.forwarding.health import Group
-from meshdns.forwarding.question import Question
+from meshdns.forwarding.question import Question, mixed
 
 MAX_SENDS: Final = 3
 MAX_STRANGE: Final = 5  # replies that match nothing, before TCP is asked instead
@@ -50,7 +56,7 @@ MALFORMED: Final = Failure(EDE_INVALID_DATA, b"an upstream server sent a malform
 class Attempt:
     """One send to one upstream. `over` once nothing more is expected of it."""
 
-    __slots__ = ("edns", "exchange", "missed", "over", "tcp", "upstream")
+    __slots__ = ("edns", "exchange", "missed", "over", "sent", "tcp", "upstream")
 
     def __init__(self, exchange: "Exchange", upstream: int, *, tcp: bool, edns: bool) -> None:
         self.exchange = exchange
@@ -59,6 +65,7 @@ class Attempt:
         self.edns = edns
         self.over = False
         self.missed = False  # its time has passed, and was counted
+        self.sent = 0.0  # when, in the exchange's time
 
     def message(self, ident: int) -> bytes:
         """What is to be sent."""
@@ -72,6 +79,7 @@ class Exchange:
     """One question under way; see the rules above. `due` is when `tick` wants to be called, and never moves back."""
 
     __slots__ = (
+        "_asked",
         "_counters",
         "_errors",
         "_failure",
@@ -91,9 +99,17 @@ class Exchange:
     )
 
     def __init__(
-        self, question: Question, group: Group, counters: ForwardCounters, *, now: float, trail: bytes = b""
+        self,
+        question: Question,
+        group: Group,
+        counters: ForwardCounters,
+        *,
+        now: float,
+        trail: bytes = b"",
+        coins: bytes = b"",
     ) -> None:
         self.question = question
+        self._asked = mixed(question, coins) if coins else question  # as it is sent
         self.trail = trail
         self.attempts: list[Attempt] = []
         self.answered = False  # the clients have heard
@@ -117,15 +133,22 @@ class Exchange:
     def message(self, attempt: Attempt, ident: int) -> bytes:
         """What `attempt` sends."""
         trail = self.trail if self._group.near[attempt.upstream] else b""
-        return self.question.message(ident, edns=attempt.edns, trail=trail)
+        pad = self._group.secure[attempt.upstream]
+        return self._asked.message(ident, edns=attempt.edns, trail=trail, pad=pad)
 
     def heard(self, attempt: Attempt, ident: int, message: bytes, now: float) -> Step:
         """A message came where the reply to `attempt` was expected; `ident` is the id that was sent."""
         if attempt.over or self.closed:
             return None
         if not echoes(message, ident, self.question.wire):
-            return self.strange(attempt, now)
+            if not (attempt.edns and _is_bare_formerr(message, ident)):
+                return self.strange(attempt, now)
+            attempt.over = True
+            return self._without_edns(attempt, now)
         attempt.over = True
+        if not (attempt.tcp or message.startswith(self._asked.wire, HEADER_SIZE)) and self._asked is not self.question:
+            self._counters.mismatches += 1
+            return self._by_tcp(attempt, now)
         reply = read(message, self.question.wire, dnssec=self.question.do)
         if reply is None or (reply.kind is Kind.TRUNCATED and attempt.tcp):
             self._counters.malformed += 1
@@ -164,6 +187,15 @@ class Exchange:
             return None
         self._counters.unreachable += 1
         return self._failed(attempt, ERRORS, now)
+
+    def lost(self, attempt: Attempt, now: float) -> Step:
+        """A connection that had served others ended without a reply to `attempt`."""
+        if self.answered or len(self.attempts) >= MAX_SENDS:
+            return self.broken(attempt, now)
+        if attempt.over:
+            return None
+        attempt.over = True
+        return self._send(attempt.upstream, now)
 
     def tick(self, now: float) -> Step:
         """Time has passed."""
@@ -232,7 +264,9 @@ class Exchange:
 
     def _send(self, upstream: int, now: float) -> Attempt:
         bit = 1 << upstream
-        attempt = Attempt(self, upstream, tcp=bool(self._via_tcp & bit), edns=not self._plain & bit)
+        tcp = self._group.secure[upstream] or bool(self._via_tcp & bit)
+        attempt = Attempt(self, upstream, tcp=tcp, edns=not self._plain & bit)
+        attempt.sent = now
         self._turn = self._order.index(upstream)
         self.attempts.append(attempt)
         sends = len(self.attempts)
@@ -263,3 +297,14 @@ class Exchange:
         self.answered = self.closed = True
         for attempt in self.attempts:
             attempt.over = True
+
+
+def _is_bare_formerr(message: bytes, ident: int) -> bool:
+    """Whether a message is no more than a header that says FORMERR to our id."""
+    return (
+        len(message) == HEADER_SIZE
+        and message[0] << 8 | message[1] == ident
+        and message[2] & 0xF8 == 0x80  # QR=1, opcode 0
+        and message[3] & 0x0F == FORMERR
+        and not any(message[4:])
+    )

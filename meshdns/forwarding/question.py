@@ -1,7 +1,8 @@
 """What is asked of an upstream: everything that may change its answer, and nothing of the client.
 
 No EDNS option of a client is sent on: Client Subnet would split the cache and name the client (RFC 7871 section 11),
-cookies and NSID are hop by hop (RFC 7873, RFC 5001 section 2).
+cookies and NSID are hop by hop (RFC 7873, RFC 5001 section 2). What is encrypted is padded to a multiple of 128 octets,
+or else its length would tell the name (RFC 8467 section 4.1).
 
 A query carries the *trail* of the instances it came through: an option of the range for local use (RFC 6891 section 9)
 for each, with the instance's mark. Who finds its own mark in it has found a loop (RFC 5625 leaves that to proxies). It
@@ -13,12 +14,14 @@ from typing import Final
 import msgspec
 
 from meshdns.dns.codes import FLAG_CD, FLAG_RD, TYPE_OPT
-from meshdns.dns.query import MAX_UDP_SIZE, Query
+from meshdns.dns.query import HEADER_SIZE, MAX_UDP_SIZE, Query
 
 MARK_SIZE: Final = 8  # octets
 MAX_TRAIL: Final = 4  # instances, one behind the other; more are a loop in all but name
 
 _TRAIL_CODE: Final = 65_313
+_PADDING_CODE: Final = 12  # RFC 7830
+_PADDING_BLOCK: Final = 128  # octets
 _OPT_SIZE: Final = 11  # octets of an OPT before its options
 _COUNTS: Final = b"\0\x01\0\0\0\0\0\x01"  # one question, one additional: OPT
 _COUNTS_PLAIN: Final = b"\0\x01\0\0\0\0\0\0"
@@ -34,17 +37,35 @@ class Question(msgspec.Struct, frozen=True, gc=False):
     do: bool = False
     cd: bool = False
 
-    def message(self, ident: int, *, edns: bool = True, trail: bytes = b"") -> bytes:
+    def message(self, ident: int, *, edns: bool = True, trail: bytes = b"", pad: bool = False) -> bytes:
         """The query for an upstream: RD=1, CD and DO as the client's (RFC 4035 4.7), UDP size 1232.
 
         Without `edns` there is no OPT, hence no DO, and 512 octets are all that may come over UDP.
         """
         if not edns:
             return ident.to_bytes(2, "big") + _FLAGS[self.cd] + _COUNTS_PLAIN + self.wire
-        return ident.to_bytes(2, "big") + _FLAGS[self.cd] + _COUNTS + self.wire + self._opt(trail)
+        options = trail + self._padding(len(trail)) if pad else trail
+        return ident.to_bytes(2, "big") + _FLAGS[self.cd] + _COUNTS + self.wire + self._opt(options)
 
-    def _opt(self, trail: bytes) -> bytes:
-        return _OPT + _OPT_TAILS[self.do] + len(trail).to_bytes(2, "big") + trail
+    def _opt(self, options: bytes) -> bytes:
+        return _OPT + _OPT_TAILS[self.do] + len(options).to_bytes(2, "big") + options
+
+    def _padding(self, before: int) -> bytes:
+        """The option that fills the message up; `before` are the octets of the options in front of it."""
+        missing = -(HEADER_SIZE + len(self.wire) + _OPT_SIZE + before + 4) % _PADDING_BLOCK
+        return _PADDING_CODE.to_bytes(2, "big") + missing.to_bytes(2, "big") + bytes(missing)
+
+
+def mixed(question: Question, coins: bytes) -> Question:
+    """The question with each letter of its name in the case that the low bit of its coin says, one coin an octet.
+
+    A server echoes them (RFC 1035 4.1.2 by practice), and who forges its reply must guess them (dns0x20).
+    """
+    octets = bytearray(question.wire)
+    for at, coin in enumerate(coins[: len(octets) - 4]):
+        if coin & 1 and ord("a") <= octets[at] <= ord("z"):
+            octets[at] -= 0x20
+    return Question(bytes(octets), do=question.do, cd=question.cd)
 
 
 def asked(query: Query) -> Question:
@@ -82,3 +103,13 @@ def key(query: Query, place: int) -> bytes:
     """
     marks = place << 2 | query.do << 1 | query.cd
     return query.lower + query.data[query.end - 4 : query.end] + marks.to_bytes(2, "big")
+
+
+def suffix(query: Query, place: int) -> bytes:
+    """The last two labels of the name, with its route: what questions of one flood of made-up names have in common."""
+    lower = query.lower
+    older = newer = at = 0
+    while lower[at]:
+        older, newer = newer, at
+        at += lower[at] + 1
+    return place.to_bytes(2, "big") + lower[older:]

@@ -8,10 +8,14 @@ from meshdns.forwarding.addresses import Address
 
 
 class Route(msgspec.Struct, frozen=True):
-    """One ``forward`` entry of the settings: a zone as lower-case wire name, its upstreams in order of preference."""
+    """One ``forward`` entry of the settings: a zone as lower-case wire name, its upstreams in order of preference.
+
+    `random_case` says that names are sent in letters of random case.
+    """
 
     zone: bytes
     upstreams: tuple[Address, ...]
+    random_case: bool = False
 
 
 class Routes:
@@ -21,9 +25,12 @@ class Routes:
         self._places: dict[bytes, int] = {}
         for place, route in enumerate(routes):
             self._places.setdefault(route.zone, place)
+        self._alone = self._places.get(b"\0", -1) if len(self._places) == 1 else -1  # all names go there
 
     def place(self, lower: bytes) -> int:
         """The index of the route for a lower-case wire name, -1 where no zone takes it."""
+        if self._alone >= 0:
+            return self._alone
         at = 0
         while True:
             place = self._places.get(lower[at:])

@@ -1,4 +1,9 @@
-"""Who waits for answers: how many questions in all, and how many of one client."""
+"""Who waits for answers: how many questions in all, of one client, and below one suffix.
+
+Names made up at random below one domain, whose servers are slow or dead, are one attack (*water torture*). Each is a
+question of its own to upstreams, and without a bound they would soon be all that waits. Which domain is attacked cannot
+be known; two labels are enough to keep the others apart, and the bound is far above what an honest domain needs.
+"""
 
 from collections import Counter
 from collections.abc import Callable
@@ -16,13 +21,37 @@ class Waiter(NamedTuple):
     reply: Callable[[bytes], None]
 
 
+class Shares:
+    """Counts what each of many has of something, and how much it may have; who has nothing is not remembered."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._taken: Counter[bytes] = Counter()
+
+    def __len__(self) -> int:
+        return len(self._taken)
+
+    def all_taken(self, owner: bytes) -> bool:
+        """Whether this one may have no more."""
+        return self._taken[owner] >= self._most
+
+    def take(self, owner: bytes) -> None:
+        """One more."""
+        self._taken[owner] += 1
+
+    def give_back(self, owner: bytes) -> None:
+        """One less."""
+        self._taken[owner] -= 1
+        if not self._taken[owner]:
+            del self._taken[owner]
+
+
 class Crowd:
     """Counts those who wait; what it remembers is bounded by their number."""
 
     def __init__(self, most: int, most_per_client: int) -> None:
         self._most = most
-        self._most_per_client = most_per_client
-        self._by_client: Counter[bytes] = Counter()  # those of whom nothing waits are not in it
+        self._clients = Shares(most_per_client)
         self._number = 0
 
     def __len__(self) -> int:
@@ -35,16 +64,14 @@ class Crowd:
 
     def fills(self, client: bytes) -> bool:
         """Whether as many questions of this client wait as may."""
-        return self._by_client[client] >= self._most_per_client
+        return self._clients.all_taken(client)
 
     def join(self, client: bytes) -> None:
         """One question more of this client waits."""
-        self._by_client[client] += 1
+        self._clients.take(client)
         self._number += 1
 
     def leave(self, client: bytes) -> None:
         """One question less of this client waits."""
         self._number -= 1
-        self._by_client[client] -= 1
-        if not self._by_client[client]:
-            del self._by_client[client]
+        self._clients.give_back(client)

@@ -39,8 +39,16 @@ def parsed(text: str) -> Address | None:
 
 
 @functools.lru_cache(maxsize=1 << 16)
-def scope(address: Address) -> Scope:
-    """The scope of an address; an IPv4-mapped IPv6 address has that of the IPv4 address in it."""
+def scope(text: str) -> Scope | None:
+    """The scope of the address that `text` spells, None where it is a host name.
+
+    An IPv4-mapped IPv6 address has that of the IPv4 address in it.
+    """
+    address = parsed(text)
+    return _scope(address) if address is not None else None
+
+
+def _scope(address: Address) -> Scope:
     if isinstance(address, IPv6Address) and address.ipv4_mapped is not None:
         address = address.ipv4_mapped
     if address.is_loopback or address.is_link_local or address.is_unspecified or address.is_multicast:

@@ -6,18 +6,21 @@ duplicates removed, ordered by value (rotation happens per query) and capped.
 """
 
 import enum
-from collections.abc import Iterable, Sequence
+import functools
+from collections.abc import Sequence
 from ipaddress import IPv4Address
 
 import msgspec
 
 from meshdns.mesh.addresses import parsed
-from meshdns.mesh.candidates import Candidate, Level, Rule
+from meshdns.mesh.candidates import Candidate, Level, NamedPort, Reach, Rule
 from meshdns.mesh.settings import StaticRecord
 from meshdns.mesh.squeeze import expand, squeeze
 
 MAX_PER_FAMILY = 15  # fits 512 octets with a long name; BIND-based clients refuse RRsets above 100
 POD_TTL = 5  # seconds, CoreDNS's default for endpoint addresses
+
+_SHARED = 1 << 10  # names behind one gateway have addresses and ports in common: they are worked out once
 
 
 class Outcome(enum.Enum):
@@ -29,7 +32,7 @@ class Outcome(enum.Enum):
     FORWARD = "a forward zone of the settings"
 
 
-class Part(msgspec.Struct, frozen=True):
+class Part(msgspec.Struct, frozen=True, array_like=True):
     """What of a name is reached in one cluster: ``<cluster>.<host>``, and with a port ``p<port>.<cluster>.<host>``."""
 
     cluster: str
@@ -38,7 +41,7 @@ class Part(msgspec.Struct, frozen=True):
     ipv6: tuple[str, ...]
 
 
-class ServicePort(msgspec.Struct, frozen=True):
+class ServicePort(msgspec.Struct, frozen=True, array_like=True):
     """A named port and where it is: ``(number, cluster)``; an empty cluster means that all addresses have it there."""
 
     name: str
@@ -104,8 +107,8 @@ def _first(
 
 def _answer(found: Sequence[Candidate], considered: tuple[Candidate, ...], policy: Policy) -> Answer:
     group = _preferred(_nearest(found), policy.order)
-    ipv4, ipv6 = _families(group)
-    services = tuple(_services(group))
+    ipv4, ipv6 = _families(tuple(candidate.address for candidate in group))
+    services = _services(tuple((candidate.runs_in, candidate.ports) for candidate in group))
     ttl = next((candidate.ttl for candidate in group if candidate.ttl >= 0), policy.ttl)
     if any(candidate.pod for candidate in group):
         ttl = min(ttl, POD_TTL)
@@ -117,7 +120,10 @@ def _answer(found: Sequence[Candidate], considered: tuple[Candidate, ...], polic
         level=group[0].level,
         clusters=tuple(sorted({c.cluster for c in group} | {c.via for c in group if c.via})),
         considered=considered,
-        parts=tuple(_parts(considered, ported=any(len(service.targets) > 1 for service in services))),
+        parts=_parts(
+            tuple((c.runs_in, c.reach, c.address, c.ports) for c in considered if c.address and c.runs_in),
+            ported=any(len(service.targets) > 1 for service in services),
+        ),
         services=services,
     )
 
@@ -138,35 +144,43 @@ def _preferred(group: list[Candidate], order: tuple[str, ...]) -> list[Candidate
     return group
 
 
-def _families(group: Iterable[Candidate]) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    addresses = sorted({address for c in group if (address := parsed(c.address)) is not None}, key=int)
+@functools.lru_cache(maxsize=_SHARED)
+def _families(texts: tuple[str, ...]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    addresses = sorted({address for text in texts if (address := parsed(text)) is not None}, key=int)
     ipv4 = [str(address) for address in addresses if isinstance(address, IPv4Address)]
     ipv6 = [str(address) for address in addresses if not isinstance(address, IPv4Address)]
     return tuple(ipv4[:MAX_PER_FAMILY]), tuple(ipv6[:MAX_PER_FAMILY])
 
 
-def _parts(considered: Sequence[Candidate], *, ported: bool) -> Iterable[Part]:
+_Reached = tuple[str, Reach, str, tuple[NamedPort, ...]]
+"""The cluster in which an address is reached, how, the address and its ports."""
+
+
+@functools.lru_cache(maxsize=_SHARED)
+def _parts(reached: tuple[_Reached, ...], *, ported: bool) -> tuple[Part, ...]:
     """What is reached in each cluster, ready or not; by port only where the answer needs to tell ports apart."""
-    clusters = sorted({c.runs_in for c in considered if c.address and c.runs_in})
-    for cluster in clusters:
-        mine = [c for c in considered if c.address and c.runs_in == cluster]
-        nearest = min(c.reach for c in mine)
-        mine = [c for c in mine if c.reach is nearest]
-        yield Part(cluster, 0, *_families(mine))
-        for number in sorted({port.number for c in mine for port in c.ports}) if ported else ():
-            yield Part(cluster, number, *_families(c for c in mine if any(p.number == number for p in c.ports)))
+    parts = []
+    for cluster in sorted({each[0] for each in reached}):
+        nearest = min(reach for its, reach, _, _ in reached if its == cluster)
+        mine = [(address, ports) for its, reach, address, ports in reached if (its, reach) == (cluster, nearest)]
+        parts.append(Part(cluster, 0, *_families(tuple(address for address, _ in mine))))
+        for number in sorted({port.number for _, ports in mine for port in ports}) if ported else ():
+            there = tuple(address for address, ports in mine if any(port.number == number for port in ports))
+            parts.append(Part(cluster, number, *_families(there)))
+    return tuple(parts)
 
 
-def _services(group: Sequence[Candidate]) -> Iterable[ServicePort]:
-    names = sorted({(port.name, port.protocol) for c in group for port in c.ports if port.name})
-    for name, protocol in names:
+@functools.lru_cache(maxsize=_SHARED)
+def _services(group: tuple[tuple[str, tuple[NamedPort, ...]], ...]) -> tuple[ServicePort, ...]:
+    """The named ports of what was chosen, each as the cluster in which it is reached and its ports."""
+    services = []
+    for name, protocol in sorted({(port.name, port.protocol) for _, ports in group for port in ports if port.name}):
         places = sorted(
-            {(p.number, c.runs_in) for c in group for p in c.ports if (p.name, p.protocol) == (name, protocol)}
+            {(p.number, cluster) for cluster, ports in group for p in ports if (p.name, p.protocol) == (name, protocol)}
         )
-        if len({number for number, _ in places}) == 1:
-            yield ServicePort(name, protocol, ((places[0][0], ""),))
-        else:
-            yield ServicePort(name, protocol, tuple(places))
+        alike = len({number for number, _ in places}) == 1
+        services.append(ServicePort(name, protocol, ((places[0][0], ""),) if alike else tuple(places)))
+    return tuple(services)
 
 
 def pack(answer: Answer) -> bytes:

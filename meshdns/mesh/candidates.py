@@ -53,7 +53,7 @@ class Rule(enum.Enum):
     ITSELF = "the host itself is what would be resolved"
 
 
-class NamedPort(msgspec.Struct, frozen=True, gc=False):
+class NamedPort(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """A port by its name in the declaration, and its number at the candidate: the true port (SRV, RFC 2782)."""
 
     name: str
@@ -61,12 +61,16 @@ class NamedPort(msgspec.Struct, frozen=True, gc=False):
     number: int
 
 
-class Candidate(msgspec.Struct, frozen=True, omit_defaults=True):
+class Candidate(msgspec.Struct, frozen=True, array_like=True):
     """One address that a declaration yields, or, with an empty `address`, why it yields none.
 
-    `cluster`, `origin` and `field` are its provenance; `via` is the cluster whose gateway carries it; `ready` is false
-    for what counts only if nothing anywhere is ready; `healthy` is what the probe of the gateway says; `pending` says
-    that an address is still to come; `forwarded` that a forward zone of the settings takes the name itself.
+    `cluster`, `origin` and `field` are its provenance, `host` is the one of the declaration's hosts that speaks for the
+    name, empty where it declares none; `via` is the cluster whose gateway carries it; `ready` is false for what counts
+    only if nothing anywhere is ready; `healthy` is what the probe of the gateway says; `pending` says that an address
+    is still to come; `forwarded` that a forward zone of the settings takes the name itself. `gateway` is the gateway
+    as its object writes it, an address or a host name, and `passes` says whether it is known to pass the name's TLS.
+
+    It is written as an array: fields are added at the end and never change places.
     """
 
     level: Level
@@ -85,6 +89,9 @@ class Candidate(msgspec.Struct, frozen=True, omit_defaults=True):
     pod: bool = False  # an endpoint address: short TTL
     ttl: int = -1
     ports: tuple[NamedPort, ...] = ()
+    host: str = ""
+    gateway: str = ""
+    passes: bool | None = None
 
     @property
     def runs_in(self) -> str:

@@ -22,7 +22,7 @@ from meshdns.mesh.levels import Levels
 from meshdns.mesh.reverse import reverse_names
 from meshdns.mesh.settings import AnswerMode, MeshSettings, StaticRecord, Zone
 from meshdns.mesh.sight import Sight
-from meshdns.mesh.topology import Topology, survey
+from meshdns.mesh.topology import Gateway, Topology, survey
 from meshdns.mesh.tree import Tree
 from meshdns.mesh.visibility import derived_pod, derived_service, exported, speaks_for
 from meshdns.mesh.world import Read, World, governors
@@ -54,7 +54,11 @@ class Catalog:
         self._governors: dict[str, str] = {}
         self._pointers: dict[str, str] = {}
         self._sealed: set[str] = set()
-        self._world = World(self.inventory, self.topology, self._resolved, self._unhealthy, self._governors)
+        self._world = self._look()
+
+    def _look(self) -> World:
+        """The state as it is now."""
+        return World(self.inventory, self.topology, self._resolved, self._unhealthy, self._governors, self._records)
 
     # ------------------------------------------------------------------------------------------ changes
 
@@ -121,7 +125,8 @@ class Catalog:
         """The answers that may differ since the last call; None for owner names that no longer exist.
 
         Empty non-terminals come as answers without addresses (RFC 4592 section 2.2.2). With `most` about so many names
-        are judged, and the others wait for the next call (`busy`): memory and time of one turn stay bounded.
+        are judged, and the others wait for the next call (`busy`): memory and time of one turn stay bounded. What
+        changed since the last call comes first, as far as it is no more than `most`.
         """
         touched, self._pending = self._pending, Touched()
         dirty, self._dirty = self._dirty | self._names_touched(touched), set()
@@ -131,19 +136,24 @@ class Catalog:
             dirty |= self._tree.known | set(self._universe())
         for name in list(dirty):
             dirty |= self._dependents.of("name", name)
-        self._due |= dirty
         changed: dict[str, Answer | None] = {}
-        self._world = World(self.inventory, self.topology, self._resolved, self._unhealthy, self._governors)
-        for name in self._take(most):
+        self._world = self._look()
+        for name in self._take(dirty, most):
             self._recompute(name, changed)
         return changed
 
-    def _take(self, most: int | None) -> set[str]:
-        """Some of the names that are due. A set that is all taken is left behind: taking on from it would be slow."""
-        if most is None or len(self._due) <= most:
-            taken, self._due = self._due, set()
+    def _take(self, dirty: set[str], most: int | None) -> set[str]:
+        """Some of the names that are due; those of a small change first, so that it does not wait for a large one.
+
+        A set that is all taken is left behind: taking on from it would be slow.
+        """
+        if most is None or len(self._due) + len(dirty) <= most:
+            taken, self._due = self._due | dirty, set()
             return taken
-        return {self._due.pop() for _ in range(most)}
+        first = dirty if len(dirty) < most else set[str]()
+        self._due |= dirty
+        self._due -= first
+        return first | {self._due.pop() for _ in range(min(most - len(first), len(self._due)))}
 
     @property
     def busy(self) -> bool:
@@ -162,15 +172,16 @@ class Catalog:
     def gateway_addresses(self) -> set[tuple[str, int]]:
         """The addresses and ports of all gateways, to be probed; host names by what they resolve to."""
         found = set()
-        for gateways in self.topology.gateways.values():
+        for gateways in (*self.topology.gateways.values(), *self.topology.leading.values()):
             for gateway in gateways.found:
                 for text in self._resolved.get(gateway.address, (gateway.address,)):
                     found.add((text, gateway.port))
         return found
 
-    def healthy(self, address: str, port: int) -> bool:
-        """Whether a gateway counts as healthy."""
-        return (address, port) not in self._unhealthy
+    def healthy(self, gateway: Gateway) -> bool:
+        """Whether a gateway counts as healthy: one known by a host name while any of its addresses does."""
+        addresses = self._resolved.get(gateway.address, ()) or (gateway.address,)
+        return any((address, gateway.port) not in self._unhealthy for address in addresses)
 
     # ------------------------------------------------------------------------------------------ what is dirty
 
@@ -220,7 +231,10 @@ class Catalog:
         dirty = {name for name, _ in pointers.items() ^ self._pointers.items()}
         for cluster in before.changed_gateways(self.topology):
             dirty |= self._dependents.of("gateways", cluster)
-            dirty |= self._dependents.of("network", self.topology.networks.get(cluster, ""))
+        for network in before.changed_leading(self.topology):
+            dirty |= self._dependents.of("network", network)
+        for cluster in before.changed_passages(self.topology):
+            dirty |= self._dependents.of("passage", cluster)
         for address in before.changed_owners(self.topology):
             dirty |= self._dependents.of("address", address)
         return dirty
@@ -255,7 +269,7 @@ class Catalog:
             changed[name] = _EMPTY if self._tree.is_ancestor(name) else None
 
     def _answer(self, name: str, zone: Zone, reads: set[Read], seen: dict[str, Answer | None], depth: int) -> Answer:
-        sight = Sight(self._world, reads, lambda host: self._lookup(host, reads, seen, depth + 1))
+        sight = Sight(name, self._world, reads, lambda host: self._lookup(host, reads, seen, depth + 1))
         policy = Policy(zone.ttl, zone.order, zone.cross_levels)
         answer = choose(Levels(self._world, sight, zone).steps(name), policy)
         others = [record for record in self._records.get(name, ()) if not record.is_address]

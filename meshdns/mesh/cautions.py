@@ -25,8 +25,7 @@ def cautions(declaration: AnyDeclaration) -> Iterator[Problem]:
 
 def never_served(text: str) -> bool:
     """Whether `text` is an address that is served to nobody."""
-    address = parsed(text)
-    return address is not None and scope(address) is Scope.NEVER
+    return scope(text) is Scope.NEVER
 
 
 def _entry(entry: ServiceEntry) -> Iterator[Problem]:

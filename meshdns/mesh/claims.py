@@ -5,7 +5,7 @@ from collections.abc import Iterable
 import msgspec
 
 from meshdns.mesh.candidates import Candidate, Level, NamedPort, Reach, Rule
-from meshdns.mesh.declarations import Endpoint, Port
+from meshdns.mesh.declarations import Endpoint, Kind, Port
 from meshdns.mesh.inventory import ServiceKey
 from meshdns.mesh.topology import Gateway
 
@@ -23,14 +23,16 @@ class Claim(msgspec.Struct, frozen=True):
     flat: bool = False  # answer mode endpoints: all networks are one
     ttl: int = -1
     ports: tuple[Port, ...] = ()
+    host: str = ""  # of the declaration's hosts the one that speaks for the name
 
     def nothing(self, rule: Rule, *, pending: bool = False) -> Candidate:
         """No address, and why."""
-        return Candidate(self.level, self.cluster, self.origin, self.field, rule, pending=pending)
+        return Candidate(self.level, self.cluster, self.origin, self.field, rule, pending=pending, host=self.host)
 
     def direct(self, address: str, rule: Rule, reach: Reach, *, ready: bool = True, pod: bool = False) -> Candidate:
-        """An address that is dialled as the declaration says: at the endpoint's own ports."""
-        return self._candidate(address, rule, reach, ready=ready, pod=pod, ports=self._endpoint_ports())
+        """An address that is dialled as the declaration says: at the endpoint's own ports. A selected pod is one."""
+        selected = self.field.startswith(f"{Kind.POD.value} ")
+        return self._candidate(address, rule, reach, ready=ready, pod=pod or selected, ports=self._endpoint_ports())
 
     def at_service(self, address: str, rule: Rule, reach: Reach, ports: Iterable[Port], *, ready: bool) -> Candidate:
         """An address that is dialled at a Service's own ports: a ClusterIP or its load balancer."""
@@ -43,12 +45,35 @@ class Claim(msgspec.Struct, frozen=True):
         return self._candidate(address, rule, reach, ready=ready, pod=True, ports=numbers)
 
     def through(
-        self, address: str, rule: Rule, reach: Reach, gateway: Gateway, *, ready: bool = True, healthy: bool = True
+        self,
+        address: str,
+        rule: Rule,
+        reach: Reach,
+        gateway: Gateway,
+        *,
+        ready: bool = True,
+        healthy: bool = True,
+        passes: bool | None = None,
     ) -> Candidate:
         """An address of a gateway: every TCP port of the service is at the gateway's, and no UDP passes."""
-        ports = tuple(NamedPort(port.name, "tcp", gateway.port) for port in self.ports if protocol(port) == "tcp")
-        found = self._candidate(address, rule, reach, ready=ready, ports=ports)
-        return msgspec.structs.replace(found, via=gateway.owner, port=gateway.port, healthy=healthy)
+        return Candidate(
+            level=self.level,
+            cluster=self.cluster,
+            origin=self.origin,
+            field=self.field,
+            rule=rule,
+            address=address,
+            reach=reach,
+            via=gateway.owner,
+            port=gateway.port,
+            ready=ready,
+            healthy=healthy,
+            ttl=self.ttl,
+            ports=tuple(NamedPort(port.name, "tcp", gateway.port) for port in self.ports if protocol(port) == "tcp"),
+            host=self.host,
+            gateway=gateway.address,
+            passes=passes,
+        )
 
     def _candidate(
         self,
@@ -72,6 +97,7 @@ class Claim(msgspec.Struct, frozen=True):
             pod=pod,
             ttl=self.ttl,
             ports=ports,
+            host=self.host,
         )
 
     def _endpoint_ports(self) -> tuple[NamedPort, ...]:

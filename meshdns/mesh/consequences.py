@@ -15,7 +15,6 @@ from meshdns.mesh.candidates import Candidate, Rule
 from meshdns.mesh.declarations import AnyDeclaration, Endpoint, Kind, ServiceEntry, WorkloadEntry
 from meshdns.mesh.inventory import Inventory
 from meshdns.mesh.labels import ANSWER_ANNOTATION, TTL_ANNOTATION
-from meshdns.mesh.passthrough import passes
 from meshdns.mesh.problems import Problem, ProblemKind
 from meshdns.mesh.topology import Topology
 
@@ -93,7 +92,7 @@ def _all(name: str, answer: Answer, inventory: Inventory, topology: Topology) ->
 
 def _passage(candidate: Candidate, name: str, inventory: Inventory) -> Iterator[Found]:
     """A gateway that is known not to pass the name's TLS through: the address is right, and nothing gets past it."""
-    if candidate.address and candidate.via and passes(inventory, candidate.via, name) is False:
+    if candidate.address and candidate.passes is False:
         reason = f"the gateways of cluster {candidate.via} pass no TLS through for this host"
         advice = f"add an AUTO_PASSTHROUGH server for {name} to a Gateway there"
         yield candidate.cluster, _of(candidate, name, inventory, ProblemKind.NO_GATEWAY, reason, advice)

@@ -17,7 +17,10 @@ class Dependents:
 
     def rest(self, name: str, reads: AbstractSet[Read]) -> None:
         """Note all that `name` rests on now."""
-        before = set(self._reads.pop(name, ()))
+        before = set(self._reads.get(name, ()))
+        if before == reads:
+            return
+        self._reads.pop(name, None)
         for read in before - reads:
             names = self._names[read][1]
             names.discard(name)

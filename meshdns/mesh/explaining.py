@@ -6,7 +6,7 @@ Rules:
 - Nothing here does I/O. Whoever asks brings the `Surroundings` and the reply.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from difflib import get_close_matches
 from itertools import islice
 from typing import Final
@@ -15,8 +15,10 @@ from meshdns.dns import names
 from meshdns.dns.presentation import ShownReply
 from meshdns.mesh.answer import Answer, Outcome
 from meshdns.mesh.explanation import (
+    Carriage,
     Explanation,
     Forwarding,
+    GatewayProblem,
     GatewayState,
     Match,
     MatchKind,
@@ -24,7 +26,7 @@ from meshdns.mesh.explanation import (
     Surroundings,
     ZoneTerms,
 )
-from meshdns.mesh.fates import BY_GATEWAY, Account
+from meshdns.mesh.fates import BY_GATEWAY, Account, split_origin
 
 NEAREST_AMONG: Final = 10_000
 """Names that are compared with an unknown one: a tenth of a second at most."""
@@ -40,7 +42,8 @@ def explain(
     match = _match(name, zone, around, exists=reply is not None and reply.rcode == "NOERROR")
     found = around.answer(match.owner) if match.owner else None
     answer = found if found is not None else Answer(Outcome.NODATA)
-    declarations = Account(name, answer, zone, around).declarations()
+    declarations = Account(answer, zone, around).declarations()
+    gateways, carriage = tuple(_gateways(answer, around)), tuple(_carriage(answer, around))
     forwarded = reply is None or answer.outcome is Outcome.FORWARD or (zone is not None and zone.fallback)
     unknown = match.kind in (MatchKind.NONE, MatchKind.OUTSIDE)
     return Explanation(
@@ -51,7 +54,9 @@ def explain(
         match=match,
         forwarding=_forwarding(name, zone, standing) if forwarded else None,
         declarations=declarations,
-        gateways=_gateways(answer, around),
+        gateways=gateways,
+        carriage=carriage,
+        gateway_problems=tuple(dict.fromkeys(_gateway_problems(gateways, carriage, around))),
         refusals=tuple(around.refusals(name)) if unknown else (),
         reason=_reason(match, answer, zone, rtype, reply),
         level=answer.level or 0,
@@ -153,8 +158,37 @@ def _why_forwarded(match: Match, answer: Answer, zone: ZoneTerms | None) -> str:
     return "nobody declares it, and the zone lets unknown names fall through"
 
 
-def _gateways(answer: Answer, around: Surroundings) -> tuple[GatewayState, ...]:
-    """The gateways of every cluster that a candidate leads through, or would."""
+def _through(answer: Answer) -> list[str]:
+    """Every cluster that a candidate leads through, or would."""
     clusters = {c.via for c in answer.considered if c.via}
     clusters |= {c.cluster for c in answer.considered if not c.address and c.rule in BY_GATEWAY and c.cluster}
-    return tuple(gateway for cluster in sorted(clusters) for gateway in around.gateways(cluster))
+    return sorted(clusters)
+
+
+def _gateways(answer: Answer, around: Surroundings) -> Iterator[GatewayState]:
+    """Their gateways; of those that lead into other networks only the ones that a candidate goes through."""
+    used = {(c.via, c.gateway, c.port) for c in answer.considered}
+    for cluster in _through(answer):
+        for gateway in around.gateways(cluster):
+            if not gateway.network or (cluster, gateway.address, gateway.port) in used:
+                yield gateway
+
+
+def _carriage(answer: Answer, around: Surroundings) -> Iterator[Carriage]:
+    """What their gateways can carry, and whether the name is part of it."""
+    passes = {c.via: c.passes for c in answer.considered if c.via}
+    for cluster in _through(answer):
+        known = around.passage(cluster)
+        yield Carriage(cluster, passes.get(cluster), known.openings if known is not None else None)
+
+
+def _gateway_problems(
+    gateways: Iterable[GatewayState], carriage: Iterable[Carriage], around: Surroundings
+) -> Iterator[GatewayProblem]:
+    """What is wrong with the objects that an explanation names as gateways, and with those that should be some."""
+    origins = [(each.cluster, each.origin) for each in gateways]
+    for through in carriage:
+        yield from (GatewayProblem(through.cluster, each) for each in around.gateway_problems(through.cluster))
+        origins += [(through.cluster, opening.origin) for opening in through.openings or ()]
+    for cluster, origin in origins:
+        yield from (GatewayProblem(cluster, each) for each in around.problems(cluster, *split_origin(origin)))

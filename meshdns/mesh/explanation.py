@@ -14,6 +14,7 @@ from meshdns.dns import names
 from meshdns.dns.presentation import ShownReply
 from meshdns.mesh.answer import Answer
 from meshdns.mesh.declarations import AnyDeclaration
+from meshdns.mesh.passthrough import Opening, Passage
 from meshdns.mesh.problems import Problem
 
 API_VERSION: Final = "meshdns/v1"
@@ -93,13 +94,29 @@ class Fate(enum.Enum):
 
 
 class GatewayState(msgspec.Struct, frozen=True, rename="camel"):
-    """An address or host name of a cluster's gateways; `healthy` is None where no probe has said so."""
+    """An address or host name of a cluster's gateways.
+
+    `healthy` is None where no probe has said so. `network` is set where it stands in the cluster and leads into a
+    network that no cluster is on.
+    """
 
     cluster: str
     address: str
     port: int = 0
     origin: str = ""
     healthy: bool | None = None
+    network: str = ""
+
+
+class Carriage(msgspec.Struct, frozen=True, rename="camel"):
+    """What the gateways of a cluster can carry: mesh TLS that they pass through, for the hosts of `openings` alone.
+
+    `passes` says whether the name is among them; both are None where nothing is known.
+    """
+
+    cluster: str
+    passes: bool | None = None
+    openings: tuple[Opening, ...] | None = None
 
 
 class ExplainedEndpoint(msgspec.Struct, frozen=True, rename="camel"):
@@ -114,6 +131,7 @@ class ExplainedEndpoint(msgspec.Struct, frozen=True, rename="camel"):
     reach: str = ""
     ready: bool = True
     gateway: GatewayState | None = None
+    host: str = ""
 
 
 class ExplainedDeclaration(msgspec.Struct, frozen=True, rename="camel"):
@@ -138,6 +156,13 @@ class Refusal(msgspec.Struct, frozen=True, rename="camel"):
     problem: Problem
 
 
+class GatewayProblem(msgspec.Struct, frozen=True, rename="camel"):
+    """What is wrong with an object of a cluster that is, or should be, one of its gateways."""
+
+    cluster: str
+    problem: Problem
+
+
 class Explanation(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     """Everything about one name and type. `reply` is None where the question is forwarded."""
 
@@ -151,6 +176,8 @@ class Explanation(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     forwarding: Forwarding | None = None
     declarations: tuple[ExplainedDeclaration, ...] = ()
     gateways: tuple[GatewayState, ...] = ()
+    carriage: tuple[Carriage, ...] = ()
+    gateway_problems: tuple[GatewayProblem, ...] = ()
     refusals: tuple[Refusal, ...] = ()
     nearest: tuple[str, ...] = ()
     reason: str = ""
@@ -168,10 +195,16 @@ class Surroundings(Protocol):
         """A declaration by its identity."""
 
     def problems(self, cluster: str, kind: str, namespace: str, name: str) -> Sequence[Problem]:
-        """What is wrong with a declaration."""
+        """All that is wrong with a declaration: by itself, and in what the mesh makes of it."""
 
     def gateways(self, cluster: str) -> Sequence[GatewayState]:
         """The gateways of a cluster."""
+
+    def passage(self, cluster: str) -> Passage | None:
+        """What the gateways of a cluster pass through; None where that is not known."""
+
+    def gateway_problems(self, cluster: str) -> Sequence[Problem]:
+        """What is wrong with the objects that are, or should be, gateways of a cluster."""
 
     def refusals(self, name: str) -> Iterable[Refusal]:
         """The declarations that name this host but do not count."""

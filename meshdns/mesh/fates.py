@@ -3,7 +3,7 @@
 The answer says which addresses were chosen; the order of the candidates, which is that of the levels, says the rest.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Final
 
 import msgspec
@@ -11,7 +11,7 @@ import msgspec
 from meshdns.mesh.addresses import parsed
 from meshdns.mesh.answer import MAX_PER_FAMILY, Answer
 from meshdns.mesh.candidates import Candidate, Level, Rule
-from meshdns.mesh.declarations import AnyDeclaration, ServiceEntry, WorkloadEntry
+from meshdns.mesh.declarations import AnyDeclaration, Kind, ServiceEntry, WorkloadEntry
 from meshdns.mesh.explanation import (
     ExplainedDeclaration,
     ExplainedEndpoint,
@@ -20,6 +20,7 @@ from meshdns.mesh.explanation import (
     Surroundings,
     ZoneTerms,
 )
+from meshdns.mesh.problems import Problem
 
 SOURCES: Final = {
     Level.STATIC: "a static record of the settings",
@@ -36,12 +37,13 @@ REACHES: Final = ("runs in the own cluster", "reached directly", "reached throug
 
 BY_GATEWAY: Final = (Rule.GATEWAY_OF, Rule.NETWORK_GATEWAYS, Rule.PRIVATE_GATEWAY, Rule.CLUSTER_GATEWAYS, Rule.SERVICE)
 
+_SELECTED: Final = (Kind.WORKLOAD_ENTRY.value, Kind.POD.value)
+
 
 class Account:
     """The candidates of one answer, told apart: which of them answer, and what the others lost to."""
 
-    def __init__(self, name: str, answer: Answer, zone: ZoneTerms | None, around: Surroundings) -> None:
-        self._name = name
+    def __init__(self, answer: Answer, zone: ZoneTerms | None, around: Surroundings) -> None:
         self._answer = answer
         self._order = zone.order if zone is not None else ()
         self._around = around
@@ -49,12 +51,15 @@ class Account:
 
     def declarations(self) -> tuple[ExplainedDeclaration, ...]:
         """Every declaration in the order in which it may answer, with its endpoints."""
-        groups: dict[tuple[Level, str, str], list[int]] = {}
+        groups: dict[tuple[Level, str, str, str], list[int]] = {}
         for index, candidate in enumerate(self._answer.considered):
-            groups.setdefault((candidate.level, candidate.cluster, candidate.origin), []).append(index)
+            key = (candidate.level, candidate.cluster, candidate.origin, candidate.host)
+            groups.setdefault(key, []).append(index)
         return tuple(self._declaration(*key, indexes) for key, indexes in groups.items())
 
-    def _declaration(self, level: Level, cluster: str, origin: str, indexes: Sequence[int]) -> ExplainedDeclaration:
+    def _declaration(
+        self, level: Level, cluster: str, origin: str, host: str, indexes: Sequence[int]
+    ) -> ExplainedDeclaration:
         kind, namespace, name = split_origin(origin)
         declaration = self._around.declaration(cluster, kind, namespace, name)
         return ExplainedDeclaration(
@@ -64,11 +69,18 @@ class Account:
             kind=kind,
             namespace=namespace,
             name=name,
-            host=_host(declaration, self._name),
+            host=host,
             created=declaration.created if declaration is not None else "",
             endpoints=tuple(dict.fromkeys(self._endpoint(index, declaration) for index in indexes)),
-            problems=tuple(self._around.problems(cluster, kind, namespace, name)),
+            problems=tuple(dict.fromkeys(self._problems(cluster, origin, indexes))),
         )
+
+    def _problems(self, cluster: str, origin: str, indexes: Sequence[int]) -> Iterator[Problem]:
+        """What is wrong with the declaration, and with the workloads and pods that it selects."""
+        fields = (self._answer.considered[index].field for index in indexes)
+        selected = (field for field in fields if split_origin(field)[0] in _SELECTED)
+        for named in (origin, *selected):
+            yield from self._around.problems(cluster, *split_origin(named))
 
     def _endpoint(self, index: int, declaration: AnyDeclaration | None) -> ExplainedEndpoint:
         candidate = self._answer.considered[index]
@@ -83,6 +95,7 @@ class Account:
             reach=REACHES[candidate.reach] if candidate.address else "",
             ready=candidate.ready,
             gateway=self._gateway(candidate),
+            host=candidate.host,
         )
 
     def _written(self, candidate: Candidate, declaration: AnyDeclaration | None) -> str:
@@ -106,8 +119,9 @@ class Account:
         """The gateway that a candidate's address belongs to."""
         if not candidate.via:
             return None
-        known = (each for each in self._around.gateways(candidate.via) if each.address == candidate.address)
-        state = next(known, GatewayState(candidate.via, candidate.address, candidate.port))
+        place = (candidate.gateway, candidate.port)
+        known = (each for each in self._around.gateways(candidate.via) if (each.address, each.port) == place)
+        state = next(known, GatewayState(candidate.via, *place))
         return state if candidate.healthy else msgspec.structs.replace(state, healthy=False)
 
     def _fate(self, index: int) -> tuple[Fate, str]:
@@ -135,20 +149,13 @@ class Account:
             return f"level {best.level.value} answered first: {_object(best)}"
         if not candidate.healthy and best.healthy:
             return "its gateway is unhealthy"
-        if self._hosts_differ(candidate, best):
+        if candidate.host != best.host and any(each.host.startswith("*.") for each in (candidate, best)):
             return f"a more specific host answered first: {_object(best)}"
         if candidate.reach > best.reach:
             return f"a nearer one answers: {_object(best)}, {REACHES[best.reach]}"
         if self._order and candidate.runs_in != best.runs_in:
             return f"the zone's order prefers {best.runs_in}"
         return f"at most {MAX_PER_FAMILY} addresses of a family are answered"
-
-    def _hosts_differ(self, candidate: Candidate, best: Candidate) -> bool:
-        hosts = [
-            _host(self._around.declaration(each.cluster, *split_origin(each.origin)), self._name)
-            for each in (candidate, best)
-        ]
-        return len(set(hosts)) > 1 and any(host.startswith("*.") for host in hosts)
 
 
 _PENDING: Final = {
@@ -166,20 +173,15 @@ def _chosen(answer: Answer) -> tuple[int, ...]:
         if each.level is answer.level and str(parsed(each.address) or "") in served
     ]
     ready = [(index, each) for index, each in same if each.ready] or same
+    ready = [(index, each) for index, each in ready if _wildcard(each) == _wildcard(ready[0][1])]  # of the same step
     healthy = [(index, each) for index, each in ready if each.healthy] or ready
     nearest_reach = min((each.reach for _, each in healthy), default=None)
     return tuple(index for index, each in healthy if each.reach is nearest_reach)
 
 
-def _host(declaration: AnyDeclaration | None, name: str) -> str:
-    """The host of a ServiceEntry that speaks for a name: itself, the longest wildcard, else its first."""
-    if not isinstance(declaration, ServiceEntry):
-        return ""
-    covering = [host for host in declaration.hosts if host.startswith("*.") and name.endswith(host[1:])]
-    return next(
-        (host for host in declaration.hosts if host == name),
-        max(covering, key=len, default=declaration.hosts[0] if declaration.hosts else ""),
-    )
+def _wildcard(candidate: Candidate) -> str:
+    """The wildcard through which a candidate came; empty for exact names."""
+    return candidate.host if candidate.host.startswith("*.") else ""
 
 
 def _object(candidate: Candidate) -> str:

@@ -100,9 +100,8 @@ def _node_addresses(cluster: Cluster, selector: set[tuple[str, str]]) -> Iterato
 
 
 def _is_real(text: str, cluster: Cluster) -> bool:
-    address = parsed(text)
-    if address is not None:
-        return scope(address) is not Scope.NEVER
+    if parsed(text) is not None:
+        return scope(text) is not Scope.NEVER
     return not text.endswith(f".svc.{cluster.settings.domain}")
 
 
@@ -142,8 +141,22 @@ def misplaced(found: GatewayObject, cluster: Cluster, network: str) -> Problem |
     if not label or label == network or stands_for_another(found):
         return None
     reason = f"is labelled for network {label}, but cluster {cluster.name} is not on it: the label does not count"
-    advice = f"label the system namespace {NETWORK_LABEL}={label}, or set clusters.{cluster.name}.network"
+    return _problem(found, f"metadata.labels.{NETWORK_LABEL}", reason, _joining(label, cluster))
+
+
+def stray(found: GatewayObject, cluster: Cluster) -> Problem | None:
+    """The problem of an object of `cluster` that is labelled for a network that nobody has heard of otherwise."""
+    label = network_of(found)
+    if not label or stands_for_another(found):
+        return None
+    reason = f"is labelled for network {label}, which no cluster is on: only endpoints of that network are led there"
+    advice = f"{_joining(label, cluster)}; or, where that network has no cluster, name it under networks"
     return _problem(found, f"metadata.labels.{NETWORK_LABEL}", reason, advice)
+
+
+def _joining(network: str, cluster: Cluster) -> str:
+    """What puts `cluster` on a network."""
+    return f"label the system namespace {NETWORK_LABEL}={network}, or set clusters.{cluster.name}.network"
 
 
 def _remedy(found: GatewayObject) -> tuple[str, str]:

@@ -128,10 +128,12 @@ class Inventory:
         before = into.declarations.get(key)
         if before == declaration:
             return False
+        known = into.readiness_known
         if before is not None:
             self._unindex(into, key, before, touched)
         into.declarations[key] = declaration
         self._index(into, key, declaration, touched)
+        touched.everything = touched.everything or into.readiness_known != known
         return True
 
     def remove(self, cluster: str, key: Key, touched: Touched) -> bool:
@@ -140,7 +142,9 @@ class Inventory:
         before = into.declarations.pop(key, None) if into is not None else None
         if into is None or before is None:
             return False
+        known = into.readiness_known
         self._unindex(into, key, before, touched)
+        touched.everything = touched.everything or into.readiness_known != known
         return True
 
     def remove_cluster(self, cluster: str, touched: Touched) -> None:
@@ -155,7 +159,7 @@ class Inventory:
         """The ServiceEntries of `cluster` for exactly `host`, the oldest first, then by name and namespace."""
         found = self.hosts.get(host, {}).get(cluster)
         if found:
-            yield from sorted(found.values(), key=age)
+            yield from sorted(found.values(), key=age) if len(found) > 1 else found.values()
 
     def touch_entry(self, cluster: str, entry: ServiceEntry, touched: Touched) -> None:
         """Note what a ServiceEntry of `cluster` speaks for."""
@@ -177,9 +181,7 @@ class Inventory:
                 if may_be_gateway(declaration):
                     into.gateway_services[declaration.namespace, declaration.name] = declaration
             case EndpointSlice() if declaration.service:
-                known = into.readiness_known
                 into.slices[declaration.namespace, declaration.service][declaration.name] = declaration
-                touched.everything = touched.everything or into.readiness_known != known
             case WorkloadEntry():
                 into.workloads[declaration.namespace][declaration.name] = declaration
             case Pod():
@@ -205,9 +207,7 @@ class Inventory:
                 into.services.pop((declaration.namespace, declaration.name), None)
                 into.gateway_services.pop((declaration.namespace, declaration.name), None)
             case EndpointSlice() if declaration.service:
-                known = into.readiness_known
                 _drop(into.slices, (declaration.namespace, declaration.service), declaration.name)
-                touched.everything = touched.everything or into.readiness_known != known
             case WorkloadEntry():
                 _drop(into.workloads, declaration.namespace, declaration.name)
             case Pod():
@@ -233,6 +233,8 @@ class Inventory:
                 touched.workloads.add((into.name, declaration.namespace))
             case KubernetesGateway() if NETWORK_LABEL in dict(declaration.labels):
                 touched.topology = True
+            case IstioGateway():
+                touched.topology = True  # what gateways pass through is a part of it
             case Node() if into.rests_on_nodes:
                 touched.topology = True
             case Namespace() if declaration.name == self.settings.system_namespace:

@@ -37,8 +37,7 @@ class Levels:
         if self._zone.fallback:
             return [*exact, list(self._own_service(service)), *self._remote([name], service), *self._others(service)]
         parents = () if self._zone.closest_encloser else names.parents(name.removeprefix("*."))
-        covering = (f"*.{parent}" for parent in parents)
-        wildcards = [host for host in covering if self._settings.zone_of(host) is self._zone]
+        wildcards = [host for host in (f"*.{parent}" for parent in parents) if self._declares(host)]
         own = [
             step for host in wildcards for step in (list(self._static(host)), list(self._own_entries(host, service)))
         ]
@@ -54,11 +53,16 @@ class Levels:
             *self._remote(wildcards, service),
         ]
 
+    def _declares(self, host: str) -> bool:
+        """Whether anybody declares this host in the zone."""
+        known = host in self._inventory.hosts or host in self._world.records
+        return known and self._settings.zone_of(host) is self._zone
+
     # ------------------------------------------------------------------------------------------ declared names
 
     def _static(self, name: str) -> Iterator[Candidate]:
-        for record in self._settings.records:
-            if record.name == name and record.is_address:
+        for record in self._world.records.get(name, ()):
+            if record.is_address:
                 where = "settings"
                 yield Candidate(
                     Level.STATIC, "", where, "records", Rule.STATIC, record.value, Reach.OWN, ttl=record.ttl
@@ -103,7 +107,9 @@ class Levels:
         origin = f"ServiceEntry {entry.namespace}/{entry.name}"
         found = list(self._endpoints(entry, cluster))
         for field, endpoint in found:
-            claim = Claim(level, cluster, origin, field, service, endpoint, entry.internal, flat, ttl, entry.ports)
+            claim = Claim(
+                level, cluster, origin, field, service, endpoint, entry.internal, flat, ttl, entry.ports, host
+            )
             yield from self._sight.endpoint(claim)
         if not found and entry.selector is None and entry.resolution in _RESOLVING:
             # the host itself is what would be resolved: it counts where L declares it, elsewhere for nothing
@@ -119,6 +125,7 @@ class Levels:
                 Rule.ITSELF,
                 pending=own and not forwarded,
                 forwarded=forwarded,
+                host=host,
             )
 
     def _endpoints(self, entry: ServiceEntry, cluster: str) -> Iterator[tuple[str, Endpoint]]:
@@ -143,7 +150,9 @@ class Levels:
         allocated = [address for name, address in entry.allocated if name in ("", host)]
         for address in entry.addresses or allocated:
             origin = f"ServiceEntry {entry.namespace}/{entry.name}"
-            yield Candidate(Level.OWN_ENTRY, cluster, origin, "spec.addresses", Rule.VIP, address, Reach.OWN, ttl=ttl)
+            yield Candidate(
+                Level.OWN_ENTRY, cluster, origin, "spec.addresses", Rule.VIP, address, Reach.OWN, ttl=ttl, host=host
+            )
 
     # ------------------------------------------------------------------------------------------ derived names
 
@@ -156,8 +165,7 @@ class Levels:
         if service is None:
             return
         for level in (Level.NEAR_SERVICE, Level.FAR_SERVICE):
-            clusters = [name for name, its in self._world.levels.items() if its is level]
-            yield [candidate for name in clusters for candidate in self._derived(service, name)]
+            yield [found for name in self._world.at_level[level] for found in self._derived(service, name)]
 
     def _derived(self, key: ServiceKey, cluster: str) -> Iterator[Candidate]:
         """A cluster's Service for ``<service>.<namespace>.<zone>``, or the ServiceEntry for its svc host."""
@@ -177,9 +185,19 @@ class Levels:
         """The endpoints of a ServiceEntry for a svc host; one that names its own host again says nothing."""
         origin = f"ServiceEntry {entry.namespace}/{entry.name}"
         for field, endpoint in self._endpoints(entry, cluster):
-            if service_host(endpoint.address, self._inventory.cluster(cluster).settings.domain) != key:
+            domain = self._inventory.cluster(cluster).settings.domain
+            if service_host(endpoint.address, domain) != key:
                 claim = Claim(
-                    level, cluster, origin, field, key, endpoint, entry.internal, ttl=entry.ttl, ports=entry.ports
+                    level,
+                    cluster,
+                    origin,
+                    field,
+                    key,
+                    endpoint,
+                    entry.internal,
+                    ttl=entry.ttl,
+                    ports=entry.ports,
+                    host=f"{key[1]}.{key[0]}.svc.{domain}",
                 )
                 yield from self._sight.endpoint(claim)
 
@@ -190,7 +208,7 @@ class Levels:
             return
         key, hostname = pod
         for level in (Level.OWN_SERVICE, Level.NEAR_SERVICE):
-            clusters = [cluster for cluster, its in self._world.levels.items() if its is level]
+            clusters = self._world.at_level[level]
             yield [candidate for cluster in clusters for candidate in self._pod(cluster, level, key, hostname)]
 
     def _pod(self, cluster: str, level: Level, key: ServiceKey, hostname: str) -> Iterator[Candidate]:

@@ -2,14 +2,16 @@
 
 from collections.abc import Iterator
 
-from meshdns.dns.presentation import ShownReply
+from meshdns.dns.presentation import ShownReply, printable
 from meshdns.mesh.explanation import (
+    Carriage,
     ExplainedDeclaration,
     ExplainedEndpoint,
     Explanation,
     GatewayState,
     MatchKind,
 )
+from meshdns.mesh.problems import Problem
 
 _MODES = {
     "gateway": "what can be reached from here",
@@ -27,12 +29,14 @@ def narrate(explanation: Explanation) -> str:
         *(_declaration(declaration) for declaration in explanation.declarations),
         *_refusals(explanation),
         *_gateways(explanation),
+        *_carriage(explanation),
+        *_gateway_problems(explanation),
         _outcome(explanation),
     ]
     for number, step in enumerate(steps, 1):
         lines.append(f"{number:>2}. {step[0]}")
         lines += [f"      {line}" for line in step[1:]]
-    return "\n".join(lines)
+    return "\n".join(printable(line) for line in lines)
 
 
 def _headline(explanation: Explanation) -> str:
@@ -106,7 +110,9 @@ def _declaration(declaration: ExplainedDeclaration) -> list[str]:
     for endpoint in declaration.endpoints:
         lines += _endpoint(endpoint)
     for problem in declaration.problems:
-        lines.append(f"problem: {problem.field}: {problem.reason}; {problem.advice}".removesuffix("; "))
+        own = (problem.object, problem.namespace, problem.name)
+        of = f" of {'/'.join(own)}" if own != (declaration.kind, declaration.namespace, declaration.name) else ""
+        lines.append(f"problem{of}: {_problem(problem)}")
     return lines
 
 
@@ -123,7 +129,8 @@ def _endpoint(endpoint: ExplainedEndpoint) -> Iterator[str]:
 def _gateway(gateway: GatewayState) -> str:
     health = {True: "healthy", False: "unhealthy", None: "not probed"}[gateway.healthy]
     port = f"port {gateway.port}" if gateway.port else ""
-    return ", ".join(filter(None, (f"{gateway.cluster}: {gateway.address}", port, gateway.origin, health)))
+    network = f"into network {gateway.network}" if gateway.network else ""
+    return ", ".join(filter(None, (f"{gateway.cluster}: {gateway.address}", port, gateway.origin, network, health)))
 
 
 def _refusals(explanation: Explanation) -> Iterator[list[str]]:
@@ -147,6 +154,39 @@ def _gateways(explanation: Explanation) -> Iterator[list[str]]:
     others = [each for each in explanation.gateways if (each.cluster, each.address) not in shown]
     if others:
         yield ["Other gateways that could carry it", *(_gateway(each) for each in others)]
+
+
+def _carriage(explanation: Explanation) -> Iterator[list[str]]:
+    """What the gateways that were named can carry."""
+    if explanation.carriage:
+        lines = (line for each in explanation.carriage for line in _carried(each, explanation.name))
+        yield ["What the gateways can carry: mesh TLS, passed through, and neither plain text nor UDP", *lines]
+
+
+def _carried(carriage: Carriage, name: str) -> Iterator[str]:
+    if carriage.openings is None:
+        yield f"{carriage.cluster}: for which hosts is not known: no Gateway of it is read that says so"
+        return
+    hosts: dict[tuple[int, str], list[str]] = {}
+    for each in carriage.openings:
+        hosts.setdefault((each.port, each.origin), []).append("/".join(filter(None, (each.namespace, each.host))))
+    for (port, origin), found in hosts.items():
+        yield f"{carriage.cluster}: port {port}, for {', '.join(found)} ({origin})"
+    if not hosts:
+        yield f"{carriage.cluster}: for no host: no Gateway of it passes TLS through by itself"
+    if carriage.passes is not None:
+        yield f"  -> {_dotted(name)} {'is among them' if carriage.passes else 'is not: clients get no further'}"
+
+
+def _gateway_problems(explanation: Explanation) -> Iterator[list[str]]:
+    if explanation.gateway_problems:
+        found = [(each.cluster, each.problem) for each in explanation.gateway_problems]
+        lines = [f"{p.object} {cluster}/{p.namespace}/{p.name}: {_problem(p)}" for cluster, p in found]
+        yield ["Problems of gateways", *lines]
+
+
+def _problem(problem: Problem) -> str:
+    return f"{problem.field}: {problem.reason}; {problem.advice}".removeprefix(": ").removesuffix("; ")
 
 
 def _outcome(explanation: Explanation) -> list[str]:

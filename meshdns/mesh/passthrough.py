@@ -5,8 +5,10 @@ An AUTO_PASSTHROUGH server takes mesh TLS and finds the service by the SNI; its 
 server of its own.
 """
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import Final
+
+import msgspec
 
 from meshdns.mesh.declarations import IstioGateway
 from meshdns.mesh.gateways import GATEWAY_PORTS, gateway_port
@@ -15,46 +17,72 @@ from meshdns.mesh.visibility import service_host
 
 _AUTOMATIC: Final = "AUTO_PASSTHROUGH"
 
-Pattern = tuple[str, str]
-"""Namespace (empty: any) and host, ``*`` or ``*.`` and a suffix for many, that a server passes through."""
+
+class Opening(msgspec.Struct, frozen=True, rename="camel"):
+    """One host pattern that a server passes mesh TLS through for, and nothing but that.
+
+    `host` is ``*``, ``*.`` and a suffix, or a name; `namespace` that of the services it is limited to, empty for any;
+    `port` is the one at the gateway's pods, `origin` the object that says so.
+    """
+
+    host: str
+    namespace: str
+    port: int
+    origin: str
 
 
-def passes(inventory: Inventory, cluster: str, host: str) -> bool | None:
-    """Whether the gateways of `cluster` pass mesh TLS through for `host`; None where nothing is known about it.
+class Passage(msgspec.Struct, frozen=True, rename="camel"):
+    """What the gateways of a cluster pass through."""
+
+    openings: tuple[Opening, ...] = ()
+
+    def passes(self, host: str, namespaces: set[str]) -> bool:
+        """Whether mesh TLS for `host` gets through; its `namespaces` count where they are known."""
+        return any(
+            _covers(each.host, host) and (not each.namespace or not namespaces or each.namespace in namespaces)
+            for each in self.openings
+        )
+
+
+def passage(cluster: Cluster) -> Passage | None:
+    """What the gateways of `cluster` pass through; None where nothing is known about it.
 
     Nothing is known of a cluster without Istio Gateways and without TLS listeners on its labelled Gateways: they may
-    not be read there. The namespace of a pattern counts where that of the host is known: by the cluster's
-    ServiceEntries, or by the name of a Service.
+    not be read there.
     """
-    known = inventory.clusters.get(cluster)
+    openings = tuple(_openings(cluster))
+    return Passage(openings) if openings or cluster.istio_gateways else None
+
+
+def passes(known: Passage | None, inventory: Inventory, cluster: str, host: str) -> bool | None:
+    """Whether the gateways of `cluster`, of which this is `known`, pass mesh TLS through for `host`; None: unknown.
+
+    The namespace of a host is known by the cluster's ServiceEntries, or by the name of a Service.
+    """
     if known is None:
         return None
-    patterns = list(_patterns(known))
-    if not patterns and not known.istio_gateways:
-        return None
     namespaces = {entry.namespace for entry in inventory.entries(host, cluster)}
-    service = service_host(host, known.settings.domain)
+    service = service_host(host, inventory.settings.cluster(cluster).domain)
     if service is not None:
         namespaces.add(service[0])
-    return any(
-        _covers(pattern, host) and (not namespace or not namespaces or namespace in namespaces)
-        for namespace, pattern in patterns
-    )
+    return known.passes(host, namespaces)
 
 
-def _patterns(cluster: Cluster) -> Iterator[Pattern]:
+def _openings(cluster: Cluster) -> Iterator[Opening]:
     ports = _ports(cluster)
-    for gateway in cluster.istio_gateways.values():
-        if _meant(gateway, cluster):
+    labels = {dict(service.labels).get("istio") for service in cluster.gateway_services.values()}
+    for _, gateway in sorted(cluster.istio_gateways.items()):
+        if _meant(gateway, labels):
             for server in gateway.servers:
                 if server.tls == _AUTOMATIC and server.port in ports:
-                    yield from (_pattern(host, gateway.namespace) for host in server.hosts)
-    for labelled in cluster.gateways.values():
+                    yield from (_opening(host, gateway, server.port) for host in server.hosts)
+    for _, labelled in sorted(cluster.gateways.items()):
         port = gateway_port(labelled)
         for listener in labelled.listeners:
             # Istio takes a TLS listener on the gateway port of a network's Gateway for one, whatever its options say
             if listener.protocol == "TLS" and (listener.port == port or listener.tls == _AUTOMATIC):
-                yield "", listener.hostname or "*"
+                origin = f"Gateway {labelled.namespace}/{labelled.name}"
+                yield Opening(listener.hostname or "*", "", listener.port, origin)
 
 
 def _ports(cluster: Cluster) -> set[int]:
@@ -66,17 +94,17 @@ def _ports(cluster: Cluster) -> set[int]:
     return ports
 
 
-def _meant(gateway: IstioGateway, cluster: Cluster) -> bool:
-    """Whether its selector can mean gateway pods: their label ``istio`` is that of their Service by convention."""
+def _meant(gateway: IstioGateway, labels: Collection[str | None]) -> bool:
+    """Whether its selector can mean gateway pods: by convention their label ``istio`` is one of their Services'."""
     wanted = dict(gateway.selector).get("istio")
-    labels = {dict(service.labels).get("istio") for service in cluster.gateway_services.values()}
     return wanted is None or None in labels or not labels or wanted in labels
 
 
-def _pattern(host: str, own_namespace: str) -> Pattern:
+def _opening(host: str, gateway: IstioGateway, port: int) -> Opening:
     """``host``, ``*/host``, ``./host`` (the Gateway's own namespace) or ``namespace/host``."""
     namespace, _, pattern = host.rpartition("/")
-    return {"*": "", ".": own_namespace}.get(namespace, namespace), pattern
+    namespace = {"*": "", ".": gateway.namespace}.get(namespace, namespace)
+    return Opening(pattern, namespace, port, f"IstioGateway {gateway.namespace}/{gateway.name}")
 
 
 def _covers(pattern: str, host: str) -> bool:

@@ -25,6 +25,7 @@ class ProblemKind(enum.Enum):
     SHADOWED = "shadowed"
     UNREADABLE = "unreadable"
     VIEW = "view"
+    MASS_DELETE = "mass delete"
 
 
 NORMAL: Final = frozenset({ProblemKind.OUTSIDE_ZONES, ProblemKind.NOT_PUBLIC})

@@ -84,6 +84,7 @@ class MeshSettings(msgspec.Struct, frozen=True):
     default_network: str = ""
     records: tuple[StaticRecord, ...] = ()
     system_namespace: str = "istio-system"
+    probed: bool = True  # gateways are probed; else nothing is known of their health
     forward_zones: tuple[str, ...] = ()  # zones other than the root that the settings forward by themselves
 
     def cluster(self, name: str) -> ClusterSettings:

@@ -10,11 +10,12 @@ from collections.abc import Callable, Iterable, Iterator
 import msgspec
 
 from meshdns.mesh.addresses import Address, Scope, parsed, scope
-from meshdns.mesh.answer import Answer
+from meshdns.mesh.answer import Answer, Outcome
 from meshdns.mesh.candidates import Candidate, Level, Reach, Rule
 from meshdns.mesh.claims import Claim
 from meshdns.mesh.declarations import Endpoint, Port, Service
 from meshdns.mesh.inventory import ServiceKey
+from meshdns.mesh.passthrough import passes
 from meshdns.mesh.topology import Gateway, Gateways
 from meshdns.mesh.visibility import service_host
 from meshdns.mesh.world import Read, World
@@ -26,7 +27,9 @@ Lookup = Callable[[str], Answer | None]
 class Sight:
     """One look at the mesh from the vantage; records what it read."""
 
-    def __init__(self, world: World, reads: set[Read], lookup: Lookup) -> None:
+    def __init__(self, name: str, world: World, reads: set[Read], lookup: Lookup) -> None:
+        """`name` is the one that is looked at."""
+        self._name = name
         self._world = world
         self._inventory = world.inventory
         self._topology = world.topology
@@ -45,7 +48,7 @@ class Sight:
         if gateways:
             yield from self._gateway_endpoint(claim, gateways)
             return
-        network = "" if claim.flat else claim.endpoint.network
+        network = "" if claim.flat and address else claim.endpoint.network  # without an address, only gateways are left
         if network and network != self._topology.vantage_network:
             yield from self._other_network(claim, network)
             return
@@ -72,8 +75,7 @@ class Sight:
         text = claim.endpoint.address
         self._reads.add(("address", text))
         gateways = self._topology.owners.get(text, ())
-        address = parsed(text)
-        if not gateways or address is None or not self._private(address):
+        if not gateways or parsed(text) is None or not self._private(text):
             return gateways
         ports = {port for _, port in claim.endpoint.ports} or {port.target or port.number for port in claim.ports}
         network = self._topology.networks.get(claim.cluster)
@@ -106,33 +108,30 @@ class Sight:
         if claim.carried and (gateways.found or gateways.pending):
             yield from self._through(claim, gateways, Rule.NETWORK_GATEWAYS)
             return
-        address = parsed(claim.endpoint.address)
-        if address is not None and scope(address) is Scope.PUBLIC and not self._private(address):
-            yield claim.direct(claim.endpoint.address, Rule.NETWORK_PUBLIC, Reach.DIRECT)
+        text = claim.endpoint.address
+        if scope(text) is Scope.PUBLIC and not self._private(text):
+            yield claim.direct(text, Rule.NETWORK_PUBLIC, Reach.DIRECT)
         else:
             yield claim.nothing(Rule.NETWORK_NOTHING)
 
     def _own_network(self, claim: Claim) -> Iterator[Candidate]:
-        address = parsed(claim.endpoint.address)
-        if not claim.endpoint.address:
+        text = claim.endpoint.address
+        if not text:
             yield claim.nothing(Rule.NETWORK_NOTHING)
-        elif address is None:
-            yield from self._host_name(claim, claim.endpoint.address)
-        elif scope(address) is Scope.NEVER:
+        elif parsed(text) is None:
+            yield from self._host_name(claim, text, here=True)
+        elif scope(text) is Scope.NEVER:
             yield claim.nothing(Rule.NEVER)
         else:
-            yield claim.direct(claim.endpoint.address, Rule.NETWORK_OWN, self._directly(claim))
+            yield claim.direct(text, Rule.NETWORK_OWN, self._directly(claim))
 
-    def _host_name(self, claim: Claim, host: str) -> Iterator[Candidate]:
-        """Another host name: flattened; what it resolves to is judged by the rows for addresses."""
+    def _host_name(self, claim: Claim, host: str, *, here: bool = False) -> Iterator[Candidate]:
+        """Another host name: flattened; what it resolves to is judged by the rows for addresses.
+
+        On the own network (`here`) every address means what it says.
+        """
         if self._inventory.settings.zone_of(host) is not None:
-            self._reads.add(("name", host))
-            answer = self._lookup(host)
-            addresses = (*answer.ipv4, *answer.ipv6) if answer is not None else ()
-            for address in addresses:
-                yield claim.direct(address, Rule.HOST_NAME, Reach.DIRECT)
-            if not addresses:
-                yield claim.nothing(Rule.HOST_NAME)
+            yield from self._own_name(claim, host)
             return
         resolved = self._resolved(host)
         if resolved is None:
@@ -140,17 +139,29 @@ class Sight:
             return
         for address in resolved:
             known = parsed(address)
-            if known is not None:
+            if here:
+                yield claim.direct(address, Rule.NETWORK_OWN, self._directly(claim))
+            elif known is not None:
                 endpoint = msgspec.structs.replace(claim.endpoint, address=address)
                 yield from self._address(msgspec.structs.replace(claim, endpoint=endpoint), known)
+
+    def _own_name(self, claim: Claim, host: str) -> Iterator[Candidate]:
+        """A name in our zones: its answer, which lives no longer here than there and is awaited where it is there."""
+        self._reads.add(("name", host))
+        answer = self._lookup(host)
+        addresses = (*answer.ipv4, *answer.ipv6) if answer is not None else ()
+        pods = {candidate.address for candidate in answer.considered if candidate.pod} if answer is not None else set()
+        for address in addresses:
+            yield claim.direct(address, Rule.HOST_NAME, Reach.DIRECT, pod=address in pods)
+        if not addresses:
+            yield claim.nothing(Rule.HOST_NAME, pending=answer is not None and answer.outcome is Outcome.PENDING)
 
     def _address(self, claim: Claim, address: Address) -> Iterator[Candidate]:
         """The last rows: what an address says by itself."""
         text = claim.endpoint.address
-        where = scope(address)
-        if where is Scope.NEVER:
+        if scope(text) is Scope.NEVER:
             yield claim.nothing(Rule.NEVER)
-        elif not self._private(address):
+        elif not self._private(text):
             yield claim.direct(text, Rule.PUBLIC, Reach.DIRECT)
         elif self._reached(claim, address):
             yield claim.direct(text, Rule.PRIVATE_DIRECT, self._directly(claim))
@@ -159,8 +170,8 @@ class Sight:
         else:
             yield claim.nothing(Rule.PRIVATE_NOTHING)
 
-    def _private(self, address: Address) -> bool:
-        return scope(address) is Scope.PRIVATE or self._topology.in_any_network(address)
+    def _private(self, text: str) -> bool:
+        return scope(text) is Scope.PRIVATE or self._topology.in_any_network(parsed(text))
 
     def _reached(self, claim: Claim, address: Address) -> bool:
         topology = self._topology
@@ -270,10 +281,18 @@ class Sight:
         texts = (gateway.address,) if parsed(gateway.address) is not None else self._resolved(gateway.address)
         if texts is None:
             yield claim.nothing(rule, pending=True)
+        passes = self._passes(gateway) if texts else None
         for text in texts or ():
             self._reads.add(("health", text))
             healthy = (text, gateway.port) not in self._world.unhealthy
-            yield claim.through(text, rule, reach, gateway, ready=ready, healthy=healthy)
+            yield claim.through(text, rule, reach, gateway, ready=ready, healthy=healthy, passes=passes)
+
+    def _passes(self, gateway: Gateway) -> bool | None:
+        """Whether a gateway is known to pass the name's TLS through; of one that leads elsewhere nothing is known."""
+        if gateway.network:
+            return None
+        self._reads.add(("passage", gateway.owner))
+        return passes(self._topology.passages.get(gateway.owner), self._inventory, gateway.owner, self._name)
 
     def _resolved(self, host: str) -> tuple[str, ...] | None:
         """What a host name resolves to; None where that is not known yet. Never loopback or the like."""
@@ -281,4 +300,4 @@ class Sight:
         addresses = self._world.resolved.get(host)
         if addresses is None:
             return None
-        return tuple(a for a in addresses if (known := parsed(a)) is not None and scope(known) is not Scope.NEVER)
+        return tuple(address for address in addresses if scope(address) not in (None, Scope.NEVER))

@@ -4,7 +4,7 @@ A topology is a value computed from an inventory; the catalog computes the next 
 and compares the two.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Final
 
 import msgspec
@@ -23,8 +23,10 @@ from meshdns.mesh.gateways import (
     origin_of,
     places,
     stands_for_another,
+    stray,
 )
 from meshdns.mesh.inventory import Cluster, Inventory
+from meshdns.mesh.passthrough import Passage, passage
 from meshdns.mesh.problems import Problem
 from meshdns.mesh.settings import MeshSettings
 
@@ -36,13 +38,14 @@ class Gateway(msgspec.Struct, frozen=True):
     """One address (or host name) of a gateway, and the port to dial: the gateway port, or a node port.
 
     `owner` is the cluster whose object holds it (or that a Gateway of class istio-remote stands for), `origin` that
-    object.
+    object. `network` is set where it leads into a network that no cluster is on; then it is no gateway of `owner`.
     """
 
     address: str
     port: int
     owner: str
     origin: str
+    network: str = ""
 
 
 class Gateways(msgspec.Struct, frozen=True):
@@ -59,14 +62,20 @@ class Topology(msgspec.Struct, frozen=True):
     vantage_network: str
     networks: dict[str, str]  # cluster → network
     gateways: dict[str, Gateways]  # cluster → its gateways
+    leading: dict[str, Gateways]  # network → the gateways that lead into it
+    passages: dict[str, Passage | None]  # cluster → what its gateways pass through; None where that is not known
     owners: dict[str, tuple[Gateway, ...]]  # gateway address or host name → the gateways that have it
     prefixes: dict[str, tuple[tuple[int, int, int], ...]]  # network → (version, network as integer, mask)
 
     def gateways_of_network(self, network: str) -> Gateways:
-        """All gateways of the clusters of a network."""
-        members = [self.gateways[name] for name in sorted(self.networks) if self.networks[name] == network]
-        found = tuple(dict.fromkeys(gateway for each in members for gateway in each.found))
-        return Gateways(found, pending=any(each.pending for each in members))
+        """All gateways that lead into a network."""
+        return self.leading.get(network, Gateways())
+
+    def gateways_at(self, cluster: str) -> tuple[Gateway, ...]:
+        """The gateways of a cluster, and those that it holds for networks without clusters."""
+        elsewhere = (each for gateways in self.leading.values() for each in gateways.found)
+        its = self.gateways.get(cluster, Gateways()).found
+        return (*its, *(each for each in elsewhere if each.network and each.owner == cluster))
 
     def in_network(self, address: Address, network: str) -> bool:
         """Whether the settings say that `address` belongs to `network`."""
@@ -75,19 +84,32 @@ class Topology(msgspec.Struct, frozen=True):
             for version, base, mask in self.prefixes.get(network, ())
         )
 
-    def in_any_network(self, address: Address) -> bool:
-        """Whether the settings name `address` as one of some network, which makes it private."""
+    def in_any_network(self, address: Address | None) -> bool:
+        """Whether the settings name `address` as one of some network, which makes it private; no host name is."""
+        if address is None or not self.prefixes:
+            return False
         return any(self.in_network(address, network) for network in self.prefixes)
 
     def changed_gateways(self, other: "Topology") -> set[str]:
         """The clusters whose gateways differ between two topologies."""
-        names = self.gateways.keys() | other.gateways.keys()
-        return {name for name in names if self.gateways.get(name) != other.gateways.get(name)}
+        return _different(self.gateways, other.gateways)
+
+    def changed_leading(self, other: "Topology") -> set[str]:
+        """The networks into which other gateways lead."""
+        return _different(self.leading, other.leading)
+
+    def changed_passages(self, other: "Topology") -> set[str]:
+        """The clusters whose gateways pass other hosts through."""
+        return _different(self.passages, other.passages)
 
     def changed_owners(self, other: "Topology") -> set[str]:
         """The addresses and host names that became, ceased to be, or moved as gateways."""
-        names = self.owners.keys() | other.owners.keys()
-        return {name for name in names if self.owners.get(name) != other.owners.get(name)}
+        return _different(self.owners, other.owners)
+
+
+def _different(one: Mapping[str, object], other: Mapping[str, object]) -> set[str]:
+    """The keys whose values differ, or that only one has."""
+    return {name for name in one.keys() | other.keys() if one.get(name) != other.get(name)}
 
 
 def survey(inventory: Inventory) -> Topology:
@@ -105,6 +127,8 @@ def survey(inventory: Inventory) -> Topology:
         vantage_network=settings.vantage_network or networks.get(vantage, ""),
         networks=networks,
         gateways=gateways,
+        leading=_leading(inventory, networks, gateways),
+        passages={name: passage(cluster) for name, cluster in inventory.clusters.items()},
         owners={address: tuple(sorted(set(found), key=_order)) for address, found in owners.items()},
         prefixes={
             name: tuple((p.version, int(p.network_address), int(p.netmask)) for p in prefixes)
@@ -140,6 +164,31 @@ def _gateways(cluster: Cluster, networks: dict[str, str], inventory: Inventory) 
             return Gateways(found)
         pending = pending or any(awaited(each) for _, each in objects)
     return Gateways(pending=pending)
+
+
+def _leading(
+    inventory: Inventory, networks: Mapping[str, str], gateways: Mapping[str, Gateways]
+) -> dict[str, Gateways]:
+    """The gateways that lead into each network: those of its clusters, else every object labelled with it.
+
+    A network without clusters, of VMs alone, is known only by the gateways that lead into it; they stand in clusters of
+    other networks, or are written there (class istio-remote) for gateways elsewhere.
+    """
+    leading: dict[str, Gateways] = {}
+    for name in sorted(networks):
+        before, its = leading.get(networks[name], Gateways()), gateways[name]
+        found = tuple(dict.fromkeys((*before.found, *its.found)))
+        leading[networks[name]] = Gateways(found, pending=before.pending or its.pending)
+    outside: dict[str, list[tuple[Cluster, GatewayObject]]] = {}
+    for _, cluster in sorted(inventory.clusters.items()):
+        for each in objects_of(cluster):
+            if network_of(each) and network_of(each) not in leading:
+                outside.setdefault(network_of(each), []).append((cluster, each))
+    for network, objects in outside.items():
+        places_of = ((each, holder.name, place) for holder, each in objects for place in places(each, holder))
+        found = _distinct(Gateway(*place, owner, origin_of(each), network) for each, owner, place in places_of)
+        leading[network] = Gateways(found, pending=not found and any(awaited(each) for _, each in objects))
+    return leading
 
 
 def _explicit(text: str, owner: str) -> Gateway:
@@ -179,10 +228,17 @@ def topology_problems(inventory: Inventory, topology: Topology) -> Iterator[tupl
 
 def _problems(cluster: Cluster, topology: Topology) -> Iterator[Problem]:
     network = topology.networks.get(cluster.name, "")
+    taken = set(topology.networks.values())
+    outside = [each for each in objects_of(cluster) if network_of(each) and network_of(each) not in taken]
+    meant = {name for name in topology.leading if name in topology.prefixes or name == topology.vantage_network}
     for each in objects_of(cluster):
-        if problem := misplaced(each, cluster, network):
+        if network_of(each) in taken:
+            problem = misplaced(each, cluster, network)
+        else:
+            problem = stray(each, cluster) if network_of(each) not in meant else None
+        if problem:
             yield problem
-    for each in _judged(cluster, network, topology.gateways.get(cluster.name, Gateways()).found):
+    for each in (*_judged(cluster, network, topology.gateways.get(cluster.name, Gateways()).found), *outside):
         if problem := fault(each, cluster):
             yield problem
 

@@ -1,10 +1,11 @@
 """What one look at the mesh rests on: declarations, places, resolved host names, the health of gateways."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
 
 from meshdns.mesh.candidates import Level
 from meshdns.mesh.inventory import Cluster, Inventory
+from meshdns.mesh.settings import StaticRecord
 from meshdns.mesh.topology import Topology
 
 Read = tuple[str, ...]
@@ -15,10 +16,12 @@ class World:
     """The state as a whole, replaced where it changes; nothing here is changed by looking at it.
 
     `resolved` maps host names to addresses; a name that is not in it has not been resolved yet. `unhealthy` holds the
-    gateway addresses and ports that do not answer their probe. `governors` maps a cluster to its config cluster.
+    gateway addresses and ports that do not answer their probe. `governors` maps a cluster to its config cluster,
+    `records` an owner name to its static records. `levels` says at which level each cluster's derived names are, and
+    `at_level` the other way round, in order of names.
     """
 
-    __slots__ = ("governors", "inventory", "levels", "resolved", "topology", "unhealthy")
+    __slots__ = ("at_level", "governors", "inventory", "levels", "records", "resolved", "topology", "unhealthy")
 
     def __init__(
         self,
@@ -27,13 +30,18 @@ class World:
         resolved: Mapping[str, tuple[str, ...]],
         unhealthy: AbstractSet[tuple[str, int]],
         governors: Mapping[str, str],
+        records: Mapping[str, Sequence[StaticRecord]],
     ) -> None:
         self.inventory = inventory
         self.topology = topology
         self.resolved = resolved
         self.unhealthy = unhealthy
         self.governors = governors
+        self.records = records
         self.levels = {name: self._level(name) for name in sorted(inventory.clusters)}
+        self.at_level: dict[Level, list[str]] = {level: [] for level in Level}
+        for name, level in self.levels.items():
+            self.at_level[level].append(name)
 
     def _level(self, cluster: str) -> Level:
         """The level of derived names of `cluster`: its own, on the own network, or on another one."""

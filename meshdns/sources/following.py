@@ -15,8 +15,10 @@ from typing import Final, Protocol
 
 from meshdns.mesh.declarations import AnyDeclaration
 from meshdns.mesh.manifest import read
+from meshdns.sources.actions import List, Refresh, Wait, Watch
+from meshdns.sources.courtesy import Courtesy
 from meshdns.sources.payload import Page, PayloadError, Status, decode_item, decode_page, decode_status
-from meshdns.sources.reflector import PAGE_LIMIT, List, Reflector, Refresh, Wait, Watch
+from meshdns.sources.reflector import PAGE_LIMIT, Reflector
 from meshdns.sources.resources import Resource
 from meshdns.sources.settings import SourceError
 
@@ -55,14 +57,20 @@ class Connection(Protocol):
 
 
 class Follower:
-    """One kind of one cluster at work; `clock` is the running loop's."""
+    """One kind of one cluster at work; `courtesy` is the cluster's, `clock` the running loop's."""
 
     def __init__(
-        self, reflector: Reflector, resource: Resource, connection: Connection, clock: Callable[[], float]
+        self,
+        reflector: Reflector,
+        resource: Resource,
+        connection: Connection,
+        courtesy: Courtesy,
+        clock: Callable[[], float],
     ) -> None:
         self._reflector = reflector
         self._resource = resource
         self._connection = connection
+        self._courtesy = courtesy
         self._clock = clock
 
     async def run(self) -> None:
@@ -72,34 +80,46 @@ class Follower:
             try:
                 await self._do(action)
             except (SourceError, PayloadError, TimeoutError) as error:
-                self._reflector.broke(_reason(error), self._clock())
+                self._break(error)
+
+    def _break(self, error: Exception) -> None:
+        self._courtesy.failed()
+        self._reflector.broke(_reason(error), self._clock())
 
     async def _do(self, action: List | Watch | Wait | Refresh) -> None:
         match action:
-            case Wait(until=until):
-                await asyncio.sleep(until - self._clock())
+            case Wait(until=until, rouse=rouse):
+                await self._courtesy.sleep(until, rouse=rouse)
                 self._reflector.waited()
             case Refresh():
                 await self._connection.refresh()
+                self._courtesy.renewed()
                 self._reflector.refreshed(self._clock())
             case List():
+                await self._courtesy.turn()
                 await self._list(action)
             case Watch():
+                await self._courtesy.turn()
                 await self._watch(action)
 
     async def _list(self, asked: List) -> None:
-        query = {"limit": str(PAGE_LIMIT)}
+        query = {"limit": str(PAGE_LIMIT), **self._resource.selection}
         if asked.continue_token:
             query["continue"] = asked.continue_token
         elif asked.resource_version:
             query["resourceVersion"] = asked.resource_version
         async with asyncio.timeout(_PAGE_SECONDS), self._connection.get(asked.path, query) as reply:
+            self._weigh(reply.status)
             if reply.status != 200:
                 self._reflector.refused(await _status(reply), reply.retry_after, self._clock())
                 return
             page = decode_page(await _body(reply, _PAGE_LIMIT))
         declarations = await self._read(page)
         self._reflector.listed(page, declarations, self._clock())
+
+    def _weigh(self, status: int) -> None:
+        """A server that refuses for a reason of its own, or does not know us, fails; other refusals are its work."""
+        (self._courtesy.failed if status in (401, 429) or status >= 500 else self._courtesy.heard)()
 
     async def _read(self, page: Page) -> list[AnyDeclaration]:
         declarations: list[AnyDeclaration] = []
@@ -119,8 +139,10 @@ class Follower:
             "allowWatchBookmarks": "true",
             "resourceVersion": asked.resource_version,
             "timeoutSeconds": str(asked.timeout_seconds),
+            **self._resource.selection,
         }
         async with asyncio.timeout(_OPEN_SECONDS) as deadline, self._connection.get(asked.path, query) as reply:
+            self._weigh(reply.status)
             if reply.status != 200:
                 self._reflector.refused(await _status(reply), reply.retry_after, self._clock())
                 return
@@ -146,7 +168,7 @@ class Follower:
                 if not self._reflector.received(chunk, self._clock()):
                     return
         except SourceError as error:
-            self._reflector.broke(_reason(error), self._clock())
+            self._break(error)
         else:
             self._reflector.ended(self._clock())
 
@@ -161,17 +183,17 @@ class Follower:
 
     async def _probe(self) -> bool:
         try:
-            query = {"limit": "1"}
+            query = {"limit": "1", **self._resource.selection}
             async with asyncio.timeout(_PROBE_SECONDS), self._connection.get(self._reflector.path, query) as reply:
+                self._weigh(reply.status)
                 if reply.status != 200:
                     status = await _status(reply)
                     return self._reflector.probe_refused(status, reply.retry_after, self._clock())
-                decode_page(await _body(reply, _PAGE_LIMIT))
+                page = decode_page(await _body(reply, _PAGE_LIMIT))
         except (SourceError, PayloadError, TimeoutError) as error:
-            self._reflector.broke(_reason(error), self._clock())
+            self._break(error)
             return False
-        self._reflector.probed(self._clock())
-        return True
+        return self._reflector.probed(page, self._clock())
 
 
 async def _body(reply: Reply, limit: int) -> bytes:

@@ -1,135 +1,58 @@
-"""API servers as a source, and the only door to ``kubernetes``.
+"""The way to one API server, and the only door to ``kubernetes``.
 
 Rules:
-- Each cluster has a connection and, per kind, a task of its own; nothing that one of them meets reaches another. A
-  fault that nobody foresaw is logged and reported as failed, and its kind begins anew after a wait.
-- Pods are not listed here (`resources` says why); a workloadSelector over pods works for a folder of manifests.
-- The library loads credentials and sends requests. Replies are taken as raw bytes: its typed models lose a whole list
-  for one malformed object, and its watch reconnects without end or pause.
-- New credentials mean a new client; the old one is closed when its last request is over, so that watches which still
-  live are not cut.
+- The library sends requests. Replies are taken as raw bytes: its typed models lose a whole list for one malformed
+  object, and its watch reconnects without end or pause. Credentials are got elsewhere (`meshdns.sources.login`): it
+  reads files once and leaves keys behind in the temporary folder.
+- One client per cluster. A new certificate means a new client; the old one is closed when its last request is over, so
+  that watches which still live are not cut. A new token goes with the next request.
 - A dead peer is found within 25 s by TCP keepalive, and by the user timeout where there is one.
 - ``~/.netrc`` is not read: aiohttp would refuse every request whose host is found there beside its bearer token. The
   proxy variables of the environment are honoured, as kubectl does.
 """
 
 import asyncio
-import logging
 import os
 import socket
+import tempfile
+import time
 import urllib.request
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
 from typing import Any, Final
 from urllib.parse import urlsplit
 
 import aiohttp
-import yaml
 from kubernetes.aio import client, config
 
 from meshdns import __version__
-from meshdns.sources import kubeconfig
-from meshdns.sources.following import Follower
-from meshdns.sources.port import Sink
-from meshdns.sources.reflector import Reflector
-from meshdns.sources.resources import RESOURCES, Resource
-from meshdns.sources.settings import InClusterSource, KubeconfigSource, SourceError
+from meshdns.sources.access import Access
+from meshdns.sources.login import Login, provider_config
+from meshdns.sources.plugin import Credential
+from meshdns.sources.settings import SourceError
 
-_LOAD_SECONDS: Final = 30.0  # a credential plugin may ask a cloud
-_REFRESH_SECONDS: Final = 1.0  # all kinds find an expired token at the same time; reading it once is enough
 _READ_BUFFER: Final = 2**16  # bounds what one wake-up of a watch takes at once
 _TIMEOUT: Final = aiohttp.ClientTimeout(total=None, sock_connect=5)  # the follower has the other deadlines
-_LOAD_FAULTS: Final = (OSError, ValueError, TypeError, KeyError, AttributeError, config.ConfigException, yaml.YAMLError)
-_REQUEST_FAULTS: Final = (aiohttp.ClientError, OSError, ValueError, config.ConfigException, client.ApiException)
+_PROVIDER_SECONDS: Final = 30.0
+_PROVIDER_FAULTS: Final = (OSError, ValueError, TypeError, KeyError, AttributeError, config.ConfigException)
+_REQUEST_FAULTS: Final = (aiohttp.ClientError, OSError, ValueError, client.ApiException)
 
-_load_kube_config: Final[Any] = config.load_kube_config  # both carry no types
-_load_incluster_config: Final[Any] = config.load_incluster_config
-
-log = logging.getLogger(__name__)
-
-Load = Callable[[], Awaitable[Any]]
-"""Gives a `client.Configuration` with fresh credentials. Raises `SourceError`."""
+_load_from_dict: Final[Any] = config.load_kube_config_from_dict  # carries no types
 
 
-async def run(*, source: KubeconfigSource | InClusterSource, sink: Sink, draw: Callable[[], float]) -> None:
-    """Report the clusters of `source` to `sink` until cancelled; `draw` gives numbers from 0 to 1 for jitter.
-
-    Raises `SourceError` at once where the source names no usable cluster.
-    """
-    clusters = _clusters(source)
-    async with asyncio.TaskGroup() as group:
-        for cluster, title, load in clusters:
-            sink.joined(cluster, tuple(RESOURCES), source=title)
-            group.create_task(_follow_cluster(cluster, load, sink, draw), name=f"cluster {cluster}")
-
-
-def _clusters(source: KubeconfigSource | InClusterSource) -> list[tuple[str, str, Load]]:
-    if isinstance(source, InClusterSource):
-        return [(source.cluster, "the pod's own cluster", _load_in_cluster)]
-    where = os.pathsep.join(map(str, source.paths))
-    return [
-        (context.name, f"kubeconfig {where}, context {context.name}", _context_loader(where, context))
-        for context in kubeconfig.contexts(source)
-    ]
-
-
-async def _follow_cluster(cluster: str, load: Load, sink: Sink, draw: Callable[[], float]) -> None:
-    connection = ApiConnection(load)
-    try:
-        async with asyncio.TaskGroup() as group:
-            for resource in RESOURCES.values():
-                task = _follow_kind(cluster, resource, connection, sink, draw)
-                group.create_task(task, name=f"cluster {cluster}: {resource.title}")
-    finally:
-        await connection.close()
-
-
-async def _follow_kind(
-    cluster: str, resource: Resource, connection: "ApiConnection", sink: Sink, draw: Callable[[], float]
-) -> None:
-    """Follow one kind for ever; a fault in this program costs that kind a pause, not the process."""
-    clock = asyncio.get_running_loop().time
-    while True:
-        reflector = Reflector(resource, cluster=cluster, sink=sink, draw=draw)
-        try:
-            await Follower(reflector, resource, connection, clock).run()
-        except Exception as error:
-            log.exception("cluster %s: %s stopped; it is begun anew", cluster, resource.title)
-            sink.failed(cluster, resource.kind, f"{type(error).__name__}: {error}; report this with the log")
-        await asyncio.sleep(5 + 25 * draw())
-
-
-# ---------------------------------------------------------------------------------------------- credentials
-
-
-def _context_loader(where: str, context: kubeconfig.Context) -> Load:
-    async def load() -> Any:
-        configuration = client.Configuration()
-        try:
-            async with asyncio.timeout(_LOAD_SECONDS):
-                await _load_kube_config(where, context.name, configuration, persist_config=False)
-        except TimeoutError:
-            advice = f"run {context.plugin or 'kubectl'} by hand to see what it waits for"
-            raise SourceError(
-                f"context {context.name!r} gave no credentials in {_LOAD_SECONDS:.0f} s; {advice}"
-            ) from None
-        except _LOAD_FAULTS as error:
-            raise SourceError(f"context {context.name!r} cannot be used: {error}; correct it in {where}") from None
-        if context.plugin and not configuration.api_key and not configuration.cert_file:
-            # the library logs what a plugin did wrong, and goes on without credentials
-            raise SourceError(f"{context.plugin} gave no credentials for context {context.name!r}; run it by hand")
-        return configuration
-
-    return load
-
-
-async def _load_in_cluster() -> Any:
+async def provided_token(access: Access) -> str:
+    """The token that the ``auth-provider`` of an access gives. Raises `SourceError`."""
     configuration = client.Configuration()
     try:
-        _load_incluster_config(configuration)
-    except _LOAD_FAULTS as error:
-        raise SourceError(f"no service account here ({error}); run in a pod, or name a kubeconfig") from None
-    return configuration
+        async with asyncio.timeout(_PROVIDER_SECONDS):
+            await _load_from_dict(provider_config(access), client_configuration=configuration)
+    except (TimeoutError, *_PROVIDER_FAULTS) as error:
+        said = str(error) or "no answer in time"
+        raise SourceError(f"{access.title}: auth-provider: {said}; use an exec plugin instead") from None
+    words = str(configuration.api_key.get("BearerToken", "")).split()
+    if not words:
+        raise SourceError(f"{access.title}: auth-provider gave no token; use an exec plugin instead")
+    return words[-1]
 
 
 def _environment_proxy(url: str) -> str | None:
@@ -144,32 +67,43 @@ def _environment_proxy(url: str) -> str | None:
 
 
 class ApiConnection:
-    """The way to one API server: the current client, and those that still have requests under way."""
+    """The way to the API server that `access` names: the current client, and those that still have requests under way.
 
-    def __init__(self, load: Load) -> None:
-        self._load = load
+    `obtained` is told of each credential that is got. Implements `meshdns.sources.following.Connection`.
+    """
+
+    def __init__(self, access: Access, obtained: Callable[[Credential], None] = lambda _credential: None) -> None:
+        self._access = access
+        self._login = Login(
+            access,
+            environment=os.environ,
+            clock=asyncio.get_running_loop().time,
+            wall=time.time,
+            provide=provided_token,
+            obtained=obtained,
+        )
         self._client: _Client | None = None
-        self._loading = asyncio.Lock()
-        self._loaded = 0.0
 
     @asynccontextmanager
     async def get(self, path: str, query: Mapping[str, str]) -> AsyncIterator["ApiReply"]:
         """Send a GET; the reply's header is there on entry. Raises `SourceError`."""
-        one = await self._current()
-        one.uses += 1
-        try:
-            async with one.get(path, query) as reply:
-                yield reply
-        finally:
-            one.uses -= 1
-            await one.close_if_over()
+        async with self._send("GET", path, query) as reply:
+            yield reply
+
+    async def post(self, path: str, body: object) -> tuple[int, bytes]:
+        """Send a POST of JSON; status and body of the reply. Raises `SourceError`."""
+        async with self._send("POST", path, {}, body) as reply:
+            return reply.status, b"".join([chunk async for chunk in reply.chunks()])
+
+    async def read(self, path: str) -> tuple[int, bytes]:
+        """Send a GET; status and body of the reply. Raises `SourceError`."""
+        async with self._send("GET", path, {}) as reply:
+            return reply.status, b"".join([chunk async for chunk in reply.chunks()])
 
     async def refresh(self) -> None:
-        """Load the credentials anew, unless another kind just did. Raises `SourceError`."""
-        async with self._loading:
-            now = asyncio.get_running_loop().time()
-            if self._client is None or now - self._loaded >= _REFRESH_SECONDS:
-                await self._replace()
+        """Get the credentials anew, unless that was just done. Raises `SourceError`."""
+        self._login.refused()
+        await self._login.credential()
 
     async def close(self) -> None:
         """Close whatever is idle; called when no request is under way."""
@@ -177,18 +111,30 @@ class ApiConnection:
             self._client.retired = True
             await self._client.close_if_over()
 
-    async def _current(self) -> "_Client":
-        async with self._loading:
-            return self._client or await self._replace()
+    @asynccontextmanager
+    async def _send(
+        self, method: str, path: str, query: Mapping[str, str], body: object = None
+    ) -> AsyncIterator["ApiReply"]:
+        credential = await self._login.credential()
+        one = await self._client_for(credential)
+        one.uses += 1
+        try:
+            async with one.send(method, path, query, credential.token, body) as reply:
+                yield reply
+        finally:
+            one.uses -= 1
+            await one.close_if_over()
 
-    async def _replace(self) -> "_Client":
-        configuration = await self._load()
-        self._loaded = asyncio.get_running_loop().time()
-        old, self._client = self._client, _Client(configuration)
+    async def _client_for(self, credential: Credential) -> "_Client":
+        """The client that shows this certificate; made where the current one shows another."""
+        old = self._client
+        if old is not None and old.shows == (credential.certificate, credential.key):
+            return old
+        new = self._client = _Client(self._access, credential)
         if old is not None:
             old.retired = True
             await old.close_if_over()
-        return self._client
+        return new
 
 
 class ApiReply:
@@ -218,44 +164,48 @@ class ApiReply:
 
 
 class _Client:
-    """One set of credentials with its pool of connections."""
+    """One certificate (or none) with its pool of connections."""
 
-    def __init__(self, configuration: Any) -> None:
+    def __init__(self, access: Access, credential: Credential) -> None:
         self.uses = 0
         self.retired = False
-        self._server = configuration.host
-        if configuration.proxy is None:
-            configuration.proxy = _environment_proxy(configuration.host)
+        self.shows = (credential.certificate, credential.key)
+        self._server = access.server
+        self._basic = aiohttp.BasicAuth(*access.basic).encode() if access.basic[0] else ""
         try:
-            self._api: Any = client.ApiClient(configuration)  # reads certificates and keys
+            self._api = _api(access, credential)
         except (OSError, ValueError) as error:
             raise SourceError(f"{self._server}: the certificates cannot be used: {error}; correct them") from None
-        self._api.user_agent = f"meshdns/{__version__}"
         self._connector = aiohttp.TCPConnector(
             limit=0, ssl=self._api.rest_client.ssl_context, socket_factory=_open_socket
         )
-        configuration.client_session_kwargs = {
+        self._api.configuration.client_session_kwargs = {
             "connector": self._connector,
             "read_bufsize": _READ_BUFFER,
             "trust_env": False,
         }
 
     @asynccontextmanager
-    async def get(self, path: str, query: Mapping[str, str]) -> AsyncIterator[ApiReply]:
-        response = await self._request(path, query)
+    async def send(
+        self, method: str, path: str, query: Mapping[str, str], token: str, body: object
+    ) -> AsyncIterator[ApiReply]:
+        response = await self._request(method, path, query, token, body)
         try:
             yield ApiReply(response, self._server)
         finally:
             _abandon(response)
 
-    async def _request(self, path: str, query: Mapping[str, str]) -> aiohttp.ClientResponse:
+    async def _request(
+        self, method: str, path: str, query: Mapping[str, str], token: str, body: object
+    ) -> aiohttp.ClientResponse:
+        headers = {"Accept": "application/json"}
+        if token or self._basic:
+            headers["Authorization"] = f"Bearer {token}" if token else self._basic
+        if body is not None:
+            headers["Content-Type"] = "application/json"
         try:
             request = await self._api.param_serialize(
-                "GET",
-                path,
-                query_params=list(query.items()),
-                header_params={"Accept": "application/json"},
-                auth_settings=["BearerToken"],
+                method, path, query_params=list(query.items()), header_params=headers, body=body
             )
             reply = await self._api.call_api(*request, _request_timeout=_TIMEOUT)
         except _REQUEST_FAULTS as error:
@@ -265,8 +215,44 @@ class _Client:
 
     async def close_if_over(self) -> None:
         if self.retired and not self.uses:
+            await self._connector.close(abort_ssl=True)  # without TLS's parting words, as in `_abandon`
             await self._api.close()
-            await self._connector.close()
+
+
+def _api(access: Access, credential: Credential) -> Any:
+    """The library's client. Raises `OSError` or `ValueError` for certificates that are none."""
+    configuration = client.Configuration(
+        host=access.server,
+        ca_cert_data=access.authority.decode("ascii", "ignore") or None,  # bundles have comments in any script
+        verify_ssl=not access.insecure,
+        tls_server_name=access.server_name or None,
+        proxy=access.proxy or _environment_proxy(access.server),
+    )
+    if not credential.certificate:
+        return _with_agent(client.ApiClient(configuration))
+    with _brief_file(credential.certificate + b"\n" + credential.key) as path:
+        configuration.cert_file = path
+        return _with_agent(client.ApiClient(configuration))
+
+
+@contextmanager
+def _brief_file(content: bytes) -> Iterator[str]:
+    """A file for the length of the block, on no disk where that can be: ssl takes certificates from files only."""
+    if hasattr(os, "memfd_create"):
+        with os.fdopen(os.memfd_create("certificate"), "wb") as memory:
+            memory.write(content)
+            memory.flush()
+            yield f"/proc/self/fd/{memory.fileno()}"
+    else:
+        with tempfile.NamedTemporaryFile(prefix="meshdns-") as file:
+            file.write(content)
+            file.flush()
+            yield file.name
+
+
+def _with_agent(api: Any) -> Any:
+    api.user_agent = f"meshdns/{__version__}"
+    return api
 
 
 def _abandon(response: aiohttp.ClientResponse) -> None:

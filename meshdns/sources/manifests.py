@@ -178,6 +178,7 @@ class _Watched:
             self._sink.left(name)
         for name in first.keys() & second.keys():
             await self._settled(name, first[name], second[name])
+        self._sink.named(f"manifests {self._path}")
         self._report_contact()
 
     def _is_known(self, found: Mapping[str, Files | str]) -> bool:
@@ -212,7 +213,7 @@ class _Watched:
         """Take over what two looks agree on; a new cluster is listed once all of its files have settled."""
         if name not in self._clusters:
             self._clusters[name] = _Cluster()
-            self._sink.joined(name, tuple(Kind), source=f"manifests {self._path}")
+            self._sink.joined(name, tuple(Kind), source=f"manifests {self._path}", relists=False)
         cluster = self._clusters[name]
         if isinstance(second, str):
             self._refuse(name, cluster, f"{self._path / name} cannot be read: {second}; check who may read it")

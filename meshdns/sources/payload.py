@@ -21,9 +21,17 @@ class PayloadError(Exception):
     """Bytes that no Kubernetes API server sends; the message says what they are."""
 
 
-class _ListMeta(msgspec.Struct, rename={"resource_version": "resourceVersion", "continue_token": "continue"}):
+_LIST_META: Final = {
+    "resource_version": "resourceVersion",
+    "continue_token": "continue",
+    "remaining": "remainingItemCount",
+}
+
+
+class _ListMeta(msgspec.Struct, rename=_LIST_META):
     resource_version: str
     continue_token: str = ""
+    remaining: int | None = None
 
 
 class _List(msgspec.Struct):
@@ -38,11 +46,19 @@ class _Event(msgspec.Struct):
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """One page of a list; without `continue_token` it is the last."""
+    """One page of a list; without `continue_token` it is the last. `remaining` objects follow; None: it is not said."""
 
     items: tuple[msgspec.Raw, ...]
     resource_version: str
     continue_token: str
+    remaining: int | None = None
+
+    @property
+    def total(self) -> int | None:
+        """How many objects there are, from the first page; None where it is not said."""
+        if not self.continue_token:
+            return len(self.items)
+        return None if self.remaining is None else len(self.items) + self.remaining
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +78,8 @@ def decode_page(body: bytes) -> Page:
         raise PayloadError(f"the reply is no list: {error}") from None
     if not page.metadata.resource_version:
         raise PayloadError("the list has no resource version")
-    return Page(tuple(page.items or ()), page.metadata.resource_version, page.metadata.continue_token)
+    metadata = page.metadata
+    return Page(tuple(page.items or ()), metadata.resource_version, metadata.continue_token, metadata.remaining)
 
 
 def decode_item(item: msgspec.Raw) -> object:

@@ -3,6 +3,7 @@
 Rules:
 - A source announces a cluster once with `joined`, naming the kinds it will list, before anything else about it.
 - `listed` carries a complete list of one kind and replaces all of that kind; the first one per kind makes it *synced*.
+  Where too much is missing from it at once, the sink keeps what is missing and asks for a second list.
 - After the first list, `changed` and `removed` are increments; both are idempotent.
 - `contact` says that the API server (or the folder) was heard from; `failed` says that it was not, and why. Neither
   removes anything: last known declarations stay until a list says otherwise. `contact` and then `failed` in one turn
@@ -14,16 +15,30 @@ from collections.abc import Collection, Sequence
 from typing import Protocol
 
 from meshdns.mesh.declarations import AnyDeclaration, Kind
+from meshdns.mesh.problems import Problem
 
 
 class Sink(Protocol):
     """What a source tells the controller."""
 
-    def joined(self, cluster: str, kinds: Collection[Kind], *, source: str) -> None:
-        """`cluster` will be read by `source` (for people: ``manifests ./clusters``); `kinds` are what it will list."""
+    def joined(self, cluster: str, kinds: Collection[Kind], *, source: str, relists: bool = True) -> None:
+        """`cluster` will be read by `source` (for people: ``manifests ./clusters``); `kinds` are what it will list.
 
-    def listed(self, cluster: str, kind: Kind, declarations: Sequence[AnyDeclaration]) -> None:
-        """A complete list of one kind: replaces what was known of it."""
+        A source that `relists` lists again when `listed` asks for it; what another one lists is believed at once.
+        """
+
+    def named(self, source: str) -> None:
+        """`source` has joined every cluster that it has now; said after each look at what it has, the first above all.
+
+        What an earlier process knew, and no source has named, is then gone.
+        """
+
+    def listed(self, cluster: str, kind: Kind, declarations: Sequence[AnyDeclaration]) -> float:
+        """A complete list of one kind: replaces what was known of it.
+
+        Returns 0, or the seconds after which the sink wants to see another list before it believes what this one
+        lacks; until then that is kept.
+        """
 
     def changed(self, cluster: str, declaration: AnyDeclaration) -> None:
         """One object was added or modified."""
@@ -37,5 +52,17 @@ class Sink(Protocol):
     def failed(self, cluster: str, kind: Kind, reason: str) -> None:
         """The source could not be read; `reason` is for people and ends with what to do."""
 
+    def identified(self, cluster: str, uid: str) -> None:
+        """The UID of the cluster's namespace ``kube-system``, said before its lists and again when it changed."""
+
+    def authenticated(self, cluster: str, until: float, *, renewed: bool) -> None:
+        """What the cluster is read with is good until then, a Unix time; infinite where it does not say.
+
+        `renewed` says that another is got before, from a file, a plugin or a provider.
+        """
+
     def left(self, cluster: str) -> None:
         """The cluster was removed from the source."""
+
+    def troubled(self, source: str, problems: Sequence[Problem]) -> None:
+        """What is wrong with `source` itself (a kubeconfig, a Secret): replaces what it said before; empty: nothing."""

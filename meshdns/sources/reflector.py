@@ -5,25 +5,35 @@ Rules (client-go's reflector, tools/cache/reflector.go, where nothing else is sa
   monotonic clock.
 - A list comes in pages of 500. The first asks for resource version "0", which any replica answers from its watch cache
   (and then in one page); later ones ask for the newest state (""), so that what is known never goes back in time.
-- Resource versions are opaque: never compared by size.
+- Resource versions are opaque, with one exception: where the newest state has a smaller one than the watch began at,
+  or another number of objects than the watch has told of, history went back (a store restored from a backup); so says
+  a bookmark behind the watch. A watch that begins ahead of the server is accepted and silent; a new list is not.
 - A watch asks for bookmarks and for an end after 240 to 290 s. A version that is gone (HTTP 410, an ERROR event, or a
   server that just closes: three watches in a row of less than 1 s without an event) leads to a new list.
+- A watch that is refused or sends junk three times in a row, or is wrong by itself (4xx), leads to a new list too:
+  client-go's reflector lists again after every refusal that asks for no patience.
+- A list may lack so much that the sink wants to see a second one before it believes it (`Sink.listed`): the watch then
+  ends when that is due.
 - Nothing known is dropped for a failure: only a complete list replaces a kind. A kind that was there must be missing
   (404) twice in a row before it counts as empty. A dispensable one that may not be read (403) counts as empty from the
   start, with its reason reported after each contact.
 - Every failure is followed by a wait, chosen from 0.1 s to a ceiling that doubles from 0.8 s to 30 s; 60 s of health
   bring it back. So no answer of a server can make a hot loop.
-- 60 s without a line are no proof of anything: a list of one item is then the contact.
+- Contact is a list, a line of a watch, or a list of one item: that is asked for after 60 s without either, since
+  silence proves nothing, and 1 s after a watch was opened where a failure came before. That a watch was accepted is no
+  contact: a proxy's welcome page is accepted with 200, too.
 """
 
+import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any, Final
 
 from meshdns.mesh.declarations import AnyDeclaration
 from meshdns.mesh.manifest import read
+from meshdns.sources.actions import Action, List, Refresh, Wait, Watch
 from meshdns.sources.payload import LineBuffer, Page, PayloadError, Status, decode_event, read_status, resource_version
 from meshdns.sources.port import Sink
+from meshdns.sources.refusals import reason, retry_seconds
 from meshdns.sources.resources import Resource
 
 PAGE_LIMIT: Final = 500
@@ -36,43 +46,10 @@ _BACKOFF_FLOOR: Final = 0.1
 _HEALTHY: Final = 60.0
 _SHORT: Final = 1.0  # a watch that ends sooner, and without an event, is a failure
 _EMPTY_WATCHES: Final = 3
+_REFUSED_WATCHES: Final = 3
 _ABSENCES: Final = 2
 _ABSENT_RECHECK: Final = 30.0
 _FORBIDDEN_RECHECK: Final = 30.0  # to twice that
-_RETRY_AFTER_LIMIT: Final = 300.0
-
-
-@dataclass(frozen=True, slots=True)
-class List:
-    """Ask for a page of a list."""
-
-    path: str
-    resource_version: str
-    continue_token: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Watch:
-    """Open a watch."""
-
-    path: str
-    resource_version: str
-    timeout_seconds: int
-
-
-@dataclass(frozen=True, slots=True)
-class Wait:
-    """Do nothing until then."""
-
-    until: float
-
-
-@dataclass(frozen=True, slots=True)
-class Refresh:
-    """Load the credentials anew: the server did not accept them."""
-
-
-Action = List | Watch | Wait | Refresh
 
 
 class Reflector:
@@ -90,12 +67,19 @@ class Reflector:
         self._held = False  # whether the sink may hold objects
         self._list_from = "0"
         self._collected: list[AnyDeclaration] = []
+        self._counted = 0  # objects in the pages of the list under way
+        self._count = 0  # objects that the last list and the watch since have told of
         self._watch_from = ""  # empty: a list comes first
         self._lines = LineBuffer()
         self._opened = 0.0
-        self._heard = 0.0
+        self._heard = 0.0  # when contact was had last
+        self._troubled = False  # whether a failure came since
+        self._check_at: float | None = None  # when a watch that was opened after a failure is to be checked
         self._eventful = False
         self._empty_watches = 0
+        self._refused_watches = 0
+        self._confirm_at: float | None = None  # when the sink wants another list
+        self._confirm_in = 0.0
         self._failures = 0
         self._healthy_since: float | None = None
         self._unauthorized = 0
@@ -109,7 +93,8 @@ class Reflector:
     @property
     def silent_at(self) -> float:
         """While a watch is open: when its silence must be checked."""
-        return self._heard + SILENCE
+        silent = self._heard + SILENCE
+        return silent if self._check_at is None else min(silent, self._check_at)
 
     # ---------------------------------------------------------------------------------------- waits
 
@@ -126,7 +111,9 @@ class Reflector:
 
     def _request(self) -> Action:
         if self._watch_from:
-            return Watch(self.path, self._watch_from, 240 + int(51 * self._draw()))
+            longest = 240 + int(51 * self._draw())
+            timeout = min(longest, math.ceil(self._confirm_in)) if self._confirm_at is not None else longest
+            return Watch(self.path, self._watch_from, timeout)
         return List(self.path, self._list_from)
 
     # ---------------------------------------------------------------------------------------- lists
@@ -136,22 +123,25 @@ class Reflector:
         asked = self.action
         self._versions_missing = self._absences = self._unauthorized = 0
         self._collected.extend(declarations)
+        self._counted += len(page.items)
         if not page.continue_token:
-            self._complete(page)
+            self._complete(page, now)
         elif isinstance(asked, List) and asked.continue_token == page.continue_token:
             self._fail("the server repeats a page of the list; look at its log", now)
         else:
-            self._sink.contact(self._cluster, self._resource.kind)
+            self._contact(now)
             self.action = List(self.path, "", page.continue_token)
 
-    def _complete(self, page: Page) -> None:
+    def _complete(self, page: Page, now: float) -> None:
         collected, self._collected = self._collected, []
+        self._count, self._counted = self._counted, 0
         self._held = bool(collected)
         self._synced = True
         self._list_from = ""
         self._watch_from = page.resource_version
-        self._sink.listed(self._cluster, self._resource.kind, collected)
-        self._sink.contact(self._cluster, self._resource.kind)
+        self._confirm_in = self._sink.listed(self._cluster, self._resource.kind, collected)
+        self._confirm_at = now + self._confirm_in if self._confirm_in else None
+        self._contact(now)
         self.action = self._request()
 
     # -------------------------------------------------------------------------------------- watches
@@ -159,12 +149,12 @@ class Reflector:
     def opened(self, now: float) -> None:
         """The watch was accepted (HTTP 200)."""
         self._lines = LineBuffer()
-        self._opened = self._heard = now
+        self._opened = now
+        self._check_at = now + _SHORT if self._troubled else None
         self._eventful = False
         self._unauthorized = 0
         if self._healthy_since is None:
             self._healthy_since = now
-        self._sink.contact(self._cluster, self._resource.kind)
 
     def received(self, chunk: bytes, now: float) -> bool:
         """Bytes of the watch came; whether to go on reading it."""
@@ -175,18 +165,22 @@ class Reflector:
                 if kind == "ERROR":
                     self._error(read_status(obj), now)
                     return False
+                if kind == "BOOKMARK" and _behind(resource_version(obj), self._watch_from):
+                    self._relist(now)
+                    return False
                 self._event(kind, obj)
         except PayloadError as error:
+            self._doubt_version()
             self._fail(f"{error}; look for a proxy in between", now)
             return False
         if lines:
-            self._heard = now
             self._eventful = True
             self._empty_watches = 0
-            self._sink.contact(self._cluster, self._resource.kind)
+            self._contact(now)
         return True
 
     def _event(self, kind: str, obj: dict[str, Any]) -> None:
+        self._count += (kind == "ADDED") - (kind == "DELETED")
         if kind in ("ADDED", "MODIFIED", "DELETED"):
             declaration = read(self._resource.kind, obj)
             if declaration is not None and kind == "DELETED":
@@ -211,6 +205,7 @@ class Reflector:
         """The watch ended in good order; a line that was cut off is void."""
         if now - self._opened >= _SHORT or self._eventful:
             self._empty_watches = 0
+            self._confirm(now)
             soonest = self._opened + _SHORT
             self.action = Wait(soonest) if now < soonest else self._request()
             return
@@ -220,27 +215,37 @@ class Reflector:
             self._watch_from = ""
         self._fail("the server ends every watch at once; look for a proxy that cuts long requests", now)
 
+    def _confirm(self, now: float) -> None:
+        """List again where the sink wants to and it is time."""
+        if self._confirm_at is not None and now >= self._confirm_at:
+            self._watch_from = ""
+
     # --------------------------------------------------------------------------------------- silence
 
-    def probed(self, now: float) -> None:
-        """A list of one item was answered while the watch was silent."""
-        self._heard = now
-        self._sink.contact(self._cluster, self._resource.kind)
+    def probed(self, page: Page, now: float) -> bool:
+        """A list of one item was answered while the watch was silent; whether to go on with the watch."""
+        self._check_at = None
+        if page.total not in (None, self._count) or _behind(page.resource_version, self._watch_from):
+            self._relist(now)
+            return False
+        self._contact(now)
+        return True
 
     def probe_refused(self, status: Status, retry_after: str, now: float) -> bool:
         """That list was refused; whether to go on with the watch, which may well live."""
+        self._check_at = None
         if status.code == 401:
             self.refused(status, retry_after, now)
             return False
         self._heard = now
-        self._report(f"{self._refusal(status)}; the watch goes on, a list would fail")
+        self._report(f"{reason(self._resource, status)}; the watch goes on, a list would fail")
         return True
 
     # -------------------------------------------------------------------------------------- failures
 
-    def broke(self, reason: str, now: float) -> None:
-        """The request or its connection failed, or gave no list; `reason` ends with what to do."""
-        self._fail(reason, now)
+    def broke(self, why: str, now: float) -> None:
+        """The request or its connection failed, or gave no list; `why` ends with what to do."""
+        self._fail(why, now, rouse=True)
 
     def refused(self, status: Status, retry_after: str, now: float) -> None:
         """The request was answered with another status than 200."""
@@ -253,33 +258,28 @@ class Reflector:
         elif status.code == 403:
             self._forbid(status, now)
         else:
-            self._fail(self._refusal(status), now, at_least=_seconds(retry_after))
+            if isinstance(self.action, Watch) and status.code != 429:
+                self._doubt_version(at_once=status.code < 500)
+            self._fail(reason(self._resource, status), now, at_least=retry_seconds(retry_after))
 
-    def _refusal(self, status: Status) -> str:
-        resource = self._resource
-        said = status.message or f"HTTP status {status.code}"
-        if status.code == 401:
-            return f"the credentials are not accepted ({said}); renew the token or certificate of this cluster"
-        if status.code == 403:
-            group = f'API group "{resource.group}"'
-            return f"{said}; grant the verbs list and watch on {resource.plural} in {group} by a ClusterRole"
-        if status.code == 404:
-            return f"{resource.title} is not there ({said}); check that the address is a Kubernetes API server"
-        if status.code == 429:
-            return f"the API server asks for patience ({said}); look at its load"
-        return f"the API server refuses {resource.title} ({said}); look at its log"
+    def _doubt_version(self, *, at_once: bool = False) -> None:
+        """A watch that fails again and again may fail for the version it begins at; a list may work."""
+        self._refused_watches += 1
+        if at_once or self._refused_watches >= _REFUSED_WATCHES:
+            self._refused_watches = 0
+            self._watch_from = ""
 
     def _refuse_credentials(self, status: Status) -> None:
         self._unauthorized += 1
         if self._unauthorized > 1:  # an expired token is everyday; one that was just read is not
-            self._report(self._refusal(status))
+            self._report(reason(self._resource, status))
         self._stop(Refresh())
 
     def _not_found(self, status: Status, now: float) -> None:
         """A version that is not served, or a resource that is not installed."""
         if isinstance(self.action, Watch) or not self._resource.optional:
             self._watch_from = ""
-            self._fail(self._refusal(status), now)
+            self._fail(reason(self._resource, status), now)
             return
         self._version = (self._version + 1) % len(self._resource.versions)
         self._versions_missing += 1
@@ -300,14 +300,13 @@ class Reflector:
             self._watch_from = ""  # where only the watch is withheld, a list now and then is better than old state
             if not self._held:
                 self._absent()
-        self._report(self._refusal(status))
+        self._report(reason(self._resource, status))
         self._stop(Wait(now + _FORBIDDEN_RECHECK * (1 + self._draw())))
 
     def _absent(self) -> None:
         if self._held or not self._synced:
-            self._held = False
             self._synced = True
-            self._sink.listed(self._cluster, self._resource.kind, ())
+            self._held = self._sink.listed(self._cluster, self._resource.kind, ()) > 0
         self._sink.contact(self._cluster, self._resource.kind)
 
     def _relist(self, now: float) -> None:
@@ -315,27 +314,36 @@ class Reflector:
         self._watch_from = self._list_from = ""
         self._pause(now)
 
-    def _fail(self, reason: str, now: float, *, at_least: float = 0.0) -> None:
-        self._report(reason)
-        self._pause(now, at_least=at_least)
+    def _fail(self, why: str, now: float, *, at_least: float = 0.0, rouse: bool = False) -> None:
+        self._report(why)
+        self._pause(now, at_least=at_least, rouse=rouse)
 
-    def _report(self, reason: str) -> None:
-        self._sink.failed(self._cluster, self._resource.kind, reason)
+    def _contact(self, now: float) -> None:
+        self._heard = now
+        self._troubled = False
+        self._refused_watches = 0
+        self._sink.contact(self._cluster, self._resource.kind)
 
-    def _pause(self, now: float, *, at_least: float = 0.0) -> None:
+    def _report(self, why: str) -> None:
+        self._troubled = True
+        self._sink.failed(self._cluster, self._resource.kind, why)
+
+    def _pause(self, now: float, *, at_least: float = 0.0, rouse: bool = False) -> None:
+        self._confirm(now)
         if self._healthy_since is not None and now - self._healthy_since >= _HEALTHY:
             self._failures = 0
         self._healthy_since = None
         ceiling = min(_BACKOFF_LAST, _BACKOFF_FIRST * 2 ** min(self._failures, 16))
         self._failures += 1
-        self._stop(Wait(now + at_least + max(_BACKOFF_FLOOR, ceiling * self._draw())))
+        self._stop(Wait(now + at_least + max(_BACKOFF_FLOOR, ceiling * self._draw()), rouse))
 
     def _stop(self, action: Action) -> None:
         """Give up what is under way; pages of an unfinished list are void."""
         self._collected.clear()
+        self._counted = 0
         self.action = action
 
 
-def _seconds(retry_after: str) -> float:
-    """A Retry-After header in seconds (RFC 9110, section 10.2.3; API servers send no dates), at most 300."""
-    return min(float(retry_after), _RETRY_AFTER_LIMIT) if retry_after.isascii() and retry_after.isdigit() else 0.0
+def _behind(version: str, other: str) -> bool:
+    """Whether a version is smaller than another (KEP-5504: both are decimal integers where they can be compared)."""
+    return version.isdecimal() and other.isdecimal() and int(version) < int(other)

@@ -2,12 +2,19 @@
 
 Pods are read from manifests only. To list and watch all pods of a cluster costs its API server and this process more
 than all else together, for the few that a ServiceEntry's workloadSelector selects.
+
+Objects are selected by the server where no name can rest on the others: Gateways only with the network label, slices
+only with that of their Service. Services cannot be, not even those of another network: each may have a derived name, be
+the endpoint of a ServiceEntry or the gateway of a cluster, and these are marked by three labels of which a selector can
+ask for all, but not for any. ExternalName Services, which have no name of their own, are too few to pay for a filter.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
 from meshdns.mesh.declarations import Kind
+from meshdns.mesh.labels import NETWORK_LABEL, SERVICE_NAME_LABEL
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +34,12 @@ class Resource:
     versions: tuple[str, ...]
     optional: bool
     dispensable: bool = False
+    labels: str = ""  # selector of the objects that matter
+
+    @property
+    def selection(self) -> Mapping[str, str]:
+        """The part of a query that selects them."""
+        return {"labelSelector": self.labels} if self.labels else {}
 
     @property
     def title(self) -> str:
@@ -40,6 +53,7 @@ class Resource:
 
 
 _GATEWAY_API: Final = "gateway.networking.k8s.io"
+_DISCOVERY: Final = "discovery.k8s.io"
 _ISTIO: Final = "networking.istio.io"
 _ISTIO_VERSIONS: Final = ("v1", "v1beta1", "v1alpha3")  # v1 since Istio 1.22, v1beta1 since 1.5
 
@@ -49,14 +63,28 @@ RESOURCES: Final = {
         Resource(Kind.SERVICE_ENTRY, _ISTIO, "serviceentries", _ISTIO_VERSIONS, optional=True),
         Resource(Kind.WORKLOAD_ENTRY, _ISTIO, "workloadentries", _ISTIO_VERSIONS, optional=True),
         Resource(Kind.SERVICE, "", "services", ("v1",), optional=False),
-        Resource(Kind.ENDPOINT_SLICE, "discovery.k8s.io", "endpointslices", ("v1",), optional=True),
+        Resource(Kind.ENDPOINT_SLICE, _DISCOVERY, "endpointslices", ("v1",), optional=True, labels=SERVICE_NAME_LABEL),
         Resource(Kind.NAMESPACE, "", "namespaces", ("v1",), optional=False),
-        Resource(Kind.GATEWAY, _GATEWAY_API, "gateways", ("v1", "v1beta1"), optional=True, dispensable=True),
+        Resource(
+            Kind.GATEWAY,
+            _GATEWAY_API,
+            "gateways",
+            ("v1", "v1beta1"),
+            optional=True,
+            dispensable=True,
+            labels=NETWORK_LABEL,
+        ),
         Resource(Kind.ISTIO_GATEWAY, _ISTIO, "gateways", _ISTIO_VERSIONS, optional=True, dispensable=True),
         Resource(Kind.NODE, "", "nodes", ("v1",), optional=True, dispensable=True),
     )
 }
 """Every kind that is listed and watched: all but Pod."""
+
+
+def resources(*, readiness: bool) -> dict[Kind, Resource]:
+    """What is listed and watched in a cluster; without `readiness` no EndpointSlices."""
+    return {kind: each for kind, each in RESOURCES.items() if readiness or kind is not Kind.ENDPOINT_SLICE}
+
 
 OBJECTS: Final = {("", Kind.POD.value): Kind.POD} | {
     (resource.group, "Gateway" if kind is Kind.ISTIO_GATEWAY else kind.value): kind

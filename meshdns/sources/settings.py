@@ -15,7 +15,8 @@ class ManifestsSource:
 class KubeconfigSource:
     """Contexts of one or more kubeconfig files, merged as kubectl does: the first file that says something wins.
 
-    Without `contexts` the current context is meant. The cluster's name is the context's name.
+    Without `contexts` the current context is meant. The cluster's name is the context's name. A folder among the
+    `paths` holds one kubeconfig per file, each for one cluster.
     """
 
     paths: tuple[Path, ...]
@@ -29,7 +30,20 @@ class InClusterSource:
     cluster: str
 
 
-AnySource = ManifestsSource | KubeconfigSource | InClusterSource
+@dataclass(frozen=True, slots=True)
+class RemoteSecretsSource:
+    """Kubeconfigs in the Secrets of `namespace` (empty: the pod's) that are labelled ``istio/multiCluster=true``.
+
+    They are read with a context of `kubeconfig`, or without one with the pod's own service account. `own` is the
+    cluster this process stands in, which needs no such Secret; empty where it stands in none.
+    """
+
+    namespace: str
+    kubeconfig: KubeconfigSource | None = None
+    own: str = ""
+
+
+AnySource = ManifestsSource | KubeconfigSource | InClusterSource | RemoteSecretsSource
 
 
 class SourceError(Exception):

@@ -8,7 +8,6 @@ import asyncio
 import contextlib
 import logging
 import os
-import secrets
 import signal
 import sys
 import time
@@ -23,13 +22,15 @@ from meshdns.config import Settings, SettingsError
 from meshdns.config.values import host_port
 from meshdns.controller.settings import ControllerSettings
 from meshdns.controller.zones import socket_addresses
-from meshdns.dns.cookies import SECRET_SIZE
 from meshdns.scoreboard import Scoreboard
-from meshdns.supervisor import health
+from meshdns.supervisor import cookie_secrets
 from meshdns.supervisor.children import CRASHES, PATIENCE, Child
+from meshdns.supervisor.health import Health
 from meshdns.supervisor.instance import HandOver, lock
+from meshdns.supervisor.querylog import QueryLog
 from meshdns.supervisor.readiness import Readiness
 from meshdns.supervisor.sockets import BindError, Sockets
+from meshdns.supervisor.usage import Usage
 from meshdns.supervisor.web import Page, Web
 from meshdns.supervisor.worker_orders import worker_settings
 from meshdns.view import place
@@ -57,7 +58,6 @@ class Supervisor:
         self._reread = reread
         self._serving = serving
         self._generation = 1
-        self._cookie_secret = secrets.token_bytes(SECRET_SIZE)
         self._state_dir = Path(settings.state_dir or ".")
         count = settings.workers or 1
         self._inherited = HandOver.take(os.environ)
@@ -67,6 +67,7 @@ class Supervisor:
         else:
             self._lock = self._inherited.lock
             self._sockets = Sockets.adopt(self._inherited.udp, self._inherited.tcp, workers=count)
+        self._cookies = cookie_secrets.load(self._state_dir, now=time.time())
         self._board = Scoreboard.create()
         self._view = place.current_view(self._state_dir)
         self._view_usable = False
@@ -83,6 +84,10 @@ class Supervisor:
         )
         self._readiness = Readiness([worker.name for worker in self._workers])
         self._web = Web({"/health": self._health_page, "/ready": self._ready_page, "/metrics": self._metrics_page})
+        self._health = Health()
+        self._reload_failures = 0
+        self._started = time.time()
+        self._query_log = QueryLog(self._board, count, lambda: self._settings.query_log.format)
         self._served = False
         self._relieved: list[asyncio.Future[None]] = []
         self._ending = asyncio.Event()
@@ -105,9 +110,11 @@ class Supervisor:
             self._board.beat_controller(time.monotonic())
             self._judged.set()
             watching = group.create_task(self._watch(), name="watch")
+            logging_queries = group.create_task(self._query_log.run(), name="query log")
             await self._ending.wait()
             watching.cancel()
             await asyncio.gather(*(child.stop() for child in (*self._workers, self._controller)))
+            logging_queries.cancel()
         self._web.close()
         self._sockets.close()
         os.close(self._lock)
@@ -125,6 +132,7 @@ class Supervisor:
         try:
             fresh = self._reread()
         except SettingsError as error:
+            self._reload_failures += 1
             _log.error("settings generation %d stays in force: %s", self._generation, error)
             return
         fixed = [key for key in _FIXED if getattr(fresh, key) != getattr(self._settings, key)]
@@ -201,7 +209,7 @@ class Supervisor:
                 scoreboard=self._board.descriptor,
                 view=str(self._view) if self._view_usable else "",
                 generation=self._generation,
-                cookie_secret=self._cookie_secret,
+                cookies=self._cookies,
             )
         )
 
@@ -234,11 +242,13 @@ class Supervisor:
             self._relieved = [asyncio.ensure_future(_reap(process)) for process in self._inherited.workers]
 
     def _heard_controller(self, said: dict[str, Any]) -> None:
+        if "reload" in said:
+            self._reload()
         if "view" in said and not self._view_usable:
             self._view_usable = True
             self._tell_workers()
         if "ready" in said:
-            self._readiness.controller_says(ready=bool(said["ready"]))
+            self._readiness.controller_says(ready=bool(said["ready"]), waits=str(said.get("waits", "")))
 
     def _worker_ended(self, code: int) -> None:
         """A child that died of a damaged page takes its view with it; forwarding goes on while it is rebuilt."""
@@ -275,9 +285,12 @@ class Supervisor:
         return False
 
     async def _watch(self) -> None:
-        """Replace workers whose heart stopped."""
+        """Replace workers whose heart stopped, and the cookie secret when its time is over."""
         while True:
             await asyncio.sleep(_WATCH)
+            if self._cookies.due(time.time()):
+                self._cookies = cookie_secrets.load(self._state_dir, now=time.time())
+                self._tell_workers()
             now = time.monotonic()
             for number, worker in enumerate(self._workers):
                 if worker.pid and self._board.worker_silence(number, now) > SILENT_WORKER:
@@ -297,12 +310,9 @@ class Supervisor:
 
     async def _health_page(self, _accept: str) -> Page:
         """Asks each worker through DNS."""
-        found = await asyncio.gather(
-            *(health.answers(self._sockets.private_port(number)) for number in range(len(self._workers)))
-        )
-        silent = [worker.name for worker, well in zip(self._workers, found, strict=True) if not well]
-        if silent:
-            return Page(HTTPStatus.SERVICE_UNAVAILABLE, f"no answer from {', '.join(silent)}\n".encode())
+        if silent := await self._health.silent([self._sockets.private_port(n) for n in range(len(self._workers))]):
+            said = f"no answer from {', '.join(self._workers[number].name for number in silent)}\n"
+            return Page(HTTPStatus.SERVICE_UNAVAILABLE, said.encode())
         return Page(HTTPStatus.OK, b"OK\n")
 
     async def _ready_page(self, _accept: str) -> Page:
@@ -313,14 +323,18 @@ class Supervisor:
     async def _metrics_page(self, accept: str) -> Page:
         from meshdns.supervisor import metrics  # noqa: PLC0415 — nobody waits for it before the first scrape
 
-        instance = metrics.Instance(
-            self._board,
-            len(self._workers),
-            clock=time.monotonic,
-            restarts=lambda: [(child.name, child.restarts) for child in (*self._workers, self._controller)],
-            generation=lambda: self._generation,
-            ready=lambda: self._readiness.ready,
+        children = (*self._workers, self._controller)
+        about = metrics.About(
+            settings=self._settings,
+            restarts=[(child.name, child.restarts) for child in children],
+            generation=self._generation,
+            ready=self._readiness.ready,
+            reload_failures=self._reload_failures,
+            usage=Usage.of((child.pid for child in children if child.pid), started=self._started),
+            logged=self._query_log.written,
+            health=self._health.ledger.encode(),
         )
+        instance = metrics.Instance(self._board, len(self._workers), now=time.monotonic(), about=about)
         body, content_type = metrics.exposition(instance, accept)
         return Page(HTTPStatus.OK, body, content_type)
 

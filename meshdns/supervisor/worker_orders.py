@@ -2,12 +2,15 @@
 
 import ipaddress
 import platform
+from collections.abc import Sequence
 from typing import Final
 
 from meshdns import __version__
+from meshdns.authority.limit import Limit, is_local
 from meshdns.authority.special import Special
 from meshdns.config.model import Settings
 from meshdns.controller.zones import served_zones
+from meshdns.supervisor.cookie_secrets import CookieSecrets
 from meshdns.supervisor.sockets import Sockets
 from meshdns.upstream.configured import routes
 from meshdns.worker.settings import WorkerSettings
@@ -34,7 +37,7 @@ def worker_settings(
     scoreboard: int,
     view: str,
     generation: int,
-    cookie_secret: bytes,
+    cookies: CookieSecrets,
 ) -> WorkerSettings:
     """Everything a worker needs, in one value."""
     nsid = platform.node().encode()[:64]
@@ -47,19 +50,40 @@ def worker_settings(
         tcp=tuple(sock.fileno() for sock in sockets.tcp),
         zones=tuple(served_zones(settings)),
         routes=tuple(routes(settings)),
-        allow=_prefixes(settings),
-        cookie_secret=cookie_secret,
+        allow=_prefixes(settings.allow_query),
+        cookie_secret=cookies.current,
+        previous_cookie_secret=cookies.previous,
+        rate_limit=rate_limit(settings),
         nsid=nsid,
         identity=nsid if settings.chaos.identity else b"",
         version=f"meshdns {__version__}".encode() if settings.chaos.version else b"",
         special=tuple(Special(name) for name, on in settings.special_names if on),
         view=view,
         log_level=settings.log_level,
+        log_format=settings.log_format,
+        debug=_prefixes(settings.allow_debug),
+        sample=settings.query_log.sample,
+        sample_classes=settings.query_log.classes,
     )
 
 
-def _prefixes(settings: Settings) -> tuple[str, ...]:
-    if "any" in settings.allow_query:
+def rate_limit(settings: Settings) -> Limit | None:
+    """None where nobody is to be limited: off, or only askers at home are admitted."""
+    limit = settings.rate_limit
+    prefixes = _prefixes(settings.allow_query)
+    strangers = not prefixes or not all(_is_home(prefix) for prefix in prefixes)
+    if not limit.per_second or not (strangers or limit.private):
+        return None
+    return Limit(limit.per_second, limit.slip, limit.private)
+
+
+def _is_home(prefix: str) -> bool:
+    network = ipaddress.ip_network(prefix)
+    return is_local(network[0].packed) and is_local(network[-1].packed)
+
+
+def _prefixes(clients: Sequence[str]) -> tuple[str, ...]:
+    if "any" in clients:
         return ()
-    named = [prefix for item in settings.allow_query for prefix in (PRIVATE if item == "private" else (item,))]
+    named = [prefix for item in clients for prefix in (PRIVATE if item == "private" else (item,))]
     return tuple(dict.fromkeys(str(ipaddress.ip_network(prefix, strict=False)) for prefix in named))

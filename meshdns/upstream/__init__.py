@@ -1,4 +1,4 @@
-"""EDGE. Exchanges with upstream servers over UDP and TCP.
+"""EDGE. Exchanges with upstream servers over UDP, TCP and TLS.
 
 Does not belong here: policy: that is forwarding.
 """

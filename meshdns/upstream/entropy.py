@@ -18,11 +18,20 @@ class Entropy:
     def u16(self) -> int:
         """A number from 0 to 65535, each equally likely."""
         at = self._at
-        if at >= len(self._pool):
+        if at + 2 > len(self._pool):
             self._pool = secrets.token_bytes(_BATCH)
             at = 0
         self._at = at + 2
         return self._pool[at] << 8 | self._pool[at + 1]
+
+    def octets(self, count: int) -> bytes:
+        """So many octets, 0 to 255 of them."""
+        at = self._at
+        if at + count > len(self._pool):
+            self._pool = secrets.token_bytes(_BATCH)
+            at = 0
+        self._at = at + count
+        return self._pool[at : at + count]
 
     def below(self, bound: int) -> int:
         """A number from 0 to `bound` - 1, for bounds up to 256; odd bounds are met to within 1 in 256."""

@@ -5,6 +5,8 @@ Rules:
 - One exchange at a time for one question and route; everybody who asks meanwhile waits for it (RFC 5452 section 5).
 - Every client hears once, within 1.8 s. How many may wait is bounded, in all and for each client's address, and so is
   how many exchanges are open: those whose clients have heard already give way first.
+- Different names of one domain that wait at a time have a bound of their own, so that a flood of made-up ones leaves
+  room for all other domains.
 - Over a bound the reply is REFUSED: as small as the query, so it amplifies nothing; an honest client asks elsewhere at
   once, where silence would cost it seconds, and no cache in front keeps it, as it would a SERVFAIL.
 - A failure is told only where no expired answer is left to tell instead (RFC 8767).
@@ -16,48 +18,39 @@ Rules:
 import asyncio
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
-from functools import partial
 from typing import Final
 
-from meshdns.dns.codes import EDE_PROHIBITED, REFUSED, SERVFAIL
 from meshdns.dns.query import Query
 from meshdns.dns.reply import Reply
-from meshdns.forwarding.adapt import failed, relayed, stale
 from meshdns.forwarding.addresses import Address
 from meshdns.forwarding.cache import Cache
 from meshdns.forwarding.counters import ForwardCounters
 from meshdns.forwarding.health import Group
-from meshdns.forwarding.policy import OPEN, Attempt, Exchange, Failure, Step
-from meshdns.forwarding.question import asked, key, loops, step, trail
+from meshdns.forwarding.policy import Attempt, Exchange, Failure, Step
+from meshdns.forwarding.question import asked, key, loops, step, suffix, trail
 from meshdns.forwarding.routes import Route, Routes
-from meshdns.forwarding.waiting import Crowd, Waiter
+from meshdns.forwarding.waiting import Crowd, Shares, Waiter
+from meshdns.upstream import telling
 from meshdns.upstream.entropy import Entropy
-from meshdns.upstream.sockets import Pools
-from meshdns.upstream.stream import exchange as stream_exchange
+from meshdns.upstream.pools import Pools
+from meshdns.upstream.stream import Streams
+from meshdns.upstream.telling import Telling
 from meshdns.upstream.wheel import PERIOD, Wheel
 
-MAX_STREAMS: Final = 256  # TCP exchanges at a time; beyond, TC is a broken upstream
+SUFFIXES: Final = 8  # domains that must be flooded at a time before all who may wait do
 MAX_PER_CLIENT: Final = 1024
 """Questions of one address that may wait. Held back and answered together they are the pulse of a DNSBomb
 (CVE-2024-33655), here 1.2 MB at most; fewer would hinder a CoreDNS that asks for a whole cluster by one address."""
-
-_OTHER: Final = 0  # extended error codes of RFC 8914
-_NOT_AUTHORITATIVE: Final = 20
-_NO_ROUTE: Final = Failure(_NOT_AUTHORITATIVE, b"no forward zone takes this name; add one to forward in the settings")
-_NOT_RECURSIVE: Final = Failure(EDE_PROHIBITED, b"not in the cache; ask again with RD=1")
-_LOOP: Final = Failure(_OTHER, b"this query was here before; look for a loop of forward settings")
-_OVERLOAD: Final = Failure(_OTHER, b"too many queries wait for upstream servers; ask again later")
-_OVERLOAD_CLIENT: Final = Failure(_OTHER, b"too many queries of this client wait; ask again later")
-_CLOSING: Final = Failure(_OTHER, b"this server is stopping; ask again")
 
 
 class _Pending:
     """An exchange and who waits for it."""
 
-    __slots__ = ("exchange", "key", "place", "waiters")
+    __slots__ = ("exchange", "key", "place", "suffix", "waiters")
 
-    def __init__(self, key: bytes, place: int, exchange: Exchange) -> None:
+    def __init__(self, key: bytes, suffix: bytes, place: int, exchange: Exchange) -> None:
         self.key = key
+        self.suffix = suffix
         self.place = place
         self.exchange = exchange
         self.waiters: list[Waiter] = []
@@ -69,7 +62,8 @@ class Forwarder:
     `budget` bounds the cache in octets, `max_in_flight` both the exchanges that are open and the questions that wait,
     `max_per_client` those of one client. `nsid` is what a client hears that asks which server it reached (RFC 5001),
     `mark` the 8 octets by which this instance knows a query that it has sent (see `forwarding.question`), none if it
-    need not. It is used from the loop's thread only.
+    need not; `timed` is told of each reply of an upstream: its address, RCODE and the time it took in seconds. It is
+    used from the loop's thread only.
     """
 
     def __init__(  # noqa: PLR0913 — what the worker knows and three bounds, all by keyword
@@ -83,22 +77,26 @@ class Forwarder:
         counters: ForwardCounters,
         nsid: bytes = b"",
         mark: bytes = b"",
+        timed: Callable[[Address, int, float], None] = lambda _address, _rcode, _seconds: None,
     ) -> None:
         self._loop = loop
         self._routes = Routes(routes)
         self._groups = [Group(route.upstreams) for route in routes]
-        self._cache = Cache(budget)
+        self._random_case = [route.random_case for route in routes]
+        self._cache = Cache(budget, counters)
+        self._told = Telling(self._cache, counters, nsid)
         self._max = max_in_flight
         self._counters = counters
-        self._nsid = nsid
         self._step = step(mark)
+        self._timed = timed
         self._entropy = Entropy()
         self._pools = Pools(loop, self._entropy, self)
         self._open: dict[Exchange, _Pending] = {}
         self._live: dict[bytes, _Pending] = {}  # clients wait for them
         self._late: OrderedDict[bytes, _Pending] = OrderedDict()  # their clients heard of a failure, oldest first
         self._waiting = Crowd(max_in_flight, max_per_client)
-        self._streams: dict[Attempt, asyncio.Task[bytes | None]] = {}
+        self._suffixes = Shares(max(max_in_flight // SUFFIXES, 1))  # of the exchanges that clients wait for
+        self._streams = Streams(loop, self._entropy, self._streamed)
         self._wheel: Wheel[_Pending] = Wheel()
         self._timer: asyncio.TimerHandle | None = None
         self._closed = False
@@ -115,29 +113,33 @@ class Forwarder:
         counters.queries += 1
         place = self._routes.place(query.lower)
         if place < 0:
-            return self._refuse(query, _NO_ROUTE, tcp=tcp)
+            return self._told.refused(query, telling.NO_ROUTE, tcp=tcp)
         name = key(query, place)
-        entry = self._cache.entry(name, now)
-        if entry is not None:
-            counters.hits += 1
-            return relayed(query, entry.reply, age=int(now - entry.stored), tcp=tcp, nsid=self._nsid)
+        known = self._told.known(query, name, now=now, tcp=tcp)
+        if known is not None:
+            return known
         failure = self._cache.failure(name, now)
         if failure is not None:
             counters.failures_cached += 1
-            return self._fail(query, name, failure, now=now, tcp=tcp)
+            return self._told.failed(query, name, failure, now=now, tcp=tcp)
         if not query.rd:
-            return self._refuse(query, _NOT_RECURSIVE, tcp=tcp)
+            return self._told.refused(query, telling.NOT_RECURSIVE, tcp=tcp)
         if loops(trail(query), self._step):
             counters.loops += 1
-            return self._refuse(query, _LOOP, tcp=tcp)
+            return self._told.refused(query, telling.LOOP, tcp=tcp)
         if self._closed:
-            return self._fail(query, name, _CLOSING, now=now, tcp=tcp)
+            return self._told.failed(query, name, telling.CLOSING, now=now, tcp=tcp)
         crowding = self._waiting.fills(client)
         if crowding or self._waiting.full:
             counters.overflow += 1
             counters.overflow_client += crowding
-            return self._refuse(query, _OVERLOAD_CLIENT if crowding else _OVERLOAD, tcp=tcp)
+            return self._told.refused(query, telling.OVERLOAD_CLIENT if crowding else telling.OVERLOAD, tcp=tcp)
         return self._miss(Waiter(query, tcp, client, reply), name, place, now)
+
+    @property
+    def cached(self) -> tuple[int, int]:
+        """How many answers are kept, and how many of them are denials."""
+        return len(self._cache), self._cache.denials
 
     def flush(self) -> None:
         """Forget all that is cached."""
@@ -148,12 +150,12 @@ class Forwarder:
         self._closed = True
         for pending in list(self._open.values()):
             pending.exchange.close()
-            self._tell(pending, _CLOSING, self._loop.time())
+            self._tell(pending, telling.CLOSING, self._loop.time())
             self._drop(pending)
         if self._timer is not None:
             self._timer.cancel()
-        self._pools.close()
-        await asyncio.gather(*self._streams.values(), return_exceptions=True)
+        await self._pools.close()
+        await self._streams.close()
 
     # ------------------------------------------------------------------------------------------ clients
 
@@ -161,32 +163,34 @@ class Forwarder:
         """Join the exchange for the question, or start it."""
         pending = self._live.get(name)
         if pending is None:
+            domain = suffix(waiter.query, place)
+            if self._suffixes.all_taken(domain):
+                self._counters.overflow += 1
+                self._counters.overflow_suffix += 1
+                return self._told.refused(waiter.query, telling.OVERLOAD_SUFFIX, tcp=waiter.tcp)
             self._counters.misses += 1
-            steps = trail(waiter.query) + self._step
-            exchange = Exchange(asked(waiter.query), self._groups[place], self._counters, now=now, trail=steps)
-            pending = _Pending(name, place, exchange)
+            exchange = self._exchange(waiter.query, place, now)
+            pending = _Pending(name, domain, place, exchange)
             self._admit(pending, now)
             failure = self._take(pending, exchange.start(now), now)
             if failure is not None:
-                return self._fail(waiter.query, name, failure, now=now, tcp=waiter.tcp)
+                return self._told.failed(waiter.query, name, failure, now=now, tcp=waiter.tcp)
         else:
             self._counters.coalesced += 1
         pending.waiters.append(waiter)
         self._waiting.join(waiter.client)
         return None
 
-    def _refuse(self, query: Query, failure: Failure, *, tcp: bool) -> bytes:
-        self._counters.refused += 1
-        return failed(query, failure, tcp=tcp, rcode=REFUSED, nsid=self._nsid)
-
-    def _fail(self, query: Query, name: bytes, failure: Failure, *, now: float, tcp: bool) -> bytes:
-        """An expired answer if there is one, else SERVFAIL."""
-        expired = self._cache.stale(name, now)
-        if expired is not None:
-            self._counters.stale += 1
-            return stale(query, expired.reply, failure, tcp=tcp, nsid=self._nsid)
-        self._counters.servfail += 1
-        return failed(query, failure, tcp=tcp, rcode=SERVFAIL, nsid=self._nsid)
+    def _exchange(self, query: Query, place: int, now: float) -> Exchange:
+        """A new exchange for a client's question."""
+        return Exchange(
+            asked(query),
+            self._groups[place],
+            self._counters,
+            now=now,
+            trail=trail(query) + self._step,
+            coins=self._entropy.octets(len(query.lower)) if self._random_case[place] else b"",
+        )
 
     def _tell(self, pending: _Pending, outcome: Reply | Failure, now: float) -> None:
         """Answer everybody who waits."""
@@ -194,9 +198,9 @@ class Forwarder:
         for query, tcp, client, reply in waiters:
             self._waiting.leave(client)
             if isinstance(outcome, Reply):
-                reply(relayed(query, outcome, age=0, tcp=tcp, nsid=self._nsid))
+                reply(self._told.answered(query, outcome, tcp=tcp))
             else:
-                reply(self._fail(query, pending.key, outcome, now=now, tcp=tcp))
+                reply(self._told.failed(query, pending.key, outcome, now=now, tcp=tcp))
 
     # ------------------------------------------------------------------------------------------ exchanges
 
@@ -208,6 +212,7 @@ class Forwarder:
             self._drop(oldest)
         self._open[pending.exchange] = pending
         self._live[pending.key] = pending
+        self._suffixes.take(pending.suffix)
         self._counters.in_flight = len(self._open)
         self._wheel.add(pending, now, now)  # not its due: most are closed, and then forgotten, a period later
         if self._timer is None:
@@ -243,6 +248,7 @@ class Forwarder:
     def _linger(self, pending: _Pending) -> None:
         """Keep an exchange open for a late answer; one per question is enough."""
         del self._live[pending.key]
+        self._suffixes.give_back(pending.suffix)
         older = self._late.pop(pending.key, None)
         if older is not None:
             older.exchange.close()
@@ -253,15 +259,17 @@ class Forwarder:
         """Forget a closed exchange; once is enough, more does no harm."""
         if self._open.pop(pending.exchange, None) is None:
             return
-        for index in (self._live, self._late):
-            if index.get(pending.key) is pending:
-                del index[pending.key]
+        if self._live.get(pending.key) is pending:
+            del self._live[pending.key]
+            self._suffixes.give_back(pending.suffix)
+        elif self._late.get(pending.key) is pending:
+            del self._late[pending.key]
         for attempt in pending.exchange.attempts:
-            task = self._streams.get(attempt)
-            if task is not None:
-                task.cancel()
-            elif not attempt.tcp:
-                self._pools.at(self._address(pending, attempt)).forget(attempt)
+            if self._streams.cancel(attempt):
+                continue
+            address = self._address(pending, attempt)
+            if not attempt.tcp or address.tls is not None:
+                self._pools.at(address).forget(attempt)
         pending.exchange.attempts.clear()  # they point back; without the ring nothing waits for a collection
         self._counters.in_flight = len(self._open)
 
@@ -280,44 +288,34 @@ class Forwarder:
 
     def _send(self, pending: _Pending, attempt: Attempt, now: float) -> Step:
         address = self._address(pending, attempt)
-        if attempt.tcp:
-            return self._send_stream(address, attempt, now)
+        if attempt.tcp and address.tls is None:
+            sent = self._streams.send(address, attempt)
+            return None if sent else attempt.exchange.broken(attempt, now)
         try:
             self._pools.at(address).send(attempt)
         except OSError:
             return attempt.exchange.broken(attempt, now)
         return None
 
-    def _send_stream(self, address: Address, attempt: Attempt, now: float) -> Step:
-        if len(self._streams) >= MAX_STREAMS:
-            return attempt.exchange.broken(attempt, now)
-        ident = self._entropy.u16()
-        message = attempt.message(ident)
-        task = self._loop.create_task(stream_exchange(address, message, seconds=OPEN), name=f"upstream tcp {address}")
-        self._streams[attempt] = task
-        task.add_done_callback(partial(self._streamed, attempt, ident))
-        return None
-
-    def _streamed(self, attempt: Attempt, ident: int, task: asyncio.Task[bytes | None]) -> None:
-        del self._streams[attempt]
+    def _streamed(self, attempt: Attempt, ident: int, message: bytes | None) -> None:
+        """An exchange over TCP is over (for `Streams`)."""
         pending = self._open.get(attempt.exchange)
-        if pending is None or task.cancelled():
+        if pending is None:
             return
-        now = self._loop.time()
-        message = None
-        if task.exception() is None:
-            message = task.result()
+        if message is None:
+            now = self._loop.time()
+            self._take(pending, attempt.exchange.broken(attempt, now), now)
         else:
-            context = {"message": "a TCP exchange failed unforeseen", "exception": task.exception(), "task": task}
-            self._loop.call_exception_handler(context)
-        exchange = attempt.exchange
-        heard = exchange.broken(attempt, now) if message is None else exchange.heard(attempt, ident, message, now)
-        self._take(pending, heard, now)
+            self.heard(attempt, ident, message)
 
     def heard(self, attempt: Attempt, ident: int, message: bytes) -> None:
-        """A datagram with the id of `attempt` came on its socket (for `Pool`)."""
+        """A message with the id of `attempt` came where it is awaited (for `Pool`)."""
         now = self._loop.time()
-        self._take(self._open[attempt.exchange], attempt.exchange.heard(attempt, ident, message, now), now)
+        pending = self._open[attempt.exchange]
+        heard = attempt.exchange.heard(attempt, ident, message, now)
+        if attempt.over and len(message) > 3:  # what answers nothing that was asked leaves it open
+            self._timed(self._address(pending, attempt), message[3] & 0x0F, now - attempt.sent)
+        self._take(pending, heard, now)
 
     def stray(self, attempts: tuple[Attempt, ...]) -> None:
         """A datagram with no awaited id came on the socket of `attempts` (for `Pool`)."""
@@ -336,6 +334,15 @@ class Forwarder:
             pending = self._open.get(attempt.exchange)
             if pending is not None:
                 self._take(pending, attempt.exchange.unreachable(attempt, now), now)
+
+    def ended(self, attempts: tuple[Attempt, ...], *, served: bool) -> None:
+        """A connection ended on which `attempts` were awaited (for `SecurePool`)."""
+        now = self._loop.time()
+        for attempt in attempts:
+            exchange = attempt.exchange
+            pending = self._open.get(exchange)
+            if pending is not None:
+                self._take(pending, exchange.lost(attempt, now) if served else exchange.broken(attempt, now), now)
 
     def _address(self, pending: _Pending, attempt: Attempt) -> Address:
         return self._groups[pending.place].addresses[attempt.upstream]

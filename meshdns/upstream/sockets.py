@@ -12,7 +12,7 @@ Rules:
 import contextlib
 import socket
 import sys
-from asyncio import AbstractEventLoop, TimerHandle
+from asyncio import AbstractEventLoop
 from typing import Final, Protocol
 
 from meshdns.forwarding.addresses import Address
@@ -22,7 +22,6 @@ from meshdns.upstream.entropy import Entropy
 POOL: Final = 256
 USES: Final = 16
 MAX_DATAGRAM: Final = 4096  # octets; we announce 1232, and what is cut here is refused as malformed
-SWEEP_SECONDS: Final = 15.0  # idle sockets are closed after one to two of these
 _BATCH: Final = 32  # datagrams per wake-up and socket: more would starve everybody else
 _RECEIVE_BUFFER: Final = 1 << 18  # octets; one socket carries few queries at a time
 _PMTUDISC_OMIT: Final = 5  # Linux: IP_PMTUDISC_OMIT and IPV6_PMTUDISC_OMIT
@@ -170,37 +169,5 @@ class Pool:
                 self._listener.stray(tuple(port.awaited.values()))
             else:
                 self._listener.heard(attempt, ident, message)
-
-
-class Pools:
-    """The sockets towards all upstreams, closed by themselves while idle."""
-
-    def __init__(self, loop: AbstractEventLoop, entropy: Entropy, listener: Listener) -> None:
-        self._loop = loop
-        self._entropy = entropy
-        self._listener = listener
-        self._pools: dict[Address, Pool] = {}
-        self._sweeper: TimerHandle | None = None
-
-    def at(self, address: Address) -> Pool:
-        """The sockets towards one upstream."""
-        pool = self._pools.get(address)
-        if pool is None:
-            pool = self._pools[address] = Pool(self._loop, address, self._entropy, self._listener)
-        if self._sweeper is None:
-            self._sweeper = self._loop.call_later(SWEEP_SECONDS, self._sweep)
-        return pool
-
-    def close(self) -> None:
-        """Close all of them at once."""
-        if self._sweeper is not None:
-            self._sweeper.cancel()
-        for pool in self._pools.values():
-            pool.close()
-
-    def _sweep(self) -> None:
-        """Close the sockets of idle upstreams."""
-        for pool in self._pools.values():
-            pool.rest()
-        open_sockets = any(len(pool) for pool in self._pools.values())
-        self._sweeper = self._loop.call_later(SWEEP_SECONDS, self._sweep) if open_sockets else None
+                if not port.awaited:
+                    return  # most often there is no more; what else came brings the next wake-up

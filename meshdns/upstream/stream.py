@@ -1,8 +1,63 @@
-"""One query over one short-lived TCP connection (RFC 7766)."""
+"""One query over one short-lived TCP connection (RFC 7766), each in a task."""
 
 import asyncio
+from collections.abc import Callable
+from functools import partial
+from typing import Final
 
 from meshdns.forwarding.addresses import Address
+from meshdns.forwarding.policy import OPEN, Attempt
+from meshdns.upstream.entropy import Entropy
+
+MAX_STREAMS: Final = 256  # TCP exchanges at a time; beyond, TC is a broken upstream
+
+Ended = Callable[[Attempt, int, bytes | None], None]
+
+
+class Streams:
+    """The exchanges over TCP that are open. `ended` is told of each: its id, and the message or None."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, entropy: Entropy, ended: Ended) -> None:
+        self._loop = loop
+        self._entropy = entropy
+        self._ended = ended
+        self._tasks: dict[Attempt, asyncio.Task[bytes | None]] = {}
+
+    def __len__(self) -> int:
+        return len(self._tasks)
+
+    def send(self, address: Address, attempt: Attempt) -> bool:
+        """Begin an exchange; False where too many are open."""
+        if len(self._tasks) >= MAX_STREAMS:
+            return False
+        ident = self._entropy.u16()
+        message = attempt.message(ident)
+        task = self._loop.create_task(exchange(address, message, seconds=OPEN), name=f"upstream tcp {address}")
+        self._tasks[attempt] = task
+        task.add_done_callback(partial(self._over, attempt, ident))
+        return True
+
+    def cancel(self, attempt: Attempt) -> bool:
+        """End an exchange, of which nobody is told then; whether it was one of these."""
+        task = self._tasks.get(attempt)
+        if task is not None:
+            task.cancel()
+        return task is not None
+
+    async def close(self) -> None:
+        """Wait until all that were cancelled are over."""
+        await asyncio.gather(*self._tasks.values(), return_exceptions=True)
+
+    def _over(self, attempt: Attempt, ident: int, task: asyncio.Task[bytes | None]) -> None:
+        del self._tasks[attempt]
+        if task.cancelled():
+            return
+        if task.exception() is None:
+            self._ended(attempt, ident, task.result())
+            return
+        context = {"message": "a TCP exchange failed unforeseen", "exception": task.exception(), "task": task}
+        self._loop.call_exception_handler(context)
+        self._ended(attempt, ident, None)
 
 
 async def exchange(address: Address, message: bytes, *, seconds: float) -> bytes | None:

@@ -15,7 +15,7 @@ from typing import Any, Final
 
 import lmdb
 
-LAYOUT: Final = 1
+LAYOUT: Final = 2
 """Version of everything below; another one means another directory."""
 
 MAP_SIZE: Final = 2 << 30

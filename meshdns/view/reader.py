@@ -1,7 +1,7 @@
 """Readers of the view: the worker's, which follows the commits, and the tools', which take one look."""
 
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import msgspec
@@ -27,6 +27,14 @@ class Look:
     def reason(self, owner: bytes) -> bytes | None:
         """The provenance of an owner name's row."""
         return self._transaction.get(b"reasons", owner)
+
+    def clusters(self) -> list[tuple[bytes, bytes]]:
+        """The names of all clusters with what the view holds of them."""
+        return list(self._transaction.items(b"clusters"))
+
+    def known_from(self, owner: bytes) -> Iterator[bytes]:
+        """The owner names from `owner` on, in the order of their octets."""
+        return (key for key, _ in self._transaction.items(b"rows", owner))
 
     def end(self) -> None:
         """Give the transaction back; the look must not be used afterwards."""

@@ -6,10 +6,13 @@ On a wildcard bind replies leave from one address the system picks; bind each ad
 
 import socket
 from collections.abc import Callable
+from time import perf_counter
 from typing import Final
 
 from meshdns.worker.access import key
-from meshdns.worker.answering import Answerer, Counters, Deliver
+from meshdns.worker.account import Deliver
+from meshdns.worker.answering import Answerer
+from meshdns.worker.counters import Counters
 
 _BATCH: Final = 64
 _MAX_MESSAGE: Final = 65535
@@ -34,26 +37,25 @@ class DatagramSocket:
             self._answer(data, peer, answerer)
         return _BATCH
 
-    def discard(self) -> int:
-        """Receive up to a batch of messages and drop them; returns how many came."""
-        for count in range(_BATCH):
-            try:
-                self._sock.recv(1)
-            except OSError:
-                return count
-        return _BATCH
-
     def _answer(self, data: bytes, peer: tuple[str, int], answerer: Answerer) -> None:
         answerer.counters.queries += 1
         if not peer[1]:
             self._counters.portless += 1
             return
         source = socket.inet_pton(self._sock.family, peer[0].partition("%")[0])
-        variants = answerer.ready.get(data[2:])
-        if variants is not None and key(source) in answerer.access.admitted:
-            answerer.counters.ready += 1
+        found = answerer.ready.get(data[2:])
+        if found is not None and key(source) in answerer.access.admitted:
+            case, variants = found
+            began = perf_counter()
             self._send(data[:2] + variants[data[1] % len(variants)], peer)
+            answerer.counters.ready += 1
+            answerer.accounts.hits[len(source) != 4][case] += 1
+            answerer.accounts.batch(1, perf_counter() - began)
+            if answerer.sampler.on:
+                known = data[:2] + variants[data[1] % len(variants)]
+                answerer.sampler.offer(data, known, source, peer[1], "mesh", seconds=0.0, tcp=False)
             return
+        answerer.port = peer[1]
         reply = answerer.respond(data, source, lambda: self._deliverer(peer), tcp=False)
         if reply is not None:
             self._send(reply, peer)

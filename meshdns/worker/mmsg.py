@@ -13,9 +13,12 @@ import errno
 import os
 import select
 import socket
+from time import perf_counter
 from typing import Final
 
-from meshdns.worker.answering import Answerer, Counters, Deliver
+from meshdns.worker.account import Deliver
+from meshdns.worker.answering import Answerer
+from meshdns.worker.counters import Counters
 
 BATCH: Final = 64
 SLOT: Final = 2048  # octets per message; queries are small, replies at most 1232
@@ -65,6 +68,7 @@ class BatchSocket:
         self._control = bytearray(BATCH * _CONTROL)
         self._iovecs = (_Iovec * BATCH)()
         self._headers = (_Mmsghdr * BATCH)()
+        self._slow: set[int] = set()  # places in the batch that were not answered from ready replies
         self._wildcard = _asks_for_address(sock)
         self._lay_out(wildcard=self._wildcard)
         self._headers_fresh = bytes(self._headers)
@@ -94,18 +98,14 @@ class BatchSocket:
         count: int = self._recvmmsg(self._fd, self._headers, BATCH, socket.MSG_DONTWAIT, None)
         if count <= 0:
             return 0
+        began, ready = perf_counter(), answerer.counters.ready
         try:
             silent = self._answer(count, answerer)
             self._send(count - self._compact(count, silent))
+            answerer.accounts.batch(answerer.counters.ready - ready, perf_counter() - began)
         finally:
             self._reset()
         return count
-
-    def discard(self) -> int:
-        """Receive a batch and drop it; returns how many messages came."""
-        count: int = self._recvmmsg(self._fd, self._headers, BATCH, socket.MSG_DONTWAIT, None)
-        self._reset()
-        return max(count, 0)
 
     def _reset(self) -> None:
         """Undo what the kernel and the answers changed in the headers."""
@@ -117,13 +117,18 @@ class BatchSocket:
         octets, lengths = self._octets, self._lengths
         get = answerer.ready.get
         admitted = answerer.access.admitted
+        cases = answerer.accounts.hits[self._ipv6]
         silent: list[int] = []
+        asked = self._copies(count) if answerer.sampler.on else []
+        self._slow.clear()
         hits = 0
         at = 0
         sizes, ports = self._sizes[:count].tolist(), self._ports[:count].tolist()
         for i, (size, port, host) in enumerate(zip(sizes, ports, self._sources(count), strict=True)):
-            variants = get(octets[at + 2 : at + size].tobytes())
-            if variants is not None and port and host in admitted:
+            found = get(octets[at + 2 : at + size].tobytes())
+            if found is not None and port and host in admitted:
+                case, variants = found
+                cases[case] += 1
                 body = variants[0] if len(variants) == 1 else variants[octets[at + 1] % len(variants)]
                 end = len(body) + 2
                 octets[at + 2 : at + end] = body
@@ -134,7 +139,20 @@ class BatchSocket:
             at += SLOT
         answerer.counters.queries += count
         answerer.counters.ready += hits
+        if asked:
+            self._offer(asked, answerer)
         return silent
+
+    def _copies(self, count: int) -> list[bytes]:
+        """The messages of a batch, for those who look at them when they are answered in place."""
+        return [self._octets[i * SLOT : i * SLOT + self._sizes[i]].tobytes() for i in range(count)]
+
+    def _offer(self, asked: list[bytes], answerer: Answerer) -> None:
+        """Offer what was answered from ready replies to the sampler; it was no time under way."""
+        for i, data in enumerate(asked):
+            if i not in self._slow:
+                reply = self._octets[i * SLOT : i * SLOT + self._lengths[i]].tobytes()
+                answerer.sampler.offer(data, reply, self.source(i), self._ports[i], "mesh", seconds=0.0, tcp=False)
 
     def _sources(self, count: int) -> list[int] | list[bytes]:
         """The source addresses of a batch as the access list knows them (`meshdns.worker.access.key`)."""
@@ -144,9 +162,11 @@ class BatchSocket:
         return hosts
 
     def _answer_slowly(self, i: int, data: bytes, answerer: Answerer) -> bool:
+        self._slow.add(i)
         if not self._ports[i]:
             self._counters.portless += 1
             return False
+        answerer.port = self._ports[i]
         reply = answerer.respond(data, self.source(i), lambda: self._deliverer(i), tcp=False)
         if reply is None:
             return False

@@ -7,8 +7,8 @@ standard output. It imports neither kubernetes nor aiohttp nor pydantic, and doe
 
 import asyncio
 import gc
-import logging
 
+from meshdns import logs
 from meshdns.lifeline import bond, die_with_parent, say
 from meshdns.worker.settings import decode
 from meshdns.worker.worker import Worker
@@ -21,7 +21,7 @@ async def _run() -> None:
     if not line:
         return
     settings = decode(line)
-    logging.basicConfig(level=settings.log_level.upper(), format="%(levelname)s %(name)s %(message)s")
+    logs.set_up(settings.log_level, settings.log_format, process=f"worker {settings.number}")
     worker = Worker(settings, loop)
     await worker.serve()
     gc.collect()

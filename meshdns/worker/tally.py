@@ -1,8 +1,12 @@
-"""From a worker's own integers to its slot of the scoreboard: only what was added since the last time."""
+"""From a worker's own integers to its slot of the scoreboard: only what was added since the last time.
+
+What has labels goes into its page as a whole, once in a while and only where anything has changed.
+"""
 
 from meshdns.forwarding.counters import ForwardCounters
 from meshdns.scoreboard import Count, Scoreboard
-from meshdns.worker.answering import Counters
+from meshdns.worker.accounts import Accounts
+from meshdns.worker.counters import Counters
 
 
 class Tally:
@@ -12,15 +16,25 @@ class Tally:
         self._board = board
         self._number = number
         self._published: dict[Count, int] = {}
+        self._counted = -1  # queries, when the page was published
 
-    def publish(self, counters: Counters, forwarding: ForwardCounters, *, ready_replies: int) -> None:
+    def publish(self, counters: Counters, forwarding: ForwardCounters, *, ready_replies: int, connections: int) -> None:
         """Add what is new."""
         for count, value in _values(counters, forwarding):
             new = value - self._published.get(count, 0)
             if new:
                 self._board.add(self._number, count, new)
                 self._published[count] = value
-        self._board.show(self._number, in_flight=forwarding.in_flight, ready_replies=ready_replies)
+        self._board.show(
+            self._number, in_flight=forwarding.in_flight, ready_replies=ready_replies, connections=connections
+        )
+
+    def publish_accounts(self, accounts: Accounts, *, queries: int) -> None:
+        """Publish what has labels, if any query came since the last time."""
+        if queries != self._counted:
+            self._counted = queries
+            accounts.carry()
+            self._board.publish(self._number, accounts.ledger.encode())
 
 
 def _values(counters: Counters, forwarding: ForwardCounters) -> tuple[tuple[Count, int], ...]:
@@ -35,9 +49,13 @@ def _values(counters: Counters, forwarding: ForwardCounters) -> tuple[tuple[Coun
         (Count.PORTLESS, counters.portless),
         (Count.UNSENT, counters.unsent),
         (Count.LATE, counters.late),
+        (Count.LIMITED, counters.limited),
+        (Count.CUT, counters.cut),
         (Count.COMMITS, counters.commits),
         (Count.CONNECTIONS_REFUSED, counters.connections_refused),
+        (Count.CONNECTIONS_CUT, counters.connections_cut),
         (Count.VIEW_FAULTS, counters.view_faults),
+        (Count.PANICS, counters.panics),
         (Count.FORWARD_HITS, forwarding.hits),
         (Count.FORWARD_MISSES, forwarding.misses),
         (Count.FORWARD_SENDS, forwarding.sends),
@@ -52,4 +70,7 @@ def _values(counters: Counters, forwarding: ForwardCounters) -> tuple[tuple[Coun
         (Count.FORWARD_STALE, forwarding.stale),
         (Count.FORWARD_OVERFLOW_CLIENT, forwarding.overflow_client),
         (Count.FORWARD_LOOPS, forwarding.loops),
+        (Count.FORWARD_OVERFLOW_SUFFIX, forwarding.overflow_suffix),
+        (Count.EVICTED_ANSWERS, forwarding.evicted_answers),
+        (Count.EVICTED_DENIALS, forwarding.evicted_denials),
     )

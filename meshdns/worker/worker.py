@@ -4,34 +4,45 @@ import asyncio
 import hashlib
 import logging
 import os
+import secrets
 import socket
 import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from meshdns.authority.authority import Authority
 from meshdns.authority.chaos import Chaos
 from meshdns.authority.special import SpecialNames
 from meshdns.forwarding.counters import ForwardCounters
 from meshdns.forwarding.question import MARK_SIZE
+from meshdns.meters import Ledger
 from meshdns.scoreboard import Scoreboard
 from meshdns.upstream.forwarder import Forwarder
 from meshdns.view.environment import DamagedView, ViewError
 from meshdns.view.place import UNREADABLE
 from meshdns.view.reader import Look, Reader
 from meshdns.worker.access import AccessList
+from meshdns.worker.accounts import Accounts
 from meshdns.worker.answering import Answerer
 from meshdns.worker.datagrams import DatagramSocket
+from meshdns.worker.debugging import Debugger
+from meshdns.worker.lateness import discard, note_arrivals
 from meshdns.worker.local import Local
 from meshdns.worker.mmsg import BATCH, BatchSocket, available
+from meshdns.worker.sampling import Sampler
 from meshdns.worker.settings import WorkerSettings
-from meshdns.worker.streams import Connections
+from meshdns.worker.streams import Connections, room_for_connections
 from meshdns.worker.tally import Tally
 
 BATCHES_PER_WAKE_UP: Final = 4
 """More would starve timers, TCP and upstream replies under load."""
+
+ACCEPTS: Final = 32
+"""Connections accepted per wake-up, some 100 µs each."""
+BACKLOG: Final = 512
+"""Connections that wait in the kernel; one that finds no room there tries again a second later."""
 
 BEAT: Final = 0.2  # seconds between heartbeats
 STALLED: Final = 2.0  # seconds without a beat after which what waits in the socket is too old to answer
@@ -49,6 +60,10 @@ class Worker:
         self._number = settings.number
         self._board = Scoreboard(settings.scoreboard)
         self._tally = Tally(self._board, settings.number)
+        self._accounts = Accounts(Ledger(self._board.published(settings.number)))
+        self._sampler = Sampler(self._board, settings.number, draw=_draw, clock=time.time)
+        self._account_for(settings)
+        self._flushes = self._board.flushes()
         self._reader: Reader | None = None
         self._view = ""
         self._failing = ""
@@ -63,8 +78,11 @@ class Worker:
             fault=self._note,
             clock=time.monotonic,
             local=_local(settings),
+            debugger=_debugger(settings),
+            accounts=self._accounts,
+            sampler=self._sampler,
         )
-        self._connections = Connections(self._answerer, loop=loop)
+        self._connections = Connections(self._answerer, loop=loop, most=room_for_connections())
         self._servers: list[asyncio.Server] = []
         self._sockets = [_inherited(fd) for fd in (*settings.udp, settings.private)]
         self._batches = [self._transport(sock) for sock in self._sockets]
@@ -81,11 +99,14 @@ class Worker:
 
     async def serve(self) -> None:
         """Start answering on every inherited socket."""
+        self._loop.set_exception_handler(self._count_panic)
         self._beat()
         for sock, batches in zip(self._sockets, self._batches, strict=True):
+            note_arrivals(sock)
             self._loop.add_reader(sock, self._wake_up, batches)
         for listener in self._listeners:
-            server = await self._loop.create_server(self._connections.protocol, sock=listener)
+            server = await self._loop.create_server(self._connections.protocol, sock=listener, backlog=ACCEPTS)
+            listener.listen(BACKLOG)  # asyncio lets the kernel hold no more than it takes itself in one turn
             self._servers.append(server)
 
     def reconfigure(self, settings: WorkerSettings) -> None:
@@ -98,9 +119,17 @@ class Worker:
             access=AccessList(settings.allow),
             forward=self._forwarder,
             local=_local(settings),
+            debugger=_debugger(settings),
         )
+        self._account_for(settings)
         if settings.view != self._view:
             self._open_view(settings.view)
+
+    def _account_for(self, settings: WorkerSettings) -> None:
+        """Tell the zones of these settings apart, sample as they want."""
+        zones = [zone.apex for zone in settings.zones]
+        self._accounts.configure(zones, (route.zone for route in settings.routes))
+        self._sampler.configure(settings.sample, settings.sample_classes)
 
     def _retire(self, forwarder: Forwarder) -> None:
         """Close a forwarder once everybody who waits for it has heard."""
@@ -170,9 +199,7 @@ class Worker:
 
     def _wake_up(self, batches: BatchSocket | DatagramSocket) -> None:
         if time.monotonic() - self._beaten > STALLED:
-            self._discard(batches)
-            self._beat_once()
-            return
+            self._catch_up()
         self._answerer.begin()
         try:
             for _ in range(BATCHES_PER_WAKE_UP):
@@ -181,23 +208,42 @@ class Worker:
         finally:
             self._answerer.end()
 
-    def _discard(self, batches: BatchSocket | DatagramSocket) -> None:
-        """Drop what came while this process stood still: its askers have given up and ask again."""
+    def _catch_up(self) -> None:
+        """This process stood still: drop what is too old, whose askers have given up, and nothing that is fresh."""
         counters = self._answerer.counters
-        while came := batches.discard():
-            counters.queries += came
-            counters.late += came
-            if came < BATCH:
-                break
+        for sock in self._sockets:
+            dropped = discard(sock, older_than=STALLED, now=time.time())
+            counters.queries += dropped
+            counters.late += dropped
+        self._beat_once()
+
+    def _count_panic(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        """An exception that nobody foresaw ended a callback: one batch is lost, and the next is answered."""
+        self._answerer.counters.panics += 1
+        loop.default_exception_handler(context)
 
     def _beat(self) -> None:
         self._loop.call_later(BEAT, self._beat)
-        self._beat_once()
+        if time.monotonic() - self._beaten > STALLED:
+            self._catch_up()  # timers come first where the wait for sockets was what stood still
+        else:
+            self._beat_once()
 
     def _beat_once(self) -> None:
         now = self._beaten = time.monotonic()
         self._board.beat_worker(self._number, now)
-        self._tally.publish(self._answerer.counters, self._forwarding, ready_replies=len(self._answerer.ready))
+        self._tally.publish(
+            self._answerer.counters,
+            self._forwarding,
+            ready_replies=len(self._answerer.ready),
+            connections=len(self._connections),
+        )
+        self._board.show_cached(self._number, *self._forwarder.cached)
+        if self._board.flushes() != self._flushes:
+            self._flushes = self._board.flushes()
+            self._forwarder.flush()
+        self._tally.publish_accounts(self._accounts, queries=self._answerer.counters.queries)
+        self._sampler.beat(live=self._board.watched(now))
         silent = self._board.controller_silence(now) > SILENT
         if self._reader is not None and self._reader.set_silent(silent):
             self._answerer.forget(None)
@@ -210,6 +256,7 @@ class Worker:
             counters=self._forwarding,
             nsid=settings.nsid,
             mark=_mark(settings),
+            timed=self._accounts.upstream,
         )
 
     def _transport(self, sock: socket.socket) -> BatchSocket | DatagramSocket:
@@ -225,14 +272,26 @@ def _local(settings: WorkerSettings) -> Local:
         chaos=Chaos(identity=settings.identity, version=settings.version),
         nsid=settings.nsid,
         secret=settings.cookie_secret,
+        previous=settings.previous_cookie_secret,
+        limit=settings.rate_limit,
         clock=time.time,
     )
+
+
+def _debugger(settings: WorkerSettings) -> Debugger:
+    zones = (zone.apex for zone in settings.zones)
+    return Debugger(Authority(settings.zones), zones, AccessList(settings.debug))
 
 
 def _mark(settings: WorkerSettings) -> bytes:
     """What tells this instance from others, the same in all its workers: its scoreboard is made once and is its own."""
     origin = f"{os.getppid()} {os.fstat(settings.scoreboard).st_ino} ".encode() + settings.nsid
     return hashlib.blake2b(origin, digest_size=MARK_SIZE).digest()
+
+
+def _draw() -> float:
+    """A number from 0 to 1."""
+    return secrets.randbits(30) / (1 << 30)
 
 
 def _inherited(fd: int) -> socket.socket:

@@ -13,7 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from meshdns.authority import rows
-from meshdns.authority.authority import Authority, ServedZone, Verdict
+from meshdns.authority.apex import ServedZone
+from meshdns.authority.authority import Authority, Verdict
 from meshdns.authority.rows import Status
 from meshdns.authority.state import ViewState
 from meshdns.dns import names

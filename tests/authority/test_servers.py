@@ -2,7 +2,7 @@
 
 import pytest
 
-from meshdns.authority.authority import ServedZone
+from meshdns.authority.apex import ServedZone
 from meshdns.authority.state import ViewState
 from meshdns.dns import names
 from tests.authority.test_authority import READY, SOA, Case, Plain, answered, row, view

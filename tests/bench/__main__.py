@@ -8,7 +8,8 @@ from pathlib import Path
 from tests.bench.cores import Cores
 from tests.bench.fleet import Fleet
 from tests.bench.machine import machine
-from tests.bench.moments import MOMENTS, Moment
+from tests.bench.moment import Moment
+from tests.bench.moments import MOMENTS
 from tests.bench.peers import PEERS, version
 from tests.bench.programs import Generator
 from tests.bench.report import Report, Result

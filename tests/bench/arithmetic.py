@@ -26,6 +26,7 @@ class Load:
     seconds: float
     p50: float
     p99: float
+    longest: float
     lag_p99: float
     own_cpu: float
     own_queued: float

@@ -72,7 +72,7 @@ class Fleet:
         if running is None:
             with ExitStack() as stack:
                 component = PEERS[name].start(self.site(name, population))
-                with self._cores.serving():
+                with self._cores.both() if PEERS[name].spread else self._cores.serving():
                     stack.enter_context(component)
                 if name not in _ANY_ANSWER:
                     _await_answers(name, component, population)

@@ -45,7 +45,8 @@ class Site:
 class Peer:
     """A row: what stands in the output, how it is started, and the command that tells its version.
 
-    `denial` is the rcode with which it denies a name; `answers` is false for what sends the queries back.
+    `denial` is the rcode with which it denies a name; `answers` is false for what sends the queries back. `spread` is
+    true for what runs on both cores, the generator's included.
     """
 
     title: str
@@ -53,6 +54,7 @@ class Peer:
     version: Callable[[], Sequence[str]] | None = None
     denial: int = NXDOMAIN
     answers: bool = True
+    spread: bool = False
 
     def expected(self, packets: Packets) -> Packets:
         """The queries with what this peer replies when all is well."""
@@ -103,14 +105,22 @@ def _echo(_site: Site) -> Component:
     return Echo()
 
 
+def _folder(site: Site) -> dict[str, str]:
+    return {"kind": "manifests", "path": str(site.folder)}
+
+
 def _meshdns(site: Site) -> Component:
     forward = [{"zone": ".", "to": [f"{LOOPBACK}:{site.upstream}"]}] if site.upstream else []
     settings: dict[str, Any] = {
-        "sources": [{"kind": "manifests", "path": str(site.folder)}],
+        "sources": [_folder(site)],
         "vantage": {"cluster": "east"},
         **({"forward": forward} if forward else {}),
     }
     return Instance(settings)
+
+
+def _two_workers(site: Site) -> Component:
+    return Instance({"sources": [_folder(site)], "vantage": {"cluster": "east"}, "workers": 2})
 
 
 def _api_meshdns(site: Site) -> Component:
@@ -157,6 +167,7 @@ _UNBOUND, _DNSMASQ = _installed("unbound", "-V"), _installed("dnsmasq", "--versi
 PEERS: Mapping[str, Peer] = {
     "meshdns": Peer("meshdns", _meshdns),
     "meshdns-api": Peer("meshdns, from an API server", _api_meshdns),
+    "meshdns-two": Peer("meshdns, two workers on two cores", _two_workers, spread=True),
     "echo": Peer("C echo", _echo, answers=False),
     # Without an SOA to deny a name with, this plugin says SERVFAIL.
     "coredns-hosts": Peer("CoreDNS hosts", _HostsCoreDNS, _coredns_version, SERVFAIL),

@@ -20,6 +20,7 @@ from tests.rig.build import cache_folder
 from tests.rig.component import Component
 
 SOCKETS = 240
+CONNECTIONS = 8  # over TCP, so that 20 queries are in flight on each under saturation
 WINDOW = 160  # queries in flight under saturation; a receive buffer of Linux's default size holds some more
 _FLAGS = ("-O2", "-std=gnu11", "-Wall", "-Wextra")
 _MANY = 1 << 30
@@ -86,8 +87,16 @@ class Generator:
 
         It ends after `seconds`, or `count` queries.
         """
-        command = [self._program, f"-p{port}", f"-n{SOCKETS}", f"-w{WINDOW}", f"-t{seconds}", f"-r{rate}", f"-c{count}"]
-        command += [f"-e{packets.rcode}", f"-a{packets.answers}"]
+        command = [
+            self._program,
+            f"-p{port}",
+            f"-n{CONNECTIONS if packets.tcp else SOCKETS}",
+            f"-w{WINDOW}",
+            f"-t{seconds}",
+            f"-r{rate}",
+            f"-c{count}",
+        ]
+        command += [f"-e{packets.rcode}", f"-a{packets.answers}", *(["-s"] if packets.tcp else [])]
         if packets.unique:
             command.append(f"-u{self._first}")
         done = subprocess.run(

@@ -22,13 +22,14 @@ _OPT_1232 = bytes.fromhex("00 0029 04d0 00000000 0000")  # as dig and resolvers 
 class Packets:
     """Queries and what a right reply has: the rcode and no fewer than `answers` records.
 
-    `unique`: the generator makes the first label of each one new.
+    `unique`: the generator makes the first label of each one new. `tcp`: they are pipelined on few connections.
     """
 
     queries: tuple[bytes, ...]
     rcode: int = NOERROR
     answers: int = 1
     unique: bool = False
+    tcp: bool = False
 
     def file(self) -> bytes:
         """As the generator reads them: each behind its size in two octets."""

@@ -6,8 +6,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from tests.bench.arithmetic import SATURATED, Figures, Run, figures
-from tests.bench.moments import Moment
+from tests.bench.moment import Moment
 from tests.bench.peers import PEERS
+from tests.bench.plot import svg
 from tests.bench.workloads import Subject, Workload
 
 _COLUMNS = ("server", "µs/query", "ratio", "from–to", "queries/s", "lost", "wrong", "p50 µs", "p99 µs", "busy", "MiB")
@@ -66,12 +67,18 @@ class Report:
         }
 
     def write(self, folder: Path) -> list[Path]:
-        """Write ``bench.json`` and ``bench.md``; the paths."""
+        """Write ``bench.json``, ``bench.md`` and a picture of each workload; the paths."""
         folder.mkdir(parents=True, exist_ok=True)
         texts = {"bench.json": json.dumps(self.values(), indent=1) + "\n", "bench.md": self.markdown()}
+        texts |= {f"{result.workload.name}.svg": self._picture(result) for result in self.results}
         for name, text in texts.items():
             (folder / name).write_text(text)
         return [folder / name for name in texts]
+
+    def _picture(self, result: Result) -> str:
+        note = f"µs of processor time per query, {self.machine.get('processor', 'unknown processor')}"
+        rows = [(subject.peer, found) for subject, found in result.figures().items() if not subject.changes]
+        return svg(result.workload.title, note, rows)
 
 
 def _result_values(result: Result) -> dict[str, object]:

@@ -23,6 +23,7 @@ LOAD = Load(
     seconds=2.0,
     p50=100.0,
     p99=900.0,
+    longest=2000.0,
     lag_p99=0.0,
     own_cpu=1.0,
     own_queued=0.5,
@@ -146,6 +147,6 @@ def test_report_is_written_as_json_and_markdown(tmp_path: Path) -> None:
     subjects = (Subject("meshdns"), Subject("echo"))
     result = Result(WORKLOADS[0], {subject: [run(10)] for subject in subjects})
     paths = Report({"kernel": "Linux"}, {"NSD": "4"}, [result], []).write(tmp_path / "results")
-    assert [path.name for path in paths] == ["bench.json", "bench.md"]
+    assert [path.name for path in paths] == ["bench.json", "bench.md", "known.svg"]
     assert "| C echo | 11.00 | 1.00 | 1.00–1.00 | 500* |" in paths[1].read_text()
     assert '"ratio": 1.0' in paths[0].read_text()

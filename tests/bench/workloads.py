@@ -1,7 +1,7 @@
 """The table of workloads: what is asked, how fast, of whom, and what happens meanwhile."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from tests.bench.peers import REFERENCE
 from tests.bench.population import NAMESPACE, ZONE, Population
@@ -49,6 +49,10 @@ def _known_edns(population: Population) -> Packets:
     return Packets(tuple(query(population.name(number), edns=True) for number in range(population.count)))
 
 
+def _known_tcp(population: Population) -> Packets:
+    return replace(_known(population), tcp=True)
+
+
 def _mixed_case(population: Population) -> Packets:
     spellings = (mixed_case(population.name(n), salt) for salt in range(_SPELLINGS) for n in range(population.count))
     return Packets(tuple(map(query, spellings)))
@@ -71,6 +75,7 @@ def _subjects(*peers: str) -> tuple[Subject, ...]:
 
 
 _SERVERS = ("coredns-hosts", "unbound", "knot", "nsd", "dnsmasq")
+_OVER_TCP = tuple(name for name in _SERVERS if name != "dnsmasq")  # that one ends a connection after 100 queries
 _FORWARDERS = ("coredns-forward", "unbound-forward", "dnsmasq-forward")
 
 WORKLOADS: tuple[Workload, ...] = (
@@ -80,8 +85,10 @@ WORKLOADS: tuple[Workload, ...] = (
     Workload("known-100k", "100,000 known names, saturated", _known, _subjects(*_SERVERS), 0, Population(100_000)),
     Workload("nxdomain", "unknown names of the zone, saturated", _unknown, _subjects(*_SERVERS)),
     Workload("mixed", "known names in mixed case, saturated", _mixed_case, _subjects(*_SERVERS)),
+    Workload("tcp", "known names over TCP, pipelined, saturated", _known_tcp, _subjects(*_OVER_TCP)),
     Workload("rate-1k", "known names, 1,000/s", _known, _subjects(*_SERVERS), 1_000),
     Workload("rate-20k", "known names, 20,000/s", _known, _subjects("echo", *_SERVERS), 20_000),
+    Workload("two", "known names, saturated, one worker and two", _known, _subjects("meshdns-two")),
     Workload("hits", "forwarded names from the cache, saturated", _forward_hits, _subjects(*_FORWARDERS)),
     Workload("misses", "forwarded names from upstream, saturated", _forward_misses, _subjects(*_FORWARDERS)),
     Workload(

@@ -3,8 +3,10 @@
 from collections.abc import Callable, Collection, Iterable
 from pathlib import Path
 
+import msgspec
+
 from meshdns.config import Settings, read
-from meshdns.config.model import Manifests
+from meshdns.config.sources import Manifests
 from meshdns.controller import offline
 from meshdns.controller.description import ClusterDescription
 from meshdns.controller.publishing import Publisher
@@ -32,9 +34,13 @@ def publish(
     ready: bool = True,
     complete: bool = True,
     stale: Collection[str] = (),
+    gateways: bool = False,
     change: Change = lambda _: None,
 ) -> Path:
-    """Write the view of these settings, with `more` declarations by cluster; returns its directory."""
+    """Write the view of these settings, with `more` declarations by cluster; returns its directory.
+
+    With `gateways` the descriptions of the clusters have theirs, as a controller writes them down.
+    """
     view = current_view(Path(settings.state_dir or ""))
     writer = Writer(view)
     publisher = Publisher(mesh_settings(settings), writer)
@@ -44,7 +50,11 @@ def publish(
     change(publisher)
     publisher.publish(ready=ready, complete=complete, stale=stale)
     for name, network in publisher.catalog.topology.networks.items():
-        publisher.describe(name, ClusterDescription("manifests", "synced", network))
+        description = ClusterDescription("manifests", "synced", network=network)
+        if gateways:
+            found, passage = publisher.gateways(name), publisher.passage(name)
+            description = msgspec.structs.replace(description, gateways=found, passage=passage)
+        publisher.describe(name, description)
     publisher.publish(ready=ready, complete=complete, stale=stale)
     writer.close()
     return view

@@ -5,15 +5,21 @@ import contextlib
 import queue
 import tempfile
 import threading
-from collections.abc import Iterator, Mapping
+import time
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import aiohttp
 
 from meshdns.config import Settings
-from meshdns.controller.admin import serve_admin
+from meshdns.controller.admin import Running, serve_admin
+from meshdns.controller.census import Census
 from meshdns.controller.inspection import Inspection
+from meshdns.controller.livequeries import LiveQueries
+from meshdns.controller.settings import mesh_settings
+from meshdns.controller.totals import read_totals
+from meshdns.scoreboard import Scoreboard
 from meshdns.view.environment import Environment
 from tests.rig.waiting import eventually
 
@@ -26,7 +32,13 @@ def short_folder() -> Iterator[Path]:
 
 
 @contextlib.contextmanager
-def admin_socket(settings: Settings, view: Path, contacts: Mapping[str, float] | None = None) -> Iterator[Path]:
+def admin_socket(
+    settings: Settings,
+    view: Path,
+    contacts: Mapping[str, float] | None = None,
+    *,
+    orders: Mapping[str, Callable[[], None]] | None = None,
+) -> Iterator[Path]:
     """A thread that serves the admin socket of these settings over a view."""
     path = Path(settings.admin.socket or "")
     environment = Environment(view, writable=False)
@@ -34,7 +46,17 @@ def admin_socket(settings: Settings, view: Path, contacts: Mapping[str, float] |
     started: queue.SimpleQueue[tuple[asyncio.AbstractEventLoop, asyncio.Task[None]]] = queue.SimpleQueue()
 
     async def serve() -> None:
-        task = asyncio.ensure_future(serve_admin(socket=path, inspection=inspection, contacts=lambda: contacts or {}))
+        board = Scoreboard.create()
+        live = LiveQueries(board, time.monotonic)
+        running = Running(
+            contacts=lambda: contacts or {},
+            live=live,
+            orders=orders or {},
+            census=Census(mesh_settings(settings)),
+            totals=lambda: read_totals(board, time.monotonic()),
+        )
+        serving = serve_admin(socket=path, listen=settings.admin.listen, inspection=inspection, running=running)
+        task = asyncio.ensure_future(serving)
         started.put((asyncio.get_running_loop(), task))
         with contextlib.suppress(asyncio.CancelledError):
             await task

@@ -5,14 +5,20 @@ import contextlib
 import logging
 import socket
 import stat
+import time
 from pathlib import Path
 
 import pytest
 
 from meshdns.config import Settings
-from meshdns.controller.admin import serve_admin
+from meshdns.controller.admin import Running, serve_admin
+from meshdns.controller.census import Census
 from meshdns.controller.inspection import Inspection
 from meshdns.controller.listing import LISTS, kind_of_list
+from meshdns.controller.livequeries import LiveQueries
+from meshdns.controller.settings import mesh_settings
+from meshdns.controller.totals import read_totals
+from meshdns.scoreboard import Scoreboard
 from meshdns.view.environment import Environment
 from tests.cli.leftover import publish, settings_of
 from tests.cli.serving import admin_socket, asked
@@ -72,12 +78,12 @@ def test_it_is_read_only(settings: Settings, method: str, target: str, status: i
         assert asked(path, target, method)[0] == status
 
 
-def test_only_its_owner_may_ask(settings: Settings) -> None:
-    """The socket's mode is 0600, and its directory is made where it is missing."""
+def test_only_its_owner_and_group_may_ask(settings: Settings) -> None:
+    """The socket's mode is 0660, and its directory is made where it is missing."""
     nested = settings.admin.model_copy(update={"socket": f"{settings.state_dir}/run/admin.sock"})
     settings = settings.model_copy(update={"admin": nested})
     with admin_socket(settings, publish(settings)) as path:
-        assert stat.S_IMODE(path.stat().st_mode) == 0o600
+        assert stat.S_IMODE(path.stat().st_mode) == 0o660
         assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
 
 
@@ -97,7 +103,15 @@ def test_the_socket_of_a_running_server_is_left_alone(settings: Settings, caplog
     other = Environment(view.parent / "second", writable=True)
     with admin_socket(settings, view) as path, caplog.at_level(logging.ERROR, "meshdns.controller"):
         inspection = Inspection(settings, other.read)
-        asyncio.run(serve_admin(socket=path, inspection=inspection, contacts=dict))
+        board = Scoreboard.create()
+        running = Running(
+            contacts=dict,
+            live=LiveQueries(board, time.monotonic),
+            orders={},
+            census=Census(mesh_settings(settings)),
+            totals=lambda: read_totals(board, time.monotonic()),
+        )
+        asyncio.run(serve_admin(socket=path, listen=None, inspection=inspection, running=running))
         assert asked(path, "/clusters")[0] == 200
     other.close()
     assert "another server answers there" in caplog.text

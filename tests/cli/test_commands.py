@@ -67,8 +67,8 @@ def test_check_of_a_clean_folder_is_0(meshdns: Commands) -> None:
     assert ended.err.endswith("0 problems\n")
 
 
-def test_check_of_a_wrong_object_is_1(meshdns: Commands, tmp_path: Path) -> None:
-    """A problem is printed with file and line, and ends with 1."""
+def test_check_of_a_wrong_object_is_79(meshdns: Commands, tmp_path: Path) -> None:
+    """A problem is printed with file and line, and ends with the status of findings."""
     folder = tmp_path / "clusters" / "east"
     folder.mkdir(parents=True)
     (folder / "wrong.yaml").write_text(
@@ -76,7 +76,7 @@ def test_check_of_a_wrong_object_is_1(meshdns: Commands, tmp_path: Path) -> None
         "spec:\n  hosts: ['bad host.global']\n  resolution: STATIC\n  endpoints: [{address: 203.0.113.7}]\n"
     )
     ended = meshdns("check", str(tmp_path / "clusters"))
-    assert ended.status == 1
+    assert ended.status == 79
     assert "wrong.yaml:5: ServiceEntry prod/wrong: spec.hosts[0]:" in ended.out
 
 
@@ -104,8 +104,8 @@ def test_zone_of_an_unknown_name_is_2(meshdns: Commands) -> None:
 
 
 def test_zone_without_a_view_says_what_to_do(meshdns: Commands, state: Path) -> None:
-    """``--running`` without a view ends with 1 and a question that leads on."""
+    """``--running`` without a view ends with 69 and what to do."""
     config = str(ZONES / "online-boutique" / "meshdns.yaml")
     ended = meshdns("zone", "--running", "--config", config, "--state-dir", str(state))
-    assert ended.status == 1
-    assert "is meshdns serve running with this --state-dir?" in ended.err
+    assert ended.status == 69
+    assert ended.err.endswith("start meshdns serve, or name its directory with --state-dir\n")

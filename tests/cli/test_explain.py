@@ -2,17 +2,20 @@
 
 import json
 from pathlib import Path
+from typing import Literal
 
 import pytest
 import yaml
 
 from meshdns.config import read
+from meshdns.config.model import Probe
 from meshdns.view.place import current_view
 from tests.cli.leftover import ZONES, publish, settings_of
 from tests.cli.running import Commands
 from tests.cli.serving import admin_socket
-from tests.mesh.scene import entry
+from tests.mesh.scene import entry, gateway, passing
 
+THERE = entry("10.0.0.7", host="there.default.global", name="there")
 BOUTIQUE = ZONES / "online-boutique" / "meshdns.yaml"
 
 
@@ -109,6 +112,43 @@ def test_a_declaration_that_does_not_count_is_told(meshdns: Commands, state: Pat
     assert "exportTo" in out
 
 
+def test_what_the_gateways_can_carry_is_told(meshdns: Commands, state: Path) -> None:
+    """An Istio Gateway that passes other hosts only is named, with its port, beside the problem that follows."""
+    passed = passing("*.local", selector="ingressgateway")
+    publish(settings_of("online-boutique", state), more=[("cluster2", passed)], gateways=True)
+    out = meshdns("explain", "frontend.default.global", *flags(state)).out
+    assert "cluster2: port 15443, for *.local (IstioGateway istio-system/cross-network)" in out
+    assert "-> frontend.default.global. is not: clients get no further" in out
+    assert "problem: spec.endpoints[0]: the gateways of cluster cluster2 pass no TLS through for this host" in out
+    found = json.loads(meshdns("explain", "frontend.default.global", "-o", "json", *flags(state)).out)
+    assert [(each["cluster"], each["passes"]) for each in found["carriage"]] == [("cluster2", False)]
+    assert found["declarations"][0]["endpoints"][0]["host"] == "frontend.default.global"
+
+
+@pytest.mark.parametrize(("kind", "health"), [("tcp", "healthy"), ("none", "not probed")])
+def test_health_is_told_only_where_gateways_are_probed(
+    meshdns: Commands, state: Path, kind: Literal["tcp", "none"], health: str
+) -> None:
+    """Without probes nobody knows whether a gateway is alive."""
+    settings = settings_of("online-boutique", state).model_copy(update={"probe": Probe(type=kind)})
+    publish(settings, gateways=True)
+    out = meshdns("explain", "frontend.default.global", *flags(state)).out
+    gateway = next(line.strip() for line in out.splitlines() if "gateway of cluster2" in line)
+    assert gateway.startswith("gateway of cluster2: 203.0.113.20, port 15443, Service istio-system/")
+    assert gateway.endswith(f", {health}")
+    row = meshdns("get", "gateways", "cluster2", "--no-headers", *flags(state)).out.strip()
+    assert row.endswith(health)
+
+
+def test_a_gateway_without_address_is_told(meshdns: Commands, state: Path) -> None:
+    """The object that should lead into the other cluster is named with its problem."""
+    waiting = gateway(name="istio-eastwestgateway")
+    publish(settings_of("online-boutique", state), more=[("cluster3", waiting), ("cluster3", THERE)], gateways=True)
+    out = meshdns("explain", "there.default.global", *flags(state)).out
+    assert "Problems of gateways" in out
+    assert "Service cluster3/istio-system/istio-eastwestgateway: status.loadBalancer.ingress: has no address yet" in out
+
+
 def test_wildcards_say_what_they_beat(meshdns: Commands, state: Path) -> None:
     """A covered name shows the names that were not known and the wildcard that was less specific."""
     publish(settings_of("wildcard", state))
@@ -127,9 +167,9 @@ def test_yaml_is_the_same_as_json(meshdns: Commands, state: Path) -> None:
 
 
 def test_without_server_and_view_it_says_what_to_do(meshdns: Commands, state: Path) -> None:
-    """Nobody to ask is 1, with the next step."""
+    """Nobody to ask is 69, with the next step."""
     ended = meshdns("explain", "frontend.default.global", *flags(state))
-    assert (ended.status, ended.out) == (1, "")
+    assert (ended.status, ended.out) == (69, "")
     assert "holds no view; start meshdns serve" in ended.err
 
 
@@ -139,7 +179,7 @@ def test_a_damaged_view_is_not_read(meshdns: Commands, state: Path) -> None:
     file = current_view(state) / "data.mdb"
     file.write_bytes(file.read_bytes()[:5000])
     ended = meshdns("explain", "frontend.default.global", *flags(state))
-    assert ended.status == 1
+    assert ended.status == 69
     assert "start meshdns serve, which rebuilds it" in ended.err
 
 

@@ -12,7 +12,7 @@ from tests.cli.leftover import publish, settings_of
 from tests.cli.running import Commands, Ended
 from tests.cli.serving import admin_socket
 from tests.cli.test_explain import flags
-from tests.mesh.scene import entry
+from tests.mesh.scene import entry, leading
 
 GATEWAYS = (
     GatewayDescription("203.0.113.20", 15443, "cluster2", "Service a/gw", healthy=False),
@@ -43,7 +43,8 @@ def test_tables_have_aligned_upper_case_headers(meshdns: Commands, boutique: Pat
 def test_an_empty_cell_is_none(meshdns: Commands, boutique: Path) -> None:
     """What is not known reads ``<none>``."""
     row = got(meshdns, boutique, "clusters", "cluster2", "--no-headers").out.split()
-    assert row == ["cluster2", "manifests", "synced", "only", "cluster2", "4", "<none>", "<none>", "<none>"]
+    network = ["only", "cluster2"]
+    assert row == ["cluster2", "manifests", "synced", "<none>", *network, "20", "4", "<none>", "<none>", "<none>"]
 
 
 @pytest.mark.parametrize(
@@ -97,19 +98,28 @@ def test_a_running_server_is_asked(meshdns: Commands, state: Path) -> None:
 
 
 def test_gateways_and_networks_show_what_was_written_down(meshdns: Commands, state: Path) -> None:
-    """Gateways come with port, network and health; those that were never probed read ``<unknown>``."""
+    """Gateways come with port, network and health; those that were never probed say so."""
 
     def describe(publisher: Publisher) -> None:
-        publisher.describe("cluster9", ClusterDescription("manifests", "synced", "net-2", gateways=GATEWAYS))
+        publisher.describe("cluster9", ClusterDescription("manifests", "synced", network="net-2", gateways=GATEWAYS))
 
     publish(settings_of("online-boutique", state), change=describe)
     rows = [line.split() for line in got(meshdns, state, "gateways", "--no-headers").out.splitlines()]
     assert rows == [
         ["cluster9", "203.0.113.20", "15443", "net-2", "unhealthy"],
-        ["cluster9", "gw.example.com", "15443", "net-2", "<unknown>"],
+        ["cluster9", "gw.example.com", "15443", "net-2", "not", "probed"],
     ]
     network = got(meshdns, state, "networks", "net-2", "--no-headers").out.split()
     assert network == ["net-2", "cluster9", "203.0.113.20,gw.example.com", "<none>"]
+
+
+def test_a_gateway_into_a_network_without_clusters_is_listed_for_it(meshdns: Commands, state: Path) -> None:
+    """It stands beside its holder's own gateways, and the network it leads into is known by it."""
+    publish(settings_of("online-boutique", state), more=[("cluster1", leading("net-vm", "203.0.113.9"))], gateways=True)
+    rows = [line.split() for line in got(meshdns, state, "gateways", "--no-headers").out.splitlines()]
+    assert ["cluster1", "203.0.113.9", "15443", "net-vm", "not", "probed"] in rows
+    network = got(meshdns, state, "networks", "net-vm", "--no-headers").out.split()
+    assert network == ["net-vm", "<none>", "203.0.113.9", "<none>"]
 
 
 def test_problems_name_field_reason_and_advice(meshdns: Commands, state: Path) -> None:
@@ -146,10 +156,10 @@ def test_nothing_found_is_1_with_the_next_step(meshdns: Commands, boutique: Path
     assert ended.err.endswith("list all with: meshdns get names\n")
 
 
-def test_nobody_to_ask_is_1_with_the_next_step(meshdns: Commands, state: Path) -> None:
-    """Neither server nor view ends with 1 and what to start."""
+def test_nobody_to_ask_is_69_with_the_next_step(meshdns: Commands, state: Path) -> None:
+    """Neither server nor view ends with 69 and what to start."""
     ended = got(meshdns, state, "clusters")
-    assert (ended.status, ended.out) == (1, "")
+    assert (ended.status, ended.out) == (69, "")
     assert "start meshdns serve" in ended.err
 
 

@@ -59,6 +59,8 @@ def test_demo_runs_outside_a_checkout_and_ends_on_interrupt(installed: Path, tmp
             f"127.0.0.1:{port}",
             "--http",
             f"127.0.0.1:{free_port()}",
+            "--page",
+            f"127.0.0.1:{free_port()}",
         ],
         cwd=tmp_path,
         env={**os.environ, "PYTHONPATH": str(installed)},

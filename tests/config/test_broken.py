@@ -9,7 +9,8 @@ from meshdns.config import SettingsError, parse, read
 V = "apiVersion: meshdns/v1\n"
 ALL_KEYS = (
     "apiVersion, listen, vantage, sources, clusters, networks, defaultNetwork, systemNamespace, zones, records, "
-    "fallback, forward, allowQuery, specialNames, chaos, probe, http, admin, workers, stateDir, logLevel, lameduck"
+    "fallback, forward, allowQuery, rateLimit, allowDebug, specialNames, chaos, probe, http, metrics, queryLog, admin, "
+    "workers, stateDir, logLevel, logFormat, lameduck"
 )
 BRACKETS = "correct the brackets, quotes or indentation here"
 
@@ -132,8 +133,16 @@ BROKEN = {
         "2:46: records[0].value: value '0 0 b.global' is no SRV value; write priority, weight, port and target",
     ),
     "DNS over TLS": (
-        V + "forward: [{zone: ., to: ['tls://9.9.9.9']}]\n",
-        "2:26: forward[0].to[0]: DNS over TLS (tls://9.9.9.9) is not supported yet; write 9.9.9.9 to ask over UDP",
+        V + "forward: [{zone: ., to: ['tls://dns.quad9.net']}]\n",
+        "2:26: forward[0].to[0]: 'tls://dns.quad9.net' is no server that is asked over TLS; write an address and the n",
+    ),
+    "an own address as upstream": (
+        V + "listen: ['127.0.0.1:1053']\nforward:\n- zone: .\n  to: [10.0.0.53, '127.0.0.1:1053']\n",
+        "5:19: forward[0].to[1]: '127.0.0.1:1053' is listened on by this server, which would ask itself; name another",
+    ),
+    "an own address as upstream of a fallback zone": (
+        V + "listen: ['0.0.0.0:53']\nfallback: [{zone: cluster.local, upstream: [127.0.0.53]}]\n",
+        "3:45: fallback[0].upstream[0]: '127.0.0.53:53' is listened on by this server, which would ask itself; name",
     ),
     "an upstream by name": (
         V + "forward: [{zone: ., to: [dns.example]}]\n",

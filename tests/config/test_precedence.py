@@ -14,7 +14,8 @@ from meshdns.config import (
     resolve_places,
     resolve_sources,
 )
-from meshdns.config.model import InCluster, Kubeconfig, Manifests, RemoteSecrets, Vantage
+from meshdns.config.model import Vantage
+from meshdns.config.sources import InCluster, Kubeconfig, Manifests, RemoteSecrets
 
 HOME = {"HOME": "/home/op"}
 
@@ -96,7 +97,11 @@ def test_a_bad_override_names_its_flag_or_variable(flags: Overrides, line: str) 
 @pytest.mark.parametrize(
     ("environ", "there", "found"),
     [
-        ({"KUBERNETES_SERVICE_HOST": "10.0.0.1", **HOME}, {"./clusters"}, (InCluster(cluster="Kubernetes"),)),
+        (
+            {"KUBERNETES_SERVICE_HOST": "10.0.0.1", **HOME},
+            {"./clusters"},
+            (InCluster(cluster="Kubernetes"), RemoteSecrets()),
+        ),
         (HOME, {"./clusters", "/home/op/.kube/config"}, (Manifests(path="./clusters"),)),
         (HOME, {"/home/op/.kube/config"}, (Kubeconfig(path="/home/op/.kube/config"),)),
         ({"KUBECONFIG": "/a:/b", **HOME}, {"/b"}, (Kubeconfig(path="/a:/b"),)),
@@ -106,14 +111,17 @@ def test_a_bad_override_names_its_flag_or_variable(flags: Overrides, line: str) 
 def test_without_sources_what_is_there_is_taken(
     environ: dict[str, str], there: set[str], found: tuple[object, ...]
 ) -> None:
-    """The own cluster, else ./clusters, else the current context."""
+    """The own cluster with its remote secrets, else ./clusters, else the current context."""
     assert resolve_sources(Settings(), environ, there.__contains__) == found
 
 
 def test_in_a_pod_the_own_cluster_has_the_name_of_the_vantage() -> None:
     """Istio's default name is only for those who named none."""
     settings = Settings(vantage=Vantage(cluster="east"))
-    assert resolve_sources(settings, {"KUBERNETES_SERVICE_HOST": "x"}, bool) == (InCluster(cluster="east"),)
+    assert resolve_sources(settings, {"KUBERNETES_SERVICE_HOST": "x"}, bool) == (
+        InCluster(cluster="east"),
+        RemoteSecrets(),
+    )
 
 
 def test_where_nothing_is_there_it_says_what_it_looked_for() -> None:

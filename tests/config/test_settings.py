@@ -9,7 +9,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from meshdns.config import Settings, SettingsError, parse, read
-from meshdns.config.model import Fallback, Kubeconfig, Manifests
+from meshdns.config.model import Fallback
+from meshdns.config.sources import Kubeconfig, Manifests
 from meshdns.config.values import host_port, read_duration, write_duration
 
 V = "apiVersion: meshdns/v1\n"
@@ -43,7 +44,10 @@ fallback: [{zone: cluster.local, upstream: none}]
 forward:
   - {zone: ".", to: [/etc/resolv.conf]}
   - {zone: corp.example, to: [10.0.0.53, "[fd00::53]:5353"]}
+  - {zone: tls.example, to: ["tls://9.9.9.9#DNS.Quad9.net.", "tls://[2620:fe::FE]:8853"], ca: ./ca.pem,
+     randomCase: true}
 allowQuery: [private, 198.51.100.0/24, any]
+rateLimit: {perSecond: 100, slip: 3, private: true}
 specialNames: {localhost: true, invalid: true, test: false, alt: true, onion: true, local: true, homeArpa: false,
                resolverArpa: true, reverse: false}
 chaos: {identity: false, version: true}
@@ -76,6 +80,7 @@ def test_every_value_has_one_canonical_spelling() -> None:
         ("_x._tcp.global", "0 0 443 a.global"),
     ]
     assert settings.forward[1].to == ("10.0.0.53:53", "[fd00::53]:5353")
+    assert settings.forward[2].to == ("tls://9.9.9.9:853#dns.quad9.net", "tls://[2620:fe::fe]:8853")
     assert settings.fallback == (Fallback(zone="cluster.local", upstream=()),)
     assert (settings.probe.interval, settings.lameduck) == (90.0, 0.25)
 
@@ -110,6 +115,7 @@ def test_relative_paths_are_relative_to_the_file(tmp_path: Path) -> None:
     assert kubeconfig == Kubeconfig(path="/home/op/.kube/config", contexts=("north", "west"))
     assert settings.forward[0].to == (f"{tmp_path}/resolv.conf",)
     assert settings.forward[1].to == ("10.0.0.53:53", "[fd00::53]:5353")
+    assert settings.forward[2].ca == f"{tmp_path}/ca.pem"
     assert settings.state_dir == f"{tmp_path}/state"
 
 

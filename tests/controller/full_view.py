@@ -10,11 +10,14 @@ import time
 from pathlib import Path
 
 from meshdns.controller.controller import Controller, Process
+from meshdns.controller.guard import Guard
+from meshdns.controller.measures import Measures
 from meshdns.controller.publishing import Publisher
 from meshdns.controller.states import ClusterStates
 from meshdns.dns import names
 from meshdns.mesh.declarations import Endpoint, Kind, Resolution, ServiceEntry
 from meshdns.mesh.settings import MeshSettings, Zone
+from meshdns.scoreboard import Scoreboard
 from meshdns.view.writer import Writer
 
 LIMIT = 1 << 20  # octets of any file that this process writes
@@ -35,13 +38,15 @@ def entry(number: int) -> ServiceEntry:
 
 async def main(directory: Path) -> None:
     """One name fits; ten thousand do not, and the one is still there."""
+    measures = Measures(Scoreboard.create(), time.monotonic)  # larger than what is allowed from here on
     resource.setrlimit(resource.RLIMIT_FSIZE, (LIMIT, LIMIT))
     writer = Writer(directory / "view")
     controller = Controller(
         publisher=Publisher(MeshSettings(zones=(Zone("global"),)), writer),
         states=ClusterStates(own="", required=(), started=time.monotonic()),
+        guard=Guard({}),
         state_dir=directory,
-        process=Process(lambda _: None, lambda _: None, lambda: None, lambda: None),
+        process=Process(lambda _: None, time.time, lambda _: None, lambda: None, lambda: None, measures),
         loop=asyncio.get_running_loop(),
         clock=time.monotonic,
     )

@@ -374,6 +374,24 @@ def test_a_chain_of_pointers_is_walked_once() -> None:
     assert names.walked <= 4001
 
 
+@pytest.mark.parametrize("target", range(12))
+def test_no_name_leads_into_the_header(target: int) -> None:
+    """Not even where its octets would do as a name, as those of an id of 0 do."""
+    with pytest.raises(MalformedError):
+        Names(bytes(12) + b"\1a" + bytes([0xC0, target])).read(12)
+
+
+def test_a_pointer_forward_is_one_however_it_is_reached() -> None:
+    """A name may not lead over a pointer to behind its own beginning, whether another name was read there or not."""
+    over = bytes(12) + b"\3\1a\0" + b"\xc0\x0d" + b"\xc0\x0c"  # at 12 a label that the name a. is in
+    names = Names(over)
+    assert names.read(16) == (b"\1a\0", 18)
+    with pytest.raises(MalformedError):
+        names.read(18)
+    with pytest.raises(MalformedError):
+        Names(over).read(18)
+
+
 def test_names_of_255_octets_are_read_and_longer_ones_refused() -> None:
     """RFC 1035 2.3.4, also where a pointer makes the length."""
     first = b"\x3f" + b"x" * 63

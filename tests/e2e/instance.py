@@ -48,6 +48,7 @@ class Instance(NameServer):
             "probe": {"type": "none"},
             "http": {"listen": f"{self.address}:{self.http}"},
             "lameduck": "0s",
+            "logFormat": "text",
         }
         return {"meshdns.yaml": yaml.safe_dump({**own, **self._settings})}
 

@@ -1,14 +1,21 @@
 """What is not ours, through the name servers that stand in front of meshdns and with the faults of those behind it."""
 
+import contextlib
+import os
 import secrets
 import socket
+import subprocess
+import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+import dns.edns
+import dns.message
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from meshdns.dns.codes import BADCOOKIE
 from tests.e2e.instance import Instance, on_boutique, wait_until_ready
 from tests.e2e.load import BOUTIQUE, Load, message
 from tests.rig.component import Component
@@ -19,6 +26,7 @@ from tests.rig.nameserver import NameServer
 from tests.rig.ports import free_port
 from tests.rig.unbound import Unbound
 from tests.rig.waiting import eventually
+from tests.upstream.certificates import Authority
 
 pytestmark = pytest.mark.rig
 
@@ -207,14 +215,111 @@ def test_two_instances_that_forward_to_each_other_end_a_query(clusters: Path, up
         assert here.metric(sends) + there.metric(sends) <= 3
 
 
-def test_an_own_address_is_no_upstream(clusters: Path, upstream: Unbound) -> None:
-    """It is left out, and without others the failure comes at once and without a packet."""
-    with on_boutique(clusters, upstream) as instance:
-        instance.change(forward=[{"zone": ".", "to": [f"{instance.address}:{instance.port}"]}])
+def test_a_flood_of_made_up_names_leaves_room_for_other_domains(clusters: Path, upstream: Unbound) -> None:
+    """From many addresses below one dead domain (water torture); the mesh and others are answered all the same."""
+    with (
+        Unbound(["www.live.example. 60 IN A 192.0.2.83"]) as live,
+        on_boutique(clusters, upstream) as instance,
+        contextlib.ExitStack() as stack,
+    ):
+        forward = [(".", upstream), ("live.example", live)]
+        instance.change(forward=[{"zone": zone, "to": [f"{to.address}:{to.port}"]} for zone, to in forward])
         instance.stop()
         instance.start()
         wait_until_ready(instance)
-        reply = instance.ask("www.example.com")
-        assert (reply.status, reply.ede[0][:2]) == ("SERVFAIL", "22")
-        eventually(lambda: instance.metric("meshdns_forward_servfail_total"), what="the failure is counted")
-        assert instance.metric("meshdns_forward_sends_total") == 0
+        upstream.pause()
+        clients = [stack.enter_context(_client(instance, f"127.0.1.{number}")) for number in range(1, 17)]
+        load = stack.enter_context(Load(instance.server, MESH_NAMES, rate=500))
+
+        def flooded() -> bool:
+            for client in clients:
+                for _ in range(40):
+                    client.send(message(f"{secrets.token_hex(6)}.away.example", secrets.randbelow(1 << 16)))
+            assert instance.ask("www.live.example").rdata == ("192.0.2.83",)
+            return instance.metric("meshdns_forward_overflow_suffix_total") > 3000
+
+        eventually(flooded, what="names of the domain are refused", within=30)
+        assert instance.metric("meshdns_forward_overflow_client_total") == 0
+        outcome = load.end()
+        upstream.resume()
+        assert outcome.clean, outcome
+        assert not outcome.late, outcome
+
+
+def _client(instance: Instance, address: str) -> socket.socket:
+    """A client of that address."""
+    client = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    client.bind((address, 0))
+    client.connect(instance.server)
+    client.setblocking(False)
+    return client
+
+
+def test_an_own_address_is_no_upstream(tmp_path: Path) -> None:
+    """The settings say so, with the place, and nothing starts."""
+    settings = tmp_path / "meshdns.yaml"
+    settings.write_text(
+        "apiVersion: meshdns/v1\nlisten: ['0.0.0.0:1053']\nforward:\n- {zone: ., to: ['127.0.0.53:1053']}\n"
+    )
+    program = Path(sys.executable).with_name("meshdns")
+    done = subprocess.run(
+        [program, "serve", "--config", settings], capture_output=True, text=True, timeout=30, check=False
+    )
+    assert done.returncode == os.EX_DATAERR
+    assert f"{settings}:4:18: forward[0].to[0]: '127.0.0.53:1053' is listened on by this server" in done.stderr
+
+
+# ---------------------------------------------------------------------------------------------- TLS and cookies
+
+
+class SecureUnbound(Unbound):
+    """An Unbound with a second port, for TLS."""
+
+    def __init__(self, local_data: Sequence[str], certificate: Path) -> None:
+        self.tls_port = free_port()
+        config = f"  tls-service-pem: {certificate}\n  tls-service-key: {certificate}\n  tls-port: {self.tls_port}\n"
+        super().__init__(local_data, f"{config}  interface: 127.0.0.1@{self.tls_port}\n")
+
+
+def test_names_are_forwarded_over_tls(clusters: Path, tmp_path: Path) -> None:
+    """To a resolver that a private authority vouches for by name; by another name it is asked nothing."""
+    authority = Authority(tmp_path)
+    with SecureUnbound(
+        ["www.example.com. 60 IN A 192.0.2.80", *_BIG], authority.sign("dns", "DNS:dns.test")
+    ) as upstream:
+        server = f"tls://127.0.0.1:{upstream.tls_port}"
+        with on_boutique(clusters, upstream) as instance:
+            for name, status in (("dns.test", "NOERROR"), ("other.test", "SERVFAIL")):
+                instance.change(forward=[{"zone": ".", "to": [f"{server}#{name}"], "ca": str(authority.file)}])
+                instance.stop()
+                instance.start()
+                wait_until_ready(instance)
+                assert instance.ask("www.example.com").status == status
+            assert "certificate verify failed" in instance.log_tail()
+
+
+def test_a_cookie_stays_good_over_a_restart_and_at_every_worker(clusters: Path, upstream: Unbound) -> None:
+    """The secret is kept in the state directory and is that of all workers (RFC 9018)."""
+    with on_boutique(clusters, upstream, workers=2) as instance:
+        wait_until_ready(instance)
+        rcode, cookie = _refreshed(instance, bytes(8))
+        assert (rcode, len(cookie)) == (0, 24)
+        for _ in range(2):
+            assert {_refreshed(instance, cookie)[0] for _ in range(20)} == {0}
+            assert _refreshed(instance, cookie[:8] + bytes(16))[0] == BADCOOKIE
+            instance.stop()
+            instance.start()
+            wait_until_ready(instance)
+
+
+def _refreshed(instance: Instance, cookie: bytes) -> tuple[int, bytes]:
+    """RCODE and cookie of the reply to a query for nothing else, from a port of its own."""
+    option = dns.edns.GenericOption(dns.edns.OptionType.COOKIE, cookie)
+    query = dns.message.make_query(".", "A", use_edns=0, options=[option])
+    query.question.clear()
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
+        client.settimeout(10)
+        client.connect(instance.server)
+        client.send(query.to_wire())
+        reply = dns.message.from_wire(client.recv(512))
+    return int(reply.rcode()), reply.options[0].to_wire() or b""

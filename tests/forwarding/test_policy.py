@@ -5,14 +5,16 @@ import dns.message
 import dns.rcode
 import dns.rrset
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from meshdns.dns.codes import EDE_INVALID_DATA, EDE_NETWORK_ERROR, EDE_NO_REACHABLE_AUTHORITY
 from meshdns.dns.reply import Kind, Reply
-from meshdns.forwarding.addresses import Address
+from meshdns.forwarding.addresses import Address, Tls
 from meshdns.forwarding.counters import ForwardCounters
 from meshdns.forwarding.health import Group
 from meshdns.forwarding.policy import DEADLINE, MAX_SENDS, OPEN, Attempt, Exchange, Failure, Step
-from meshdns.forwarding.question import Question, step
+from meshdns.forwarding.question import Question, mixed, step
 
 QUESTION = Question(b"\x03www\x07example\x00\x00\x01\x00\x01")
 IDENT = 7
@@ -36,6 +38,12 @@ MESSAGES = {
     "malformed": _message()[:-2],
     "formerr": _message(1, empty=True),
     "strange": _message().replace(b"\x03www", b"\x03wwx", 1),
+    "bare": IDENT.to_bytes(2, "big") + b"\x81\x81" + bytes(8),
+    "barenoerror": IDENT.to_bytes(2, "big") + b"\x81\x80" + bytes(8),
+    "barequery": IDENT.to_bytes(2, "big") + b"\x01\x01" + bytes(8),
+    "barecounted": IDENT.to_bytes(2, "big") + b"\x81\x81\0\1" + bytes(6),
+    "barelong": IDENT.to_bytes(2, "big") + b"\x81\x81" + bytes(9),
+    "bareforged": (IDENT + 1).to_bytes(2, "big") + b"\x81\x81" + bytes(8),
 }
 
 
@@ -47,10 +55,10 @@ def group(upstreams: int) -> Group:
 class Play:
     """Drives one exchange through a script and notes what it does: ``0.50 ask 1 tcp``, ``1.75 fail 22``."""
 
-    def __init__(self, upstreams: Group) -> None:
+    def __init__(self, upstreams: Group, *, coins: bytes = b"") -> None:
         self.now = 100.0
         self.counters = ForwardCounters()
-        self.exchange = Exchange(QUESTION, upstreams, self.counters, now=self.now)
+        self.exchange = Exchange(QUESTION, upstreams, self.counters, now=self.now, coins=coins)
         self.log: list[str] = []
         self._note(self.exchange.start(self.now))
 
@@ -73,6 +81,8 @@ class Play:
     def _event(self, attempt: Attempt, what: str) -> None:
         if what == "icmp":
             self._note(self.exchange.unreachable(attempt, self.now))
+        elif what == "lost":
+            self._note(self.exchange.lost(attempt, self.now))
         elif what == "broken":
             self._note(self.exchange.broken(attempt, self.now))
         else:
@@ -106,6 +116,18 @@ TABLE = {
     (2, "0.6 1 servfail; 0.7 0 good"): ["0.00 ask 0", "0.50 ask 1", "0.70 positive"],
     (2, "0.6 1 servfail"): ["0.00 ask 0", "0.50 ask 1", "1.10 ask 0", "1.70 fail 23"],
     (5, "0.1 0 refused; 0.2 1 refused; 0.3 2 refused"): ["0.00 ask 0", "0.10 ask 1", "0.20 ask 2", "0.30 fail 23"],
+    (1, "0.1 0 bare; 0.2 1 good"): ["0.00 ask 0", "0.10 ask 0 plain", "0.20 positive"],
+    (1, "0.1 0 bare; 0.2 1 bare"): ["0.00 ask 0", "0.10 ask 0 plain", "0.70 ask 0 plain", "1.70 fail 23"],
+    (1, "0.1 0 bare; 0.2 1 formerr"): ["0.00 ask 0", "0.10 ask 0 plain", "0.20 fail 23"],
+    (2, "0.1 0 bare; 0.2 1 good"): ["0.00 ask 0", "0.10 ask 1", "0.20 positive"],
+    (1, "0.1 0 barenoerror; 0.2 0 good"): ["0.00 ask 0", "0.20 positive"],
+    (1, "0.1 0 barequery; 0.2 0 good"): ["0.00 ask 0", "0.20 positive"],
+    (1, "0.1 0 barecounted; 0.2 0 good"): ["0.00 ask 0", "0.20 positive"],
+    (1, "0.1 0 barelong; 0.2 0 good"): ["0.00 ask 0", "0.20 positive"],
+    (1, "0.1 0 bareforged; 0.2 0 good"): ["0.00 ask 0", "0.20 positive"],
+    (1, "0.1 0 tc; 0.2 1 lost; 0.3 2 good"): ["0.00 ask 0", "0.10 ask 0 tcp", "0.20 ask 0 tcp", "0.30 positive"],
+    (1, "0.1 0 lost; 0.2 1 lost; 0.3 2 lost"): ["0.00 ask 0", "0.10 ask 0", "0.20 ask 0", "0.30 fail 23"],
+    (2, "0.1 0 lost; 0.2 1 broken; 0.3 2 good"): ["0.00 ask 0", "0.10 ask 0", "0.20 ask 1", "0.30 positive"],
     (1, "0.1 0 formerr; 0.2 1 good"): ["0.00 ask 0", "0.10 ask 0 plain", "0.20 positive"],
     (1, "0.1 0 formerr; 0.2 1 formerr"): ["0.00 ask 0", "0.10 ask 0 plain", "0.20 fail 23"],
     (1, "0.1 0 formerr"): ["0.00 ask 0", "0.10 ask 0 plain", "0.70 ask 0 plain", "1.70 fail 23"],
@@ -273,3 +295,45 @@ def test_the_trail_is_for_upstreams_of_local_use() -> None:
         for upstream in range(3)
     ]
     assert told == [True, False, True]
+
+
+def test_an_upstream_over_tls_is_asked_over_tls_alone() -> None:
+    """From the first send on, and its queries are padded."""
+    play = Play(Group([Address("192.0.2.1", 853, Tls("dns.test")), Address("192.0.2.2")]))
+    assert play.run("") == ["0.00 ask 0 tcp", "0.50 ask 1", "1.10 ask 0 tcp", "1.70 fail 22"]
+    attempts = [Attempt(play.exchange, upstream, tcp=not upstream, edns=True) for upstream in (0, 1)]
+    assert [len(attempt.message(IDENT)) for attempt in attempts] == [128, 40]
+
+
+MIXED = _message().replace(b"\x03www\x07example", b"\x03WwW\x07ExAmPlE", 1)
+
+
+@pytest.mark.parametrize(
+    ("reply", "believed"),
+    [(MIXED, True), (MESSAGES["good"], False), (MIXED.replace(b"ExAmPlE", b"ExAmPle"), False)],
+)
+def test_a_reply_in_other_letters_than_were_sent_is_asked_for_over_tcp(reply: bytes, *, believed: bool) -> None:
+    """Forged, or of a server that does not keep them."""
+    play = Play(group(1), coins=bytes([0, 1, 0, 1] * 4))
+    (attempt,) = play.exchange.attempts
+    assert dns.message.from_wire(attempt.message(IDENT)).question[0].name.to_text() == "WwW.ExAmPlE."
+    step = play.exchange.heard(attempt, IDENT, reply, 100.1)
+    assert isinstance(step, Reply) if believed else isinstance(step, Attempt) and step.tcp
+    assert play.counters.mismatches == (not believed)
+
+
+def test_letters_do_not_matter_over_tcp() -> None:
+    """The reply of a server that lowers them is taken there."""
+    play = Play(group(1), coins=b"\1" * 13)
+    assert play.run("0.1 0 good; 0.2 1 good") == ["0.00 ask 0", "0.10 ask 0 tcp", "0.20 positive"]
+
+
+@given(
+    st.lists(st.from_regex(rb"[A-Za-z0-9_-]{1,63}", fullmatch=True), min_size=1, max_size=3), st.binary(min_size=200)
+)
+def test_letters_alone_are_mixed(labels: list[bytes], coins: bytes) -> None:
+    """Lengths, digits, type and class stay; without its case the name is the same."""
+    name = b"".join(bytes([len(label)]) + label.lower() for label in labels) + b"\0"
+    question = Question(name + b"\0\x61\0\x61", do=True, cd=True)
+    out = mixed(question, coins)
+    assert (out.wire.lower(), out.wire[-4:], out.do, out.cd) == (question.wire, b"\0\x61\0\x61", True, True)

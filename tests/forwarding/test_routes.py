@@ -3,8 +3,11 @@
 import pytest
 
 from meshdns.dns.names import wire
+from meshdns.dns.query import parse as parse_query
 from meshdns.forwarding.addresses import Address, parse, resolv_conf
+from meshdns.forwarding.question import suffix
 from meshdns.forwarding.routes import Route, Routes
+from meshdns.forwarding.waiting import Shares
 
 ROUTES = Routes(
     [Route(wire(zone), ()) for zone in ("", "corp.example", "deep.corp.example", "example", "corp.example")]
@@ -117,3 +120,39 @@ def test_resolv_conf_gives_its_name_servers_in_order() -> None:
 def test_own_addresses_are_no_upstreams(own: Address, left: int) -> None:
     """A wildcard listener is reached through loopback."""
     assert len(resolv_conf("nameserver 127.0.0.1", own=[own])) == left
+
+
+SUFFIXES = {
+    "": "",
+    "example": "example",
+    "corp.example": "corp.example",
+    "www.corp.example": "corp.example",
+    "a.b.c.WWW.Corp.Example": "corp.example",
+}
+
+
+@pytest.mark.parametrize("name", SUFFIXES)
+def test_a_flood_is_told_by_its_last_two_labels(name: str) -> None:
+    """And by its route, whatever the letters."""
+    query = parse_query(bytes(4) + b"\0\1" + bytes(6) + wire_as_is(name) + b"\0\1\0\1")
+    assert query is not None
+    assert suffix(query, 3) == b"\0\3" + wire(SUFFIXES[name])
+
+
+def wire_as_is(name: str) -> bytes:
+    """The name with its letters."""
+    return b"".join(bytes([len(label)]) + label.encode() for label in name.split(".") if label) + b"\0"
+
+
+def test_shares_are_counted_and_forgotten() -> None:
+    """Who has nothing is not remembered, so that a flood leaves nothing behind."""
+    shares = Shares(2)
+    shares.take(b"a")
+    assert not shares.all_taken(b"a")
+    shares.take(b"a")
+    shares.take(b"b")
+    assert (shares.all_taken(b"a"), shares.all_taken(b"b"), shares.all_taken(b"c")) == (True, False, False)
+    assert len(shares) == 2
+    for owner in (b"a", b"a", b"b"):
+        shares.give_back(owner)
+    assert len(shares) == 0

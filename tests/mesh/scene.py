@@ -92,6 +92,28 @@ def gateway(
     return service(name, "10.96.0.99", namespace=namespace, labels=usual, ingress=ingress, **more)
 
 
+def passing(*hosts: str, port: int = 15443, selector: str = "eastwestgateway") -> AnyDeclaration:
+    """An Istio Gateway that passes mesh TLS through for `hosts`."""
+    server = {"port": {"number": port, "protocol": "TLS"}, "tls": {"mode": "AUTO_PASSTHROUGH"}, "hosts": list(hosts)}
+    spec = {"selector": {"istio": selector}, "servers": [server]}
+    return declared(
+        Kind.ISTIO_GATEWAY, {"metadata": {"name": "cross-network", "namespace": "istio-system"}, "spec": spec}
+    )
+
+
+def leading(network: str, address: str, port: int = 15443) -> AnyDeclaration:
+    """A Gateway of class istio-remote that leads into `network`."""
+    spec = {
+        "gatewayClassName": "istio-remote",
+        "addresses": [{"type": "IPAddress", "value": address}],
+        "listeners": [{"name": "mesh", "port": port, "protocol": "TLS"}],
+    }
+    labels = {"topology.istio.io/network": network}
+    return declared(
+        Kind.GATEWAY, {"metadata": {"name": "remote", "namespace": "istio-system", "labels": labels}, "spec": spec}
+    )
+
+
 def workload(name: str, where: str, *, app: str, namespace: str = "prod", network: str = "") -> AnyDeclaration:
     """A WorkloadEntry with the label ``app``."""
     spec = {"address": where, "labels": {"app": app}, "network": network}

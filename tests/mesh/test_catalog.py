@@ -17,10 +17,24 @@ from hypothesis import strategies as st
 
 from meshdns.mesh.answer import Answer
 from meshdns.mesh.catalog import Catalog
+from meshdns.mesh.consequences import Found, consequences
 from meshdns.mesh.declarations import AnyDeclaration, Key, Kind, key_of
 from meshdns.mesh.manifest import read
 from meshdns.mesh.settings import AnswerMode, ClusterSettings, MeshSettings, Zone
-from tests.mesh.scene import catalog, endpoints, entry, gateway, mesh, service, shown, static, system, workload
+from tests.mesh.scene import (
+    catalog,
+    endpoints,
+    entry,
+    gateway,
+    leading,
+    mesh,
+    passing,
+    service,
+    shown,
+    static,
+    system,
+    workload,
+)
 
 CLUSTERS = ("c0", "c1", "c2", "c3")
 SERVICES = (("p", "a"), ("p", "b"), ("q", "a"))
@@ -47,7 +61,7 @@ def points(cluster: int) -> st.SearchStrategy[str | dict[str, Any]]:
     return st.one_of(
         st.integers(1, 3).map(lambda i: f"10.40.{cluster}.{i}"),
         st.integers(1, 3).map(lambda i: f"198.51.100.{i}"),
-        st.builds(lambda n, i: {"address": f"10.200.{n}.{i}", "network": f"net-{n}"}, st.integers(0, 2), st.just(1)),
+        st.builds(lambda n, i: {"address": f"10.200.{n}.{i}", "network": f"net-{n}"}, st.integers(0, 4), st.just(1)),
         st.integers(0, 2).map(lambda n: {"network": f"net-{n}"}),
         st.integers(0, 3).map(lambda g: f"203.0.113.{g}0"),
         st.sampled_from(["2001:db8::1", "127.0.0.1", "gw.example", "origin.example", "unix:///x"]),
@@ -109,7 +123,13 @@ def declarations(cluster: int) -> st.SearchStrategy[AnyDeclaration]:
         st.sampled_from(["vm", "other"]),
     )
     namespaces = st.sampled_from([system("net-0"), system("net-1")])
-    return st.one_of(entries, entries, services, slices, gateways, workloads, namespaces)
+    passages = st.builds(
+        lambda host, port: passing(host, port=port),
+        st.sampled_from(["*.local", "*.global", "p/*", "./a.p.global"]),
+        st.sampled_from([15443, 443]),
+    )
+    leads = st.builds(lambda n, port: leading(f"net-{n}", "203.0.113.77", port), st.integers(0, 4), st.just(15443))
+    return st.one_of(entries, entries, services, slices, gateways, workloads, namespaces, passages, leads)
 
 
 def steps(leaving: int) -> st.SearchStrategy[list[Step]]:
@@ -174,17 +194,27 @@ def at_once(seen_from: MeshSettings, left: dict[str, dict[Key, AnyDeclaration]])
 def test_change_by_change_is_the_same_as_all_at_once(
     seen_from: MeshSettings, changes: list[Step], data: st.DataObject
 ) -> None:
-    """Whatever happened, and wherever answers were taken in between, only what is declared now counts."""
-    made, served = Catalog(seen_from), dict[str, Answer]()
+    """Whatever happened, and wherever answers were taken in between, only what is declared now counts.
+
+    The problems that names show are part of the outcome.
+    """
+    made, served, wrong = Catalog(seen_from), dict[str, Answer](), dict[str, set[Found]]()
     first = data.draw(st.integers(0, len(changes) - 1))  # from here on answers are taken after every change
     for number, step in enumerate(changes):
         apply(made, step)
         if number >= first:
             for name, answer in made.refresh().items():
                 served.pop(name, None)
+                wrong.pop(name, None)
                 if answer is not None:
                     served[name] = answer
-    assert served == at_once(seen_from, after(changes))
+                    wrong[name] = set(consequences(name, answer, made.inventory, made.topology))
+    again = catalog(seen_from, {cluster: found.values() for cluster, found in after(changes).items()})
+    expected = {name: answer for name, answer in again.refresh().items() if answer is not None}
+    assert served == expected
+    assert wrong == {
+        name: set(consequences(name, answer, again.inventory, again.topology)) for name, answer in expected.items()
+    }
 
 
 HEARD = st.lists(
@@ -500,3 +530,57 @@ def test_a_gateway_s_new_address_reaches_the_names_that_rest_on_it() -> None:
     assert shown(made.refresh()["reviews.prod.global"]) == "203.0.113.20"
     made.upsert("west", gateway("203.0.113.21"))
     assert {name: shown(answer) for name, answer in made.refresh().items()} == {"reviews.prod.global": "203.0.113.21"}
+
+
+def test_what_a_gateway_passes_through_is_judged_again_when_its_gateway_resource_changes() -> None:
+    """The names whose gateways it concerns, and no others, are answered anew, with and without the problem."""
+    far = [gateway("203.0.113.20"), entry("10.1.1.1"), entry("198.51.100.3", host="a.test.global", name="b")]
+    made = catalog(mesh(), {"east": [], "west": far})
+
+    def found() -> dict[str, list[str]]:
+        return {
+            name: [problem.reason for _, problem in consequences(name, answer, made.inventory, made.topology)]
+            for name, answer in made.refresh().items()
+            if answer is not None and answer.considered
+        }
+
+    reason = "the gateways of cluster west pass no TLS through for this host"
+    assert found() == {"reviews.prod.global": [], "a.test.global": []}
+    made.upsert("west", passing("*.local"))
+    assert found() == {"reviews.prod.global": [reason]}
+    made.upsert("west", passing("*.global", port=443))
+    assert found() == {"reviews.prod.global": [reason]}
+    made.upsert("west", passing("*.global"))
+    assert found() == {"reviews.prod.global": []}
+    made.upsert("west", passing("other/*.global"))
+    assert found() == {"reviews.prod.global": [reason]}
+    made.remove("west", key_of(passing("*.global")))
+    assert found() == {"reviews.prod.global": []}
+
+
+def test_a_small_change_does_not_wait_for_a_large_one() -> None:
+    """While names wait for their turn, what changes meanwhile is answered in the next part."""
+    hosts = [f"h{number}.prod.global" for number in range(40)]
+    behind = [entry("10.1.1.1", host=host, name=f"e{number}") for number, host in enumerate(hosts)]
+    made = catalog(mesh(), {"east": [], "west": [gateway("203.0.113.20"), *behind, entry("198.51.100.2")]})
+    made.refresh()
+    made.upsert("west", gateway("203.0.113.21"))
+    served = made.refresh(10)
+    made.upsert("west", entry("198.51.100.3"))
+    parts = [made.refresh(10) for _ in range(len(hosts) // 10)]
+    assert shown(parts[0]["reviews.prod.global"]) == "198.51.100.3"
+    assert all(parts)
+    assert not made.busy
+    served = {name: answer for part in (served, *parts) for name, answer in part.items()}
+    assert {name for name, answer in served.items() if shown(answer) == "203.0.113.21"} == set(hosts)
+
+
+def test_the_only_slice_of_a_cluster_changes_its_own_service_alone() -> None:
+    """Readiness is known before and after: no other name is judged again."""
+    bare = [service("b", namespace="p"), SERVED]
+    made = catalog(mesh(), {"east": [*bare, POD]})
+    made.refresh()
+    made.upsert("east", DOWN)
+    assert set(made.refresh()) == {"a.p.global"}
+    made.remove("east", key_of(DOWN))
+    assert set(made.refresh()) == {"a.p.global", "b.p.global"}

@@ -16,7 +16,18 @@ from meshdns.mesh.manifest import read
 from meshdns.mesh.problems import Problem, ProblemKind
 from meshdns.mesh.settings import ClusterSettings, MeshSettings, Zone
 from meshdns.mesh.topology import survey, topology_problems
-from tests.mesh.scene import catalog, declared, endpoints, entry, gateway, mesh, on_networks, service, system, workload
+from tests.mesh.scene import (
+    catalog,
+    endpoints,
+    entry,
+    gateway,
+    mesh,
+    on_networks,
+    passing,
+    service,
+    system,
+    workload,
+)
 
 HTTP = [{"name": "http", "number": 80, "protocol": "HTTP"}]
 AT_8080 = {"address": "198.51.100.2", "ports": {"http": 8080}}
@@ -344,16 +355,6 @@ def test_a_gateway_object_is_placed() -> None:
     made.refresh()
     problems = list(placed(topology_problems(made.inventory, made.topology), made.inventory))
     assert [(cluster, problem.name, problem.where) for cluster, problem in problems] == [("west", "gw", "gw.yaml:7")]
-
-
-def passing(*hosts: str) -> AnyDeclaration:
-    """An Istio Gateway that passes mesh TLS through for `hosts`."""
-    server = {"port": {"number": 15443, "protocol": "TLS"}, "tls": {"mode": "AUTO_PASSTHROUGH"}, "hosts": list(hosts)}
-    metadata = {"name": "cross-network", "namespace": "istio-system"}
-    return declared(
-        Kind.ISTIO_GATEWAY,
-        {"metadata": metadata, "spec": {"selector": {"istio": "eastwestgateway"}, "servers": [server]}},
-    )
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ import pytest
 from meshdns.dns.presentation import ShownRecord, ShownReply
 from meshdns.mesh.answer import Answer
 from meshdns.mesh.catalog import Catalog
+from meshdns.mesh.consequences import consequences
 from meshdns.mesh.declarations import AnyDeclaration, Kind
 from meshdns.mesh.explaining import NEAREST_AMONG, explain, nearest
 from meshdns.mesh.explanation import (
@@ -21,9 +22,22 @@ from meshdns.mesh.explanation import (
     ZoneTerms,
 )
 from meshdns.mesh.narration import narrate
+from meshdns.mesh.passthrough import Passage
 from meshdns.mesh.problems import Problem, ProblemKind
 from meshdns.mesh.settings import MeshSettings, Zone
-from tests.mesh.scene import catalog, endpoints, entry, gateway, mesh, on_networks, service, system
+from meshdns.mesh.topology import topology_problems
+from tests.mesh.scene import (
+    catalog,
+    endpoints,
+    entry,
+    gateway,
+    mesh,
+    on_networks,
+    passing,
+    service,
+    system,
+    workload,
+)
 
 HOST = "reviews.prod.global"
 FOUND = ShownReply("NOERROR", authoritative=True, records=(ShownRecord("A", 30, "203.0.113.7"),))
@@ -57,9 +71,26 @@ class Around:
         return known.declarations.get((Kind(kind), namespace, name)) if known is not None and kind else None
 
     def problems(self, cluster: str, kind: str, namespace: str, name: str) -> Sequence[Problem]:
-        """What is wrong with a declaration."""
+        """What is wrong with a declaration, by itself and in what is made of it."""
         found = self.declaration(cluster, kind, namespace, name)
-        return found.problems if found is not None else ()
+        own = found.problems if found is not None else ()
+        return [*own, *(p for p in self._shown(cluster) if (p.object, p.namespace, p.name) == (kind, namespace, name))]
+
+    def _shown(self, cluster: str) -> list[Problem]:
+        inventory, topology = self._catalog.inventory, self._catalog.topology
+        shown = [*topology_problems(inventory, topology)]
+        for name, answer in self._answers.items():
+            shown += consequences(name, answer, inventory, topology) if answer is not None else ()
+        return [problem for its, problem in shown if its == cluster]
+
+    def passage(self, cluster: str) -> Passage | None:
+        """What the gateways of a cluster pass through."""
+        return self._catalog.topology.passages.get(cluster)
+
+    def gateway_problems(self, cluster: str) -> Sequence[Problem]:
+        """What is wrong with the gateway objects of a cluster."""
+        found = topology_problems(self._catalog.inventory, self._catalog.topology)
+        return [problem for its, problem in found if its == cluster]
 
     def gateways(self, cluster: str) -> Sequence[GatewayState]:
         """The gateways of a cluster."""
@@ -229,6 +260,115 @@ class TestFates:
         assert (endpoint.field, endpoint.written) == ("spec.endpoints[0]", "10.0.0.7")
         assert endpoint.rule == "a private address of another network: the cluster's gateways"
         assert endpoint.gateway == sick
+
+
+class TestGateways:
+    @pytest.mark.parametrize(
+        ("passed", "lines"),
+        [
+            ((), ["west: for which hosts is not known: no Gateway of it is read that says so"]),
+            (
+                (passing("*.local"),),
+                [
+                    "west: port 15443, for *.local (IstioGateway istio-system/cross-network)",
+                    "  -> reviews.prod.global. is not: clients get no further",
+                ],
+            ),
+            (
+                (passing("prod/*.global"),),
+                [
+                    "west: port 15443, for prod/*.global (IstioGateway istio-system/cross-network)",
+                    "  -> reviews.prod.global. is among them",
+                ],
+            ),
+            (
+                (passing("*.global", port=443),),
+                [
+                    "west: for no host: no Gateway of it passes TLS through by itself",
+                    "  -> reviews.prod.global. is not: clients get no further",
+                ],
+            ),
+        ],
+        ids=["not read", "other hosts", "the name", "another port"],
+    )
+    def test_what_the_gateways_can_carry_is_told(self, passed: Sequence[AnyDeclaration], lines: list[str]) -> None:
+        """The hosts and the port that they pass TLS through for, and whether the name is one of them."""
+        text = narrate(explained({"west": [entry("10.0.0.7"), gateway("198.51.100.9"), *passed], "east": []}))
+        _, _, after = text.partition("What the gateways can carry: mesh TLS, passed through, and neither plain text")
+        assert after.splitlines()[1 : len(lines) + 1] == [f"      {line}" for line in lines]
+
+    def test_what_the_gateways_can_carry_is_there_for_machines(self) -> None:
+        """The JSON form has each opening apart, and says whether the name gets through."""
+        scene = {"west": [entry("10.0.0.7"), gateway("198.51.100.9"), passing("prod/*.local")], "east": []}
+        (carriage,) = msgspec.json.decode(msgspec.json.encode(explained(scene)))["carriage"]
+        opening = {"host": "*.local", "namespace": "prod", "port": 15443}
+        assert carriage == {
+            "cluster": "west",
+            "passes": False,
+            "openings": [{**opening, "origin": "IstioGateway istio-system/cross-network"}],
+        }
+
+    def test_a_gateway_known_by_name_is_named_with_its_object(self) -> None:
+        """The address of an endpoint is what the host name resolved to; the gateway beside it is what is written."""
+        scene = {"west": [entry("10.0.0.7"), gateway("gw.example.com")], "east": []}
+        made = catalog(mesh(), scene)
+        made.set_resolved("gw.example.com", ("198.51.100.9",))
+        known = GatewayState("west", "gw.example.com", 15443, "Service istio-system/gateway", healthy=True)
+        explanation = explain(HOST, "A", standing=STANDING, around=Around(made, [known], ()), reply=FOUND)
+        (endpoint,) = explanation.declarations[0].endpoints
+        assert (endpoint.address, endpoint.gateway) == ("198.51.100.9", known)
+        assert "Other gateways" not in narrate(explanation)
+
+    def test_a_gateway_that_no_probe_judged_is_not_called_healthy(self) -> None:
+        """Where nothing is probed it is said so."""
+        scene = {"west": [entry("10.0.0.7"), gateway("198.51.100.9")], "east": []}
+        unknown = GatewayState("west", "198.51.100.9", 15443, "Service istio-system/gateway")
+        text = narrate(explained(scene, gateways=[unknown]))
+        assert "gateway of west: 198.51.100.9, port 15443, Service istio-system/gateway, not probed" in text
+
+    def test_gateways_into_networks_that_nobody_asked_for_are_left_out(self) -> None:
+        """Of the gateways that a cluster holds for other networks only those that carry the name are shown."""
+        scene = {"west": [entry("10.0.0.7"), gateway("198.51.100.9")], "east": []}
+        own = GatewayState("west", "198.51.100.9", 15443, "Service istio-system/gateway")
+        other = GatewayState("west", "198.51.100.10", 15443, "Gateway istio-system/remote", network="net-vm")
+        assert explained(scene, gateways=[own, other]).gateways == (own,)
+
+
+class TestProblems:
+    def test_what_the_mesh_makes_of_a_declaration_is_told_beside_it(self) -> None:
+        """A problem that shows only when the name is judged stands under its declaration."""
+        (declaration,) = explained({"west": [entry("10.0.0.7")], "east": []}, reply=NODATA).declarations
+        assert [problem.kind for problem in declaration.problems] == [ProblemKind.NO_GATEWAY]
+
+    def test_a_selected_workload_s_problem_is_told_with_its_object(self) -> None:
+        """What is wrong with a WorkloadEntry stands under the ServiceEntry that selects it, and says whose it is."""
+        vm = entry(workloadSelector={"labels": {"app": "vm"}})
+        text = narrate(explained({"west": [vm, workload("w1", "10.9.0.1", app="vm")], "east": []}, reply=NODATA))
+        assert "problem of WorkloadEntry/prod/w1: spec.address: cluster west has no gateway" in text
+
+    def test_a_gateway_s_problem_is_told(self) -> None:
+        """A gateway without an address is named with what to do, although the answer can name no address of it."""
+        explanation = explained({"west": [entry("10.0.0.7"), gateway()], "east": []}, reply=NODATA)
+        assert [(each.cluster, each.problem.field) for each in explanation.gateway_problems] == [
+            ("west", "status.loadBalancer.ingress")
+        ]
+        assert "Service west/istio-system/gateway: status.loadBalancer.ingress: has no address yet" in narrate(
+            explanation
+        )
+
+    def test_each_host_of_a_declaration_stands_by_itself(self) -> None:
+        """A declaration that speaks for the name by an exact host and by a wildcard is named for either."""
+        both = entry("203.0.113.7", hosts=[HOST, "*.prod.global"])
+        explanation = explained({"east": [both]})
+        assert [declaration.host for declaration in explanation.declarations] == [HOST, "*.prod.global"]
+        endpoints_ = [each.endpoints[0] for each in explanation.declarations]
+        assert [(each.host, each.fate) for each in endpoints_] == [(HOST, Fate.ANSWERS), ("*.prod.global", Fate.LOST)]
+
+    def test_a_svc_host_is_named_where_it_gives_the_derived_name(self) -> None:
+        """Of a ServiceEntry with several hosts the one that speaks for the name is shown."""
+        svc = "reviews.prod.svc.cluster.local"
+        (declaration,) = explained({"east": [entry("203.0.113.7", hosts=["x.other.global", svc])]}).declarations
+        assert (declaration.level, declaration.host) == (3, svc)
 
 
 class TestOutside:

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import msgspec
 import pytest
 
 from meshdns.mesh.declarations import AnyDeclaration, Kind
@@ -11,10 +12,11 @@ from meshdns.mesh.inventory import Inventory, Touched
 from meshdns.mesh.passthrough import passes
 from meshdns.mesh.settings import ClusterSettings
 from meshdns.mesh.topology import Topology, survey, topology_problems
-from tests.mesh.scene import declared, entry, gateway, mesh, on_networks, service
+from tests.mesh.scene import declared, entry, gateway, meaning, mesh, on_networks, service, system
 
 NETWORK = {"topology.istio.io/network": "net-c"}
 ELSEWHERE = {"topology.istio.io/network": "net-x"}
+NOBODYS = {"topology.istio.io/network": "net-nobody"}
 PORT = "networking.istio.io/gatewayPort"
 EVERY_NODE = {"traffic.istio.io/nodeSelector": "{}"}
 EDGE = {"traffic.istio.io/nodeSelector": '{"edge": "yes"}'}
@@ -122,7 +124,7 @@ TABLE: dict[str, Case] = {
         {"c": (node_port(externalIPs=["198.51.100.8"]), *NODES)}, "198.51.100.8:15443"
     ),
     "LoadBalancer with the annotation: its nodes are not asked": Case(
-        {"c": (gateway("198.51.100.9", annotations=EVERY_NODE, ports=(15443,)), *NODES)}, "198.51.100.9:15443"
+        {"c": (node_port(EVERY_NODE, type="LoadBalancer", externalIPs=["198.51.100.9"]), *NODES)}, "198.51.100.9:15443"
     ),
     "Gateway API: every status address": Case(
         {"c": (api_gateway("203.0.113.9", "gw.example.com", "2001:db8::9"),)},
@@ -305,13 +307,27 @@ WRONG: dict[str, tuple[Clusters, list[str]]] = {
         ["c Gateway istio-system/api spec.addresses has no address and will get none"],
     ),
     "a label that names another network": (
-        {"c": (LABELLED, gateway("198.51.100.9", name="astray", labels=ELSEWHERE))},
+        {"c": (LABELLED, gateway("198.51.100.9", name="astray", labels=ELSEWHERE)), "x": (system("net-x"), EAST_WEST)},
         [
             (
                 "c Service istio-system/astray metadata.labels.topology.istio.io/network"
                 " is labelled for network net-x, but cluster c is not on it: the label does not count"
             )
         ],
+    ),
+    "a label that names a network which nobody is on": (
+        {"c": (LABELLED, gateway("198.51.100.9", name="astray", labels=NOBODYS))},
+        [
+            (
+                "c Service istio-system/astray metadata.labels.topology.istio.io/network"
+                " is labelled for network net-nobody, which no cluster is on:"
+                " only endpoints of that network are led there"
+            )
+        ],
+    ),
+    "a gateway without address into a network which nobody is on": (
+        {"c": (LABELLED, api_gateway(labels=NOBODYS, of_class="istio-remote"))},
+        ["c Gateway istio-system/api spec.addresses has no address and will get none"],
     ),
     "istio-remote is labelled for another network on purpose": (
         {"c": (LABELLED, api_gateway(requested=["203.0.113.9"], labels=ELSEWHERE, of_class="istio-remote"))},
@@ -435,20 +451,84 @@ PASSED: dict[str, tuple[tuple[AnyDeclaration, ...], bool | None]] = {
 }
 
 
+def passed(clusters: Mapping[str, Iterable[AnyDeclaration]], host: str) -> bool | None:
+    """Whether the gateways of cluster c pass a host through."""
+    inventory = known(clusters)
+    return passes(survey(inventory).passages.get("c"), inventory, "c", host)
+
+
 @pytest.mark.parametrize("name", PASSED)
 def test_whether_a_gateway_passes_a_host_through(name: str) -> None:
     """For reviews.prod.global in cluster c."""
     declarations, expected = PASSED[name]
-    assert passes(known({"c": declarations}), "c", "reviews.prod.global") is expected
+    assert passed({"c": declarations}, "reviews.prod.global") is expected
 
 
 def test_a_service_host_is_in_the_namespace_that_it_names() -> None:
     """No ServiceEntry has to declare it."""
-    inventory = known({"c": (istio_gateway("prod/*.local"),)})
-    assert passes(inventory, "c", "reviews.prod.svc.cluster.local")
-    assert not passes(inventory, "c", "reviews.test.svc.cluster.local")
+    clusters = {"c": (istio_gateway("prod/*.local"),)}
+    assert passed(clusters, "reviews.prod.svc.cluster.local")
+    assert not passed(clusters, "reviews.test.svc.cluster.local")
 
 
 def test_nothing_is_known_of_a_cluster_that_is_not_there() -> None:
     """It is no refusal."""
-    assert passes(known({}), "c", "reviews.prod.global") is None
+    assert passed({}, "reviews.prod.global") is None
+
+
+REMOTE = api_gateway(requested=["203.0.113.9"], labels=NOBODYS, of_class="istio-remote")
+VM = entry({"address": "10.9.0.1", "network": "net-nobody"})
+
+LED: dict[str, tuple[Clusters, str]] = {
+    # the VM is of a network that no cluster is on, seen from cluster east
+    "nothing leads there": ({"west": (VM,)}, "NODATA"),
+    "a gateway written for one elsewhere": ({"west": (VM, REMOTE)}, "203.0.113.9"),
+    "in a third cluster": ({"west": (VM,), "c": (REMOTE,)}, "203.0.113.9"),
+    "in the own cluster": ({"west": (VM,), "east": (REMOTE,)}, "203.0.113.9"),
+    "a labelled Service of a cluster on another network": (
+        {"west": (VM,), "c": (gateway("203.0.113.8", labels=NOBODYS),)},
+        "203.0.113.8",
+    ),
+    "all of them": (
+        {"west": (VM, REMOTE), "c": (gateway("203.0.113.8", labels=NOBODYS),)},
+        "203.0.113.8 203.0.113.9",
+    ),
+    "one that has no address yet": ({"west": (VM,), "c": (gateway(labels=NOBODYS),)}, "PENDING"),
+    "one without the gateway port": (
+        {"west": (VM,), "c": (gateway("203.0.113.8", labels=NOBODYS, ports=(443,)),)},
+        "NODATA",
+    ),
+    "a cluster that is on it has the say": (
+        {"west": (VM, REMOTE), "x": (system("net-nobody"), gateway("203.0.113.7", labels=NOBODYS))},
+        "203.0.113.7",
+    ),
+    "a cluster that is on it and has no gateway of its own": (
+        {"west": (VM, REMOTE), "x": (system("net-nobody"),)},
+        "203.0.113.9",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", LED)
+def test_a_network_without_clusters_is_known_by_the_gateways_into_it(name: str) -> None:
+    """All objects that are labelled with it, whichever cluster holds them, until a cluster is on it."""
+    clusters, expected = LED[name]
+    settings = mesh(clusters=on_networks(east="net-e", west="net-w", c="net-c"))
+    assert meaning(settings, {"east": (), **clusters}) == expected
+
+
+def test_a_network_that_the_settings_name_needs_no_cluster() -> None:
+    """A labelled Service that leads there is no mistake."""
+    inventory = known({"c": (LABELLED, gateway("198.51.100.9", name="led", labels=NOBODYS))})
+    inventory.settings = msgspec.structs.replace(inventory.settings, networks={"net-nobody": ()})
+    assert problems(inventory) == []
+
+
+def test_a_gateway_into_another_network_is_shown_with_its_holder() -> None:
+    """It is none of the holder's own gateways, and stands beside them."""
+    topology = survey(known({"c": (LABELLED, REMOTE)}))
+    assert [(each.address, each.network) for each in topology.gateways_at("c")] == [
+        ("198.51.100.2", ""),
+        ("203.0.113.9", "net-nobody"),
+    ]
+    assert [each.address for each in topology.gateways["c"].found] == ["198.51.100.2"]

@@ -88,6 +88,9 @@ LEVELS: dict[str, Case] = {
     "6 one of two is ready": Case({"west": WEST_UP, "far": DOWN}, "203.0.113.20"),
     "nothing ready anywhere: readiness is ignored": Case({"west": DOWN}, "203.0.113.20"),
     "nothing ready anywhere: the first level all the same": Case({"east": DOWN, "west": DOWN}, "10.96.0.7"),
+    "nothing ready anywhere: pods that are not": Case(
+        {"near": (service(), endpoints("10.42.0.1", ready=False))}, "10.42.0.1"
+    ),
     "a stub Service and nothing ready anywhere": Case(
         {"east": (service(ip="None"), *OTHER), "west": DOWN}, "203.0.113.20"
     ),
@@ -294,6 +297,15 @@ TTLS: dict[str, tuple[Scene, int]] = {
             "east": (
                 entry("198.51.100.2", created="2026-03-02T09:00:01Z", annotations={"meshdns.io/ttl": "7"}),
                 entry("198.51.100.3", name="z-old", annotations={"meshdns.io/ttl": "9"}),
+            )
+        },
+        9,
+    ),
+    "contradicting, of one age: the name comes before the namespace": (
+        {
+            "east": (
+                entry("198.51.100.2", name="b", namespace="a", annotations={"meshdns.io/ttl": "7"}),
+                entry("198.51.100.3", name="a", namespace="b", annotations={"meshdns.io/ttl": "9"}),
             )
         },
         9,

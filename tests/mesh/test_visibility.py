@@ -75,6 +75,12 @@ VISIBLE: dict[str, Case] = {
         "absent",
         {"clusters": {"west": ClusterSettings(own_namespace_hosts=True)}},
     ),
+    "ownNamespace: a wildcard over the whole zone": Case(
+        {"west": (entry("198.51.100.4", host="*.global"),)},
+        "absent",
+        {"clusters": {"west": ClusterSettings(own_namespace_hosts=True)}},
+        name="*.global",
+    ),
     "any: the host of another namespace": Case({"west": (entry("198.51.100.4", namespace="test"),)}, "198.51.100.4"),
     # -------------------------------------------------------------------------------- what is discovered
     "discover none": Case({"west": WEST_UP}, "absent", {"clusters": {"west": ClusterSettings(discover=Discover.NONE)}}),

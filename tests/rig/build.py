@@ -29,11 +29,12 @@ from pathlib import Path
 from tests.rig.absence import ComponentUnavailable
 
 OLDEST_GO = (1, 26)
-PROGRAMS = ("etcd", "coredns", "kube-apiserver")
+PROGRAMS = ("etcd", "coredns", "kube-apiserver", "helm", "kustomize")
 CRD_FAMILIES = {
     "istio": ("istio.io/api", "kubernetes"),
     "gateway-api": ("sigs.k8s.io/gateway-api", "config/crd/standard"),
     "mcs-api": ("sigs.k8s.io/mcs-api", "config/crd"),
+    "prometheus": ("github.com/prometheus-operator/prometheus-operator", "example/prometheus-operator-crd"),
 }
 
 _HERE = Path(__file__).resolve().parent

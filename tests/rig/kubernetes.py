@@ -126,7 +126,7 @@ class KubernetesClient:
             kept = bool(self._idle)
             connection = self._idle.pop() if kept else self.connect()
             try:
-                connection.request(method, path, body, headers)
+                connection.request(method, path, None if body is None else body.encode(), headers)
                 reply = connection.getresponse()
                 text = reply.read()
             except (OSError, http.client.HTTPException) as fault:

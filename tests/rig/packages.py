@@ -13,7 +13,10 @@ from collections.abc import Mapping, Sequence
 from tests.rig.absence import ComponentUnavailable
 
 DEBIAN_PACKAGES: Mapping[str, str] = {
+    "chromium": "chromium",
     "dig": "bind9-dnsutils",
+    "dnssec-keygen": "bind9-utils",
+    "dnssec-signzone": "bind9-utils",
     "dnsmasq": "dnsmasq-base",  # the program without the service of the package dnsmasq
     "dnsperf": "dnsperf",
     "ip": "iproute2",
@@ -24,9 +27,14 @@ DEBIAN_PACKAGES: Mapping[str, str] = {
     "named-checkzone": "bind9-utils",
     "nsd": "nsd",
     "openssl": "openssl",
+    "promtool": "prometheus",
     "setpriv": "util-linux",
+    "ss": "iproute2",
+    "strace": "strace",
+    "systemd-analyze": "systemd",
     "tshark": "tshark",
     "unbound": "unbound",
+    "unshare": "util-linux",
 }
 
 # Servers live in the sbin folders, which are not on the path of every user.

@@ -1,7 +1,8 @@
 """What a lying name server can do, by name.
 
 A behaviour is a function from a `Case` to what is sent back, in order. What only a liar would say is `FORGED`, and must
-reach no client; `TRUE` is what an honest server would say.
+reach no client; `TRUE` is what an honest server would say. In records, ``@`` is the asked name and ``test.`` what is
+above its first label. `meanings` says of each behaviour what it is and what a client should hear of it.
 """
 
 import secrets
@@ -49,14 +50,16 @@ class Case:
         self.turn = turn
         self.query = dns.message.from_wire(wire)
         self.name = self.query.question[0].name.to_text()
+        self.zone = self.name.partition(".")[2] or "."
 
     def reply(self, *answers: str, authority: tuple[str, ...] = (), rcode: int = 0) -> dns.message.Message:
-        """A proper reply; records in presentation format, ``@`` is the asked name."""
+        """A proper reply; records in presentation format, ``@`` and ``test.`` as in the rules above."""
         out = dns.message.make_response(self.query, recursion_available=True)
         out.set_rcode(dns.rcode.Rcode(rcode))
         for section, lines in ((out.answer, answers), (out.authority, authority)):
             for line in lines:
-                owner, ttl, rclass, rtype, rdata = line.replace("@", self.name).split(None, 4)
+                named = line.replace("test.", self.zone).replace("@", self.name)
+                owner, ttl, rclass, rtype, rdata = named.split(None, 4)
                 section.append(dns.rrset.from_text(owner, int(ttl), rclass, rtype, rdata))
         return out
 
@@ -160,7 +163,9 @@ def _with_opt(number: int, opt: bytes) -> Callable[[bytes], bytes]:
 
 
 def _our_opt(wire: bytes) -> bytes:
-    return wire[wire.rindex(b"\x00\x00\x29") :]
+    """The reply's own OPT; none where the query had none."""
+    at = wire.rfind(b"\x00\x00\x29")
+    return wire[at:] if at >= 0 else b""
 
 
 def _flags(extra: int) -> Callable[[bytes], bytes]:

@@ -5,6 +5,7 @@ behind hyphens perhaps
 
 - ``tcp``: the behaviour is shown over TCP, and UDP queries get a proper TC reply;
 - ``after``: the first query for the name gets the honest answer `HONEST`, and the behaviour comes after it;
+- ``brief``: that answer lives for `BRIEF` seconds only;
 - anything else, which only makes the name another one.
 """
 
@@ -15,11 +16,13 @@ from collections import Counter
 from collections.abc import Awaitable, Callable
 from typing import Final
 
+import dns.exception
 import dns.flags
 
 from tests.simulators.behaviours import BEHAVIOURS, Case, Elsewhere, Messages, Raw, Reset
 
 HONEST: Final = "192.0.2.7"
+BRIEF: Final = 3  # seconds
 
 
 class Upstream(asyncio.DatagramProtocol):
@@ -76,11 +79,14 @@ class Upstream(asyncio.DatagramProtocol):
         label = data[13 : 13 + data[12]].decode()
         name, *marks = label.lower().split("-")
         after = "after" in marks
-        case = Case(data, tcp=tcp, turn=self.seen[label] - after)
-        self.seen[label] += 1
         self.wires.append(data)
+        try:
+            case = Case(data, tcp=tcp, turn=self.seen[label] - after)
+        except dns.exception.DNSException:  # no query at all; real servers under lies have been seen to send such
+            return []
+        self.seen[label] += 1
         if case.turn < 0:
-            return [case.reply(f"@ 60 IN A {HONEST}").to_wire()]
+            return [case.reply(f"@ {BRIEF if 'brief' in marks else 60} IN A {HONEST}").to_wire()]
         if "tcp" in marks and not tcp:
             out = case.reply()
             out.flags |= dns.flags.TC

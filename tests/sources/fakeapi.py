@@ -27,6 +27,7 @@ class FakeApi:
         self.requests: list[str] = []
         self.token = "good"  # noqa: S105 - the secret of a server that holds none
         self.watches: dict[str, list[web.StreamResponse]] = defaultdict(list)
+        self.opened = asyncio.Event()  # whenever a watch is
         self.port = 0
         self._runner: web.AppRunner | None = None
 
@@ -70,6 +71,14 @@ class FakeApi:
             assert transport is not None
             transport.abort()
 
+    async def end(self, path: str) -> None:
+        """End a resource's watches in good order, and close their connections."""
+        for watch in self.watches.pop(path):
+            transport = watch._req.transport if watch._req else None
+            assert transport is not None
+            await watch.write_eof()
+            transport.close()
+
     def asked(self, path: str, *words: str) -> list[str]:
         """The query strings that a resource was asked with and that hold all `words`."""
         parts = [request.split("?") for request in self.requests]
@@ -89,6 +98,7 @@ class FakeApi:
         response = web.StreamResponse()
         await response.prepare(request)
         self.watches[request.path].append(response)
+        self.opened.set()
         await asyncio.Event().wait()
         return response
 

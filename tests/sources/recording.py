@@ -1,10 +1,12 @@
 """A Sink that keeps what a controller would know, and lets a test wait for it."""
 
 import asyncio
+import math
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 
 from meshdns.mesh.declarations import AnyDeclaration, Key, Kind, ServiceEntry, key_of
+from meshdns.mesh.problems import Problem
 
 
 @dataclass
@@ -13,8 +15,11 @@ class Known:
 
     source: str
     kinds: tuple[Kind, ...]
+    relists: bool = True
     declared: dict[Key, AnyDeclaration] = field(default_factory=dict)
     synced: set[Kind] = field(default_factory=set)
+    uid: str = ""
+    until: tuple[float, bool] = (math.inf, False)
     contacts: int = 0
     failures: list[str] = field(default_factory=list)
 
@@ -37,26 +42,33 @@ class RecordingSink:
     def __init__(self) -> None:
         self.clusters: dict[str, Known] = {}
         self.calls: list[str] = []
+        self.troubles: dict[str, list[str]] = {}
+        self.doubt = 0.0
         self._stirred = asyncio.Event()
 
     def _note(self, call: str) -> None:
         self.calls.append(call)
         self._stirred.set()
 
-    def joined(self, cluster: str, kinds: Collection[Kind], *, source: str) -> None:
+    def joined(self, cluster: str, kinds: Collection[Kind], *, source: str, relists: bool = True) -> None:
         """Once per cluster."""
         assert cluster not in self.clusters
-        self.clusters[cluster] = Known(source, tuple(kinds))
+        self.clusters[cluster] = Known(source, tuple(kinds), relists)
         self._note(f"joined {cluster}")
 
-    def listed(self, cluster: str, kind: Kind, declarations: Sequence[AnyDeclaration]) -> None:
-        """Replaces a kind."""
+    def named(self, source: str) -> None:
+        """Noted."""
+        self._note(f"named {source}")
+
+    def listed(self, cluster: str, kind: Kind, declarations: Sequence[AnyDeclaration]) -> float:
+        """Replaces a kind; what it lacks is believed after `doubt` seconds."""
         known = self.clusters[cluster]
         assert kind in known.kinds
         known.declared = {key: value for key, value in known.declared.items() if key[0] is not kind}
         known.declared.update((key_of(value), value) for value in declarations)
         known.synced.add(kind)
         self._note(f"listed {cluster} {kind.value} {len(declarations)}")
+        return self.doubt
 
     def changed(self, cluster: str, declaration: AnyDeclaration) -> None:
         """Only after the first list of its kind."""
@@ -82,6 +94,20 @@ class RecordingSink:
         """Kept in order."""
         self.clusters[cluster].failures.append(reason)
         self._note(f"failed {cluster} {kind.value}: {reason}")
+
+    def identified(self, cluster: str, uid: str) -> None:
+        """Kept."""
+        self.clusters[cluster].uid = uid
+        self._note(f"identified {cluster} {uid}")
+
+    def authenticated(self, cluster: str, until: float, *, renewed: bool) -> None:
+        """Kept."""
+        self.clusters[cluster].until = (until, renewed)
+
+    def troubled(self, source: str, problems: Sequence[Problem]) -> None:
+        """Kept by source, as a person reads them."""
+        self.troubles[source] = [f"{p.object} {p.name}: {p.reason}; {p.advice}" for p in problems]
+        self._note(f"troubled {source}: {self.troubles[source]}")
 
     def left(self, cluster: str) -> None:
         """Forgets the cluster."""

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from meshdns.mesh.declarations import GatewayServer, IstioGateway, Key, Kind, KubernetesGateway, Listener, Node
-from meshdns.sources import kubeapi
+from meshdns.sources import apiservers
+from meshdns.sources.registrations import Registrations
 from meshdns.sources.resources import RESOURCES
 from meshdns.sources.settings import KubeconfigSource
 from tests.rig.apiserver import ApiServer
@@ -76,7 +77,10 @@ def follow(config: Path, steps: Any) -> None:
         sink = RecordingSink()
         async with asyncio.TaskGroup() as group:
             source = KubeconfigSource((config,))
-            task = group.create_task(kubeapi.run(source=source, sink=sink, draw=lambda: 0.0), name="kubeapi")
+            task = group.create_task(
+                apiservers.run(source=source, sink=sink, draw=lambda: 0.0, registrations=Registrations()),
+                name="kubeapi",
+            )
             await sink.until(lambda: sink.clusters)
             await sink.until(lambda: sink.clusters["east"].synced == set(RESOURCES), seconds=60)
             await steps(sink, sink.clusters["east"])

@@ -10,9 +10,11 @@ import pytest
 from aiohttp import web
 
 from meshdns.mesh.declarations import AnyDeclaration, Kind
-from meshdns.sources import kubeapi
+from meshdns.sources import apiservers
+from meshdns.sources.apiservers import ApiServerSource
+from meshdns.sources.registrations import Registrations
 from meshdns.sources.resources import RESOURCES
-from meshdns.sources.settings import InClusterSource, KubeconfigSource, SourceError
+from meshdns.sources.settings import InClusterSource, KubeconfigSource
 from tests.sources.fakeapi import ENTRIES, Answer, FakeApi, FastLoop
 from tests.sources.recording import RecordingSink
 
@@ -49,7 +51,9 @@ async def never(_: web.Request) -> web.StreamResponse:
 async def following(source: KubeconfigSource, sink: RecordingSink) -> AsyncIterator[None]:
     """The source at work."""
     async with asyncio.TaskGroup() as group:
-        task = group.create_task(kubeapi.run(source=source, sink=sink, draw=lambda: 0.5), name="kubeapi")
+        task = group.create_task(
+            apiservers.run(source=source, sink=sink, draw=lambda: 0.5, registrations=Registrations()), name="kubeapi"
+        )
         await sink.until(lambda: sink.clusters, seconds=LONG)
         yield
         task.cancel()
@@ -142,11 +146,13 @@ def test_a_cut_watch_is_resumed_where_it_was(tmp_path: Path) -> None:
 
     async def steps(api: FakeApi, sink: RecordingSink) -> None:
         await watching(api, sink)
+        api.objects[ENTRIES].append(entry("b", "17"))
         await api.send(ENTRIES, added("b", "17") + added("c")[:40])
         await sink.until(lambda: sink.hosts("west") == ["a.global", "b.global"], seconds=LONG)
+        api.opened.clear()
         api.cut(ENTRIES)
-        await sink.until(lambda: api.watches[ENTRIES], seconds=LONG)
-        assert len(api.asked(ENTRIES, "limit=")) == 1
+        await asyncio.wait_for(api.opened.wait(), LONG)  # nothing is reported when a watch is opened again
+        assert len(api.asked(ENTRIES, "limit=500")) == 1
         assert len(api.asked(ENTRIES, "resourceVersion=17")) == 1
         assert "cannot be read" in sink.clusters["west"].failures[0]
 
@@ -215,22 +221,21 @@ def test_a_silent_server_that_answers_no_probe_is_watched_anew(tmp_path: Path) -
     follow(tmp_path, steps)
 
 
-def test_a_rotated_token_is_read_again(tmp_path: Path) -> None:
-    """A 401 makes the kubeconfig be read anew, once for all kinds; watches that live are not cut."""
+def test_a_token_that_is_replaced_in_the_kubeconfig_is_used(tmp_path: Path) -> None:
+    """Once the server refuses the old one, a new client with the new one lists and watches all again."""
 
     async def steps(api: FakeApi, sink: RecordingSink) -> None:
         await watching(api, sink)
-        await asyncio.sleep(2)  # credentials that were just read are not read again
         api.token = "new"  # noqa: S105 - see FakeApi
         api.kubeconfig(tmp_path / "config", token="new")  # noqa: S106 - see FakeApi
         api.objects[ENTRIES] = [entry("b")]
         await api.send(ENTRIES, b'{"type":"ERROR","object":{"code":410}}\n')
         await sink.until(lambda: sink.hosts("west") == ["b.global"], seconds=LONG)
-        assert sink.clusters["west"].failures == []
         services = "/api/v1/services"
+        await sink.until(lambda: len(api.watches[services]) == 2, seconds=LONG)
+        del api.watches[services][0]  # that of the old client
         await api.send(services, b'{"type":"ADDED","object":{"metadata":{"name":"s","namespace":"shop"}}}\n')
         await sink.until(lambda: (Kind.SERVICE, "shop", "s") in sink.clusters["west"].declared, seconds=LONG)
-        assert len(api.asked(services, "watch=true")) == 1
 
     follow(tmp_path, steps)
 
@@ -320,37 +325,42 @@ def test_a_credential_plugin_that_gives_nothing_is_named(tmp_path: Path) -> None
         sink = RecordingSink()
         async with following(KubeconfigSource((config,)), sink):
             await sink.until(lambda: sink.clusters["west"].failures, seconds=LONG)
-            assert sink.clusters["west"].failures[0] == "false gave no credentials for context 'west'; run it by hand"
+            assert sink.clusters["west"].failures[0] == (
+                f"kubeconfig {config}, context west: false failed with status 1; run it by hand"
+            )
 
     plugin = {"exec": {"apiVersion": "client.authentication.k8s.io/v1", "command": "false"}}
-    FakeApi().kubeconfig(config)
+    api = FakeApi()
+    api.port = 9  # discard: nobody asks before the plugin has run
+    api.kubeconfig(config)
     text = json.dumps(plugin)
     config.write_text(config.read_text().replace("token: good", text[1:-1]))
     with asyncio.Runner(loop_factory=FastLoop) as runner:
         runner.run(play())
 
 
-def test_outside_a_pod_the_in_cluster_source_says_so() -> None:
-    """Without a service account the reason says what to do instead."""
+UNUSABLE: dict[str, tuple[ApiServerSource, str, str]] = {
+    "outside of a pod": (InClusterSource("home"), "the pod's own cluster", "no service account here ("),
+    "without kubeconfig": (KubeconfigSource((Path("/none"),)), "kubeconfig /none", "no kubeconfig at /none"),
+}
+
+
+@pytest.mark.parametrize("case", UNUSABLE)
+def test_a_source_that_cannot_be_used_says_so(case: str) -> None:
+    """The reason is a problem of the source, and it is tried again: a file may be mounted later."""
+    source, title, reason = UNUSABLE[case]
 
     async def play() -> None:
         sink = RecordingSink()
         async with asyncio.TaskGroup() as group:
-            work = kubeapi.run(source=InClusterSource("home"), sink=sink, draw=lambda: 0.5)
-            task = group.create_task(work, name="kubeapi")
-            await sink.until(lambda: sink.clusters.get("home") and sink.clusters["home"].failures, seconds=LONG)
+            work = apiservers.run(
+                source=source, sink=sink, draw=lambda: 0.5, registrations=Registrations(), environment={}
+            )
+            task = group.create_task(work, name="source")
+            await sink.until(lambda: sink.troubles.get(title), seconds=LONG)
             task.cancel()
-        assert sink.clusters["home"].failures[0].startswith("no service account here (")
+        assert reason in sink.troubles[title][0]
+        assert sink.clusters == {}
 
     with asyncio.Runner(loop_factory=FastLoop) as runner:
         runner.run(play())
-
-
-def test_a_source_that_cannot_be_used_is_refused_at_once(tmp_path: Path) -> None:
-    """A missing kubeconfig is no cluster that fails, but an error of the settings."""
-
-    async def play() -> None:
-        await kubeapi.run(source=KubeconfigSource((tmp_path / "none",)), sink=RecordingSink(), draw=lambda: 0.5)
-
-    with pytest.raises(SourceError, match="no kubeconfig at"):
-        asyncio.run(play())

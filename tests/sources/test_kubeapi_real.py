@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from meshdns.mesh.declarations import Kind
-from meshdns.sources import kubeapi
+from meshdns.sources import apiservers
+from meshdns.sources.registrations import Registrations
 from meshdns.sources.resources import RESOURCES
 from meshdns.sources.settings import KubeconfigSource
 from tests.rig.apiserver import ApiServer
@@ -50,7 +51,9 @@ async def following(*paths: Path, contexts: tuple[str, ...] = ()) -> AsyncIterat
     sink = RecordingSink()
     async with asyncio.TaskGroup() as group:
         source = KubeconfigSource(paths, contexts)
-        task = group.create_task(kubeapi.run(source=source, sink=sink, draw=lambda: 0.0), name="kubeapi")
+        task = group.create_task(
+            apiservers.run(source=source, sink=sink, draw=lambda: 0.0, registrations=Registrations()), name="kubeapi"
+        )
         await sink.until(lambda: sink.clusters)
         yield sink
         task.cancel()

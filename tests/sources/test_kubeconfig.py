@@ -30,13 +30,15 @@ def files(tmp_path: Path) -> tuple[Path, Path]:
 
 def test_the_first_current_context_is_the_default(files: tuple[Path, Path]) -> None:
     """Of several files the first that names a current context decides; missing files are passed over."""
-    (context,) = contexts(KubeconfigSource((files[0].with_name("none"), *files)))
-    assert (context.name, context.plugin) == ("east", "cloud-login")
+    ((name, access),) = contexts(KubeconfigSource((files[0].with_name("none"), *files))).items()
+    assert (name, access.server) == ("east", "https://east")
+    assert access.plugin is not None
+    assert access.plugin.command == "cloud-login"
 
 
 def test_contexts_of_all_files_can_be_named(files: tuple[Path, Path]) -> None:
     """The order is that of the settings."""
-    assert [context.name for context in contexts(KubeconfigSource(files, ("west", "east")))] == ["west", "east"]
+    assert list(contexts(KubeconfigSource(files, ("west", "east")))) == ["west", "east"]
 
 
 MISTAKES = {

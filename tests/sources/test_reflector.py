@@ -5,12 +5,14 @@ from collections import Counter
 from collections.abc import Callable
 from itertools import cycle
 
+import msgspec
 import pytest
 
 from meshdns.mesh.declarations import AnyDeclaration, Kind
 from meshdns.mesh.manifest import read
+from meshdns.sources.actions import List, Refresh, Wait, Watch
 from meshdns.sources.payload import Page, Status
-from meshdns.sources.reflector import List, Reflector, Refresh, Wait, Watch
+from meshdns.sources.reflector import Reflector
 from meshdns.sources.resources import RESOURCES
 from tests.sources.recording import RecordingSink
 
@@ -385,6 +387,101 @@ def test_a_missing_core_resource_means_a_wrong_server() -> None:
     assert "check that the address is a Kubernetes API server" in story.west.failures[0]
 
 
+@pytest.mark.parametrize(("code", "refusals"), [(400, 1), (405, 1), (422, 1), (500, 3), (503, 3), (504, 3)], ids=str)
+def test_a_watch_that_stays_refused_leads_to_a_new_list(code: int, refusals: int) -> None:
+    """What is wrong with the request may be its version; a server that is ill gets the same request three times."""
+    story = Story()
+    story.list("a")
+    for _ in range(refusals):
+        assert isinstance(story.next(), Watch)
+        story.refuse(code)
+        story.wait()
+    assert story.next() == List(f"{ISTIO}/v1/serviceentries", "")
+    assert story.names == ["a"]
+
+
+def test_a_watch_that_sends_junk_again_and_again_leads_to_a_new_list() -> None:
+    """Through a proxy that breaks watches, lists still bring what is new."""
+    story = Story()
+    story.list("a")
+    for _ in range(3):
+        story.reflector.opened(story.now)
+        assert not story.reflector.received(b"upstream connect error\n", story.now)
+        story.wait()
+    assert story.next() == List(f"{ISTIO}/v1/serviceentries", "")
+
+
+def test_patience_that_is_asked_for_leads_to_no_new_list() -> None:
+    """A list would cost the server more than the watch it has no room for."""
+    story = Story()
+    story.list("a")
+    for _ in range(9):
+        story.refuse(429, retry_after="1")
+        story.wait()
+    assert isinstance(story.next(), Watch)
+
+
+def end_in_time(story: Story) -> None:
+    """The server ends the watch as asked."""
+    story.reflector.ended(story.now)
+
+
+def cut_late(story: Story) -> None:
+    """The connection breaks instead."""
+    story.reflector.broke("cut; do something", story.now)
+    story.wait()
+
+
+@pytest.mark.parametrize("ending", [end_in_time, cut_late])
+def test_a_list_that_is_doubted_is_repeated_when_the_sink_wants_it(ending: Callable[[Story], None]) -> None:
+    """The watch between the two is short, its events count, and a list that is believed leads to a long one."""
+    story = Story()
+    story.sink.doubt = 59.5
+    story.watch("a")
+    story.reflector.ended(story.now)
+    story.reflector.opened(story.now)
+    story.reflector.received(line("ADDED", entry("b", "8")), story.now)
+    story.reflector.ended(story.now + 2)
+    assert story.next() == Watch(f"{ISTIO}/v1/serviceentries", "8", 60)
+    story.reflector.opened(story.now)
+    story.now += 59.5
+    story.sink.doubt = 0.0
+    ending(story)
+    assert story.next() == List(f"{ISTIO}/v1/serviceentries", "")
+    story.list("b", version="9")
+    assert story.next() == Watch(f"{ISTIO}/v1/serviceentries", "9", 265)
+
+
+def test_an_absence_that_is_doubted_is_reported_until_it_is_believed() -> None:
+    """A CRD that is gone with many objects takes them along when the sink says so."""
+    story = Story()
+    story.list("a")
+    story.refuse(404)
+    story.wait()
+    story.sink.doubt = 60.0
+    for _ in range(9):
+        story.refuse(404)
+        if isinstance(story.next(), Wait):
+            story.wait()
+    assert story.sink.calls.count("listed west ServiceEntry 0") == 2
+    story.sink.doubt = 0.0
+    for _ in range(6):
+        story.refuse(404)
+        if isinstance(story.next(), Wait):
+            story.wait()
+    assert story.sink.calls.count("listed west ServiceEntry 0") == 3
+
+
+def test_who_could_not_reach_the_server_is_roused_when_another_kind_does() -> None:
+    """A refusal is this kind's own matter."""
+    story = Story()
+    story.reflector.broke("refused; do something", story.now)
+    assert story.next() == Wait(story.now + 0.4, rouse=True)
+    story.wait()
+    story.refuse(503)
+    assert story.next() == Wait(story.now + 0.8, rouse=False)
+
+
 def test_silence_is_checked_after_sixty_seconds() -> None:
     """A line of any kind moves the check; an answered probe is a contact and moves it too."""
     story = Story()
@@ -396,9 +493,65 @@ def test_silence_is_checked_after_sixty_seconds() -> None:
     assert story.reflector.silent_at == story.now + 60
     story.now += 60
     contacts = story.west.contacts
-    story.reflector.probed(story.now)
+    assert story.reflector.probed(Page((), "6", ""), story.now)
     assert story.west.contacts == contacts + 1
     assert story.reflector.silent_at == story.now + 60
+
+
+def raw(count: int) -> tuple[msgspec.Raw, ...]:
+    """So many objects, unread."""
+    return tuple(msgspec.Raw(b"{}") for _ in range(count))
+
+
+@pytest.mark.parametrize(
+    ("page", "goes_on"),
+    [
+        (Page(raw(1), "9", "t", 2), True),
+        (Page(raw(1), "9", "t", None), True),
+        (Page(raw(1), "x9", "t", 2), True),
+        (Page(raw(1), "9", "t", 1), False),
+        (Page((), "9", ""), False),
+        (Page(raw(1), "8", "t", 2), False),
+    ],
+    ids=["as told", "number unknown", "version opaque", "one less", "empty", "version behind"],
+)
+def test_a_history_that_went_back_leads_to_a_new_list(page: Page, goes_on: bool) -> None:  # noqa: FBT001 - a table
+    """A restored store accepts the watch and says nothing: the list of one tells by its version or its number."""
+    story = Story()
+    story.reflector.listed(Page(raw(3), "5", ""), declared("a", "b", "c"), story.now)
+    story.reflector.opened(story.now)
+    story.reflector.received(line("ADDED", entry("d", "8")) + line("DELETED", entry("d", "9")), story.now)
+    assert story.reflector.probed(page, story.now + 60) is goes_on
+    assert story.names == ["a", "b", "c"]
+    if not goes_on:
+        story.wait()
+        assert story.next() == List(f"{ISTIO}/v1/serviceentries", "")
+
+
+def test_a_bookmark_behind_the_watch_leads_to_a_new_list() -> None:
+    """It would move the watch back into another history."""
+    story = Story()
+    story.watch("a")
+    assert not story.reflector.received(bookmark("4"), story.now)
+    story.wait()
+    assert story.next() == List(f"{ISTIO}/v1/serviceentries", "")
+
+
+def test_a_watch_that_is_opened_after_a_failure_is_checked_after_a_second() -> None:
+    """That it was accepted is no contact; one that was opened in health is checked when it was silent for long."""
+    story = Story()
+    story.watch("a")
+    contacts = story.west.contacts
+    story.reflector.broke("cut; do something", story.now)
+    story.wait()
+    story.reflector.opened(story.now)
+    assert (story.west.contacts, story.reflector.silent_at) == (contacts, story.now + 1)
+    assert story.reflector.received(bookmark("6"), story.now + 0.5)
+    assert story.reflector.silent_at == story.now + 1
+    assert story.reflector.probed(Page((), "6", ""), story.now)
+    story.reflector.ended(story.now + 20)
+    story.reflector.opened(story.now + 20)
+    assert story.reflector.silent_at == story.now + 60  # as long after the last contact
 
 
 @pytest.mark.parametrize(("code", "goes_on"), [(401, False), (403, True), (429, True), (500, True)])

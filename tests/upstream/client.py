@@ -31,13 +31,18 @@ class Client:
     """Asks the forwarder as the worker does, and decodes what it gets with dnspython."""
 
     def __init__(
-        self, *upstreams: Address, max_in_flight: int = 10_000, max_per_client: int = MAX_PER_CLIENT, mark: bytes = b""
+        self,
+        *upstreams: Address,
+        max_in_flight: int = 10_000,
+        max_per_client: int = MAX_PER_CLIENT,
+        mark: bytes = b"",
+        random_case: bool = False,
     ) -> None:
         self.counters = ForwardCounters()
         self.loop = asyncio.get_running_loop()
         self.forwarder = Forwarder(
             loop=self.loop,
-            routes=[Route(b"\0", upstreams)],
+            routes=[Route(b"\0", upstreams, random_case)],
             max_in_flight=max_in_flight,
             max_per_client=max_per_client,
             mark=mark,

@@ -16,6 +16,7 @@ from meshdns.forwarding.counters import ForwardCounters
 from meshdns.forwarding.question import MAX_TRAIL
 from meshdns.forwarding.routes import Route
 from meshdns.upstream.forwarder import Forwarder
+from tests.simulators.behaviours import Case, Messages
 from tests.simulators.upstream import Upstream, serving
 from tests.upstream.client import Client, LeapingLoop, answers, ede
 
@@ -234,6 +235,65 @@ def test_a_silent_upstream_gives_way_to_the_next() -> None:
         assert client.counters.timeouts == 1
         await client.forwarder.close()
         await quiet.stop()
+
+    asyncio.run(serving(main))
+
+
+def test_a_flood_of_names_below_one_domain_leaves_room_for_others() -> None:
+    """An eighth of what may wait is for one suffix; identical questions and other domains are not held up."""
+
+    async def main(upstream: Upstream) -> None:
+        client = Client(Address("127.0.0.1", upstream.port), max_in_flight=24)
+        flood = [asyncio.ensure_future(client.ask(f"silent-{i}.victim.test")) for i in range(3)]
+        await asyncio.sleep(0)
+        more = await client.ask("silent-4.victim.test")
+        assert (more.rcode(), ede(more)) == (dns.rcode.REFUSED, 0)
+        same = asyncio.ensure_future(client.ask("silent-1.victim.test"))
+        assert (await client.ask("good.other.test")).rcode() == dns.rcode.NOERROR
+        assert {reply.rcode() for reply in await asyncio.gather(same, *flood)} == {dns.rcode.SERVFAIL}
+        assert (client.counters.overflow, client.counters.overflow_suffix) == (1, 1)
+        assert (await client.ask("good.victim.test")).rcode() == dns.rcode.NOERROR  # those who heard make room
+        await client.forwarder.close()
+
+    asyncio.run(serving(main))
+
+
+class OldServer(Upstream):
+    """Knows no EDNS, and says so by a bare header."""
+
+    def _behave(self, data: bytes, *, tcp: bool) -> Messages:
+        self.wires.append(data)
+        if data[10:12] != b"\0\0":
+            return [data[:2] + b"\x81\x81" + bytes(8)]
+        return [Case(data, tcp=tcp, turn=0).good()]
+
+
+def test_a_server_that_rejects_edns_by_a_bare_header_is_asked_without() -> None:
+    """RFC 6891 section 7: such servers are older than EDNS."""
+
+    async def main() -> None:
+        upstream = OldServer()
+        await upstream.start()
+        client = Client(Address("127.0.0.1", upstream.port))
+        assert answers(await client.ask("good.test")) == ["good.test. 60 A 192.0.2.1"]
+        assert [dns.message.from_wire(wire).edns for wire in upstream.wires] == [0, -1]
+        await client.forwarder.close()
+        await upstream.stop()
+
+    asyncio.run(main())
+
+
+def test_names_are_sent_in_random_case_where_it_is_set() -> None:
+    """Each question in letters of its own, and the client hears its own letters; a server that lowers them too."""
+
+    async def main(upstream: Upstream) -> None:
+        client = Client(Address("127.0.0.1", upstream.port), random_case=True)
+        names = [f"good-abcdefghijklmnop{i}.test" for i in range(20)]
+        for name in names:
+            assert answers(await client.ask(name)) == [f"{name}. 60 A 192.0.2.1"]
+        assert len({wire[13:30] for wire in upstream.wires}) > 15
+        assert client.counters.tcp == 0
+        await client.forwarder.close()
 
     asyncio.run(serving(main))
 

@@ -2,10 +2,13 @@
 
 import asyncio
 import socket
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from ipaddress import ip_address
 
-from meshdns.authority.authority import Authority, ServedZone
+import msgspec
+
+from meshdns.authority.apex import ServedZone
+from meshdns.authority.authority import Authority
 from meshdns.authority.chaos import Chaos
 from meshdns.authority.rows import Status, encode
 from meshdns.authority.special import Special, SpecialNames
@@ -14,10 +17,15 @@ from meshdns.dns import names
 from meshdns.dns.codes import NOERROR, TYPE_A
 from meshdns.dns.query import Query
 from meshdns.dns.response import build
+from meshdns.meters import Ledger
 from meshdns.view.environment import ViewError
 from meshdns.worker.access import AccessList
-from meshdns.worker.answering import Answerer, Deliver
+from meshdns.worker.account import Deliver
+from meshdns.worker.accounts import Accounts
+from meshdns.worker.answering import Answerer
+from meshdns.worker.debugging import Debugger
 from meshdns.worker.local import Local
+from meshdns.worker.sampling import Sampler
 
 
 class DictView:
@@ -41,6 +49,13 @@ class DictView:
         self._changed.append(owner)
         self.serial += 1
 
+    def put(self, rows: Mapping[str, bytes], *, wildcards: bool = False) -> None:
+        """Hold these rows from now on, whole ones by owner name."""
+        self._rows.update({names.wire(name): row for name, row in rows.items()})
+        self._changed.extend(names.wire(name) for name in rows)
+        self.state = msgspec.structs.replace(self.state, wildcards=wildcards)
+        self.serial += 1
+
     def look(self, forget: Callable[[list[bytes] | None], None]) -> "DictView":
         """Begin a look."""
         if self._changed:
@@ -59,6 +74,14 @@ class DictView:
         """Nobody asks for provenance here."""
         assert owner
         return None
+
+    def clusters(self) -> list[tuple[bytes, bytes]]:
+        """What is told of clusters."""
+        return [(b"east", b'{"status": "synced", "network": "net-east"}')]
+
+    def known_from(self, owner: bytes) -> Iterator[bytes]:
+        """The owner names from one on."""
+        return (known for known in sorted(self._rows) if known >= owner)
 
     def end(self) -> None:
         """Give the look back."""
@@ -92,8 +115,9 @@ class Bench:
         self.view = DictView(addresses)
         self.upstream = Upstream()
         self.faults: list[ViewError] = []
+        zone = ServedZone(names.wire("global"))
         self.answerer = Answerer(
-            authority=Authority([ServedZone(names.wire("global"))]),
+            authority=Authority([zone]),
             access=AccessList(allow),
             forward=self.upstream,
             look=self.view.look,
@@ -106,6 +130,9 @@ class Bench:
                 secret=b"0123456789abcdef",
                 clock=lambda: 1_800_000_000.0,
             ),
+            debugger=Debugger(Authority([zone]), [zone.apex], AccessList(["127.0.0.0/8"])),
+            accounts=Accounts(Ledger()),
+            sampler=Sampler(None, 0, draw=lambda: 0.5, clock=lambda: 1_800_000_000.0),
         )
 
 

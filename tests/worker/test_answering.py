@@ -6,7 +6,7 @@ import pytest
 
 from meshdns.view.environment import DamagedView
 from meshdns.worker import answering
-from meshdns.worker.answering import Deliver
+from meshdns.worker.account import Deliver
 from tests.e2e.load import message, read
 from tests.worker.scene import Bench
 
@@ -52,7 +52,7 @@ def test_kept(qtype: bytes) -> None:
     data = message("one.global", 1, qtype=qtype)
     reply = _ask(bench, data)
     assert reply is not None
-    assert bench.answerer.ready == {data[2:]: (reply[2:],)}
+    assert bench.answerer.ready == {data[2:]: (0, (reply[2:],))}
 
 
 def test_asked_again_by_others_is_kept_once() -> None:

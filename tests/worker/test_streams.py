@@ -1,14 +1,24 @@
 """DNS over TCP as RFC 7766 wants it, over real connections."""
 
 import asyncio
+import socket
+import struct
 import time
 from collections.abc import Awaitable, Callable
 
-from meshdns.worker.streams import IDLE, MAX_PENDING, MAX_PER_CLIENT, Connections
+from meshdns.worker.streams import (
+    IDLE,
+    MAX_CONNECTIONS,
+    MAX_HELD,
+    MAX_PENDING,
+    MAX_PER_CLIENT,
+    Connections,
+    room_for_connections,
+)
 from tests.e2e.load import message, read
 from tests.worker.scene import Bench, until
 
-NAMES = {"one.global": ["203.0.113.1"]}
+NAMES = {"one.global": ["203.0.113.1"], "many.global": [f"203.0.113.{number}" for number in range(1, 16)]}
 
 
 class _Client:
@@ -17,6 +27,16 @@ class _Client:
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.reader = reader
         self.writer = writer
+
+    def deaf(self) -> None:
+        """Read no more."""
+        self.reader._transport.pause_reading()  # type: ignore[attr-defined]
+
+    def reset(self) -> None:
+        """End with RST instead of FIN."""
+        sock = self.writer.get_extra_info("socket")
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self.writer.transport.abort()
 
     def ask(self, *names: str, first: int = 0) -> None:
         """Pipeline queries with ids from `first` on."""
@@ -39,26 +59,37 @@ class _Client:
 class _Server:
     """Connections around a bench."""
 
-    def __init__(self) -> None:
+    def __init__(self, most: int) -> None:
         self.bench = Bench(NAMES)
-        self.connections = Connections(self.bench.answerer, loop=asyncio.get_running_loop())
+        self.connections = Connections(self.bench.answerer, loop=asyncio.get_running_loop(), most=most)
         self.clients: list[_Client] = []
         self.port = 0
 
-    async def client(self) -> _Client:
-        """A new connection."""
-        client = _Client(*await asyncio.open_connection("127.0.0.1", self.port))
+    async def client(self, source: str = "127.0.0.1", *, room: int | None = None) -> _Client:
+        """A new connection; `room` bounds in octets what the kernel takes for the client."""
+        sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+        if room is not None:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, room)
+        sock.setblocking(False)
+        sock.bind((source, 0))
+        await asyncio.get_running_loop().sock_connect(sock, ("127.0.0.1", self.port))
+        client = _Client(*await asyncio.open_connection(sock=sock))
         self.clients.append(client)
         return client
+
+    @property
+    def cut(self) -> int:
+        """Connections that ended for the sake of others."""
+        return self.bench.answerer.counters.connections_cut
 
 
 def _framed(data: bytes) -> bytes:
     return len(data).to_bytes(2, "big") + data
 
 
-def _serving(body: Callable[[_Server], Awaitable[None]]) -> None:
+def _serving(body: Callable[[_Server], Awaitable[None]], *, most: int = MAX_CONNECTIONS) -> None:
     async def run() -> None:
-        server = _Server()
+        server = _Server(most)
         listener = await asyncio.get_running_loop().create_server(server.connections.protocol, "127.0.0.1", 0)
         server.port = listener.sockets[0].getsockname()[1]
         try:
@@ -218,7 +249,7 @@ def test_client_that_does_not_read_is_not_read_from() -> None:
 
     async def body(server: _Server) -> None:
         client = await server.client()
-        client.reader._transport.pause_reading()  # type: ignore[attr-defined]
+        client.deaf()
         asked = 200_000
         query = _framed(message("one.global", 1))
         client.writer.write(query * asked)
@@ -228,5 +259,134 @@ def test_client_that_does_not_read_is_not_read_from() -> None:
             await other.reply()
         await until(lambda: any(connection._choked for connection in server.connections._open))
         assert server.bench.answerer.counters.queries < asked
+
+    _serving(body)
+
+
+def test_connection_that_takes_no_replies_is_cut() -> None:
+    """A peer that asks on and on and reads nothing, its side open or half-closed, is not waited for."""
+
+    async def body(server: _Server) -> None:
+        query = _framed(message("many.global", 1))
+        open_side, half = await server.client(room=4096), await server.client(room=4096)
+        for client in (open_side, half):
+            client.deaf()
+            client.writer.write(query * 20_000)
+        await until(lambda: sum(connection._choked for connection in server.connections._open) == 2)
+        half.writer.write_eof()
+        await until(lambda: not len(server.connections))
+        assert server.cut == 2
+
+    _serving(body)
+
+
+def test_octets_that_dribble_in_keep_no_connection() -> None:
+    """An octet a second, never a whole query: it ends after the idle time, and its octets are given back."""
+
+    async def body(server: _Server) -> None:
+        client = await server.client()
+        began = time.monotonic()
+        ended = asyncio.ensure_future(client.closed())
+        for octet in _framed(message("one.global", 1)):
+            client.writer.write(bytes([octet]))
+            await asyncio.wait((ended,), timeout=1)
+            if ended.done():
+                break
+        assert ended.done()
+        assert IDLE - 0.5 < time.monotonic() - began < 2.5 * IDLE
+        await until(lambda: not len(server.connections))
+        assert server.connections._held == 0
+
+    _serving(body)
+
+
+def test_the_idlest_connection_gives_way() -> None:
+    """Where all are taken a new one is served: the one that asked last longest ago ends, not one that is owed."""
+
+    async def body(server: _Server) -> None:
+        owed, asking, idle = [await server.client() for _ in range(3)]
+        owed.ask("slow.example")
+        await until(lambda: server.bench.upstream.waiting)
+        for client in (idle, asking):
+            client.ask("one.global")
+            await client.reply()
+        fresh = await server.client()
+        fresh.ask("one.global")
+        assert read(await fresh.reply()) == (0, ["203.0.113.1"])
+        assert await idle.closed()
+        asking.ask("one.global")
+        await asking.reply()
+        server.bench.upstream.answer()
+        assert (await owed.reply())[:2] == b"\0\0"
+        assert (server.cut, len(server.connections)) == (1, 3)
+
+    _serving(body, most=3)
+
+
+def test_nobody_who_is_owed_a_reply_gives_way() -> None:
+    """Where every connection waits for a reply a new one is refused and counted."""
+
+    async def body(server: _Server) -> None:
+        for client in [await server.client() for _ in range(3)]:
+            client.ask("slow.example")
+        await until(lambda: len(server.bench.upstream.waiting) == 3)
+        assert await (await server.client()).closed()
+        assert (server.cut, server.bench.answerer.counters.connections_refused) == (0, 1)
+
+    _serving(body, most=3)
+
+
+def test_untaken_replies_of_one_connection_are_bounded() -> None:
+    """Large answers to many queries of a peer that does not read: the connection is cut, the memory is given back."""
+
+    async def body(server: _Server) -> None:
+        client = await server.client(room=4096)
+        client.deaf()
+        client.ask(*["slow.example"] * MAX_PENDING)
+        await until(lambda: len(server.bench.upstream.waiting) == MAX_PENDING)
+        waiting, server.bench.upstream.waiting = server.bench.upstream.waiting, []
+        for _, _, deliver in waiting:
+            deliver(bytes(65_535))
+        assert server.cut == 1
+        await until(lambda: not len(server.connections) and not server.connections._held)
+
+    _serving(body)
+
+
+def test_unfinished_queries_of_all_connections_are_bounded() -> None:
+    """Hundreds that send 64 KiB and never the last octet: past the bound they end, and a whole query is answered."""
+    room_for_connections()
+    size = 65_535
+    count = MAX_HELD // size + 20
+
+    async def body(server: _Server) -> None:
+        most = 0
+        for number in range(count):
+            client = await server.client(f"127.0.0.{2 + number // MAX_PER_CLIENT}")
+            client.writer.write(b"\xff\xff" + bytes(size - 1))
+            most = max(most, server.connections._held)
+        await until(lambda: server.cut >= 19)
+        assert most <= MAX_HELD + size + 2
+        other = await server.client()
+        other.ask("one.global")
+        assert read(await other.reply()) == (0, ["203.0.113.1"])
+
+    _serving(body)
+
+
+def test_reset_connection_costs_nothing() -> None:
+    """One that is reset while it is owed a reply is forgotten; the reply to nobody harms nobody."""
+
+    async def body(server: _Server) -> None:
+        client, other = await server.client(), await server.client()
+        client.ask("slow.example")
+        client.writer.write(b"\0")
+        await until(lambda: server.bench.upstream.waiting)
+        client.reset()
+        await until(lambda: len(server.connections) == 1)
+        server.bench.upstream.answer()
+        other.ask("one.global")
+        assert read(await other.reply()) == (0, ["203.0.113.1"])
+        assert server.connections._held == 0
 
     _serving(body)

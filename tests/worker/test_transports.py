@@ -154,17 +154,6 @@ def test_ipv6(transport: Transport, host: str) -> None:
     server.socket.close()
 
 
-def test_discard_drops_what_waits(server: _Server) -> None:
-    """What was too old is gone, what comes next is answered."""
-    with server.client() as client:
-        for number in range(10):
-            client.send(message("one.global", number))
-        assert server.transport.discard() == 10
-        client.send(message("one.global", 77))
-        server.turn()
-        assert client.recv(512)[:2] == b"\0\x4d"
-
-
 def test_largest_datagram_is_survived(server: _Server) -> None:
     """A message of 60,000 octets is no query that we answer, and disturbs nobody."""
     with server.client() as client:

@@ -7,7 +7,8 @@ import pytest
 
 from meshdns.cli.zone import master_file
 from meshdns.config import Settings, read
-from meshdns.config.model import Manifests, Vantage
+from meshdns.config.model import Vantage
+from meshdns.config.sources import Manifests
 from meshdns.controller import offline
 from meshdns.controller.settings import mesh_settings
 from meshdns.controller.zones import server_addresses

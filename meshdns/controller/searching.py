@@ -1,0 +1,58 @@
+"""Which of very many names somebody wants to see.
+
+A search decodes as few answers as it can: names are first matched as they are stored, in wire format.
+"""
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import islice
+from typing import Final
+
+import msgspec
+
+from meshdns.dns import names
+
+MAX_MATCHES: Final = 5000
+"""Names that are put in order; of a word that more of them hold, the first ones found are."""
+
+_LIMIT: Final = 1000
+
+_Item = tuple[bytes, bytes]
+
+
+class Selection(msgspec.Struct, frozen=True):
+    """Names that hold `name` (lower-case), in `zone`, resting on `cluster`; empty is any. At most `limit` items."""
+
+    name: str = ""
+    zone: str = ""
+    cluster: str = ""
+    limit: int = _LIMIT
+
+
+def read_selection(query: Mapping[str, str]) -> Selection | None:
+    """The selection from the words of a request; None where there is none of them."""
+    if query.keys().isdisjoint(Selection.__struct_fields__):
+        return None
+    limit = query.get("limit", "")
+    return Selection(
+        name=query.get("name", "").lower().removesuffix("."),
+        zone=query.get("zone", "").lower().removesuffix("."),
+        cluster=query.get("cluster", ""),
+        limit=min(int(limit), _LIMIT) if limit.isascii() and limit.isdigit() and len(limit) < 6 else _LIMIT,
+    )
+
+
+def matching(items: Iterable[_Item], wanted: Selection) -> list[tuple[str, bytes]]:
+    """Names in text, with what is stored of them, that a selection wants by their name and zone, best ones first."""
+    found = list(islice(_matches(items, wanted), MAX_MATCHES))
+    found.sort(key=lambda each: (each[0] != wanted.name, not each[0].startswith(wanted.name), each[0]))
+    return found
+
+
+def _matches(items: Iterable[_Item], wanted: Selection) -> Iterator[tuple[str, bytes]]:
+    pattern = re.compile(re.escape(wanted.name.encode()).replace(rb"\.", b"."), re.DOTALL)  # a dot is a length octet
+    for key, value in items:
+        if pattern.search(key):
+            name = names.text(key)
+            if wanted.name in name and (not wanted.zone or names.within(name.removeprefix("*."), wanted.zone)):
+                yield name, value

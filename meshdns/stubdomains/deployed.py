@@ -1,0 +1,44 @@
+"""What is deployed, out of the objects that an API server gives or kubectl prints."""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from meshdns.forwarding.addresses import Address
+from meshdns.stubdomains.stub import StubError
+from meshdns.stubdomains.targets import Live
+
+
+def service_address(service: Mapping[str, Any] | None, namespace: str, name: str) -> Address:
+    """The ClusterIP of a Service, with its port for DNS over UDP. Raises `StubError`."""
+    advice = "name the address with --ip, or the Service with --namespace and --service"
+    if service is None:
+        raise StubError(f"there is no Service {namespace}/{name}; install meshdns first, or {advice}")
+    spec = service.get("spec") or {}
+    ip = str(spec.get("clusterIP") or "None")
+    if ip == "None":
+        raise StubError(f"the Service {namespace}/{name} has no ClusterIP; {advice}")
+    ports = [port for port in spec.get("ports") or () if port.get("protocol", "TCP") == "UDP"]
+    if not ports:
+        raise StubError(f"the Service {namespace}/{name} has no UDP port; {advice}")
+    return Address(ip, int(ports[0]["port"]))
+
+
+def extract(found: Mapping[str, Any] | None, live: Live | None) -> str:
+    """The text in an object, empty where it has none; what is no text comes as JSON."""
+    value: Any = found
+    for key in live.keys if live is not None else ():
+        value = value.get(key) if isinstance(value, Mapping) else None
+    if value is None:
+        return ""
+    return value if isinstance(value, str) else json.dumps(value)
+
+
+def text_of(content: str, live: Live | None) -> str:
+    """The text in a file: the file's own, or that of the object as ``kubectl get -o json`` prints it."""
+    try:
+        found = json.loads(content)
+    except ValueError:
+        return content
+    is_object = isinstance(found, dict) and "kind" in found and "metadata" in found
+    return extract(found, live) if is_object and live is not None else content

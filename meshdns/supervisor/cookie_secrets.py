@@ -1,0 +1,74 @@
+"""The secret of DNS cookies: one for all workers of an instance, kept over restarts, replaced once a day.
+
+Rules (RFC 9018 section 5):
+- It lies in the state directory, readable by its owner alone. What others could have read, or cannot be read, is
+  replaced: cookies are a convenience, and a wrong one costs a client one more round.
+- The one before it stays good, so that no replacement turns a client's cookie into a bad one.
+"""
+
+import contextlib
+import logging
+import os
+import secrets
+import stat
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from meshdns.dns.cookies import MAX_AHEAD, SECRET_SIZE
+
+LIFETIME: Final = 86_400.0  # seconds; a cookie is good for one hour of them
+_FILE: Final = "cookie-secrets.json"
+
+_log = logging.getLogger("meshdns.supervisor")
+
+
+class CookieSecrets(msgspec.Struct, frozen=True):
+    """The secret in force, the one before it (empty at first), and when it was made, in seconds since 1970."""
+
+    current: bytes
+    previous: bytes
+    made: float
+
+    def due(self, now: float) -> bool:
+        """Whether it is time for another one; a clock that was set back counts as that."""
+        return not -MAX_AHEAD <= now - self.made < LIFETIME
+
+
+def load(directory: Path, *, now: float) -> CookieSecrets:
+    """The secrets in force: those kept in `directory`, or new ones, kept there, where it has none or another is due."""
+    kept = _read(directory / _FILE)
+    if kept is not None and not kept.due(now):
+        return kept
+    fresh = CookieSecrets(secrets.token_bytes(SECRET_SIZE), kept.current if kept is not None else b"", now)
+    try:
+        _write(directory / _FILE, fresh)
+    except OSError as error:
+        _log.warning("%s/%s: %s; cookies will not outlast this process", directory, _FILE, error.strerror)
+    return fresh
+
+
+def _read(path: Path) -> CookieSecrets | None:
+    try:
+        with path.open("rb") as file:
+            if os.fstat(file.fileno()).st_mode & (stat.S_IRWXG | stat.S_IRWXO):
+                _log.warning("%s: could be read by others; replaced", path)
+                return None
+            found = msgspec.json.decode(file.read(4096), type=CookieSecrets)
+    except (OSError, msgspec.DecodeError):
+        return None
+    whole = len(found.current) == SECRET_SIZE and len(found.previous) in (0, SECRET_SIZE)
+    return found if whole else None
+
+
+def _write(path: Path, fresh: CookieSecrets) -> None:
+    """Whole or not at all, and never readable by others."""
+    part = path.with_suffix(".part")
+    with contextlib.suppress(FileNotFoundError):
+        part.unlink()
+    with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600), "wb") as file:
+        file.write(msgspec.json.encode(fresh))
+        file.flush()
+        os.fsync(file.fileno())
+    part.replace(path)

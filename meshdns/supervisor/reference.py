@@ -1,0 +1,63 @@
+"""The reference of all metrics, from the code that tells them.
+
+``python -m meshdns.supervisor.reference > docs/metrics.md`` writes it anew.
+"""
+
+import sys
+from collections.abc import Iterator
+
+from meshdns import meters
+from meshdns.config import Settings
+from meshdns.meters import CONTEXT, Ledger, Meter
+from meshdns.scoreboard import CONTROLLER, Scoreboard
+from meshdns.supervisor.metrics import PREFIX, About, Instance, Metric
+from meshdns.supervisor.usage import Usage
+
+_HEAD = """\
+# Metrics
+
+What `/metrics` on `http.listen` tells, in Prometheus' text format or, by Accept, OpenMetrics. Counters of workers are
+kept while the instance lives, whoever dies; the controller's last numbers are told when it is dead, too.
+
+Labels come from closed sets or from the settings, never from a query. Metrics marked *CoreDNS* have the names, labels
+and buckets of CoreDNS 1.14 behind the prefix; with `metrics: {corednsNames: true}` they are told as `coredns_…`, too.
+
+| metric | type | labels | meaning |
+|---|---|---|---|
+"""
+
+
+def reference() -> str:
+    """The text of ``docs/metrics.md``."""
+    families = {family.name: family for family in _families()}
+    twins = {name.removeprefix("coredns_") for name in families if name.startswith("coredns_")}
+    told = [family for name, family in families.items() if not name.startswith("coredns_")]
+    return _HEAD + "".join(_row(family, twins) for family in sorted(told, key=lambda family: family.name))
+
+
+def _families() -> Iterator[Metric]:
+    """All families, each with a sample."""
+    board = Scoreboard.create()
+    for process, known in ((0, meters.WORKERS), (CONTROLLER, meters.CONTROLLERS)):
+        ledger = Ledger()
+        for meter in known:
+            ledger.row(meter, *_labels(meter))
+        board.publish(process, ledger.encode())
+    settings = Settings.model_validate({"metrics": {"corednsNames": True}})
+    about = About(settings, [("", 0)], 1, ready=True, reload_failures=0, usage=Usage(0, 0, 0))
+    return Instance(board, 1, now=0, about=about).collect()
+
+
+def _labels(meter: Meter) -> list[str]:
+    return ["" for label in meter.labels if label not in CONTEXT]
+
+
+def _row(family: Metric, twins: set[str]) -> str:
+    name = family.name + ("_total" if family.type == "counter" else "")
+    labels = ", ".join(label for label in family.samples[0].labels if label != "le") if family.samples else ""
+    mark = " *CoreDNS*" if family.name.removeprefix(PREFIX) in twins else ""
+    return f"| `{name}` | {family.type} | {labels} | {family.documentation}{mark} |\n"
+
+
+if __name__ == "__main__":
+    sys.stdout.write(reference())

@@ -1,0 +1,78 @@
+"""One question to one server and what it says, for tools: over UDP, again over TCP where the reply was truncated.
+
+Not on the path of an answer: each question has a socket of its own, and nothing is cached or chosen.
+"""
+
+import asyncio
+import secrets
+from typing import Final
+
+from meshdns.dns import reply
+from meshdns.dns.codes import FLAG_CD, FLAG_TC
+from meshdns.dns.compression import HEADER_SIZE
+from meshdns.dns.presentation import question
+from meshdns.forwarding.addresses import Address
+from meshdns.stubdomains.heard import Heard, heard
+from meshdns.upstream.stream import exchange
+
+SECONDS: Final = 3.0
+"""Patience with one try; forwarders give up on a dead upstream within about 2 s, and say so."""
+
+_TRIES: Final = 2
+_OPT_SIZE: Final = 11  # the OPT that `question` ends with
+
+
+async def look_up(server: Address, name: str, qtype: int, *, cd: bool = False) -> Heard:
+    """What `server` says of a name in text; with `cd` it is asked not to validate (RFC 4035 section 3.2.2)."""
+    query = bytearray(question(name, qtype))
+    query[3] |= FLAG_CD if cd else 0
+    for _ in range(_TRIES):
+        query[:2] = secrets.token_bytes(2)
+        message = await _over_udp(server, bytes(query))
+        if message is not None and int.from_bytes(message[2:4], "big") & FLAG_TC:
+            message = await exchange(server, bytes(query), seconds=SECONDS)
+        if message is not None:
+            return heard(message, bytes(query)) if _echoes(message, bytes(query)) else Heard()
+    return Heard()
+
+
+class _Exchange(asyncio.DatagramProtocol):
+    """Waits for the reply to one query; what does not echo it is ignored (RFC 5452 section 9.1)."""
+
+    def __init__(self, query: bytes, replied: asyncio.Future[bytes | None]) -> None:
+        self._query = query
+        self._replied = replied
+
+    def datagram_received(self, data: bytes, addr: object) -> None:  # noqa: ARG002 — the socket is connected
+        """Take the first reply that echoes the query."""
+        if _echoes(data, self._query) and not self._replied.done():
+            self._replied.set_result(data)
+
+    def error_received(self, exc: Exception) -> None:  # noqa: ARG002 — which error it is changes nothing
+        """Nobody listens there: no use in waiting."""
+        if not self._replied.done():
+            self._replied.set_result(None)
+
+
+async def _over_udp(server: Address, query: bytes) -> bytes | None:
+    loop = asyncio.get_running_loop()
+    replied: asyncio.Future[bytes | None] = loop.create_future()
+    try:
+        transport, _ = await loop.create_datagram_endpoint(
+            lambda: _Exchange(query, replied), remote_addr=(server.host, server.port)
+        )
+    except OSError:  # no route, or no such family here
+        return None
+    try:
+        transport.sendto(query)
+        async with asyncio.timeout(SECONDS):
+            return await replied
+    except TimeoutError:
+        return None
+    finally:
+        transport.close()
+
+
+def _echoes(message: bytes, query: bytes) -> bool:
+    asked = query[HEADER_SIZE:-_OPT_SIZE]
+    return reply.echoes(message, int.from_bytes(query[:2], "big"), asked[:-4].lower() + asked[-4:])

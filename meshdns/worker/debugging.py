@@ -1,0 +1,88 @@
+"""Names that say what this server knows, for people with dig and nothing else (type TXT).
+
+- ``_explain.<name>``: why the name is answered the way it is.
+- ``_status.<zone>``: how each cluster is.
+- ``whoami.<zone>``: who the asker is, as seen from here; a declared name of that kind is answered as declared.
+
+The first two tell the mesh's inside, and are told to those of `allowDebug` alone; to all others they do not exist.
+"""
+
+from collections.abc import Iterable, Iterator
+from typing import Final, Protocol
+
+import msgspec
+
+from meshdns.authority import explaining
+from meshdns.authority.authority import Authority, Rows
+from meshdns.dns.codes import TYPE_TXT
+from meshdns.dns.query import Query
+from meshdns.sampled import address
+from meshdns.worker.access import AccessList
+
+_STATUS: Final = b"\x07_status"
+_WHOAMI: Final = b"\x06whoami"
+
+
+class Look(Rows, Protocol):
+    """A look at the view with what it holds for people."""
+
+    def reason(self, owner: bytes) -> bytes | None:
+        """The provenance of an owner name's row."""
+
+    def clusters(self) -> Iterable[tuple[bytes, bytes]]:
+        """The names of all clusters with what the view holds of them."""
+
+
+class _Cluster(msgspec.Struct, frozen=True):
+    """As much of a cluster's description as is told."""
+
+    status: str = ""
+    network: str = ""
+    reason: str = ""
+
+
+class Debugger:
+    """Answers those names in `zones`, by wire name, to the askers that `allowed` admits."""
+
+    def __init__(self, authority: Authority, zones: Iterable[bytes], allowed: AccessList) -> None:
+        self._authority = authority
+        self._zones = frozenset(zones)
+        self._allowed = allowed
+
+    def respond(self, query: Query, rows: Look | None, source: bytes, port: int, *, tcp: bool) -> bytes | None:
+        """The reply to one of those names; None for all else."""
+        lower = query.lower
+        if query.qtype != TYPE_TXT or query.fault:
+            return None
+        if lower.startswith(explaining.PREFIX):
+            return self._explain(query, rows, tcp=tcp) if self._allowed.admits(source) else None
+        if lower.startswith(_STATUS) and lower[len(_STATUS) :] in self._zones:
+            return explaining.said(query, _status(rows), tcp=tcp) if self._allowed.admits(source) else None
+        if lower.startswith(_WHOAMI) and lower[len(_WHOAMI) :] in self._zones:
+            if rows is not None and rows.row(lower) is not None:
+                return None
+            return explaining.said(query, [f"{address(source)} port {port} {'tcp' if tcp else 'udp'}"], tcp=tcp)
+        return None
+
+    def _explain(self, query: Query, rows: Look | None, *, tcp: bool) -> bytes:
+        name = query.lower[len(explaining.PREFIX) :]
+        owner = self._authority.speaks_for(name, rows) if rows is not None else None
+        reason = rows.reason(owner) if rows is not None and owner is not None else None
+        return explaining.reply(query, reason, tcp=tcp)
+
+
+def _status(rows: Look | None) -> Iterator[str]:
+    """One line for the view, one for each cluster."""
+    if rows is None:
+        yield "no view: the mesh has not been read yet"
+        return
+    state = rows.state
+    unknown = "denied" if state.complete else "not denied: a cluster has not synced yet"
+    yield f"serial {rows.serial}, {'ready' if state.ready else 'not ready'}, unknown names are {unknown}"
+    if state.silent:
+        yield "the controller is silent: all this is the last that it said"
+    for name, described in rows.clusters():
+        cluster = msgspec.json.decode(described, type=_Cluster)
+        network = f", network {cluster.network}" if cluster.network else ""
+        reason = f": {cluster.reason}" if cluster.reason else ""
+        yield f"{name.decode()}={cluster.status}{network}{reason}"

@@ -1,0 +1,133 @@
+"""Names with quotes, line feeds, escapes and any octet, wherever people and machines read them."""
+
+import json
+import logging
+import re
+from pathlib import Path
+
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from meshdns import logs, meters, sampled
+from meshdns.cli import tail
+from meshdns.config import Settings, read
+from meshdns.meters import Ledger
+from meshdns.sampled import FOR_LOG, Sampled
+from meshdns.scoreboard import CONTROLLER, Scoreboard
+from meshdns.supervisor.metrics import About, Instance, exposition
+from meshdns.supervisor.usage import Usage
+from tests.cli.leftover import publish
+from tests.cli.running import Commands
+
+ODD = 'a"\n{}\x1b[31m\x00'
+LABELS = [b'"\n{}', b"\x1b[2J", bytes(range(1, 64)), *(bytes(range(at, at + 61)) for at in (0, 61, 122))]
+LONGEST = b"".join(bytes([len(label)]) + label for label in (b"\xff" * 63, b"\0" * 63, b'"' * 63, b"\n" * 61)) + b"\0"
+NAMES = [*(bytes([len(label)]) + label + b"\6global\0" for label in LABELS), LONGEST]
+
+
+def query(name: bytes) -> Sampled:
+    """A denied query for a wire name."""
+    return Sampled(
+        marks=FOR_LOG,
+        when=1_800_000_000.0,
+        source=b"\x0a\0\0\1",
+        port=5353,
+        tcp=False,
+        ident=7,
+        name=name,
+        qtype=1,
+        qclass=1,
+        flags=0x8583,
+        asked=40,
+        replied=90,
+        do=False,
+        size=1232,
+        plugin="mesh",
+        kind="denial",
+        error=-1,
+        seconds=0.001,
+    )
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_query_log(name: bytes) -> None:
+    """One line in CoreDNS's form, with its fields at their places, and one object whose name is a name."""
+    asked = query(name)
+    line = sampled.as_coredns(asked)
+    assert line.isprintable()
+    assert line.isascii()
+    assert re.fullmatch(r'\[INFO] 10\.0\.0\.1:5353 - 7 "A IN [^" ]+ udp 40 false 1232" NXDOMAIN .*s', line)
+    assert json.loads(json.dumps(sampled.as_json(asked)))["name"].endswith(".")
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_live_queries_on_the_terminal(name: bytes) -> None:
+    """A line of ``meshdns tail`` holds no control character but its own colours."""
+    line = tail._line(sampled.as_json(query(name)))
+    assert re.sub(r"\x1b\[\d+m", "", line).isprintable()
+
+
+@pytest.mark.parametrize("form", [logs.Text(colours=False), logs.Json("controller")])
+def test_logs(form: logging.Formatter) -> None:
+    """A name inside a message begins no line of its own, and colours nothing."""
+    record = logging.LogRecord("meshdns.controller", logging.WARNING, "", 0, "cluster %s is stale", (ODD,), None)
+    told = form.format(record)
+    assert not any(line and line[0] in "{a" for line in told.split("\n")[1:])
+    assert "\x1b" not in told
+    assert "\x00" not in told
+
+
+def test_metrics() -> None:
+    """A cluster of that name is one label, and comes back as it was."""
+    board = Scoreboard.create()
+    ledger = Ledger()
+    ledger.row(meters.CLUSTER_STATUS, ODD, "synced")[0] = 1
+    board.publish(CONTROLLER, ledger.encode())
+    about = About(Settings(), [("", 0)], 1, ready=True, reload_failures=0, usage=Usage(0, 0, 0))
+    text = exposition(Instance(board, 1, now=0, about=about), "text/plain")[0].decode()
+    families = {family.name: family for family in text_string_to_metric_families(text)}
+    (sample,) = families["meshdns_remote_cluster_sync_status"].samples
+    assert sample.labels == {"cluster": ODD, "status": "synced"}
+
+
+@pytest.fixture
+def config(tmp_path: Path, state: Path) -> Path:
+    """Settings over a folder with an object of that name."""
+    entry = {
+        "apiVersion": "networking.istio.io/v1",
+        "kind": "ServiceEntry",
+        "metadata": {"name": ODD, "namespace": ODD},
+        "spec": {
+            "hosts": ["x.global", ODD + ".global"],
+            "resolution": "STATIC",
+            "location": "MESH_EXTERNAL",
+            "endpoints": [{"address": "203.0.113.7"}, {"address": ODD}],
+        },
+    }
+    (tmp_path / "clusters/east").mkdir(parents=True)
+    (tmp_path / "clusters/east/odd.json").write_text(json.dumps(entry))
+    file = tmp_path / "meshdns.yaml"
+    file.write_text(
+        f"apiVersion: meshdns/v1\nstateDir: {state}\nadmin: {{socket: {state}/admin.sock}}\n"
+        f"sources: [{{kind: manifests, path: {tmp_path}/clusters}}]\n"
+    )
+    publish(read(file, "/"))
+    return file
+
+
+@pytest.mark.parametrize(
+    ("arguments", "lines"),
+    [
+        (("check",), 2),
+        (("get", "problems"), 3),
+        (("get", "names", "-o", "wide"), 2),
+        (("explain", "x.global"), 11),
+        (("zone", "--running"), 4),
+    ],
+)
+def test_commands(meshdns: Commands, config: Path, arguments: tuple[str, ...], lines: int) -> None:
+    """Tables keep their lines, and nothing in them is a control character."""
+    where = (str(config),) if arguments == ("check",) else ("--config", str(config))
+    out = meshdns(*arguments, *where).out
+    assert len(out.splitlines()) == lines, out
+    assert all(line.isprintable() for line in out.splitlines())

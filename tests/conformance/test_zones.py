@@ -1,0 +1,31 @@
+"""What meshdns answers is what the zone says that it prints, for any question."""
+
+import pytest
+
+from tests.conformance.situations import scene, views
+from tests.conformance.zone_rules import RULES, explore
+
+pytestmark = pytest.mark.rig
+
+_EXAMPLES = 300  # `make conformance` draws more, for every situation
+_CHOSEN = [
+    ("online-boutique", "cluster1"),
+    ("headless", "east"),
+    ("wildcard-shadowing", "east"),
+    ("dual-stack", "east"),
+]
+
+
+@pytest.mark.parametrize(("situation", "view"), _CHOSEN)
+def test_meshdns_answers_as_nsd_with_the_zone_it_prints(situation: str, view: str) -> None:
+    """RCODE, AA, answer and authority of random questions are NSD's, but for the differences that are meant."""
+    with scene(situation, view) as both:
+        explore(both, _EXAMPLES)
+        assert both.asked >= _EXAMPLES
+
+
+def test_every_difference_is_named_once_and_argued() -> None:
+    """A rule without a reason is none; the chosen situations are still there."""
+    assert len({rule.name for rule in RULES}) == len(RULES)
+    assert all(rule.reason for rule in RULES)
+    assert set(_CHOSEN) <= set(views())

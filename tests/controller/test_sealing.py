@@ -1,0 +1,98 @@
+"""Pod addresses of other clusters: kept where they are reached directly, in whatever order clusters are read."""
+
+import asyncio
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from meshdns.authority.rows import Row
+from meshdns.controller.controller import Controller, Process
+from meshdns.controller.guard import Guard
+from meshdns.controller.measures import Measures
+from meshdns.controller.publishing import Publisher
+from meshdns.controller.states import ClusterStates
+from meshdns.dns import names
+from meshdns.mesh.declarations import AnyDeclaration, Kind
+from meshdns.mesh.manifest import read
+from meshdns.mesh.settings import MeshSettings, Zone
+from meshdns.scoreboard import Scoreboard
+from meshdns.view.writer import Writer
+
+KINDS = (Kind.NAMESPACE, Kind.SERVICE, Kind.ENDPOINT_SLICE)
+NAME = names.wire("cart.shop.global")
+
+
+def cluster(network: str) -> dict[Kind, list[AnyDeclaration]]:
+    """A cluster on a network with the Service cart and one ready pod."""
+    label = {"topology.istio.io/network": network}
+    port = {"name": "http", "port": 80}
+    part = {
+        "metadata": {"name": "cart-1", "namespace": "shop", "labels": {"kubernetes.io/service-name": "cart"}},
+        "addressType": "IPv4",
+        "ports": [port],
+        "endpoints": [{"addresses": ["10.2.0.7"], "conditions": {"ready": True}}],
+    }
+    objects = {
+        Kind.NAMESPACE: {"metadata": {"name": "istio-system", "labels": label}},
+        Kind.SERVICE: {"metadata": {"name": "cart", "namespace": "shop"}, "spec": {"ports": [port]}},
+        Kind.ENDPOINT_SLICE: part,
+    }
+    found = {kind: read(kind, manifest) for kind, manifest in objects.items()}
+    return {kind: [declaration] for kind, declaration in found.items() if declaration is not None}
+
+
+@pytest.fixture
+def writer(tmp_path: Path) -> Writer:
+    """An empty view."""
+    return Writer(tmp_path / "view")
+
+
+async def serve(writer: Writer, tmp_path: Path, order: Sequence[str], *, far: bool) -> list[str]:
+    """Read the clusters in this order, west being far away or not; what was asked of the process."""
+    asked: list[str] = []
+    controller = Controller(
+        publisher=Publisher(MeshSettings(zones=(Zone("global"),), vantage_cluster="east"), writer),
+        states=ClusterStates(own="east", required=(), started=time.monotonic()),
+        guard=Guard({}),
+        state_dir=tmp_path,
+        process=Process(
+            lambda _: None,
+            time.time,
+            lambda _: None,
+            lambda: asked.append("restart"),
+            lambda: None,
+            Measures(Scoreboard.create(), time.monotonic),
+        ),
+        loop=asyncio.get_running_loop(),
+        clock=time.monotonic,
+    )
+    for name in order:
+        controller.joined(name, KINDS, source="test")
+    for name in order:
+        for kind, declarations in cluster("there" if far and name == "west" else "here").items():
+            listed = declarations if kind is Kind.NAMESPACE or name == "west" else []
+            controller.listed(name, kind, listed)
+        for _ in range(5):  # turns of the loop: a commit, and what it seals
+            await asyncio.sleep(0)
+    return asked
+
+
+@pytest.mark.parametrize("order", [("east", "west"), ("west", "east")], ids=["own first", "own last"])
+def test_a_neighbour_is_answered_with_its_pods(writer: Writer, tmp_path: Path, order: Sequence[str]) -> None:
+    """A cluster that is read before the own one is not taken for far away, nor is anything read twice."""
+    assert asyncio.run(serve(writer, tmp_path, order, far=False)) == []
+    with writer.read() as txn:
+        row = txn.get(b"rows", NAME)
+    assert row is not None
+    assert not Row(row).hollow
+
+
+@pytest.mark.parametrize("order", [("east", "west"), ("west", "east")], ids=["own first", "own last"])
+def test_pods_of_another_network_are_let_go(writer: Writer, tmp_path: Path, order: Sequence[str]) -> None:
+    """Their addresses mean nothing from here, so that none is kept in the view's declarations."""
+    asyncio.run(serve(writer, tmp_path, order, far=True))
+    with writer.read() as txn:
+        kept = b"".join(value for _, value in txn.items(b"declarations", b""))
+    assert b"10.2.0.7" not in kept

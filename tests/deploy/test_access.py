@@ -1,0 +1,124 @@
+"""The chart's rights are enough and none can be spared: the program runs with them against a real API server."""
+
+import copy
+from typing import Any
+
+import pytest
+
+from meshdns.mesh.declarations import Kind
+from meshdns.sources.resources import RESOURCES, Resource
+from tests.deploy.helm import NAMESPACE, Objects, one, rendered
+from tests.deploy.pod import Pod, install, token
+from tests.rig.apiserver import ApiServer
+from tests.rig.digging import dig
+from tests.rig.kubernetes import Refused
+from tests.rig.ports import LOOPBACK, free_port
+from tests.rig.waiting import eventually
+
+pytestmark = pytest.mark.rig
+
+ENTRY: dict[str, Any] = {
+    "apiVersion": "networking.istio.io/v1",
+    "kind": "ServiceEntry",
+    "metadata": {"name": "shop"},
+    "spec": {
+        "hosts": ["shop.default.global"],
+        "location": "MESH_INTERNAL",
+        "ports": [{"name": "http", "number": 80, "protocol": "HTTP"}],
+        "resolution": "STATIC",
+        "endpoints": [{"address": "10.20.0.7"}],
+    },
+}
+
+
+@pytest.fixture
+def ports() -> tuple[int, int]:
+    """Where the pod listens: for DNS and for HTTP."""
+    return free_port(), free_port()
+
+
+@pytest.fixture
+def objects(platform: ApiServer, ports: tuple[int, int]) -> Objects:
+    """The chart, installed, on loopback instead of all addresses."""
+    http = {"listen": f"{LOOPBACK}:{ports[1]}"}
+    settings = {"listen": [f"{LOOPBACK}:{ports[0]}"], "http": http, "lameduck": "0s"}
+    objects = rendered({"settings": settings, "namespace": {"create": True}})
+    install(platform, objects)
+    return objects
+
+
+def _pod(objects: Objects, server: ApiServer, ports: tuple[int, int]) -> Pod:
+    return Pod(objects, server, http=(LOOPBACK, ports[1]))
+
+
+def test_rights_are_enough(platform: ApiServer, objects: Objects, ports: tuple[int, int]) -> None:
+    """With the chart's token, settings, arguments and user it gets ready, and complains of nothing."""
+    platform.apply(ENTRY)
+    with _pod(objects, platform, ports) as pod:
+        eventually(lambda: dig("shop.default.global", port=ports[0]).rdata == ("10.20.0.7",), what="it answers")
+        (cluster,) = pod.get("clusters")
+        assert cluster["status"] == "synced"
+        assert cluster.get("reason", "") in ("", "<none>")
+
+
+@pytest.mark.parametrize("resource", RESOURCES.values(), ids=lambda each: each.title)
+def test_no_right_can_be_spared(
+    platform: ApiServer, objects: Objects, ports: tuple[int, int], resource: Resource
+) -> None:
+    """Without one of the resources, ``meshdns get clusters`` names just that right."""
+    platform.apply(_without(one(objects, "ClusterRole"), resource))
+    eventually(lambda: not _may_list(platform, resource), what="the right is gone")
+    with _pod(objects, platform, ports).unready() as pod:
+        group = f'API group "{resource.group}"'
+        advice = f"grant the verbs list and watch on {resource.plural} in {group} by a ClusterRole"
+        eventually(lambda: advice in str(pod.get("clusters")), what=f"the list of clusters says: {advice}", within=30)
+
+
+def test_nothing_else_may_be_read(platform: ApiServer, objects: Objects) -> None:
+    """The token reads no Secrets, no ConfigMaps, no Pods, and writes nothing."""
+    (review,) = (_reviews(platform, verb, group, plural) for verb, group, plural in [("list", "", "services")])
+    assert review
+    for verb in ("get", "create", "update", "patch", "delete"):
+        for kind in Kind:
+            if kind in RESOURCES:
+                assert not _reviews(platform, verb, RESOURCES[kind].group, RESOURCES[kind].plural)
+    for plural in ("secrets", "configmaps", "pods", "serviceaccounts"):
+        assert not _reviews(platform, "list", "", plural)
+
+
+def test_settings_are_all_that_the_pod_mounts_of_the_cluster(platform: ApiServer, objects: Objects) -> None:
+    """The service account gives its token to no pod that does not ask for it."""
+    account = one(objects, "ServiceAccount")
+    assert account["automountServiceAccountToken"] is False
+    with pytest.raises(Refused, match="not found"):
+        platform.get(f"/api/v1/namespaces/{NAMESPACE}/secrets/{account['metadata']['name']}-token")
+    assert token(platform).count(".") == 2
+
+
+def _without(role: dict[str, Any], resource: Resource) -> dict[str, Any]:
+    """The role with one resource left out."""
+    less = copy.deepcopy(role)
+    for rule in less["rules"]:
+        if rule["apiGroups"] == [resource.group]:
+            rule["resources"] = [each for each in rule["resources"] if each != resource.plural]
+    less["rules"] = [rule for rule in less["rules"] if rule["resources"]]
+    return less
+
+
+def _may_list(server: ApiServer, resource: Resource) -> bool:
+    return _reviews(server, "list", resource.group, resource.plural)
+
+
+def _reviews(server: ApiServer, verb: str, group: str, plural: str) -> bool:
+    """Whether the API server would allow it to the service account, by its own word."""
+    review = {
+        "apiVersion": "authorization.k8s.io/v1",
+        "kind": "SubjectAccessReview",
+        "spec": {
+            "user": f"system:serviceaccount:{NAMESPACE}:meshdns",
+            "groups": ["system:serviceaccounts", f"system:serviceaccounts:{NAMESPACE}", "system:authenticated"],
+            "resourceAttributes": {"verb": verb, "group": group, "resource": plural},
+        },
+    }
+    path = "/apis/authorization.k8s.io/v1/subjectaccessreviews"
+    return bool(server.post(path, review)["status"]["allowed"])

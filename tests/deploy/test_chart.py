@@ -1,0 +1,141 @@
+"""What the chart makes of its values."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+import meshdns
+from meshdns.config.load import read
+from meshdns.sources.resources import RESOURCES
+from tests.deploy.helm import RenderError, lint, one, rendered, workload
+from tests.deploy.places import CHART
+
+pytestmark = pytest.mark.rig
+
+
+def _settings(values: dict[str, Any]) -> dict[str, Any]:
+    return dict(yaml.safe_load(one(rendered(values), "ConfigMap")["data"]["meshdns.yaml"]))
+
+
+def test_helm_finds_no_fault() -> None:
+    """``helm lint --strict`` is content."""
+    assert "0 chart(s) failed" in lint()
+
+
+def test_chart_has_the_version_of_the_program() -> None:
+    """The chart's default image is of the program beside it."""
+    chart = yaml.safe_load((CHART / "Chart.yaml").read_text())
+    assert chart["version"] == chart["appVersion"] == meshdns.__version__
+
+
+@pytest.mark.parametrize(
+    ("values", "complaint"),
+    [
+        ({"kind": "StatefulSet"}, "at '/kind'"),
+        ({"workers": 0}, "at '/workers'"),
+        ({"podCIDRs": ["10.0.0.0"]}, "at '/podCIDRs/0'"),
+        ({"imag": {}}, "additional properties 'imag' not allowed"),
+        ({"hostNetwork": {"enabled": True, "listen": ["127.0.0.1:53"]}}, "at '/hostNetwork/listen/0'"),
+        ({"image": {"digest": "latest"}}, "at '/image/digest'"),
+        ({"kind": "Deployment", "hostNetwork": {"enabled": True}}, "set kind: DaemonSet"),
+        ({"kind": "Deployment", "state": {"type": "hostPath"}}, "set kind: DaemonSet"),
+    ],
+)
+def test_wrong_values_are_refused(values: dict[str, Any], complaint: str) -> None:
+    """A value that is wrong or unknown is named before anything is installed."""
+    with pytest.raises(RenderError, match=complaint):
+        rendered(values)
+
+
+@pytest.mark.parametrize(("kubernetes", "expected"), [("1.33", None), ("1.34", "PreferSameNode")])
+def test_same_node_is_preferred_where_that_is_known(kubernetes: str, expected: str | None) -> None:
+    """API servers before 1.34 refuse PreferSameNode, so they never see it."""
+    service = one(rendered(kubernetes=kubernetes), "Service")
+    assert service["spec"].get("trafficDistribution") == expected
+
+
+def test_other_settings_roll_the_pods() -> None:
+    """The pods carry the hash of the settings: others make other pods, the same make none."""
+
+    def checksum(**values: Any) -> str:
+        metadata = workload(rendered(values))["spec"]["template"]["metadata"]
+        return str(metadata["annotations"]["checksum/settings"])
+
+    assert checksum() == checksum() != checksum(settings={"lameduck": "3s"})
+
+
+def test_pod_ranges_may_ask() -> None:
+    """The prefixes of podCIDRs are admitted beside private addresses."""
+    assert _settings({"podCIDRs": ["34.64.0.0/14", "2600:1900::/28"]})["allowQuery"] == [
+        "private",
+        "34.64.0.0/14",
+        "2600:1900::/28",
+    ]
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {},
+        {"ipFamily": "Dual"},
+        {"ipFamily": "IPv6"},
+        {"kubeconfig": {"secretName": "clusters", "contexts": ["west"]}},
+        {"remoteSecrets": {"enabled": True}},
+        {"settings": {"zones": [{"name": "global", "ttl": 10}], "clusters": {"west": {"network": "net-west"}}}},
+    ],
+    ids=["plain", "dual", "six", "kubeconfig", "secrets", "settings"],
+)
+def test_settings_are_right(values: dict[str, Any], tmp_path: Path) -> None:
+    """What the chart writes, the program accepts."""
+    file = tmp_path / "meshdns.yaml"
+    file.write_text(one(rendered(values), "ConfigMap")["data"]["meshdns.yaml"])
+    assert read(file, "/").workers == 2
+
+
+def test_rights_are_those_that_are_used() -> None:
+    """The ClusterRole lists and watches what the server does, and nothing else."""
+    rules = one(rendered(), "ClusterRole")["rules"]
+    granted = {(group, plural) for rule in rules for group in rule["apiGroups"] for plural in rule["resources"]}
+    assert granted == {(resource.group, resource.plural) for resource in RESOURCES.values()}
+    assert {verb for rule in rules for verb in rule["verbs"]} == {"list", "watch"}
+
+
+def test_secrets_are_read_in_the_own_namespace_only() -> None:
+    """The right to remote secrets is a Role, and there only where they are a source."""
+    assert not [each for each in rendered() if each["kind"] == "Role"]
+    role = one(rendered({"remoteSecrets": {"enabled": True}}), "Role")
+    assert role["rules"] == [{"apiGroups": [""], "resources": ["secrets"], "verbs": ["list", "watch"]}]
+    assert role["metadata"]["namespace"] == "meshdns"
+
+
+@pytest.mark.parametrize(
+    ("values", "rolling"),
+    [
+        ({}, {"maxSurge": "10%", "maxUnavailable": 0}),
+        ({"hostNetwork": {"enabled": True}}, {"maxSurge": 0, "maxUnavailable": 1}),
+        ({"state": {"type": "hostPath"}}, {"maxSurge": 0, "maxUnavailable": 1}),
+    ],
+    ids=["plain", "host network", "host path"],
+)
+def test_new_pod_comes_first_where_it_can(values: dict[str, Any], rolling: dict[str, Any]) -> None:
+    """A node gets the new pod before the old one goes, unless they would share ports or the state directory."""
+    assert workload(rendered(values))["spec"]["updateStrategy"]["rollingUpdate"] == rolling
+
+
+def test_deployment_keeps_one() -> None:
+    """A Deployment has a disruption budget and spreads over nodes and zones; a DaemonSet needs neither."""
+    objects = rendered({"kind": "Deployment"})
+    assert one(objects, "PodDisruptionBudget")["spec"]["maxUnavailable"] == 1
+    spread = workload(objects)["spec"]["template"]["spec"]["topologySpreadConstraints"]
+    assert [each["topologyKey"] for each in spread] == ["kubernetes.io/hostname", "topology.kubernetes.io/zone"]
+    assert not [each for each in rendered() if each["kind"] == "PodDisruptionBudget"]
+
+
+def test_mesh_leaves_the_pods_alone() -> None:
+    """No sidecar and no ztunnel comes between clients and meshdns, whose own queries would come back to it."""
+    labels = workload(rendered())["spec"]["template"]["metadata"]["labels"]
+    assert labels["sidecar.istio.io/inject"] == "false"
+    assert labels["istio.io/dataplane-mode"] == "none"
+    assert workload(rendered())["spec"]["template"]["spec"]["dnsPolicy"] == "Default"

@@ -1,0 +1,61 @@
+"""What waited in a socket while the process stood still is dropped, what is fresh is not; as Linux does it."""
+
+import socket
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from meshdns.worker.lateness import discard, note_arrivals
+from tests.worker.scene import bound
+
+
+@pytest.fixture
+def server() -> Iterator[socket.socket]:
+    """A bound socket that notes arrivals."""
+    with bound() as sock:
+        note_arrivals(sock)
+        yield sock
+
+
+def _send(server: socket.socket, count: int) -> None:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
+        for number in range(count):
+            client.sendto(bytes([number]), server.getsockname())
+
+
+def _waiting(server: socket.socket) -> list[int]:
+    found = []
+    while True:
+        try:
+            found.append(server.recv(10)[0])
+        except BlockingIOError:
+            return found
+
+
+def test_old_datagrams_are_dropped(server: socket.socket) -> None:
+    """Seen from three seconds later all that waits is too old."""
+    _send(server, 10)
+    assert discard(server, older_than=2.0, now=time.time() + 3) == 10
+    assert _waiting(server) == []
+
+
+def test_fresh_datagrams_stay(server: socket.socket) -> None:
+    """What came a moment ago is left to be answered, the first of it as well."""
+    _send(server, 10)
+    assert discard(server, older_than=2.0, now=time.time()) == 0
+    assert _waiting(server) == list(range(10))
+
+
+def test_the_first_fresh_datagram_ends_it(server: socket.socket) -> None:
+    """The line is drawn between two datagrams, whichever came together in a burst."""
+    _send(server, 5)
+    between = time.time()
+    _send(server, 3)
+    assert discard(server, older_than=2.0, now=between + 2.0) == 5
+    assert _waiting(server) == [0, 1, 2]
+
+
+def test_nothing_waits(server: socket.socket) -> None:
+    """An empty socket costs nothing and does not block."""
+    assert discard(server, older_than=2.0, now=time.time() + 3) == 0
