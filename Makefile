@@ -20,17 +20,20 @@ DECLARED = $(BIN)/python -c 'import sys, tomllib; t = tomllib.load(open("pyproje
 COMPILE = CUSTOM_COMPILE_COMMAND='make lock' $(BIN)/pip-compile --quiet --allow-unsafe --generate-hashes --no-annotate \
 	--strip-extras --no-emit-index-url --no-emit-trusted-host --no-emit-find-links
 
-.PHONY: help demo test check lint manifests bench soak fuzz conformance setup testing components venv lock clean
+.PHONY: help demo test check lint manifests docs bench soak fuzz conformance sbom audit setup testing components venv lock clean
 
 help:
 	@echo 'make demo        start meshdns on the example clusters; Ctrl-C ends it (needs Python 3.11 or newer)'
 	@echo 'make test        every test, with real API servers, CoreDNS and name servers; installs and builds these first'
 	@echo 'make check       linters, types, import contracts and the tests that need no servers: seconds'
 	@echo 'make manifests   render deploy/kustomize from the chart'
+	@echo 'make docs        write the pages of docs/ that come from the code'
 	@echo 'make bench       CPU per query beside other name servers; BENCH="--quick" or BENCH="--only known" for less'
 	@echo 'make fuzz        hostile octets for minutes: fuzzing, cost search, floods; FUZZ_SECONDS=600 for longer'
 	@echo 'make conformance beside other servers, behind a hostile upstream and with random questions: docs/conformance.md'
 	@echo 'make soak        100,000 schedules of faults in virtual time, 20 minutes of them for real; MINUTES=3 for less'
+	@echo 'make sbom        dist/meshdns.cdx.json: what is installed with meshdns, as CycloneDX'
+	@echo 'make audit       known vulnerabilities of what is installed with meshdns'
 	@echo 'make setup       only install meshdns into $(VENV)'
 	@echo 'make components  only install and build what the tests run'
 	@echo 'make lock        write requirements/*.txt anew (a deleted one with the newest versions)'
@@ -55,6 +58,10 @@ lint: testing
 manifests: components
 	@exec $(BIN)/python -m tests.deploy.render
 
+docs: testing
+	@for page in meshdns.config:settings meshdns.cli:cli meshdns.supervisor:metrics meshdns.stubdomains:stub-domains \
+		tests.zones:semantics; do $(BIN)/python -m $${page%:*}.reference >docs/$${page#*:}.md || exit; done
+
 bench: components
 	@exec $(BIN)/python -m tests.bench $(BENCH)
 
@@ -68,6 +75,15 @@ fuzz: components
 soak: components
 	@$(BIN)/python -m tests.soak schedules --count $(SCHEDULES)
 	@exec $(BIN)/python -m tests.soak faults --minutes $(MINUTES)
+
+sbom: setup
+	@$(INSTALL_LOCK) release
+	@mkdir -p dist && PYTHONWARNINGS=ignore $(BIN)/cyclonedx-py requirements requirements/runtime.txt \
+		--pyproject pyproject.toml --output-reproducible --output-file dist/meshdns.cdx.json
+
+audit: setup
+	@$(INSTALL_LOCK) release
+	@exec $(BIN)/pip-audit --strict --disable-pip --require-hashes --requirement requirements/runtime.txt
 
 setup: venv
 	@$(INSTALL_LOCK) build
@@ -101,7 +117,7 @@ lock: venv
 	@$(INSTALL_LOCK) lock
 	@$(DECLARED) | $(COMPILE) --output-file=requirements/runtime.txt -
 	@$(DECLARED) test | $(COMPILE) --constraint=requirements/runtime.txt --output-file=requirements/test.txt -
-	@for name in build go lock; do $(COMPILE) --output-file=requirements/$$name.txt requirements/$$name.in || exit; done
+	@for name in build go lock release; do $(COMPILE) --constraint=requirements/test.txt --output-file=requirements/$$name.txt requirements/$$name.in || exit; done
 
 clean:
 	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis

@@ -8,11 +8,15 @@
 
 from collections.abc import Generator, Iterator
 
+import hypothesis
 import pytest
 
 from tests.rig.apiserver import ApiServer
 from tests.rig.component import Component
 from tests.rig.etcd import Etcd
+
+hypothesis.settings.register_profile("plain", deadline=None)  # time would tell of the machine
+hypothesis.settings.load_profile("plain")
 
 _RIG_FIXTURES = frozenset({"etcd", "east_server", "west_server", "east", "west"})
 

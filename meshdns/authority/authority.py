@@ -87,6 +87,10 @@ class Authority:
             return self._uncovered(query, zone, rows, tcp=tcp, spin=spin)
         return self._known(query, zone, self._covered(query, zone, row, rows), rows, tcp=tcp, spin=spin)
 
+    def serves(self, name: bytes) -> bool:
+        """Whether a lower-case wire name is in one of the zones."""
+        return self._zone(name) is not None
+
     def speaks_for(self, name: bytes, rows: Rows) -> bytes | None:
         """The owner name whose row answers for a lower-case wire name: itself, or the wildcard that covers it."""
         zone = self._zone(name)

@@ -155,11 +155,12 @@ class _Admin:
         await response.prepare(request)
         view = View(wanted)
         try:
-            async for lines in live.follow(view, _HEARTBEAT):
-                missed, view.missed = view.missed, 0
-                told = lines + (b'event: missed\ndata: {"missed":%d}\n\n' % missed if missed else b"")
-                async with asyncio.timeout(_STALLED):
-                    await response.write(told or b": nothing\n\n")
+            async with contextlib.aclosing(live.follow(view, _HEARTBEAT)) as turns:
+                async for lines in turns:
+                    missed, view.missed = view.missed, 0
+                    told = lines + (b'event: missed\ndata: {"missed":%d}\n\n' % missed if missed else b"")
+                    async with asyncio.timeout(_STALLED):
+                        await response.write(told or b": nothing\n\n")
         except ConnectionError:
             pass  # whoever looked has gone
         except TimeoutError:

@@ -8,7 +8,7 @@ Rules:
 
 import asyncio
 from collections import defaultdict, deque
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterable, Mapping, Sequence
 from typing import Any, Final
 
 import msgspec
@@ -131,7 +131,7 @@ class LiveQueries:
                 self._distribute()
             self._wanted.clear()
 
-    async def follow(self, view: View, patience: float) -> AsyncIterator[bytes]:
+    async def follow(self, view: View, patience: float) -> AsyncGenerator[bytes, None]:
         """What comes for a view, in turns of at most `patience` seconds."""
         self._views.add(view)
         self._wanted.set()

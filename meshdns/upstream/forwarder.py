@@ -111,6 +111,7 @@ class Forwarder:
         """
         counters = self._counters
         counters.queries += 1
+        self._told.until = 0.0
         place = self._routes.place(query.lower)
         if place < 0:
             return self._told.refused(query, telling.NO_ROUTE, tcp=tcp)
@@ -135,6 +136,11 @@ class Forwarder:
             counters.overflow_client += crowding
             return self._told.refused(query, telling.OVERLOAD_CLIENT if crowding else telling.OVERLOAD, tcp=tcp)
         return self._miss(Waiter(query, tcp, client, reply), name, place, now)
+
+    @property
+    def until(self) -> float:
+        """When the cached answer that `ask` has just returned becomes another one, in seconds of the loop's time."""
+        return self._told.until
 
     @property
     def cached(self) -> tuple[int, int]:

@@ -5,7 +5,7 @@ from typing import Final
 from meshdns.dns.codes import EDE_PROHIBITED, REFUSED, SERVFAIL
 from meshdns.dns.query import Query
 from meshdns.dns.reply import Reply
-from meshdns.forwarding.adapt import Told, failed, relayed, stale
+from meshdns.forwarding.adapt import failed, relayed, stale
 from meshdns.forwarding.cache import Cache
 from meshdns.forwarding.counters import ForwardCounters
 from meshdns.forwarding.policy import Failure
@@ -22,13 +22,16 @@ CLOSING: Final = Failure(_OTHER, b"this server is stopping; ask again")
 
 
 class Telling:
-    """Makes the replies and counts them. `nsid` is for those who ask which server they reached (RFC 5001)."""
+    """Makes the replies and counts them. `nsid` is for those who ask which server they reached (RFC 5001).
+
+    `until` is when the answer that was known last becomes another one: a second older, or expired.
+    """
 
     def __init__(self, cache: Cache, counters: ForwardCounters, nsid: bytes) -> None:
         self._cache = cache
         self._counters = counters
         self._nsid = nsid
-        self._told = Told()
+        self.until = 0.0
 
     def known(self, query: Query, name: bytes, *, now: float, tcp: bool) -> bytes | None:
         """The answer that the cache holds under `name`, None where it holds none."""
@@ -36,7 +39,9 @@ class Telling:
         if entry is None:
             return None
         self._counters.hits += 1
-        return self._told.relayed(name, query, entry, now=now, tcp=tcp, nsid=self._nsid)
+        age = int(now - entry.stored)
+        self.until = min(entry.stored + age + 1, entry.expires)
+        return relayed(query, entry.reply, age=age, tcp=tcp, nsid=self._nsid)
 
     def answered(self, query: Query, reply: Reply, *, tcp: bool) -> bytes:
         """An answer that has just come."""

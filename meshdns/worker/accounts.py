@@ -59,6 +59,8 @@ class Standing(NamedTuple):
     stale: bool = False
 
 
+_WAYS: Final = (("udp", "1"), ("udp", "2"), ("tcp", "1"), ("tcp", "2"))  # protocol and family, as CoreDNS names them
+
 NO_STANDING: Final = Standing()
 _NO_ERROR: Final = (False, -1)
 
@@ -130,19 +132,22 @@ class _Alike(NamedTuple):
 
 
 class _Ready(NamedTuple):
-    """What a ready reply counts as over IPv4 and IPv6, and the sizes of query and reply."""
+    """What a ready reply counts as by each of the ways, and the sizes of query and reply."""
 
-    facts: tuple[_Facts, _Facts]
+    facts: tuple[_Facts, ...]
     asked: int
     replied: int
 
 
 class Accounts:
-    """The sums of one worker. `hits` are the ready replies sent since the last time, over IPv4 and over IPv6."""
+    """The sums of one worker.
+
+    `hits` are the ready replies sent since the last time: over UDP by IPv4 and by IPv6, over TCP by IPv4 and by IPv6.
+    """
 
     def __init__(self, ledger: Ledger) -> None:
         self.ledger = ledger
-        self.hits: tuple[list[int], list[int]] = ([], [])
+        self.hits: tuple[list[int], ...] = tuple([] for _ in _WAYS)
         self._ready: list[_Ready] = []
         self._numbers: dict[tuple[_Facts, int, int], int] = {}
         self._cases: dict[_Facts, _Case] = {}
@@ -168,17 +173,22 @@ class Accounts:
         """Whether the ready replies have to be forgotten before another is made."""
         return len(self._ready) >= MAX_READY
 
-    def number(self, asked: int, reply: bytes, standing: Standing) -> int:
-        """The case of a reply over UDP that is made ready, to a query of `asked` octets."""
-        facts = self._facts(reply, "mesh", proto="udp", family="1", error=extended(reply), standing=standing)
+    def number(self, asked: int, reply: bytes, standing: Standing, plugin: str = "mesh") -> int:
+        """The case of a reply that is made ready, to a query of `asked` octets; `plugin` wrote it."""
+        facts = self._facts(reply, plugin, proto="udp", family="1", error=extended(reply), standing=standing)
         key = (facts, asked, len(reply))
         number = self._numbers.get(key)
         if number is None:
             number = self._numbers[key] = len(self._ready)
-            self._ready.append(_Ready((facts, facts._replace(family="2")), asked, len(reply)))
+            ways = tuple(facts._replace(proto=proto, family=family) for proto, family in _WAYS)
+            self._ready.append(_Ready(ways, asked, len(reply)))
             for hits in self.hits:
                 hits.append(0)
         return number
+
+    def plugin(self, number: int) -> str:
+        """What wrote the ready replies of a case."""
+        return self._ready[number].facts[0].plugin
 
     def forget_ready(self) -> None:
         """The ready replies are all forgotten: so are their cases."""
@@ -196,13 +206,13 @@ class Accounts:
     def carry(self) -> None:
         """Carry what was counted of ready replies into the ledger."""
         by_zone: dict[str, int] = {}
-        for family, hits in enumerate(self.hits):
+        for way, hits in enumerate(self.hits):
             for number, times in enumerate(hits):
                 if times:
                     hits[number] = 0
                     facts, asked, replied = self._ready[number]
-                    self._case(facts[family]).count(times, asked, replied)
-                    zone = facts[family].zone
+                    self._case(facts[way]).count(times, asked, replied)
+                    zone = facts[way].zone
                     by_zone[zone] = by_zone.get(zone, 0) + times
         self._carry_times(by_zone)
 

@@ -1,44 +1,29 @@
 """The one code around all transports: a message and who sent it become a reply, now or later.
 
-`ready` holds whole replies without their first two octets (the id), keyed by the query without its id: what a transport
-finds there it sends without another step. Only replies to lower-case questions about names that exist enter it, and a
-commit of the view drops those it changed. A reply with several addresses is kept in all its rotations; the low octet of
-the query id picks one, so that a client's answers are spread without any state.
+What a transport finds in `Answerer.ready` it sends without another step; what else is at hand (`meshdns.worker.ready`)
+costs a few; all other queries are parsed and answered from the view, by the worker itself, or by an upstream.
 """
 
 from collections.abc import Callable, Iterable, Iterator
 from time import perf_counter
-from typing import Final, Protocol
+from typing import Protocol
 
 from meshdns.authority.authority import Authority, Rows, Verdict
 from meshdns.dns import query as wire
-from meshdns.dns.codes import EDE_PROHIBITED, NXDOMAIN, REFUSED
-from meshdns.dns.query import HEADER_SIZE, Query
+from meshdns.dns.codes import EDE_PROHIBITED, REFUSED
+from meshdns.dns.query import Query
 from meshdns.dns.response import build, options
 from meshdns.view.environment import ViewError
 from meshdns.worker.access import AccessList, key
 from meshdns.worker.account import ACL, CACHE, MESH, Books, Deliver
-from meshdns.worker.accounts import NO_STANDING, Accounts, Standing
+from meshdns.worker.accounts import Accounts
 from meshdns.worker.counters import Counters
 from meshdns.worker.debugging import Debugger
-from meshdns.worker.denials import Denials
 from meshdns.worker.hints import Hints
 from meshdns.worker.local import Local
+from meshdns.worker.ready import OPT_SIZE, Ready, denies
 from meshdns.worker.refusals import Refusals
 from meshdns.worker.sampling import Sampler
-
-MAX_OCTETS: Final = 64 << 20
-"""Memory for ready replies, enough for some 140,000 questions; beyond it all are forgotten, which costs one lookup in
-the view each. What may be asked of one name is without end: flags, EDNS sizes, types."""
-
-_COST: Final = 300  # octets of memory for one question beside its octets and those of its replies
-_COST_VARIANT: Final = 50  # the same for one reply
-
-_OPT: Final = 11  # octets of an OPT without options
-
-_NO_OPTIONS: Final = b"\0\0"  # how a reply with an empty OPT ends
-
-MAX_VARIANTS: Final = 15
 
 
 class Look(Rows, Protocol):
@@ -58,7 +43,11 @@ class Look(Rows, Protocol):
 
 
 class Forward(Protocol):
-    """The way out for names that are not ours."""
+    """The way out for names that are not ours. What `ask` has just returned stays the same until `until`."""
+
+    @property
+    def until(self) -> float:
+        """In seconds of the clock that `ask` is given; 0 where it was no answer, or one that is not kept."""
 
     def ask(self, query: Query, *, now: float, tcp: bool, reply: Deliver, client: bytes) -> bytes | None:
         """The reply where it is at hand; None where `reply` will be called with it."""
@@ -81,9 +70,10 @@ class Answerer:
         accounts: Accounts,
         sampler: Sampler,
     ) -> None:
-        self.ready: dict[bytes, tuple[int, tuple[bytes, ...]]] = {}  # the case that a reply counts as, its rotations
         self.access = access
         self.counters = Counters()
+        self._at_hand = Ready(accounts, self.counters)
+        self.ready = self._at_hand.replies
         self.accounts = accounts
         self.sampler = sampler
         self._books = Books(accounts, sampler)
@@ -100,9 +90,6 @@ class Answerer:
         self._hints = Hints(clock)
         self._refusals = Refusals()
         self._look: Look | None = None
-        self._keys: dict[bytes, list[bytes]] = {}  # owner name → its keys in ready
-        self._octets = 0  # of memory for what was put into ready since it was empty
-        self._denials = Denials()
 
     def reconfigure(
         self, *, authority: Authority, access: AccessList, forward: Forward, local: Local, debugger: Debugger
@@ -126,15 +113,12 @@ class Answerer:
             self._look = None
 
     def forget(self, owners: list[bytes] | None) -> None:
-        """Drop the ready replies of owner names; None drops all."""
+        """Drop the replies at hand that a commit changed: those of these owner names; None drops all."""
         self.counters.commits += 1
-        self._denials.clear()
         if owners is None:
-            self._forget_all()
-            return
-        for owner in owners:
-            for asked in self._keys.pop(owner, ()):
-                self.ready.pop(asked, None)
+            self._at_hand.clear()
+        else:
+            self._at_hand.forget(owners)
 
     def respond(self, data: bytes, source: bytes, later: Callable[[], Deliver], *, tcp: bool) -> bytes | None:
         """The reply to one message, or None: dropped, or delivered later through what `later` returns."""
@@ -167,12 +151,16 @@ class Answerer:
 
     def _answer(self, data: bytes, source: bytes, later: Callable[[], Deliver], *, tcp: bool) -> bytes | None:
         """As `respond`, without a limit."""
-        if not tcp:
-            known = self._at_hand(data, source)
+        if key(source) in self.access.admitted:
+            known = self._at_hand.find(data, self._authority, self._look, now=self._clock(), tcp=tcp)
             if known is not None:
+                found, case = known
+                self.counters.ready += 1
+                self.accounts.hits[2 * tcp + (len(source) != 4)][case] += 1
                 if self.sampler.on:
-                    self.sampler.offer(data, known, source, self.port, "mesh", seconds=0.0, tcp=False)
-                return known
+                    plugin = self.accounts.plugin(case)
+                    self.sampler.offer(data, found, source, self.port, plugin, seconds=0.0, tcp=tcp)
+                return found
         began = self._began = perf_counter()
         query = wire.parse(data)
         if query is None:
@@ -221,42 +209,10 @@ class Answerer:
         self.counters.answered += 1
         if rows is None:
             return reply
-        if query.edns and len(query.data) > query.end + _OPT and _denies(reply):
+        if query.edns and len(query.data) > query.end + OPT_SIZE and denies(reply):
             return self._hints.added(query, reply, rows, tcp=tcp)
-        if not tcp:
-            self._keep(query, rows, reply)
-        return reply
-
-    def _at_hand(self, data: bytes, source: bytes) -> bytes | None:
-        """The ready reply to the same question in lower case, with the name put back as it was asked; or a denial."""
-        if key(source) not in self.access.admitted:
-            return None
-        end = data.find(b"\0", HEADER_SIZE) + 1
-        lower = data[HEADER_SIZE:end].lower()
-        found = self.ready.get(data[2:HEADER_SIZE] + lower + data[end:])
-        if found is None:
-            return self._denied(data, lower, end, source)
-        case, variants = found
-        self.counters.ready += 1
-        self.accounts.hits[len(source) != 4][case] += 1
-        body = variants[data[1] % len(variants)]
-        return data[:2] + body[: HEADER_SIZE - 2] + data[HEADER_SIZE:end] + body[end - 2 :]
-
-    def _denied(self, data: bytes, lower: bytes, end: int, source: bytes) -> bytes | None:
-        """The denial of a name that is as unknown as a sibling of it was."""
-        look = self._look
-        found = self._denials.find(data, lower, end) if look is not None and lower else None
-        if look is None or found is None or lower in self._authority.fixed:
-            return None
-        try:
-            known = look.row(lower) is not None
-        except ViewError:
-            return None  # found again, and told, on the long way
-        if known:
-            return None
-        reply, case = found
-        self.counters.ready += 1
-        self.accounts.hits[len(source) != 4][case] += 1
+        if not tcp or len(reply) <= query.size:  # else it is another one over UDP
+            self._at_hand.keep(query, self._authority, rows, reply)
         return reply
 
     def _elsewhere(self, query: Query, later: Callable[[], Deliver], source: bytes, *, tcp: bool) -> bytes | None:
@@ -267,7 +223,11 @@ class Answerer:
             return own
         self.counters.forwarded += 1
         deliver = self._following(query, later, source, tcp=tcp)
-        return self._forward.ask(query, now=self._clock(), tcp=tcp, reply=deliver, client=source)
+        now = self._clock()
+        reply = self._forward.ask(query, now=now, tcp=tcp, reply=deliver, client=source)
+        if reply is not None and self._forward.until > now and not self._authority.serves(query.lower):
+            self._at_hand.keep_relay(query, reply, self._forward.until)  # a name in a zone might become ours before
+        return reply
 
     def _following(self, query: Query, later: Callable[[], Deliver], source: bytes, *, tcp: bool) -> Deliver:
         """What delivers a reply that an upstream is asked for, accounted for then."""
@@ -278,7 +238,7 @@ class Answerer:
         """Forward, and let the mesh answer what the upstream denies."""
 
         def judge(reply: bytes) -> None:
-            if not _denies(reply):
+            if not denies(reply):
                 deliver(reply)
                 return
             self.begin()
@@ -289,48 +249,7 @@ class Answerer:
             deliver(reply if found is None else found)
 
         reply = self._forward.ask(query, now=self._clock(), tcp=tcp, reply=judge, client=source)
-        if reply is None or not _denies(reply):
+        if reply is None or not denies(reply):
             return reply
         found = self._authority.after_denial(query, self._look, tcp=tcp, spin=query.data[1])
         return reply if found is None else found
-
-    def _keep(self, query: Query, rows: Look, reply: bytes) -> None:
-        """Put a reply into `ready` where it depends on one owner name alone, and the question is as plain as most."""
-        asked = query.data[2:]
-        if len(query.data) > query.end + _OPT or asked in self.ready:
-            return
-        owner = self._authority.owner(query, rows)
-        if owner is None:
-            self._keep_denial(query, rows, reply)
-            return
-        count = min(reply[6] << 8 | reply[7], MAX_VARIANTS)
-        variants = [reply]
-        if count > 1:
-            made = [self._authority.respond(query, rows, tcp=False, spin=spin) for spin in range(count)]
-            variants = [each for each in made if isinstance(each, bytes)]
-        if self._octets > MAX_OCTETS or self.accounts.full:
-            self._forget_all()
-        self._octets += _COST + len(asked) + count * (_COST_VARIANT + len(reply))
-        case = self.accounts.number(len(query.data), reply, Standing(query.level, query.stale))
-        self.ready[asked] = (case, tuple(variant[2:] for variant in variants))
-        self._keys.setdefault(owner, []).append(asked)
-
-    def _keep_denial(self, query: Query, rows: Look, reply: bytes) -> None:
-        """Keep a denial that holds for all siblings of the name; one with options speaks of this one alone."""
-        bare = not query.edns or reply.endswith(_NO_OPTIONS)
-        if _denies(reply) and bare and self._authority.denies_alike(query, rows):
-            if self.accounts.full:
-                self._forget_all()
-            self._denials.keep(query, reply, self.accounts.number(len(query.data), reply, NO_STANDING))
-
-    def _forget_all(self) -> None:
-        self.ready.clear()
-        self._denials.clear()
-        self._keys.clear()
-        self._octets = 0
-        self.accounts.forget_ready()
-
-
-def _denies(reply: bytes) -> bool:
-    """Whether a reply says that the name does not exist."""
-    return reply[3] & 0x0F == NXDOMAIN

@@ -17,6 +17,7 @@ import resource
 import socket
 from collections import OrderedDict
 from itertools import islice
+from time import perf_counter
 from typing import Final
 
 from meshdns.worker.account import Deliver
@@ -31,6 +32,7 @@ MAX_UNTAKEN: Final = 1 << 18
 """Octets of replies that wait for a peer, beside what the kernel has taken for it."""
 MAX_HELD: Final = 32 << 20
 """Octets of unfinished queries and untaken replies of all connections."""
+_TOGETHER: Final = 1 << 16  # octets of replies that are written at once
 _CANDIDATES: Final = 64  # of the idlest connections, looked at for one that nothing is owed
 
 
@@ -97,6 +99,7 @@ class _Connection(asyncio.Protocol):
     def __init__(self, connections: Connections) -> None:
         self._connections = connections
         self._buffer = bytearray()
+        self._replies = bytearray()  # of this turn, not yet written
         self._pending = 0
         self._finishing = False
         self._choked = False  # the peer does not take what is written
@@ -163,23 +166,25 @@ class _Connection(asyncio.Protocol):
 
     def _asked(self) -> bool:
         """Whether a whole message waits."""
-        buffer = self._buffer
-        return len(buffer) >= 2 and len(buffer) >= (buffer[0] << 8 | buffer[1]) + 2
+        return bool(_end(self._buffer, 0))
 
     def _answer_all(self) -> None:
         answerer = self._connections.answerer
         buffer = self._buffer
-        turn = 0
+        at = turn = 0
+        began, ready = perf_counter(), answerer.counters.ready
         answerer.begin()
         try:
-            while turn < MAX_PER_TURN and self._welcome() and self._asked():
-                size = buffer[0] << 8 | buffer[1]
-                message = bytes(buffer[2 : size + 2])
-                del buffer[: size + 2]
+            while turn < MAX_PER_TURN and self._welcome() and (end := _end(buffer, at)):
+                message = bytes(buffer[at + 2 : end])
+                at = end
                 turn += 1
                 self._answer(message, answerer)
         finally:
             answerer.end()
+            del buffer[:at]
+            self._flush()
+        answerer.accounts.batch(answerer.counters.ready - ready, perf_counter() - began)
         if turn:
             self._connections.busy(self)
             self._rest()
@@ -216,6 +221,7 @@ class _Connection(asyncio.Protocol):
         def deliver(reply: bytes) -> None:
             self._pending -= 1
             self._write(reply)
+            self._flush()
             self._weigh()
             if self._pending == MAX_PENDING - 1:
                 self._connections.loop.call_soon(self._answer_all)
@@ -225,8 +231,15 @@ class _Connection(asyncio.Protocol):
         return deliver
 
     def _write(self, reply: bytes) -> None:
-        if self._transport is not None and not self._transport.is_closing():
-            self._transport.write(len(reply).to_bytes(2, "big") + reply)
+        """Write a reply with the others of this turn."""
+        self._replies += len(reply).to_bytes(2, "big") + reply
+        if len(self._replies) > _TOGETHER:
+            self._flush()
+
+    def _flush(self) -> None:
+        if self._replies and self._transport is not None and not self._transport.is_closing():
+            self._transport.write(bytes(self._replies))
+        self._replies.clear()
 
     def _weigh(self) -> None:
         """Tell how much is held; too much costs the connection."""
@@ -254,6 +267,14 @@ class _Connection(asyncio.Protocol):
             self.cut()
         elif self._transport is not None:
             self._transport.abort()
+
+
+def _end(buffer: bytearray, at: int) -> int:
+    """Where the message behind the length at `at` ends; 0 if it has not come whole."""
+    if len(buffer) - at < 2:
+        return 0
+    end = at + 2 + (buffer[at] << 8 | buffer[at + 1])
+    return end if end <= len(buffer) else 0
 
 
 def room_for_connections() -> int:

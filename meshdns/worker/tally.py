@@ -56,7 +56,7 @@ def _values(counters: Counters, forwarding: ForwardCounters) -> tuple[tuple[Coun
         (Count.CONNECTIONS_CUT, counters.connections_cut),
         (Count.VIEW_FAULTS, counters.view_faults),
         (Count.PANICS, counters.panics),
-        (Count.FORWARD_HITS, forwarding.hits),
+        (Count.FORWARD_HITS, forwarding.hits + counters.relayed),
         (Count.FORWARD_MISSES, forwarding.misses),
         (Count.FORWARD_SENDS, forwarding.sends),
         (Count.FORWARD_RETRIES, forwarding.retries),

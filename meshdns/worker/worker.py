@@ -242,6 +242,7 @@ class Worker:
         if self._board.flushes() != self._flushes:
             self._flushes = self._board.flushes()
             self._forwarder.flush()
+            self._answerer.forget(None)
         self._tally.publish_accounts(self._accounts, queries=self._answerer.counters.queries)
         self._sampler.beat(live=self._board.watched(now))
         silent = self._board.controller_silence(now) > SILENT

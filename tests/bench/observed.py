@@ -25,6 +25,7 @@ _TRIES = 3
 _ASKED = 2_000  # names
 _SCRAPES = 10  # a second
 _VIEWS = 100
+_PAGE = "?rate=50"  # what the page asks for
 _START = 120.0  # seconds to read everything
 _READ = 1 << 16
 
@@ -52,8 +53,9 @@ def observed(fleet: Fleet, cores: Cores, _tries: int) -> list[Moment]:
         instance = Instance({"sources": [source], "vantage": {"cluster": "east"}, "admin": {"socket": "./admin.sock"}})
         with cores.both():
             stack.enter_context(instance)
-        first, right = query(_POPULATION.name(0)), _POPULATION.addresses(0)
-        eventually(lambda: is_right(ask(instance.port, first), right), what="the first name", within=_START)
+        last = query(_POPULATION.name(_POPULATION.count - 1))
+        right = _POPULATION.addresses(_POPULATION.count - 1)
+        eventually(lambda: is_right(ask(instance.port, last), right), what="the last of the names", within=_START)
         generator.prime(instance.port, packets, file)
         for _ in range(_TRIES):
             quiet.append(generator.run(instance.port, packets, file, seconds=_SECONDS, rate=_RATE))
@@ -68,9 +70,10 @@ def _looking(instance: Instance) -> Iterator[_Looked]:
     """Scrape, and look at live queries, inside the block; all in threads of this process, on the core of the load."""
     looked, over = _Looked(), threading.Event()
     with contextlib.ExitStack() as stack:
-        views = [stack.enter_context(_view(instance)) for _ in range(_VIEWS + 1)]  # the last one is never read
+        views = [stack.enter_context(_view(instance, _PAGE)) for _ in range(_VIEWS)]
+        stack.enter_context(_view(instance, ""))  # wants all, and is never read
         threads = [threading.Thread(target=_scrape, args=(instance, looked, over))]
-        threads.append(threading.Thread(target=_read, args=(views[:-1], looked, over)))
+        threads.append(threading.Thread(target=_read, args=(views, looked, over)))
         for thread in threads:
             thread.start()
         try:
@@ -81,11 +84,12 @@ def _looking(instance: Instance) -> Iterator[_Looked]:
                 thread.join()
 
 
-def _view(instance: Instance) -> socket.socket:
+def _view(instance: Instance, words: str) -> socket.socket:
     """An open stream of live queries."""
     stream = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     stream.connect(str(instance.folder / "admin.sock"))
-    stream.sendall(b"GET /queries HTTP/1.1\r\nHost: localhost\r\nAccept: text/event-stream\r\n\r\n")
+    asked = f"GET /queries{words} HTTP/1.1\r\nHost: localhost\r\nAccept: text/event-stream\r\n\r\n"
+    stream.sendall(asked.encode())
     stream.setblocking(False)
     return stream
 

@@ -11,8 +11,7 @@ from hypothesis import strategies as st
 
 from meshdns.dns.query import Query, parse
 from meshdns.dns.reply import Reply, read
-from meshdns.forwarding.adapt import MAX_TOLD, STALE_TTL, Told, failed, relayed, stale
-from meshdns.forwarding.cache import Entry
+from meshdns.forwarding.adapt import STALE_TTL, failed, relayed, stale
 from meshdns.forwarding.policy import SILENCE
 from meshdns.forwarding.question import asked, key
 
@@ -172,58 +171,3 @@ def _query(labels: list[bytes], rtype: int, *, do: bool, cd: bool) -> Query:
     assert parsed is not None
     assert parsed.fault == 0
     return parsed
-
-
-NSID_QUERY = dns.message.make_query(
-    NAME, "A", use_edns=0, options=[dns.edns.GenericOption(dns.edns.OptionType.NSID, b"")]
-)
-
-
-@given(
-    st.lists(
-        st.tuples(
-            st.sampled_from(["www.example.", "WWW.example.", "wWw.eXaMpLe."]),
-            st.sampled_from([0, dns.flags.RD, dns.flags.CD]),
-            st.sampled_from([0, 512, 1232]),
-            st.booleans(),
-            st.booleans(),
-            st.sampled_from([0.0, 0.9, 1.0, 58.5]),
-            st.sampled_from([0, 1]),
-        ),
-        min_size=2,
-        max_size=20,
-    )
-)
-def test_what_is_told_again_is_what_would_be_told_anew(
-    script: list[tuple[str, int, int, bool, bool, float, int]],
-) -> None:
-    """Whatever was told before: id, letters, flags, DO, size, age and entry are those of this time."""
-    told = Told()
-    entries = [Entry(upstream_reply(number), 100.0 + number, 160.0, 1) for number in (1, 40)]
-    for ident, (name, flags, size, do, tcp, step, which) in enumerate(script):
-        asking = query(name, edns=size > 0, size=size, flags=flags, do=do and size > 0)
-        asking.data = ident.to_bytes(2, "big") + asking.data[2:]
-        entry = entries[which]
-        now = entry.stored + step
-        anew = relayed(asking, entry.reply, age=int(now - entry.stored), tcp=tcp)
-        assert told.relayed(b"key", asking, entry, now=now, tcp=tcp) == anew
-
-
-def test_options_are_answered_each_for_itself() -> None:
-    """NSID for whoever asks for it, and for nobody else."""
-    told = Told()
-    entry = Entry(upstream_reply(), 100.0, 160.0, 1)
-    with_nsid = parse(NSID_QUERY.to_wire())
-    assert with_nsid is not None
-    for asking, options in ((query(), 0), (with_nsid, 1), (query(), 0)):
-        reply = dns.message.from_wire(told.relayed(b"key", asking, entry, now=100.0, tcp=False, nsid=b"node"))
-        assert len(reply.options) == options
-
-
-def test_what_is_remembered_is_bounded() -> None:
-    """Beyond the bound it begins anew."""
-    told = Told()
-    entry = Entry(upstream_reply(), 100.0, 160.0, 1)
-    for number in range(MAX_TOLD + 10):
-        told.relayed(number.to_bytes(2, "big"), query(), entry, now=100.0, tcp=False)
-    assert len(told) == 10

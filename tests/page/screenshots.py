@@ -27,15 +27,17 @@ def main() -> None:
     with Paged(ZONE) as instance, chromium() as browser:
         wait_until_ready(instance)
         with (
-            watched(browser, instance.origin, width=920) as light,
-            watched(browser, instance.origin, width=920, scheme="dark") as dark,
+            watched(browser, instance.origin, width=902) as light,
+            watched(browser, instance.origin, width=902, scheme="dark") as dark,
             watched(browser, instance.origin, width=360) as small,
         ):
             pages = [each.open("#explain/frontend.default.global/A") for each in (light, dark, small)]
             for page in pages:
                 page.locator("#queries").scroll_into_view_if_needed()
             _ask(instance.port)
-            _draw(pages[0], "page-names.png", begin="#search", until="#topology")
+            pages[0].locator("#search-name").fill("on")
+            pages[0].locator("#found li:nth-child(2):last-child").wait_for()
+            _draw(pages[0], "page-names.png", begin="#search-form", until="#topology")
             _draw(pages[1], "page-topology.png", begin="#topology", until="#queries-rows tr:nth-child(9)")
             _draw(pages[2], "page-small.png", until="#explanation .endpoints")
 

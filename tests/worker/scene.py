@@ -22,7 +22,7 @@ from meshdns.view.environment import ViewError
 from meshdns.worker.access import AccessList
 from meshdns.worker.account import Deliver
 from meshdns.worker.accounts import Accounts
-from meshdns.worker.answering import Answerer
+from meshdns.worker.answering import Answerer, Forward
 from meshdns.worker.debugging import Debugger
 from meshdns.worker.local import Local
 from meshdns.worker.sampling import Sampler
@@ -93,6 +93,7 @@ class Upstream:
 
     def __init__(self) -> None:
         self.waiting: list[tuple[Query, bool, Deliver]] = []
+        self.until = 0.0
 
     def ask(self, query: Query, *, now: float, tcp: bool, reply: Deliver, client: bytes) -> bytes | None:
         """Keep the query until `answer`."""
@@ -111,7 +112,14 @@ class Upstream:
 class Bench:
     """An answerer for zone ``global`` with its view and its way out."""
 
-    def __init__(self, addresses: Mapping[str, Sequence[str]], *, allow: Sequence[str] = ()) -> None:
+    def __init__(
+        self,
+        addresses: Mapping[str, Sequence[str]],
+        *,
+        allow: Sequence[str] = (),
+        forward: Forward | None = None,
+        clock: Callable[[], float] = lambda: 0.0,
+    ) -> None:
         self.view = DictView(addresses)
         self.upstream = Upstream()
         self.faults: list[ViewError] = []
@@ -119,10 +127,10 @@ class Bench:
         self.answerer = Answerer(
             authority=Authority([zone]),
             access=AccessList(allow),
-            forward=self.upstream,
+            forward=forward or self.upstream,
             look=self.view.look,
             fault=self.faults.append,
-            clock=lambda: 0.0,
+            clock=clock,
             local=Local(
                 special=SpecialNames(Special),
                 chaos=Chaos(identity=b"node-1", version=b""),

@@ -5,7 +5,7 @@ import secrets
 import pytest
 
 from meshdns.view.environment import DamagedView
-from meshdns.worker import answering
+from meshdns.worker import ready
 from meshdns.worker.account import Deliver
 from tests.e2e.load import message, read
 from tests.worker.scene import Bench
@@ -60,7 +60,7 @@ def test_asked_again_by_others_is_kept_once() -> None:
     bench = Bench(NAMES)
     for last in range(100):
         _ask(bench, message("one.global", 1), bytes([10, 0, 0, last]))
-    assert sum(map(len, bench.answerer._keys.values())) == 1
+    assert sum(map(len, bench.answerer._at_hand._keys.values())) == 1
 
 
 def test_commit_drops_only_what_it_changed() -> None:
@@ -73,19 +73,19 @@ def test_commit_drops_only_what_it_changed() -> None:
     bench.answerer.begin()
     bench.answerer.end()
     assert set(bench.answerer.ready) == {message("two.global", 1, edns=edns)[2:] for edns in (True, False)}
-    assert list(bench.answerer._keys) == [b"\x03two\x06global\0"]
+    assert list(bench.answerer._at_hand._keys) == [b"\x03two\x06global\0"]
 
 
 def test_memory_is_bounded() -> None:
     """Questions in endless forms for one name: past the bound everything is forgotten and it begins anew."""
     bench = Bench(NAMES)
     most = 0
-    for number in range(answering.MAX_OCTETS // 400):
+    for number in range(ready.MAX_OCTETS // 400):
         flags = (number & 0xFFFF).to_bytes(2, "big")  # the EDNS payload size, with the DO bit beside it
         data = message("one.global", 1)
         _ask(bench, data[:-8] + flags + data[-6:-4] + bytes([number >> 16 << 7 & 0x80, 0]) + data[-2:])
         most = max(most, len(bench.answerer.ready))
-    assert 1000 < most < answering.MAX_OCTETS // 300
+    assert 1000 < most < ready.MAX_OCTETS // 300
     assert read(_ask(bench, message("one.global", 1)) or b"") == (0, ["203.0.113.1"])
 
 

@@ -20,7 +20,7 @@ export function laidOut(overview, names, width) {
 }
 
 /** Networks with their clusters, those with their gateways and names; what is our own comes first. */
-export function grouped(overview, names) {
+function grouped(overview, names) {
   const networks = new Map();
   const clusters = [...overview.clusters].sort((a, b) => b.own - a.own || a.name.localeCompare(b.name));
   for (const cluster of clusters) {

@@ -47,7 +47,7 @@ export class Traffic {
 }
 
 /** Rates and latencies between two readings; all zero where counters began anew. */
-export function between(before, after) {
+function between(before, after) {
   const seconds = after.time - before.time;
   const grown = (now, then = 0) => Math.max(now - then, 0);
   let all = 0;
@@ -70,7 +70,7 @@ export function between(before, after) {
 }
 
 /** A quantile of a histogram in seconds, linear inside a bucket; null where nothing was counted. */
-export function quantile(taken, bounds, part) {
+function quantile(taken, bounds, part) {
   const all = taken.reduce((sum, number) => sum + number, 0);
   if (all < FEWEST) return null;
   let wanted = all * part;

@@ -1,0 +1,185 @@
+"""The reference of all settings, from the models and the example that shows each of them.
+
+``python -m meshdns.config.reference > docs/settings.md`` writes it anew. Every key of the models has its description
+there, every kind of scalar its words here, and every key its value in ``example.yaml``; what lacks one is a KeyError.
+"""
+
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from types import NoneType, UnionType
+from typing import Annotated, Any, Final, Literal, NamedTuple, Union, get_args, get_origin
+
+import yaml
+from annotated_types import Ge, Le
+from pydantic import AfterValidator, BeforeValidator
+from pydantic.fields import FieldInfo
+
+from meshdns.config import values
+from meshdns.config.model import Settings
+from meshdns.config.section import Section
+
+EXAMPLE: Final = Path(__file__).with_name("example.yaml")
+
+_HEAD: Final = """\
+# Settings
+
+All keys of `meshdns.yaml`. None is needed: without a file `meshdns serve` takes the defaults. Unknown and repeated keys
+are errors with file, line and column; `meshdns check meshdns.yaml` finds them without a server. `meshdns reload`
+(`SIGHUP`) takes up a changed file; `listen`, `workers`, `http`, `stateDir` and `logLevel` need a restart.
+
+The flags `--kubeconfig --context --cluster --network --listen --workers --state-dir --log-level` and the variables
+`MESHDNS_KUBECONFIG`, `MESHDNS_CONTEXT` … of the same names win over the file, flags over variables; lists are separated
+by commas in a variable. `--config` (`MESHDNS_CONFIG`) names the file. Paths in a file are relative to it.
+
+A duration is a number and a unit: `500ms`, `10s`, `5m`, `1h`.
+"""
+
+_SCALARS: Final[Mapping[Callable[..., Any], str]] = {
+    values.read_duration: "duration",
+    values.read_domain: "domain name",
+    values.read_zone_or_root: "domain name or `.`",
+    values.read_owner: "domain name, `*.` before it or not",
+    values.read_label: "DNS label",
+    values.read_cidr: "CIDR",
+    values.read_client: "CIDR, `private` or `any`",
+    values.read_socket_address: "address:port",
+    values.read_loopback_address: "loopback address:port",
+    values.read_upstream: "server or file",
+    values.read_path: "path",
+    values.read_socket_path: "path",
+    values.read_name: "name",
+    values.read_namespace: "namespace",
+    values.read_namespace_or_all: "namespace or `*`",
+    values.read_gateway: "address or host name, with a port or not",
+}
+
+_PLAIN: Final = {bool: "`true` or `false`", int: "whole number", float: "number", str: "text"}
+
+_ALSO: Final = {
+    "clusters.<name>.maxStale": "duration or `never`",
+    "fallback[].upstream": "list: server or file; or `none`",
+}
+"""Keys that take a word beside what their type says."""
+
+
+class Key(NamedTuple):
+    """One row: a key by its path, what it takes, what holds where it is not set, what it means, and a value of it."""
+
+    path: str
+    kind: str
+    default: str
+    meaning: str
+    example: str
+
+
+def reference() -> str:
+    """The text of ``docs/settings.md``."""
+    return _HEAD + "".join(_chapter(*each) for each in chapters()) + f"\n## All of it\n\n```yaml\n{_example()}```\n"
+
+
+def chapters() -> Iterator[tuple[str, str, list[Key]]]:
+    """Title, introduction and keys: first of the file itself, then of each section in the order of the file."""
+    example = yaml.safe_load(_example())
+    yield "The file", "", list(_keys(Settings, "", example))
+    for name, field in Settings.model_fields.items():
+        for title, path, section, value in _sections(_written(Settings, name), field, example):
+            yield title, (section.__doc__ or "").strip(), list(_keys(section, path, value))
+
+
+def _example() -> str:
+    return EXAMPLE.read_text("utf-8")
+
+
+def _sections(key: str, field: FieldInfo, example: Any) -> Iterator[tuple[str, str, type[Section], Any]]:
+    """The models below a key, each with its title, the path of its keys, and its part of the example."""
+    value = example[key]
+    for section in _models(field.annotation):
+        if isinstance(value, list):
+            tag = section.model_fields.get("kind")
+            mine = [each for each in value if tag is None or each["kind"] == tag.default]
+            title = f"{key}: {tag.default}" if tag else key
+            yield title, f"{key}[].", section, {name: given for each in mine for name, given in each.items()}
+        elif get_origin(field.annotation) is dict:
+            yield key, f"{key}.<name>.", section, next(iter(value.values()))
+        else:
+            yield key, f"{key}.", section, value
+
+
+def _keys(section: type[Section], path: str, example: Mapping[str, Any]) -> Iterator[Key]:
+    for name, field in section.model_fields.items():
+        key = _written(section, name)
+        kind = _ALSO.get(path + key) or _kind(field.annotation, field.metadata)
+        shown = "below" if list(_models(field.annotation)) else f"`{_flow(example[key])}`"
+        yield Key(path + key, kind, *_described(field), shown)
+
+
+def _described(field: FieldInfo) -> tuple[str, str]:
+    """What holds where a key is not set, and what it means."""
+    meaning, _, default = (field.description or "The kind of source.").partition("Default: ")
+    if not default:
+        default = "required" if field.is_required() else str(field.default or "")
+    return _plain(default.strip().removesuffix(".")), _plain(meaning.strip())
+
+
+def _plain(text: str) -> str:
+    """Text without what Markdown would take for a tag."""
+    return text.replace("<", "\\<")
+
+
+def _written(section: type[Section], name: str) -> str:
+    """The key as the file has it."""
+    return section.model_fields[name].alias or name
+
+
+def _models(annotation: Any) -> Iterator[type[Section]]:
+    if isinstance(annotation, type) and issubclass(annotation, Section):
+        yield annotation
+    for inner in get_args(annotation):
+        yield from _models(inner)
+
+
+def _kind(annotation: Any, metadata: list[Any] | tuple[Any, ...]) -> str:
+    """What a key takes, in words."""
+    for each in metadata:
+        if isinstance(each, AfterValidator | BeforeValidator) and each.func in _SCALARS:
+            return _SCALARS[each.func]
+    origin, inner = get_origin(annotation), get_args(annotation)
+    if origin is Annotated:
+        return _kind(inner[0], inner[1:])
+    if any(_models(annotation)):
+        return {tuple: "list of sections", dict: "section by name"}.get(origin, "section")
+    if origin in (Union, UnionType):
+        return " or ".join(_kind(each, metadata) for each in inner if each is not NoneType)
+    if origin is tuple:
+        return f"list: {_kind(inner[0], [])}"
+    if origin is Literal:
+        return " or ".join(f"`{word}`" for word in inner)
+    return _bounded(
+        {bool: "`true` or `false`", int: "whole number", float: "number", str: "text"}[annotation], metadata
+    )
+
+
+def _bounded(words: str, metadata: list[Any] | tuple[Any, ...]) -> str:
+    bounds = [inner for each in metadata for inner in getattr(each, "metadata", [each])]
+    low = [each.ge for each in bounds if isinstance(each, Ge)]
+    high = [each.le for each in bounds if isinstance(each, Le)]
+    return f"{words}, {low[0]} to {high[0]}" if low and high else words
+
+
+def _flow(value: Any) -> str:
+    """A value as one line of YAML."""
+    return yaml.safe_dump(value, default_flow_style=True, width=10_000).removesuffix("\n").removesuffix("\n...").strip()
+
+
+def _chapter(title: str, introduction: str, keys: list[Key]) -> str:
+    rows = "".join(
+        f"| `{key.path}` | {key.kind} | {key.default} | {key.meaning} | {key.example} |\n".replace(" |  |", " | |")
+        for key in keys
+    )
+    opening = f"\n## {title}\n\n" + (f"{introduction}\n\n" if introduction else "")
+    return f"{opening}| key | takes | default | meaning | example |\n|---|---|---|---|---|\n{rows}"
+
+
+if __name__ == "__main__":
+    sys.stdout.write(reference())
