@@ -20,7 +20,7 @@ DECLARED = $(BIN)/python -c 'import sys, tomllib; t = tomllib.load(open("pyproje
 COMPILE = CUSTOM_COMPILE_COMMAND='make lock' $(BIN)/pip-compile --quiet --allow-unsafe --generate-hashes --no-annotate \
 	--strip-extras --no-emit-index-url --no-emit-trusted-host --no-emit-find-links
 
-.PHONY: help demo test check lint manifests docs bench soak fuzz conformance sbom audit setup testing components venv lock clean
+.PHONY: help demo test check lint manifests docs bench profile soak fuzz conformance sbom audit setup testing components venv lock clean
 
 help:
 	@echo 'make demo        start meshdns on the example clusters; Ctrl-C ends it (needs Python 3.11 or newer)'
@@ -29,6 +29,7 @@ help:
 	@echo 'make manifests   render deploy/kustomize from the chart'
 	@echo 'make docs        write the pages of docs/ that come from the code'
 	@echo 'make bench       CPU per query beside other name servers; BENCH="--quick" or BENCH="--only known" for less'
+	@echo 'make profile     a flame graph of a worker under load; PROFILE=misses for another workload than known names'
 	@echo 'make fuzz        hostile octets for minutes: fuzzing, cost search, floods; FUZZ_SECONDS=600 for longer'
 	@echo 'make conformance beside other servers, behind a hostile upstream and with random questions: docs/conformance.md'
 	@echo 'make soak        100,000 schedules of faults in virtual time, 20 minutes of them for real; MINUTES=3 for less'
@@ -71,6 +72,9 @@ conformance: components
 fuzz: components
 	@$(INSTALL_LOCK) fuzz
 	@exec $(BIN)/python -m tests.fuzz
+
+profile: components
+	@exec $(BIN)/python -m tests.bench.profiling $(PROFILE)
 
 soak: components
 	@$(BIN)/python -m tests.soak schedules --count $(SCHEDULES)
