@@ -37,7 +37,7 @@ def main() -> None:
             _ask(instance.port)
             pages[0].locator("#search-name").fill("on")
             pages[0].locator("#found li:nth-child(2):last-child").wait_for()
-            _draw(pages[0], "page-names.png", begin="#search-form", until="#topology")
+            _draw(pages[0], "page-names.png", begin="#search", until="#topology")
             _draw(pages[1], "page-topology.png", begin="#topology", until="#queries-rows tr:nth-child(9)")
             _draw(pages[2], "page-small.png", until="#explanation .endpoints")
 
