@@ -4,6 +4,7 @@
 there, every kind of scalar its words here, and every key its value in ``example.yaml``; what lacks one is a KeyError.
 """
 
+import inspect
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -73,18 +74,26 @@ class Key(NamedTuple):
     example: str
 
 
+class Chapter(NamedTuple):
+    """A section of the file with its keys; of several kinds of sources one each."""
+
+    title: str
+    section: type[Section]
+    keys: list[Key]
+
+
 def reference() -> str:
     """The text of ``docs/settings.md``."""
-    return _HEAD + "".join(_chapter(*each) for each in chapters()) + f"\n## All of it\n\n```yaml\n{_example()}```\n"
+    return _HEAD + "".join(_chapter(each) for each in chapters()) + f"\n## All of it\n\n```yaml\n{_example()}```\n"
 
 
-def chapters() -> Iterator[tuple[str, str, list[Key]]]:
-    """Title, introduction and keys: first of the file itself, then of each section in the order of the file."""
+def chapters() -> Iterator[Chapter]:
+    """First the file itself, then its sections in the order of the file."""
     example = yaml.safe_load(_example())
-    yield "The file", "", list(_keys(Settings, "", example))
+    yield Chapter("The file", Settings, list(_keys(Settings, "", example)))
     for name, field in Settings.model_fields.items():
         for title, path, section, value in _sections(_written(Settings, name), field, example):
-            yield title, (section.__doc__ or "").strip(), list(_keys(section, path, value))
+            yield Chapter(title, section, list(_keys(section, path, value)))
 
 
 def _example() -> str:
@@ -172,12 +181,12 @@ def _flow(value: Any) -> str:
     return yaml.safe_dump(value, default_flow_style=True, width=10_000).removesuffix("\n").removesuffix("\n...").strip()
 
 
-def _chapter(title: str, introduction: str, keys: list[Key]) -> str:
+def _chapter(chapter: Chapter) -> str:
     rows = "".join(
         f"| `{key.path}` | {key.kind} | {key.default} | {key.meaning} | {key.example} |\n".replace(" |  |", " | |")
-        for key in keys
+        for key in chapter.keys
     )
-    opening = f"\n## {title}\n\n" + (f"{introduction}\n\n" if introduction else "")
+    opening = f"\n## {chapter.title}\n\n{_plain(inspect.cleandoc(chapter.section.__doc__ or ''))}\n\n"
     return f"{opening}| key | takes | default | meaning | example |\n|---|---|---|---|---|\n{rows}"
 
 

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from meshdns.dns.query import Query
+from meshdns.forwarding.policy import Exchange
 
 
 class Waiter(NamedTuple):
@@ -75,3 +76,16 @@ class Crowd:
         """One question less of this client waits."""
         self._number -= 1
         self._clients.give_back(client)
+
+
+class Pending:
+    """An exchange and who waits for it."""
+
+    __slots__ = ("exchange", "key", "place", "suffix", "waiters")
+
+    def __init__(self, key: bytes, suffix: bytes, place: int, exchange: Exchange) -> None:
+        self.key = key
+        self.suffix = suffix
+        self.place = place
+        self.exchange = exchange
+        self.waiters: list[Waiter] = []

@@ -29,7 +29,7 @@ from meshdns.forwarding.health import Group
 from meshdns.forwarding.policy import Attempt, Exchange, Failure, Step
 from meshdns.forwarding.question import asked, key, loops, step, suffix, trail
 from meshdns.forwarding.routes import Route, Routes
-from meshdns.forwarding.waiting import Crowd, Shares, Waiter
+from meshdns.forwarding.waiting import Crowd, Pending, Shares, Waiter
 from meshdns.upstream import telling
 from meshdns.upstream.entropy import Entropy
 from meshdns.upstream.pools import Pools
@@ -41,19 +41,6 @@ SUFFIXES: Final = 8  # domains that must be flooded at a time before all who may
 MAX_PER_CLIENT: Final = 1024
 """Questions of one address that may wait. Held back and answered together they are the pulse of a DNSBomb
 (CVE-2024-33655), here 1.2 MB at most; fewer would hinder a CoreDNS that asks for a whole cluster by one address."""
-
-
-class _Pending:
-    """An exchange and who waits for it."""
-
-    __slots__ = ("exchange", "key", "place", "suffix", "waiters")
-
-    def __init__(self, key: bytes, suffix: bytes, place: int, exchange: Exchange) -> None:
-        self.key = key
-        self.suffix = suffix
-        self.place = place
-        self.exchange = exchange
-        self.waiters: list[Waiter] = []
 
 
 class Forwarder:
@@ -91,13 +78,13 @@ class Forwarder:
         self._timed = timed
         self._entropy = Entropy()
         self._pools = Pools(loop, self._entropy, self)
-        self._open: dict[Exchange, _Pending] = {}
-        self._live: dict[bytes, _Pending] = {}  # clients wait for them
-        self._late: OrderedDict[bytes, _Pending] = OrderedDict()  # their clients heard of a failure, oldest first
+        self._open: dict[Exchange, Pending] = {}
+        self._live: dict[bytes, Pending] = {}  # clients wait for them
+        self._late: OrderedDict[bytes, Pending] = OrderedDict()  # their clients heard of a failure, oldest first
         self._waiting = Crowd(max_in_flight, max_per_client)
         self._suffixes = Shares(max(max_in_flight // SUFFIXES, 1))  # of the exchanges that clients wait for
         self._streams = Streams(loop, self._entropy, self._streamed)
-        self._wheel: Wheel[_Pending] = Wheel()
+        self._wheel: Wheel[Pending] = Wheel()
         self._timer: asyncio.TimerHandle | None = None
         self._closed = False
 
@@ -176,7 +163,7 @@ class Forwarder:
                 return self._told.refused(waiter.query, telling.OVERLOAD_SUFFIX, tcp=waiter.tcp)
             self._counters.misses += 1
             exchange = self._exchange(waiter.query, place, now)
-            pending = _Pending(name, domain, place, exchange)
+            pending = Pending(name, domain, place, exchange)
             self._admit(pending, now)
             failure = self._take(pending, exchange.start(now), now)
             if failure is not None:
@@ -198,7 +185,7 @@ class Forwarder:
             coins=self._entropy.octets(len(query.lower)) if self._random_case[place] else b"",
         )
 
-    def _tell(self, pending: _Pending, outcome: Reply | Failure, now: float) -> None:
+    def _tell(self, pending: Pending, outcome: Reply | Failure, now: float) -> None:
         """Answer everybody who waits."""
         waiters, pending.waiters = pending.waiters, []
         for query, tcp, client, reply in waiters:
@@ -210,7 +197,7 @@ class Forwarder:
 
     # ------------------------------------------------------------------------------------------ exchanges
 
-    def _admit(self, pending: _Pending, now: float) -> None:
+    def _admit(self, pending: Pending, now: float) -> None:
         """Open an exchange; where too many are open, the one whose clients heard longest ago gives way."""
         if len(self._open) >= self._max and self._late:
             oldest = next(iter(self._late.values()))
@@ -224,7 +211,7 @@ class Forwarder:
         if self._timer is None:
             self._timer = self._loop.call_later(PERIOD, self._tick)
 
-    def _take(self, pending: _Pending, step: Step, now: float) -> Failure | None:
+    def _take(self, pending: Pending, step: Step, now: float) -> Failure | None:
         """Do what the policy says; returns the failure that the clients were told of, if it came to that."""
         exchange = pending.exchange
         while isinstance(step, Attempt):
@@ -240,7 +227,7 @@ class Forwarder:
             self._drop(pending)
         return step if isinstance(step, Failure) else None
 
-    def _succeed(self, pending: _Pending, reply: Reply, now: float) -> None:
+    def _succeed(self, pending: Pending, reply: Reply, now: float) -> None:
         """Keep the answer and tell it, also to those who asked again after a failure."""
         self._cache.keep(pending.key, reply, now)
         live = self._live.get(pending.key)
@@ -251,7 +238,7 @@ class Forwarder:
             self._tell(live, reply, now)
             self._drop(live)
 
-    def _linger(self, pending: _Pending) -> None:
+    def _linger(self, pending: Pending) -> None:
         """Keep an exchange open for a late answer; one per question is enough."""
         del self._live[pending.key]
         self._suffixes.give_back(pending.suffix)
@@ -261,7 +248,7 @@ class Forwarder:
             self._drop(older)
         self._late[pending.key] = pending
 
-    def _drop(self, pending: _Pending) -> None:
+    def _drop(self, pending: Pending) -> None:
         """Forget a closed exchange; once is enough, more does no harm."""
         if self._open.pop(pending.exchange, None) is None:
             return
@@ -292,7 +279,7 @@ class Forwarder:
 
     # ------------------------------------------------------------------------------------------ wire
 
-    def _send(self, pending: _Pending, attempt: Attempt, now: float) -> Step:
+    def _send(self, pending: Pending, attempt: Attempt, now: float) -> Step:
         address = self._address(pending, attempt)
         if attempt.tcp and address.tls is None:
             sent = self._streams.send(address, attempt)
@@ -350,5 +337,5 @@ class Forwarder:
             if pending is not None:
                 self._take(pending, exchange.lost(attempt, now) if served else exchange.broken(attempt, now), now)
 
-    def _address(self, pending: _Pending, attempt: Attempt) -> Address:
+    def _address(self, pending: Pending, attempt: Attempt) -> Address:
         return self._groups[pending.place].addresses[attempt.upstream]

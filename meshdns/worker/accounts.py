@@ -14,20 +14,20 @@ from typing import Final, NamedTuple
 
 from meshdns import meters
 from meshdns.dns import names
-from meshdns.dns.codes import FLAG_AA, NOERROR, NXDOMAIN, OPTION_EDE
-from meshdns.dns.mnemonics import RCODES, type_text
+from meshdns.dns.codes import FLAG_AA
+from meshdns.dns.mnemonics import RCODES
 from meshdns.dns.query import Query
-from meshdns.dns.response import OPT_HEAD, opt_at
+from meshdns.dns.response import OPT_HEAD
 from meshdns.forwarding.addresses import Address
 from meshdns.meters import OCTETS, SECONDS, Ledger
 from meshdns.sampled import question
+from meshdns.worker.cases import NO_STANDING, Case, Facts, Standing, extended, kind
 
 MAX_READY: Final = 16_384  # cases of ready replies: a zone, a type and two sizes each
 _MAX_CASES: Final = 8192
 _QUICK: Final = SECONDS[0]
 _MAX_LIKE: Final = 8192
 _MAX_PARENTS: Final = 4096
-_OPT_SIZE: Final = 11
 _COOKIE_SIZE: Final = 28  # octets of the option with a full cookie, which is the last one
 
 _PLAIN: Final = {
@@ -37,86 +37,13 @@ _PLAIN: Final = {
 }
 """OPTs without an extended error, nothing or a full cookie in them, up to the cookie, by their DO bits."""
 
-_LABELLED: Final = frozenset(
-    (
-        *("A", "AAAA", "CNAME", "DNSKEY", "DS", "MX", "NSEC3", "NSEC", "NS", "PTR", "RRSIG", "SOA"),
-        *("SRV", "TXT", "HTTPS", "SVCB", "IXFR", "AXFR", "ANY"),
-    )
-)
-"""The types that have a label of their own, as in CoreDNS; all others are ``other``."""
-
-LEVELS: Final = ("none", "static", "own_entry", "own_service", "remote_entry", "near_service", "far_service")
-"""The levels of an answer by number, as a label."""
-
 DROPPED: Final = "dropped"
 """What CoreDNS gives as the zone of messages that have none."""
 
 
-class Standing(NamedTuple):
-    """What is known of a mesh answer beside its octets: the level that answered, whether it is last known data."""
-
-    level: int = 0
-    stale: bool = False
-
-
 _WAYS: Final = (("udp", "1"), ("udp", "2"), ("tcp", "1"), ("tcp", "2"))  # protocol and family, as CoreDNS names them
 
-NO_STANDING: Final = Standing()
 _NO_ERROR: Final = (False, -1)
-
-
-class _Facts(NamedTuple):
-    """What tells one case from another."""
-
-    zone: str
-    qtype: int
-    rcode: int
-    plugin: str
-    kind: str
-    proto: str
-    family: str
-    do: bool
-    error: int
-    standing: Standing
-
-
-class _Case:
-    """The rows of the ledger that one kind of reply adds to."""
-
-    __slots__ = ("asked", "counts", "replied")
-
-    def __init__(self, facts: _Facts, ledger: Ledger, *, leaks: bool) -> None:
-        zone, proto, plugin = facts.zone, facts.proto, facts.plugin
-        named = type_text(facts.qtype)
-        qtype = named if named in _LABELLED else "other"
-        rows = [
-            ledger.row(meters.REQUESTS, zone, proto, facts.family, qtype),
-            ledger.row(meters.RESPONSES, zone, RCODES[facts.rcode], plugin),
-        ]
-        if facts.do:
-            rows.append(ledger.row(meters.DO_REQUESTS, zone))
-        if plugin == "cache" and facts.kind != "error":
-            rows.append(ledger.row(meters.CACHE_HITS, facts.kind, zone))
-        if facts.standing.level:
-            rows.append(ledger.row(meters.ANSWERS, zone, LEVELS[facts.standing.level]))
-        if facts.standing.stale:
-            rows.append(ledger.row(meters.STALE_ANSWERS, zone))
-        if facts.error >= 0:
-            rows.append(ledger.row(meters.EXTENDED_ERRORS, str(facts.error) if facts.error < 32 else "other"))
-        if leaks and plugin in ("forward", "cache"):
-            rows.append(ledger.row(meters.LEAKED, zone))
-        self.counts = rows
-        self.asked = ledger.row(meters.REQUEST_SIZE, zone, proto)
-        self.replied = ledger.row(meters.RESPONSE_SIZE, zone, proto)
-
-    def count(self, times: int, asked: int, replied: int) -> None:
-        """So many replies of `replied` octets to queries of `asked` octets."""
-        for row in self.counts:
-            row[0] += times
-        self.asked[bisect_left(OCTETS, asked)] += times
-        self.asked[-1] += asked * times
-        self.replied[bisect_left(OCTETS, replied)] += times
-        self.replied[-1] += replied * times
 
 
 class _Alike(NamedTuple):
@@ -134,7 +61,7 @@ class _Alike(NamedTuple):
 class _Ready(NamedTuple):
     """What a ready reply counts as by each of the ways, and the sizes of query and reply."""
 
-    facts: tuple[_Facts, ...]
+    facts: tuple[Facts, ...]
     asked: int
     replied: int
 
@@ -149,8 +76,8 @@ class Accounts:
         self.ledger = ledger
         self.hits: tuple[list[int], ...] = tuple([] for _ in _WAYS)
         self._ready: list[_Ready] = []
-        self._numbers: dict[tuple[_Facts, int, int], int] = {}
-        self._cases: dict[_Facts, _Case] = {}
+        self._numbers: dict[tuple[Facts, int, int], int] = {}
+        self._cases: dict[Facts, Case] = {}
         self._times = [0] * (len(SECONDS) + 1)
         self._time = 0.0
         self._zones: dict[bytes, str] = {}
@@ -286,17 +213,17 @@ class Accounts:
             self.ledger.row(meters.DURATION, facts.zone),
         )
 
-    def _case(self, facts: _Facts) -> _Case:
+    def _case(self, facts: Facts) -> Case:
         case = self._cases.get(facts)
         if case is None:
             if len(self._cases) >= _MAX_CASES:
                 self._cases.clear()
-            case = self._cases[facts] = _Case(facts, self.ledger, leaks=facts.zone in self._mesh)
+            case = self._cases[facts] = Case(facts, self.ledger, leaks=facts.zone in self._mesh)
         return case
 
     def _facts(
         self, reply: bytes, plugin: str, *, proto: str, family: str, error: tuple[bool, int], standing: Standing
-    ) -> _Facts:
+    ) -> Facts:
         rcode = reply[3] & 0x0F
         name, qtype, _ = question(reply)
         zone = self._zone(name.lower()) if reply[5] else DROPPED
@@ -306,7 +233,7 @@ class Accounts:
             plugin = "local"
         elif plugin == "cache" and kind(reply) == "error":
             plugin = "forward"  # refused or failed at once
-        return _Facts(zone, qtype, rcode, plugin, kind(reply), proto, family, *error, standing)
+        return Facts(zone, qtype, rcode, plugin, kind(reply), proto, family, *error, standing)
 
     def _zone(self, lower: bytes) -> str:
         """The longest zone that a lower-case wire name is in; of what has no name that of messages without one."""
@@ -332,28 +259,3 @@ class Accounts:
             if not lower[at]:
                 return "."
             at += lower[at] + 1
-
-
-def kind(reply: bytes) -> str:
-    """``success``, ``denial`` or ``error``, as CoreDNS's plugin/pkg/response classes a reply."""
-    rcode = reply[3] & 0x0F
-    if rcode == NXDOMAIN:
-        return "denial"
-    if rcode != NOERROR:
-        return "error"
-    return "success" if reply[6] or reply[7] or not (reply[8] or reply[9]) else "denial"
-
-
-def extended(reply: bytes) -> tuple[bool, int]:
-    """The DO bit of a reply's OPT, and the first extended error in it, -1 where there is none."""
-    at = opt_at(reply)
-    if at < 0:
-        return False, -1
-    do = bool(reply[at + 7] & 0x80)
-    at += _OPT_SIZE
-    while at + 4 <= len(reply):
-        code, size = reply[at] << 8 | reply[at + 1], reply[at + 2] << 8 | reply[at + 3]
-        if code == OPTION_EDE and size >= 2:
-            return do, reply[at + 4] << 8 | reply[at + 5]
-        at += 4 + size
-    return do, -1

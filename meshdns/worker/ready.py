@@ -16,7 +16,8 @@ from meshdns.dns.codes import FLAG_TC, NXDOMAIN
 from meshdns.dns.query import HEADER_SIZE, Query
 from meshdns.view.environment import ViewError
 from meshdns.worker.account import CACHE, MESH
-from meshdns.worker.accounts import NO_STANDING, Accounts, Standing
+from meshdns.worker.accounts import Accounts
+from meshdns.worker.cases import NO_STANDING, Standing
 from meshdns.worker.counters import Counters
 from meshdns.worker.denials import Denials
 from meshdns.worker.relays import Relays

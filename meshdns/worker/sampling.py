@@ -14,7 +14,7 @@ from meshdns import sampled
 from meshdns.dns import query as wire
 from meshdns.sampled import FOR_LIVE, FOR_LOG, Sampled, question
 from meshdns.scoreboard import Scoreboard
-from meshdns.worker.accounts import extended, kind
+from meshdns.worker.cases import extended, kind
 
 PER_BEAT: Final = 400
 """2,000 a second: the ring's reader keeps up, and writing them costs a worker less than 2 %."""

@@ -27,6 +27,9 @@ _CLONE: Final = "root/meshdns"
 _NETWORK: Final = ("etc/resolv.conf", "etc/hosts", "etc/pip.conf", "etc/ssl/certs/ca-certificates.crt")
 """Files by which this machine reaches package indexes; a root made elsewhere has its own."""
 
+_INDEX: Final = ("PIP_CERT", "PIP_INDEX_URL", "GOPROXY", "http_proxy", "https_proxy", "no_proxy")
+"""Variables by which they are reached."""
+
 _ENVIRONMENT: Final = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "HOME": "/root", "LANG": "C.UTF-8"}
 _PATIENCE: Final = 600.0  # seconds for the first answer: packages come over the network
 
@@ -50,7 +53,7 @@ def fresh_clone(root: Path) -> None:
 
 def inside(root: Path, *command: str) -> list[str]:
     """The command line that runs `command` in the clone, with processes, mounts and environment of its own."""
-    index = {name: value for name, value in os.environ.items() if name.startswith("PIP_") or name.endswith("_proxy")}
+    index = {name: os.environ[name] for name in _INDEX if name in os.environ}
     variables = [f"{name}={value}" for name, value in {**_ENVIRONMENT, **index}.items()]
     entering = ["unshare", "--mount", "--pid", "--fork", "--kill-child", f"--mount-proc={root}/proc"]
     return [*entering, "chroot", str(root), "env", "-i", f"--chdir=/{_CLONE}", *variables, *command]

@@ -3,7 +3,7 @@
 import threading
 import time
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import count
@@ -90,6 +90,7 @@ def stream(instance: Instance, members: list[Member], size: Size, *, rate: float
     """Change one ServiceEntry after the other at a fixed rate, each until it is answered; then look at all again."""
     delays: list[float] = []
     lock = threading.Lock()
+    submitted: list[Future[None]] = []
     last: dict[tuple[Member, int], str] = {}
 
     def change(number: int) -> None:
@@ -108,7 +109,9 @@ def stream(instance: Instance, members: list[Member], size: Size, *, rate: float
             if due >= seconds:
                 break
             time.sleep(max(began + due - time.monotonic(), 0))
-            writers.submit(change, number)
+            submitted.append(writers.submit(change, number))
+    for each in submitted:
+        each.result()
     took = time.monotonic() - began
     wrong = sum(not is_right(ask(instance.port, query(m.host(e))), [address]) for (m, e), address in last.items())
     return Delays(tuple(delays), sum(delay >= _LOST for delay in delays) + wrong, took)
@@ -122,4 +125,3 @@ def _until(instance: Instance, message: bytes, address: str) -> float:
             break
         time.sleep(_PAUSE)
     return time.perf_counter() - began
-

@@ -26,7 +26,7 @@ _WATCHED: Final = 20.0  # seconds of load: longer than the start may take
 _PATIENCE: Final = 180.0
 _STEP: Final = 250  # one name in so many is asked for
 _LOOK: Final = 0.1  # seconds between two looks whether all is served
-_CALM: Final = 15.0  # seconds after which the controller has given back what reading took
+CALM: Final = 15.0  # seconds after which the controller has given back what reading took
 _MIB: Final = 2**20
 
 
@@ -68,7 +68,7 @@ def started(members: list[Member], folder: Path) -> Iterator[tuple[Instance, Sta
             during = loading.submit(_watch, instance, generator, packets, file)
             served = _until_served(instance, members, began)
             seen = during.result()
-        time.sleep(_CALM)
+        time.sleep(CALM)
         idle = _watch(instance, generator, packets, file)
         memory = _memory(instance.controller)
         yield instance, Start(answering, served, seen, idle, memory, resident(instance.workers[0]) / _MIB)

@@ -7,7 +7,8 @@ from meshdns.dns import names
 from meshdns.dns.query import parse
 from meshdns.meters import Ledger, Meter
 from meshdns.scoreboard import Scoreboard
-from meshdns.worker.accounts import NO_STANDING, Accounts, extended, kind
+from meshdns.worker.accounts import Accounts
+from meshdns.worker.cases import NO_STANDING, extended, kind
 from meshdns.worker.sampling import PER_BEAT, Sampler
 from tests.worker.scene import Bench
 

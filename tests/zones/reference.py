@@ -64,7 +64,7 @@ def _order() -> Iterator[str | Path]:
 
 def _situation(folder: Path) -> str:
     title, _, text = (folder / "README.md").read_text("utf-8").partition("\n")
-    told = re.sub(r"\n(?: {4}\S.*\n?)+", "\n", text).strip()
+    told = re.sub(r"\n(?:<!--.*\n\n)?(?: {4}\S.*\n?)+", "\n", text).strip()
     heading = f"\n### {title.removeprefix('# ')}\n\n[zones/{folder.name}](../zones/{folder.name})\n\n"
     return f"{heading}{told}\n\n{_table(folder)}"
 
