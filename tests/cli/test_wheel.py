@@ -46,6 +46,7 @@ def test_wheel_is_typed_and_carries_the_sample(wheel: Path) -> None:
     assert files <= names
 
 
+@pytest.mark.rig
 def test_demo_runs_outside_a_checkout_and_ends_on_interrupt(installed: Path, tmp_path: Path) -> None:
     """``meshdns demo`` from the wheel answers, says what to ask, and ends with status 0 on Ctrl-C."""
     port = free_port()

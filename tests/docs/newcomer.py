@@ -35,7 +35,9 @@ _PATIENCE: Final = 600.0  # seconds for the first answer: packages come over the
 
 
 def make_root(root: Path) -> None:
-    """A minimal Debian with python3, make and certificates. Raises `CalledProcessError`."""
+    """A minimal Debian with python3, make and certificates. Raises `CalledProcessError`, `SystemExit`."""
+    if shutil.which("debootstrap") is None:
+        raise SystemExit("debootstrap is not installed: run `apt-get install debootstrap`")
     command = ["debootstrap", "--variant=minbase", "--include=python3,make,ca-certificates", _SUITE, str(root)]
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
 
@@ -61,6 +63,8 @@ def inside(root: Path, *command: str) -> list[str]:
 
 def first_answer(root: Path) -> float:
     """Seconds from ``make demo`` to the first answer of dig; the demo is ended then. Raises `TimeoutError`."""
+    if _answers():
+        raise SystemExit("another demo answers on port 1053: end it, then run this again")
     begun = time.monotonic()
     with _running(inside(root, "make", "demo")) as demo:
         eventually(lambda: _answered(demo), what="the demo answers", within=_PATIENCE)
@@ -80,6 +84,10 @@ def _running(command: list[str]) -> Iterator["subprocess.Popen[bytes]"]:
 def _answered(demo: "subprocess.Popen[bytes]") -> bool:
     if demo.poll() is not None:
         raise RuntimeError(f"make demo ended with status {demo.returncode}: see what it said above")
+    return _answers()
+
+
+def _answers() -> bool:
     try:
         return dig("frontend.default.global", port=1053).rdata == ("203.0.113.20",)
     except NoReply:

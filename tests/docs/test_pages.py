@@ -1,6 +1,7 @@
 """What the documents claim without running anything: they are current, and what they name is there."""
 
 import re
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from meshdns.cli.main import root
 from meshdns.config import Settings, parse, read
 from meshdns.config import reference as settings
 from meshdns.supervisor import reference as metrics
+from meshdns.supervisor import serve
 from tests.docs.pages import CHECKOUT, Block, anchors, blocks, links, pages
 from tests.zones import reference as semantics
 
@@ -52,6 +54,29 @@ def test_the_default_that_is_told_is_the_one(said: str, default: str | float) ->
     assert re.match(rf"{re.escape(written)}s?\b", said.lower())
 
 
+PINS = [
+    ("kube-apiserver", "kube-apiserver", r"k8s.io/kubernetes v(\d+\.\d+)"),
+    ("the CRDs of Istio", "crds", r"istio.io/api v(\d+\.\d+)"),
+    ("the CRDs of", "crds", r"sigs.k8s.io/gateway-api v(\d+\.\d+)"),
+    ("CoreDNS", "coredns", r"github.com/coredns/coredns v(\d+\.\d+)"),
+]
+
+
+@pytest.mark.parametrize(("said", "component", "pin"), PINS)
+def test_the_readme_names_the_versions_that_tests_run(said: str, component: str, pin: str) -> None:
+    """The table of what it works with, against what is built."""
+    module = (CHECKOUT / "tests/rig/components" / component / "go.mod").read_text("utf-8")
+    version = re.search(pin, module)
+    assert version
+    assert f"{said} {version[1]}" in (CHECKOUT / "README.md").read_text("utf-8")
+
+
+def test_settings_that_need_a_restart_are_named() -> None:
+    """What a running server does not take up is what the page says."""
+    (said,) = re.findall(r"changed file; (.*) need a restart", settings.reference())
+    assert {Settings.model_fields[name].alias or name for name in serve._FIXED} == set(re.findall(r"`(\w+)`", said))
+
+
 @pytest.mark.parametrize("page", PAGES, ids=title)
 def test_links_lead_somewhere(page: Path) -> None:
     """Files and images are there, and headings below them."""
@@ -62,6 +87,14 @@ def test_links_lead_somewhere(page: Path) -> None:
             continue
         assert target.exists(), f"{title(page)} links to {link}"
         assert not anchor or anchor in anchors(target), f"{title(page)} links to {link}"
+
+
+def test_what_is_linked_comes_with_the_source() -> None:
+    """A source archive has all that the README leads to."""
+    declared = tomllib.loads((CHECKOUT / "pyproject.toml").read_text("utf-8"))
+    there = declared["tool"]["hatch"]["build"]["targets"]["sdist"]["include"]
+    linked = {link.partition("/")[0] for link in links(CHECKOUT / "README.md") if "://" not in link}
+    assert {f"/{name}" for name in linked} | {"/requirements"} <= set(there)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=title)

@@ -32,6 +32,7 @@ def apexes(golden: Path) -> list[str]:
 SINGLE = [golden for golden in GOLDEN if len(apexes(golden)) == 1]
 
 
+@pytest.mark.rig
 @pytest.mark.parametrize("golden", SINGLE, ids=lambda golden: f"{golden.parent.name} from {golden.stem}")
 def test_a_golden_file_is_a_master_file(golden: Path) -> None:
     """The master files of the situations load as they stand, where they hold one zone."""
@@ -39,6 +40,7 @@ def test_a_golden_file_is_a_master_file(golden: Path) -> None:
     assert fault(zone, golden) == ""
 
 
+@pytest.mark.rig
 @pytest.mark.parametrize("settings", SETTINGS, ids=lambda path: f"{path.parent.name} {path.stem}")
 def test_what_zone_prints_is_a_master_file(settings: Path, tmp_path: Path) -> None:
     """Every zone of every situation loads when it is printed by itself."""
