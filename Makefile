@@ -20,7 +20,7 @@ DECLARED = $(BIN)/python -c 'import sys, tomllib; t = tomllib.load(open("pyproje
 COMPILE = CUSTOM_COMPILE_COMMAND='make lock' $(BIN)/pip-compile --quiet --allow-unsafe --generate-hashes --no-annotate \
 	--strip-extras --no-emit-index-url --no-emit-trusted-host --no-emit-find-links
 
-.PHONY: help demo test check lint manifests docs bench profile soak fuzz conformance sbom audit setup testing components venv lock clean
+.PHONY: help demo test check lint manifests docs bench profile soak faults scale fuzz conformance sbom audit setup testing components venv lock clean
 
 help:
 	@echo 'make demo        start meshdns on the example clusters; Ctrl-C ends it (needs Python 3.11 or newer)'
@@ -33,6 +33,7 @@ help:
 	@echo 'make fuzz        hostile octets for minutes: fuzzing, cost search, floods; FUZZ_SECONDS=600 for longer'
 	@echo 'make conformance beside other servers, behind a hostile upstream and with random questions: docs/conformance.md'
 	@echo 'make soak        100,000 schedules of faults in virtual time, 20 minutes of them for real; MINUTES=3 for less'
+	@echo 'make faults      each fault of an API server once: docs/faults.md; make scale: a mesh of 70,000 objects: docs/scale.md'
 	@echo 'make sbom        dist/meshdns.cdx.json: what is installed with meshdns, as CycloneDX'
 	@echo 'make audit       known vulnerabilities of what is installed with meshdns'
 	@echo 'make setup       only install meshdns into $(VENV)'
@@ -88,6 +89,12 @@ sbom: setup
 audit: setup
 	@$(INSTALL_LOCK) release
 	@exec $(BIN)/pip-audit --strict --disable-pip --require-hashes --requirement requirements/runtime.txt
+
+faults: components
+	@exec $(BIN)/python -m tests.faults
+
+scale: components
+	@exec $(BIN)/python -m tests.scale
 
 setup: venv
 	@$(INSTALL_LOCK) build

@@ -4,8 +4,10 @@ Whoever scrapes reads them there, whether the controller lives or not. Counters 
 the same instance published.
 """
 
+import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
+from operator import itemgetter
 from typing import Final
 
 from meshdns import meters
@@ -18,7 +20,9 @@ from meshdns.meters import Ledger
 from meshdns.scoreboard import CONTROLLER, Scoreboard
 
 _STATUSES: Final = ("synced", "stale", "never synced", "removed")
-_COUNT_OBJECTS: Final = 10.0  # seconds between two counts of all objects, which takes some ms
+_COUNT_OBJECTS: Final = 10.0  # seconds between two counts of a cluster's objects: 10,000 take a millisecond
+_KIND_OF: Final = itemgetter(0)
+"""The kind in a declaration's key."""
 
 
 class Measures:
@@ -30,8 +34,8 @@ class Measures:
         self._ledger = Ledger(board.published(CONTROLLER))
         self._forget_gauges()
         self._pending: float | None = None
-        self._objects: Counter[tuple[str, str]] = Counter()
-        self._counted = float("-inf")
+        self._objects: dict[str, Counter[Kind]] = {}
+        self._counted: dict[str, float] = {}
 
     def changed(self) -> None:
         """Something came that a commit is to follow."""
@@ -82,21 +86,24 @@ class Measures:
         for meter, counts in ((meters.NAMES, census.names), (meters.PROBLEMS, problems)):
             for (first, second), number in counts.items():
                 self._gauge(meter, first, second, value=number)
-        for (cluster, resource), number in self._known(inventory).items():
-            self._gauge(meters.OBJECTS, cluster, resource, value=number)
+        self._count(inventory)
+        for cluster, kinds in self._objects.items():
+            for kind, number in kinds.items():
+                self._gauge(meters.OBJECTS, cluster, kind.value, value=number)
         self._publish()
 
     def _gauge(self, meter: meters.Meter, *labels: str, value: float) -> None:
         self._ledger.row(meter, *labels)[0] = float(value)
 
-    def _known(self, inventory: Inventory) -> Counter[tuple[str, str]]:
-        """The objects by cluster and kind, counted now and then."""
-        if self._clock() - self._counted >= _COUNT_OBJECTS:
-            self._counted = self._clock()
-            self._objects = Counter(
-                (name, key[0].value) for name, cluster in inventory.clusters.items() for key in cluster.declarations
-            )
-        return self._objects
+    def _count(self, inventory: Inventory) -> None:
+        """Count the objects of the cluster whose count is oldest, if that is due: all at once would delay changes."""
+        for gone in self._counted.keys() - inventory.clusters.keys():
+            del self._objects[gone], self._counted[gone]
+        name = min(inventory.clusters, key=lambda each: self._counted.get(each, -math.inf), default="")
+        now = self._clock()
+        if name and now - self._counted.get(name, -math.inf) >= _COUNT_OBJECTS:
+            self._counted[name] = now
+            self._objects[name] = Counter(map(_KIND_OF, inventory.clusters[name].declarations))
 
     def _publish(self) -> None:
         self._board.publish(CONTROLLER, self._ledger.encode())

@@ -41,6 +41,7 @@ from meshdns.controller.settings import (
 from meshdns.controller.states import ClusterStates
 from meshdns.controller.totals import read_totals
 from meshdns.lifeline import bond, die_with_parent, say
+from meshdns.mesh.addresses import parsed, scope
 from meshdns.scoreboard import Scoreboard
 from meshdns.sources import manifests
 from meshdns.sources.problems import fault
@@ -188,6 +189,8 @@ async def _run_source(rank: int, settings: Settings, controller: Controller, reg
 
 def _settle() -> None:
     """Give back what reading everything took: lists are large, what is kept of them is not."""
+    for remembered in (parsed, scope):
+        remembered.cache_clear()  # all addresses of the mesh, which changes need few of
     gc.collect()
     gc.freeze()  # a full collection over what stays would delay heartbeats and commits
     if sys.platform == "linux":

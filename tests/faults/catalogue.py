@@ -7,7 +7,7 @@ from typing import Final
 from tests.faults import network
 from tests.faults.cluster import CANARY, Cluster
 
-STALE: Final = 110.0  # seconds that a fault lasts which is to make the cluster stale: that takes 90
+STALE: Final = 104.0  # seconds that a fault lasts which is to make the cluster stale: that takes 90
 _HELD: Final = 90.0  # seconds until a loss is believed: a hold of 60, and a list
 
 

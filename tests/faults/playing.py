@@ -6,7 +6,7 @@ The instance stands in cluster east, which has no fault; each wave's faults are 
 import os
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -25,6 +25,7 @@ _SPARED: Final = 4.0  # seconds per request that a failing API server is asked a
 _BURST: Final = 4  # requests more: a fault is known after two failures, and each end is rounded
 _AFTER: Final = 3  # the edition of what is changed when a fault is over
 _BEFORE: Final = 3.0  # seconds of peace before a wave
+_RECOVERY: Final = 150.0  # seconds for which anybody waits for the end of what a fault brought
 
 
 @dataclass
@@ -165,8 +166,8 @@ class _Wave:
             course.fault.begins(course.cluster)
         for course in sorted(self._courses, key=lambda each: each.fault.lasts):
             self._end(course)
-        for step in self._recoveries():
-            eventually(step, what="a fault is recovered from", within=300)
+        for course in self._courses:
+            self._await_recovery(course)
         for course in self._courses:
             self._conclude(course)
         return self._courses
@@ -201,9 +202,11 @@ class _Wave:
         answered = len(course.cluster.requests(course.begun_at, course.ended_at))
         return max(answered, self._connections.between(course.cluster.outside, course.began, course.ended))
 
-    def _recoveries(self) -> Iterator[Callable[[], bool]]:
-        for course in self._courses:
-            yield lambda course=course: self._recovered(course)  # type: ignore[misc]
+    def _await_recovery(self, course: Course) -> None:
+        try:
+            eventually(lambda: self._recovered(course), what="it is well again", within=_RECOVERY)
+        except TimeoutError as error:
+            course.wrong.append(str(error))
 
     def _recovered(self, course: Course) -> bool:
         """Note, for all of the wave, what is well by now; whether `course` is."""

@@ -68,6 +68,7 @@ def _rows(figures: Figures) -> Iterator[tuple[str, str, str]]:
     starts = figures.starts
     yield "start → a static record is answered", _each([start.answering for start in starts], "s"), ""
     yield "start → all served", _each([start.served for start in starts], "s"), "< 20 s"
+    yield "the controller's time on a core for that", _each([start.spent for start in starts], "s"), ""
     for name, title in (("Rss", "RSS"), ("Pss", "PSS"), ("Private_Dirty", "its own")):
         aim = "≤ 300 MiB" if name == "Pss" else ""
         yield f"controller's memory, {title}", _each([start.controller[name] for start in starts], "MiB"), aim

@@ -40,10 +40,14 @@ class Watched:
 
 @dataclass(frozen=True)
 class Start:
-    """What one start was like: seconds to the first answer and until all is served, and MiB of the controller."""
+    """What one start was like: seconds to the first answer and until all is served, and MiB of the controller.
+
+    `spent`: seconds that the controller was on a core until then, which does not depend on what else there runs.
+    """
 
     answering: float
     served: float
+    spent: float
     during: Watched
     idle: Watched
     controller: dict[str, float]
@@ -67,11 +71,12 @@ def started(members: list[Member], folder: Path) -> Iterator[tuple[Instance, Sta
         with ThreadPoolExecutor(1) as loading:
             during = loading.submit(_watch, instance, generator, packets, file)
             served = _until_served(instance, members, began)
+            spent = usage(instance.controller).total
             seen = during.result()
         time.sleep(CALM)
         idle = _watch(instance, generator, packets, file)
         memory = _memory(instance.controller)
-        yield instance, Start(answering, served, seen, idle, memory, resident(instance.workers[0]) / _MIB)
+        yield instance, Start(answering, served, spent, seen, idle, memory, resident(instance.workers[0]) / _MIB)
 
 
 def _watch(instance: Instance, generator: Generator, packets: Packets, file: Path) -> Watched:

@@ -24,13 +24,13 @@ class Sum:
     wrong: int = 0
     hot: int = 0
     leaked: int = 0
-    examples: list[str] = field(default_factory=list)
+    examples: list[str] = field(default_factory=list)  # of what was bad, one a schedule
 
     def add(self, other: "Sum") -> None:
         """Take over the figures of some more."""
         for name in ("schedules", "hours", "faults", "changes", "requests", "looks", "wrong", "hot", "leaked"):
             setattr(self, name, getattr(self, name) + getattr(other, name))
-        self.examples = (self.examples + other.examples)[:5]
+        self.examples += other.examples
 
 
 def run(count: int) -> tuple[Table, bool]:
@@ -40,9 +40,9 @@ def run(count: int) -> tuple[Table, bool]:
     with multiprocessing.get_context("spawn").Pool(os.cpu_count()) as pool:
         for part in pool.imap_unordered(_play, chunks):
             total.add(part)
+            for example in part.examples:
+                say(example)
             say(f"{total.schedules} of {count} schedules, {total.wrong + total.hot + total.leaked} bad")
-    for example in total.examples:
-        say(example)
     rows = [
         ("schedules", f"{total.schedules:,}"),
         ("virtual time", f"{total.hours:,.0f} h"),
