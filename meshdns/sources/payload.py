@@ -121,13 +121,6 @@ def read_status(raw: dict[str, Any], code: int = 0) -> Status:
     return Status(own if isinstance(own, int) and own else code, text[:400], too_large)
 
 
-def resource_version(obj: dict[str, Any]) -> str:
-    """The opaque resource version of an object; empty where it has none."""
-    metadata = obj.get("metadata")
-    value = metadata.get("resourceVersion") if isinstance(metadata, dict) else None
-    return value if isinstance(value, str) else ""
-
-
 class LineBuffer:
     """Puts lines together from chunks that are cut anywhere."""
 

@@ -19,9 +19,11 @@ Rules (client-go's reflector, tools/cache/reflector.go, where nothing else is sa
   start, with its reason reported after each contact.
 - Every failure is followed by a wait, chosen from 0.1 s to a ceiling that doubles from 0.8 s to 30 s; 60 s of health
   bring it back. So no answer of a server can make a hot loop.
-- Contact is a list, a line of a watch, or a list of one item: that is asked for after 60 s without either, since
-  silence proves nothing, and 1 s after a watch was opened where a failure came before. That a watch was accepted is no
-  contact: a proxy's welcome page is accepted with 200, too.
+- Contact is a complete list, a line of a watch, or a list of one item: that is asked for after 60 s without either,
+  since silence proves nothing, and 1 s after a watch was opened where a failure came before: what the watch missed has
+  come by then. That a watch was accepted is no contact: a proxy's welcome page is accepted with 200, too. Nor is a page
+  that others follow: nothing of it is served yet, and what is may be old.
+- A watch that is over brings nothing more: neither what its connection still had nor what the list of one item says.
 """
 
 import math
@@ -31,19 +33,17 @@ from typing import Any, Final
 from meshdns.mesh.declarations import AnyDeclaration
 from meshdns.mesh.manifest import read
 from meshdns.sources.actions import Action, List, Refresh, Wait, Watch
-from meshdns.sources.payload import LineBuffer, Page, PayloadError, Status, decode_event, read_status, resource_version
+from meshdns.sources.backoff import Backoff
+from meshdns.sources.payload import LineBuffer, Page, PayloadError, Status, decode_event, read_status
 from meshdns.sources.port import Sink
 from meshdns.sources.refusals import reason, retry_seconds
 from meshdns.sources.resources import Resource
+from meshdns.sources.versions import behind, resource_version
 
 PAGE_LIMIT: Final = 500
 SILENCE: Final = 60.0
 """Seconds without a line of a watch after which contact is checked."""
 
-_BACKOFF_FIRST: Final = 0.8
-_BACKOFF_LAST: Final = 30.0
-_BACKOFF_FLOOR: Final = 0.1
-_HEALTHY: Final = 60.0
 _SHORT: Final = 1.0  # a watch that ends sooner, and without an event, is a failure
 _EMPTY_WATCHES: Final = 3
 _REFUSED_WATCHES: Final = 3
@@ -70,6 +70,7 @@ class Reflector:
         self._counted = 0  # objects in the pages of the list under way
         self._count = 0  # objects that the last list and the watch since have told of
         self._watch_from = ""  # empty: a list comes first
+        self._watching = False  # whether a watch is open
         self._lines = LineBuffer()
         self._opened = 0.0
         self._heard = 0.0  # when contact was had last
@@ -80,8 +81,7 @@ class Reflector:
         self._refused_watches = 0
         self._confirm_at: float | None = None  # when the sink wants another list
         self._confirm_in = 0.0
-        self._failures = 0
-        self._healthy_since: float | None = None
+        self._backoff = Backoff(draw)
         self._unauthorized = 0
         self.action: Action = self._request()
 
@@ -93,7 +93,7 @@ class Reflector:
     @property
     def silent_at(self) -> float:
         """While a watch is open: when its silence must be checked."""
-        silent = self._heard + SILENCE
+        silent = max(self._heard + SILENCE, self._opened + _SHORT)  # what it missed comes first
         return silent if self._check_at is None else min(silent, self._check_at)
 
     # ---------------------------------------------------------------------------------------- waits
@@ -129,7 +129,6 @@ class Reflector:
         elif isinstance(asked, List) and asked.continue_token == page.continue_token:
             self._fail("the server repeats a page of the list; look at its log", now)
         else:
-            self._contact(now)
             self.action = List(self.path, "", page.continue_token)
 
     def _complete(self, page: Page, now: float) -> None:
@@ -148,16 +147,18 @@ class Reflector:
 
     def opened(self, now: float) -> None:
         """The watch was accepted (HTTP 200)."""
+        self._watching = True
         self._lines = LineBuffer()
         self._opened = now
         self._check_at = now + _SHORT if self._troubled else None
         self._eventful = False
         self._unauthorized = 0
-        if self._healthy_since is None:
-            self._healthy_since = now
+        self._backoff.well(now)
 
     def received(self, chunk: bytes, now: float) -> bool:
         """Bytes of the watch came; whether to go on reading it."""
+        if not self._watching:
+            return False
         try:
             lines = self._lines.feed(chunk)
             for line in lines:
@@ -165,7 +166,7 @@ class Reflector:
                 if kind == "ERROR":
                     self._error(read_status(obj), now)
                     return False
-                if kind == "BOOKMARK" and _behind(resource_version(obj), self._watch_from):
+                if kind == "BOOKMARK" and behind(resource_version(obj), self._watch_from):
                     self._relist(now)
                     return False
                 self._event(kind, obj)
@@ -203,6 +204,9 @@ class Reflector:
 
     def ended(self, now: float) -> None:
         """The watch ended in good order; a line that was cut off is void."""
+        if not self._watching:
+            return
+        self._watching = False
         if now - self._opened >= _SHORT or self._eventful:
             self._empty_watches = 0
             self._confirm(now)
@@ -224,8 +228,10 @@ class Reflector:
 
     def probed(self, page: Page, now: float) -> bool:
         """A list of one item was answered while the watch was silent; whether to go on with the watch."""
+        if not self._watching:
+            return False
         self._check_at = None
-        if page.total not in (None, self._count) or _behind(page.resource_version, self._watch_from):
+        if page.total not in (None, self._count) or behind(page.resource_version, self._watch_from):
             self._relist(now)
             return False
         self._contact(now)
@@ -233,6 +239,8 @@ class Reflector:
 
     def probe_refused(self, status: Status, retry_after: str, now: float) -> bool:
         """That list was refused; whether to go on with the watch, which may well live."""
+        if not self._watching:
+            return False
         self._check_at = None
         if status.code == 401:
             self.refused(status, retry_after, now)
@@ -330,20 +338,11 @@ class Reflector:
 
     def _pause(self, now: float, *, at_least: float = 0.0, rouse: bool = False) -> None:
         self._confirm(now)
-        if self._healthy_since is not None and now - self._healthy_since >= _HEALTHY:
-            self._failures = 0
-        self._healthy_since = None
-        ceiling = min(_BACKOFF_LAST, _BACKOFF_FIRST * 2 ** min(self._failures, 16))
-        self._failures += 1
-        self._stop(Wait(now + at_least + max(_BACKOFF_FLOOR, ceiling * self._draw()), rouse))
+        self._stop(Wait(now + at_least + self._backoff.failed(now), rouse))
 
     def _stop(self, action: Action) -> None:
         """Give up what is under way; pages of an unfinished list are void."""
+        self._watching = False
         self._collected.clear()
         self._counted = 0
         self.action = action
-
-
-def _behind(version: str, other: str) -> bool:
-    """Whether a version is smaller than another (KEP-5504: both are decimal integers where they can be compared)."""
-    return version.isdecimal() and other.isdecimal() and int(version) < int(other)

@@ -16,6 +16,8 @@ def reason(resource: Resource, status: Status) -> str:
     if status.code == 403:
         group = f'API group "{resource.group}"'
         return f"{said}; grant the verbs list and watch on {resource.plural} in {group} by a ClusterRole"
+    if status.code == 404 and resource.optional:
+        return f"{resource.title} is not served any more ({said}); install its CRD again, if the cluster is to have it"
     if status.code == 404:
         return f"{resource.title} is not there ({said}); check that the address is a Kubernetes API server"
     if status.code == 429:

@@ -58,6 +58,7 @@ def scene(situation: str, view: str) -> Iterator[Scene]:
                 {name: dns.zone.from_text(text, f"{name}.", relativize=False) for name, text in printed.items()},
                 clusters=frozenset(path.name.encode() for path in (FOLDER / situation / "clusters").iterdir()),
                 declared=frozenset(_declared(situation, list(printed))),
+                fallback=tuple(dns.name.from_text(each["zone"]) for each in settings.get("fallback", [])),
                 istio=all(zone.get("wildcards", "istio") == "istio" for zone in zones),
             )
             try:

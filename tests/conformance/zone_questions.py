@@ -88,7 +88,7 @@ class Scene:
     """Both servers with the same zones, and what is known of these without asking meshdns.
 
     `declared` are names that the clusters declare, with or without an address; `istio` says whose rule the wildcards of
-    the zones follow.
+    the zones follow. `fallback` are the zones in which the mesh answers what their upstream does not know.
     """
 
     ours: NameServer
@@ -97,6 +97,7 @@ class Scene:
     clusters: frozenset[bytes]
     declared: frozenset[dns.name.Name]
     istio: bool
+    fallback: tuple[dns.name.Name, ...] = ()
     asked: int = 0
     differences: Counter[str] = field(default_factory=Counter)
     _sockets: dict[int, socket.socket] = field(default_factory=dict)

@@ -86,6 +86,12 @@ def _declared(scene: Scene, question: Question, ours: Said, theirs: Said) -> boo
     return below and theirs.rcode == "NXDOMAIN" and nodata
 
 
+def _fallback(scene: Scene, question: Question, ours: Said, theirs: Said) -> bool:
+    """A name in a zone that only falls back to the mesh."""
+    inside = any(question.name.is_subdomain(zone) for zone in scene.fallback)
+    return inside and theirs.rcode == "REFUSED" and ours.aa and ours.rcode in ("NOERROR", "NXDOMAIN")
+
+
 RULES: Final = (
     Rule("meta types", "RFC 6895 3.1: they are no data types; FORMERR, and REFUSED for transfers", _meta),
     Rule("classes", "there is data in class IN alone; NSD takes class ANY for IN", _class),
@@ -98,6 +104,7 @@ RULES: Final = (
     Rule(
         "service labels", "SRV follows from declared ports and is not printed; no wildcard covers others", _underscore
     ),
+    Rule("fallback zones", "what the mesh answers in another server's zone is no zone of its own to print", _fallback),
     Rule("names in a cluster", "`<cluster>.<host>` follows from the host and is not printed", _in_cluster),
     Rule("hosts without an address", "declared, so they exist: no data, or SERVFAIL while one is awaited", _declared),
 )

@@ -34,9 +34,9 @@ def _handed_over(instance: Instance, before: set[int]) -> bool:
 
 
 def test_three_replacements_in_a_row_lose_no_query(pair: Instance) -> None:
-    """Under 5,000 queries/s SIGUSR2, three times: the pid stays, the children are new, every query is answered."""
+    """Under 2,000 queries/s SIGUSR2, three times: the pid stays, the children are new, every query is answered."""
     supervisor = pair.pid
-    with Load(pair.server, BOUTIQUE, rate=5000) as load:
+    with Load(pair.server, BOUTIQUE, rate=2000) as load:
         for _ in range(3):
             before = _everybody(pair)
             pair.kill(supervisor, signal.SIGUSR2)

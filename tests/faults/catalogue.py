@@ -30,7 +30,7 @@ class Fault:
     may_vanish: bool = False
     becomes: int | None = 0
     stays: float = 0.0  # seconds for which the first answer must hold at least
-    fails: bool = True  # whether the API server fails meanwhile, and must be spared
+    fails: bool = True  # whether the API server fails as a whole: else only what it refuses is counted
     settles: float = 60.0  # seconds within which all must be well again
 
     def allowed(self, cluster: Cluster) -> frozenset[str | None]:
@@ -60,7 +60,7 @@ def _refill(cluster: Cluster) -> None:
 
 WAVES: Final[tuple[tuple[Fault, ...], ...]] = (
     (
-        Fault("kill", "killed (SIGKILL), started again", Cluster.kill, lambda each: each.server.start(), lasts=STALE),
+        Fault("kill", "killed (SIGKILL), started again", Cluster.kill, Cluster.start, lasts=STALE),
         Fault(
             "stop",
             "stands still (SIGSTOP), goes on",
@@ -84,6 +84,7 @@ WAVES: Final[tuple[tuple[Fault, ...], ...]] = (
             _reset(lambda each: each.withhold("networking.istio.io")),
             Cluster.admit,
             lasts=STALE,
+            fails=False,
             settles=75.0,
         ),
         Fault(
@@ -112,6 +113,7 @@ WAVES: Final[tuple[tuple[Fault, ...], ...]] = (
             _refill,
             lasts=40.0,
             may_vanish=True,
+            fails=False,
         ),
         Fault(
             "replace",

@@ -180,6 +180,11 @@ class Cluster:
         os.kill(self.server.pid, signal.SIGKILL)
         self.server.stop()
 
+    def start(self) -> None:
+        """Start the server, and wait until it serves ServiceEntries: that comes later than it says to be ready."""
+        self.server.start()
+        eventually(lambda: self._there(_ENTRIES), what="ServiceEntries are served", within=60)
+
     def keep(self) -> None:
         """Remember the store as it is with few objects, older ones."""
         self.fill(edition=1, count=_OLD)
@@ -187,7 +192,7 @@ class Cluster:
         self._etcd.stop()
         shutil.copytree(self._data, self._data.with_name("kept"))
         self._etcd.start()
-        self.server.start()
+        self.start()
 
     def go_back(self) -> None:
         """Start again from the store that was kept."""
@@ -196,23 +201,29 @@ class Cluster:
         shutil.rmtree(self._data)
         shutil.copytree(self._data.with_name("kept"), self._data)
         self._etcd.start()
-        self.server.start()
+        self.start()
 
     def prepare_another(self) -> None:
         """Make another cluster in the same store, to stand behind the same address later."""
-        self._turn(f"{self.name}-2")
+        self._turn_to(self._other)
+        self.server.start()
         self.server.install_crds()
         self.fill(edition=2)
-        self._turn(self.name)
+        self._turn_to(self.name)
+        self.start()
 
     def replace(self) -> None:
         """Have the other cluster answer from now on."""
-        self._turn(f"{self.name}-2")
+        self._turn_to(self._other)
+        self.start()
 
-    def _turn(self, prefix: str) -> None:
+    def _turn_to(self, prefix: str) -> None:
         self.server.stop()
         self.server.prefix = prefix
-        self.server.start()
+
+    @property
+    def _other(self) -> str:
+        return f"{self.name}-2"
 
     @property
     def _data(self) -> Path:

@@ -19,12 +19,14 @@ from tests.faults import network
 from tests.faults.catalogue import WAVES, Fault
 from tests.faults.cluster import CANARY, FRESH, Cluster
 from tests.faults.watching import Canary, Changes, Look, Operator
+from tests.rig.kubernetes import Refused
 from tests.rig.waiting import eventually
 
 _SPARED: Final = 4.0  # seconds per request that a failing API server is asked at most
 _BURST: Final = 4  # requests more: a fault is known after two failures, and each end is rounded
 _AFTER: Final = 3  # the edition of what is changed when a fault is over
 _BEFORE: Final = 3.0  # seconds of peace before a wave
+_PAUSE: Final = 0.05  # seconds between two looks whether a fault is recovered from
 _RECOVERY: Final = 150.0  # seconds for which anybody waits for the end of what a fault brought
 
 
@@ -39,9 +41,11 @@ class Course:
     ended: float = 0.0
     begun_at: datetime = field(default_factory=lambda: datetime.now(UTC))
     ended_at: datetime = field(default_factory=lambda: datetime.now(UTC))
+    over: bool = False
     looks: list[Look] = field(default_factory=list)
     heard: list[tuple[float, str | None]] = field(default_factory=list)
     requests: int = 0
+    refused: int = 0  # of these
     changed: float | None = None  # seconds after the end until a change made then was answered
     recovered: float | None = None  # seconds after the end until nothing showed of the fault
     wrong: list[str] = field(default_factory=list)
@@ -115,10 +119,10 @@ def _prepare(cluster: Cluster, waves: Sequence[tuple[Fault, ...]]) -> None:
     names = {fault.name for wave in waves for fault in wave}
     if cluster.name == _TROUBLED[-1]:
         cluster.admit_for_ever()
-        if "snapshot" in names:
-            cluster.keep()
         if "replace" in names:
             cluster.prepare_another()
+        if "snapshot" in names:
+            cluster.keep()
     cluster.fill()
 
 
@@ -188,19 +192,33 @@ class _Wave:
     def _end(self, course: Course) -> None:
         """Let the fault go on for as long as it is to, end it, and change an object."""
         fault, cluster = course.fault, course.cluster
-        time.sleep(max(0.0, course.began + fault.lasts - time.monotonic()))
+        while time.monotonic() < course.began + fault.lasts:
+            self._look_around()
         course.ended, course.ended_at = time.monotonic(), datetime.now(UTC)
-        fault.ends(cluster)
-        cluster.change(FRESH, _AFTER)
+        try:
+            fault.ends(cluster)
+            cluster.change(FRESH, _AFTER)
+        except (Refused, OSError) as error:
+            course.wrong.append(f"the end failed: {error}")
         if fault.lasts:
-            course.requests = self._asked(course)
+            self._count(course)
             course.ended = time.monotonic()
+        course.over = True
         say(f"{cluster.name}: the fault is over")
 
-    def _asked(self, course: Course) -> int:
-        """How often the API server was asked: what it answered, or connections where it could not."""
-        answered = len(course.cluster.requests(course.begun_at, course.ended_at))
-        return max(answered, self._connections.between(course.cluster.outside, course.began, course.ended))
+    def _count(self, course: Course) -> None:
+        """How often the API server was asked: what its audit log has, or connections where it could not answer."""
+        answered = course.cluster.requests(course.begun_at, course.ended_at)
+        tried = self._connections.between(course.cluster.outside, course.began, course.ended)
+        course.requests = max(len(answered), tried)
+        course.refused = sum(not each.startswith("2") for each in answered) if answered else tried
+
+    def _look_around(self) -> None:
+        """Note what is well by now of the faults that are over."""
+        for each in self._courses:
+            if each.over:
+                self._note(each)
+        time.sleep(_PAUSE)
 
     def _await_recovery(self, course: Course) -> None:
         try:
@@ -210,8 +228,7 @@ class _Wave:
 
     def _recovered(self, course: Course) -> bool:
         """Note, for all of the wave, what is well by now; whether `course` is."""
-        for each in self._courses:
-            self._note(each)
+        self._look_around()
         return course.recovered is not None
 
     def _note(self, course: Course) -> None:
@@ -232,8 +249,9 @@ class _Wave:
         self._canary.allowed[cluster.name] = fault.allowed(cluster)
         if course.recovered is not None and course.recovered > fault.settles:
             course.wrong.append(f"well only {course.recovered:.0f} s after its end")
-        if fault.fails and course.requests > course.allowed_requests:
-            course.wrong.append(f"{course.requests} requests in {course.ended - course.began:.0f} s")
+        asked = course.requests if fault.fails else course.refused
+        if fault.lasts and asked > course.allowed_requests:
+            course.wrong.append(f"{asked} requests in {course.ended - course.began:.0f} s")
         if fault.stays and course.heard and course.heard[0][0] - course.began < fault.stays:
             course.wrong.append(f"its names changed after {course.heard[0][0] - course.began:.0f} s")
         late = [look for look in course.looks if look.at < course.ended and look.status == "stale"]

@@ -5,6 +5,8 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
+from http import HTTPStatus
+from http.client import HTTPException
 from ipaddress import IPv4Address
 from pathlib import Path
 from typing import Any
@@ -13,6 +15,7 @@ from tests.bench.population import service_entry
 from tests.bench.queries import query
 from tests.rig.apiserver import ApiServer
 from tests.rig.etcd import Etcd
+from tests.rig.kubernetes import Refused
 
 NAMES = ("east", "west", "north", "south", "centre")
 OWN = NAMES[0]
@@ -23,6 +26,7 @@ ENTRIES = "/apis/networking.istio.io/v1/namespaces/default/serviceentries"
 SERVICES = f"/api/v1/namespaces/{NAMESPACE}/services"
 SLICES = f"/apis/discovery.k8s.io/v1/namespaces/{NAMESPACE}/endpointslices"
 _CONNECTIONS = 4  # to each API server
+_ATTEMPTS = 5
 _BLOCK = 1 << 14  # addresses that each cluster has for its ServiceEntries
 _FIRST = IPv4Address("203.1.0.0")  # public, so that they are served as they are
 _FIRST_POD = IPv4Address("10.64.0.0")
@@ -94,9 +98,24 @@ class Member:
         self.server.post("/api/v1/namespaces", {"metadata": {"name": NAMESPACE}})
         self.server.post(SERVICES, self._gateway())
         with ThreadPoolExecutor(_CONNECTIONS) as writers:
-            done = writers.map(lambda item: self.server.post(*item), self._objects())
-            for _ in done:
+            for _ in writers.map(lambda item: self._create(*item), self._objects()):
                 pass
+
+    def _create(self, path: str, body: dict[str, Any]) -> None:
+        """Create an object, again where a server that stood still did not answer in time."""
+        for _ in range(_ATTEMPTS):
+            try:
+                self.server.post(path, body)
+            except Refused as refusal:
+                if refusal.status == HTTPStatus.CONFLICT:  # the attempt before was successful after all
+                    return
+                if refusal.status < HTTPStatus.INTERNAL_SERVER_ERROR:
+                    raise
+            except (OSError, HTTPException):
+                continue
+            else:
+                return
+        raise RuntimeError(f"{path} took no object in {_ATTEMPTS} attempts: see the API server's log")
 
     def _objects(self) -> Iterator[tuple[str, dict[str, Any]]]:
         for number in range(self._size.services_each):

@@ -95,6 +95,19 @@ def test_a_list_begins_in_the_watch_cache_and_goes_on_page_by_page() -> None:
     assert story.next() == Watch(f"{ISTIO}/v1/serviceentries", "5", 265)
 
 
+def test_a_page_that_others_follow_is_no_contact() -> None:
+    """Nothing of it is served, so a cluster that is stale stays so until the list is complete."""
+    story = Story()
+    story.watch("a")
+    story.reflector.received(line("ERROR", {"code": 410}), story.now)
+    story.wait()
+    contacts = story.west.contacts
+    story.reflector.listed(Page((), "9", "t1"), declared("a"), story.now)
+    assert story.west.contacts == contacts
+    story.list("b", version="9")
+    assert story.west.contacts == contacts + 1
+
+
 @pytest.mark.parametrize(("draw", "seconds"), [(0.0, 240), (0.999, 290)])
 def test_a_watch_ends_after_240_to_290_seconds(draw: float, seconds: int) -> None:
     """The length of a watch is drawn, so that a fleet does not reconnect at once."""
@@ -561,6 +574,46 @@ def test_a_refused_probe_says_nothing_about_the_watch(code: int, goes_on: bool) 
     story.watch()
     assert story.reflector.probe_refused(Status(code), "", story.now + 60) is goes_on
     assert goes_on or story.next() == Refresh()
+
+
+def test_a_watch_has_a_second_to_tell_what_it_missed_before_it_is_checked() -> None:
+    """A list of one, asked for at once since the last contact is long ago, would count what is not yet told."""
+    story = Story()
+    story.watch("a")
+    story.reflector.ended(story.now + 200)
+    story.reflector.opened(story.now + 200)
+    assert story.reflector.silent_at == story.now + 201
+
+
+OVER: dict[str, Callable[[Story], object]] = {
+    "ended": lambda s: s.reflector.ended(s.now),
+    "ended at once": lambda s: s.reflector.ended(s.now - 265),
+    "cut": lambda s: s.reflector.broke("cut; do something", s.now),
+    "history went back": lambda s: s.reflector.probed(Page((), "3", ""), s.now),
+    "credentials refused": lambda s: s.reflector.probe_refused(Status(401), "", s.now),
+}
+
+LATE: dict[str, Callable[[Story], object]] = {
+    "an event": lambda s: s.reflector.received(line("ADDED", entry("b", "8")), s.now),
+    "an error": lambda s: s.reflector.received(line("ERROR", {"code": 410}), s.now),
+    "its end": lambda s: s.reflector.ended(s.now),
+    "a list of one": lambda s: s.reflector.probed(Page(raw(1), "6", "", None), s.now),
+    "a refused list of one": lambda s: s.reflector.probe_refused(Status(401), "", s.now),
+}
+
+
+@pytest.mark.parametrize("late", LATE)
+@pytest.mark.parametrize("over", OVER)
+def test_a_watch_that_is_over_brings_nothing_more(over: str, late: str) -> None:
+    """What comes in the same moment is void: no contact, no object, and what is to be done next stays."""
+    story = Story()
+    story.reflector.listed(Page(raw(1), "5", ""), declared("a"), story.now)
+    story.reflector.opened(story.now)
+    story.now += 265
+    OVER[over](story)
+    action, calls = story.next(), list(story.sink.calls)
+    assert not LATE[late](story)
+    assert (story.next(), story.sink.calls, story.names) == (action, calls, ["a"])
 
 
 FAILURES: dict[str, Callable[[Story], None]] = {

@@ -61,7 +61,7 @@ class Model:
 
     def __init__(self, kinds: tuple[str, ...], now: float) -> None:
         self.truth = {kind: Truth() for kind in kinds}
-        self.delivered = dict.fromkeys(kinds, now - 1e9)  # when the server last gave something good
+        self.delivered = dict.fromkeys(kinds, now - 1e9)  # when something that tells of it was last read
         self.replied = dict.fromkeys(kinds, now)  # when it last gave anything
         self.first = dict.fromkeys(kinds, 1e18)  # when a kind was first read
         self._faulty = 0

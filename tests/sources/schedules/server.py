@@ -36,6 +36,7 @@ class Store:
     objects: dict[str, tuple[str, int]] = field(default_factory=dict)
     events: list[tuple[int, str, str, str]] = field(default_factory=list)  # version, type, name, value
     floor: int = 0
+    snapshots: dict[int, list[dict[str, Any]]] = field(default_factory=dict)  # of lists that go on, by their version
     versions: tuple[str, ...] = ("v1",)  # those served; none: the CRD is not there
 
     @property
@@ -75,7 +76,7 @@ class Server:
         self._epoch = 0  # of connections: another one cuts them
         self._restores = 0
         self._rounds = 0  # of watches: another one ends them in good order
-        self._stirred: set[asyncio.Event] = set()
+        self._stirred: dict[asyncio.Event, None] = {}  # in the order in which they began to wait
 
     # ------------------------------------------------------------------------------------------ what tests do
 
@@ -144,6 +145,7 @@ class Server:
             for name in before.keys() - store.objects.keys():
                 self.model.truth[kind].note(now, name, None)
             store.events.clear()
+            store.snapshots.clear()
         self._restores += 1
         self.revision = 10**6 + (-1, 1)[self._draw(2)] * 10**4 * self._restores
         for store in self.stores.values():
@@ -212,28 +214,38 @@ class Server:
             return _status(410, "too old resource version")
         if "continue" in query and int(query["continue"].split("-")[0]) < store.floor:
             return _status(410, "The provided continue parameter is too old")
+        if "continue" in query and int(query["continue"].split("-")[0]) not in store.snapshots:  # of another history
+            return _status(500, "etcdserver: mvcc: required revision is a future revision")
         return None
 
     # ------------------------------------------------------------------------------------------ lists
 
     def _list(self, kind: str, query: Mapping[str, str]) -> Reply:
+        """A page. Later ones tell of the same moment as the first: etcd reads all at the version in the token."""
         store = self.stores[kind]
-        names = sorted(store.objects)
         revision, at = self.revision, 0
         if "continue" in query:
-            first, position = query["continue"].split("-")
-            revision, at = int(first), int(position)
-        size = len(names) if "resourceVersion" in query else min(PAGE, int(query["limit"]))
+            revision, at = (int(part) for part in query["continue"].split("-"))
+            items = store.snapshots[revision]
+        else:
+            items = [_raw(kind, name, *store.objects[name]) for name in sorted(store.objects)]
+        size = len(items) if "resourceVersion" in query else min(PAGE, int(query["limit"]))
         metadata: dict[str, Any] = {"resourceVersion": str(revision)}
-        if at + size < len(names):
+        if at + size < len(items):
+            store.snapshots[revision] = items
             metadata["continue"] = f"{revision}-{at + size}"
-            metadata["remainingItemCount"] = len(names) - at - size
-        items = [_raw(kind, name, *store.objects[name]) for name in names[at : at + size]]
-        text = json.dumps({"metadata": metadata, "items": items}).encode()
+            metadata["remainingItemCount"] = len(items) - at - size
+        text = json.dumps({"metadata": metadata, "items": items[at : at + size]}).encode()
         if self.fault == "short":
             return Reply(200, _body(text[: len(text) // 2]))
+        if "continue" in metadata and query["limit"] != "1":
+            return Reply(200, _body(text))
+        return Reply(200, self._told(kind, text))
+
+    async def _told(self, kind: str, text: bytes) -> AsyncIterator[bytes]:
+        """A complete list or a list of one: it tells of the server once it was read, which who gave up does not."""
+        yield text
         self.model.delivered[kind] = self._clock()
-        return Reply(200, _body(text))
 
     # ------------------------------------------------------------------------------------------ watches
 
@@ -284,20 +296,23 @@ class Server:
     # ------------------------------------------------------------------------------------------ time
 
     def _stir(self) -> None:
-        for event in self._stirred:
+        """Wake all that wait; who is first varies as the revisions do, for nobody knows it of a real server."""
+        waiting = list(self._stirred)
+        first = self.revision % max(1, len(waiting))
+        for event in waiting[first:] + waiting[:first]:
             event.set()
 
     async def _stirring(self, seconds: float) -> None:
         """Wait until something happens, or so long."""
         event = asyncio.Event()
-        self._stirred.add(event)
+        self._stirred[event] = None
         try:
             async with asyncio.timeout(max(0.0, seconds)):
                 await event.wait()
         except TimeoutError:
             pass
         finally:
-            self._stirred.discard(event)
+            del self._stirred[event]
 
 
 async def _body(text: bytes) -> AsyncIterator[bytes]:

@@ -5,6 +5,7 @@ import pytest
 from tests.sources.schedules.play import play
 
 SAMPLE = 1200
+ONCE_WRONG = (6506, 6568, 7184, 7323, 9509, 10503, 12911)
 _PART = 100
 
 
@@ -14,3 +15,10 @@ def test_no_schedule_is_answered_wrongly(first: int) -> None:
     outcomes = list(play(range(first, first + _PART)))
     assert [each for each in outcomes if each.wrong or each.hot or each.leaked] == []
     assert sum(each.looks for each in outcomes) > 10 * _PART
+
+
+@pytest.mark.parametrize("seed", ONCE_WRONG)
+def test_a_schedule_that_was_answered_wrongly_once_is_not_again(seed: int) -> None:
+    """By pages taken for contact, checks of a watch that was over, or a server whose pages told of two moments."""
+    (outcome,) = play(range(seed, seed + 1))
+    assert (outcome.wrong, outcome.hot, outcome.leaked) == ([], [], [])
