@@ -128,7 +128,7 @@ lock: venv
 	@$(INSTALL_LOCK) lock
 	@$(DECLARED) | $(COMPILE) --output-file=requirements/runtime.txt -
 	@$(DECLARED) test | $(COMPILE) --constraint=requirements/runtime.txt --output-file=requirements/test.txt -
-	@for name in build go lock release; do $(COMPILE) --constraint=requirements/test.txt --output-file=requirements/$$name.txt requirements/$$name.in || exit; done
+	@for name in build fuzz go lock release; do $(COMPILE) --constraint=requirements/test.txt --output-file=requirements/$$name.txt requirements/$$name.in || exit; done
 
 clean:
 	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
