@@ -9,6 +9,7 @@ Rules:
 import http.client
 import json
 import ssl
+import time
 from collections.abc import Mapping
 from typing import Any
 
@@ -17,6 +18,8 @@ import yaml
 # What a server adds to an object; a manifest read from one server is applied to another without it.
 _SERVER_FIELDS = ("creationTimestamp", "generation", "managedFields", "resourceVersion", "uid")
 _FIELD_OWNER = "fieldManager=rig&force=true"
+
+_PATIENCE = 20  # tries of a request that is put off
 
 Manifest = Mapping[str, Any]
 
@@ -100,7 +103,11 @@ class KubernetesClient:
     ) -> Any:
         """One request; its reply, text if it is not JSON. A body that is text is sent as it is."""
         text = body if body is None or isinstance(body, str) else json.dumps(body)
-        status, kind, reply = self._exchange(method, path, text, content_type)
+        for _ in range(_PATIENCE):
+            status, kind, reply = self._exchange(method, path, text, content_type)
+            if status != http.HTTPStatus.TOO_MANY_REQUESTS:
+                break
+            time.sleep(1)  # as Retry-After says while a store is being opened
         if status >= http.HTTPStatus.BAD_REQUEST:
             raise Refused(status, _message(reply))
         return json.loads(reply) if kind == "application/json" else reply.decode()
