@@ -1,7 +1,8 @@
 """Single objects of an API server, for tools: read once, no watch."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from typing import Any, Final
 
 import msgspec
@@ -14,16 +15,23 @@ from meshdns.sources.settings import SourceError
 _SECONDS: Final = 30.0
 
 
-async def read_objects(access: Access, paths: Sequence[str]) -> list[dict[str, Any] | None]:
-    """The objects at these paths of the API, in order; None for one that does not exist. Raises `SourceError`."""
+@asynccontextmanager
+async def connected(access: Access) -> AsyncIterator[ApiConnection]:
+    """A connection for a few requests, which have 30 s in all. Raises `SourceError` where they take longer."""
     connection = ApiConnection(access)
     try:
         async with asyncio.timeout(_SECONDS):
-            return [_object(path, *(await connection.read(path))) for path in paths]
+            yield connection
     except TimeoutError:
         raise SourceError(f"{access.server} did not answer in time; check that it is reachable from here") from None
     finally:
         await connection.close()
+
+
+async def read_objects(access: Access, paths: Sequence[str]) -> list[dict[str, Any] | None]:
+    """The objects at these paths of the API, in order; None for one that does not exist. Raises `SourceError`."""
+    async with connected(access) as connection:
+        return [_object(path, *(await connection.read(path))) for path in paths]
 
 
 def _object(path: str, status: int, reply: bytes) -> dict[str, Any] | None:

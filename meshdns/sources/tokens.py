@@ -1,18 +1,15 @@
 """Tokens of a service account: a new one from the TokenRequest API, or that of a Secret which holds one."""
 
-import asyncio
 import base64
 import binascii
-from typing import Any, Final
+from typing import Any
 
 import msgspec
 
 from meshdns.sources.access import Access
-from meshdns.sources.kubeapi import ApiConnection
+from meshdns.sources.objects import connected
 from meshdns.sources.payload import decode_status
 from meshdns.sources.settings import SourceError
-
-_SECONDS: Final = 30.0
 
 
 async def new_token(access: Access, namespace: str, account: str, seconds: int) -> tuple[str, str]:
@@ -49,14 +46,8 @@ async def kept_token(access: Access, namespace: str, secret: str) -> tuple[str, 
 
 
 async def _exchange(access: Access, path: str, body: object) -> tuple[int, bytes]:
-    connection = ApiConnection(access)
-    try:
-        async with asyncio.timeout(_SECONDS):
-            return await connection.post(path, body) if body else await connection.read(path)
-    except TimeoutError:
-        raise SourceError(f"{access.server} did not answer in time; check that it is reachable from here") from None
-    finally:
-        await connection.close()
+    async with connected(access) as connection:
+        return await connection.post(path, body) if body else await connection.read(path)
 
 
 def _object(status: int, reply: bytes, refused: str) -> dict[str, Any]:
