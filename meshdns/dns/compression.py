@@ -18,6 +18,15 @@ class MalformedError(Exception):
     """The message breaks a rule of the wire format; never leaves `meshdns.dns`."""
 
 
+def behind(data: bytes, at: int) -> int:
+    """The offset behind a well-formed name that begins at `at`, without a look at where its pointer leads."""
+    while data[at]:
+        if data[at] > 63:
+            return at + 2
+        at += data[at] + 1
+    return at + 1
+
+
 class Names:
     """The names of one message. `walked` is the number of labels and pointers looked at so far."""
 

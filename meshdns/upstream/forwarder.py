@@ -98,7 +98,7 @@ class Forwarder:
         """
         counters = self._counters
         counters.queries += 1
-        self._told.until = 0.0
+        self._told.changes = self._told.expires = 0.0
         place = self._routes.place(query.lower)
         if place < 0:
             return self._told.refused(query, telling.NO_ROUTE, tcp=tcp)
@@ -125,9 +125,9 @@ class Forwarder:
         return self._miss(Waiter(query, tcp, client, reply), name, place, now)
 
     @property
-    def until(self) -> float:
-        """When the cached answer that `ask` has just returned becomes another one, in seconds of the loop's time."""
-        return self._told.until
+    def holds(self) -> tuple[float, float]:
+        """When what `ask` has just returned becomes a second older, and when it expires; 0 where it is not kept."""
+        return self._told.changes, self._told.expires
 
     @property
     def cached(self) -> tuple[int, int]:

@@ -24,14 +24,14 @@ CLOSING: Final = Failure(_OTHER, b"this server is stopping; ask again")
 class Telling:
     """Makes the replies and counts them. `nsid` is for those who ask which server they reached (RFC 5001).
 
-    `until` is when the answer that was known last becomes another one: a second older, or expired.
+    `changes` is when the answer that was known last becomes a second older, `expires` when it is none any more.
     """
 
     def __init__(self, cache: Cache, counters: ForwardCounters, nsid: bytes) -> None:
         self._cache = cache
         self._counters = counters
         self._nsid = nsid
-        self.until = 0.0
+        self.changes = self.expires = 0.0
 
     def known(self, query: Query, name: bytes, *, now: float, tcp: bool) -> bytes | None:
         """The answer that the cache holds under `name`, None where it holds none."""
@@ -40,7 +40,7 @@ class Telling:
             return None
         self._counters.hits += 1
         age = int(now - entry.stored)
-        self.until = min(entry.stored + age + 1, entry.expires)
+        self.changes, self.expires = entry.stored + age + 1, entry.expires
         return relayed(query, entry.reply, age=age, tcp=tcp, nsid=self._nsid)
 
     def answered(self, query: Query, reply: Reply, *, tcp: bool) -> bytes:

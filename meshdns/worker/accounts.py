@@ -70,11 +70,13 @@ class Accounts:
     """The sums of one worker.
 
     `hits` are the ready replies sent since the last time: over UDP by IPv4 and by IPv6, over TCP by IPv4 and by IPv6.
+    `relayed` are those of all times until then that were cached answers of upstreams.
     """
 
     def __init__(self, ledger: Ledger) -> None:
         self.ledger = ledger
         self.hits: tuple[list[int], ...] = tuple([] for _ in _WAYS)
+        self.relayed = 0
         self._ready: list[_Ready] = []
         self._numbers: dict[tuple[Facts, int, int], int] = {}
         self._cases: dict[Facts, Case] = {}
@@ -139,6 +141,7 @@ class Accounts:
                     hits[number] = 0
                     facts, asked, replied = self._ready[number]
                     self._case(facts[way]).count(times, asked, replied)
+                    self.relayed += times if facts[way].plugin == "cache" else 0
                     zone = facts[way].zone
                     by_zone[zone] = by_zone.get(zone, 0) + times
         self._carry_times(by_zone)

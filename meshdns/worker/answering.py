@@ -43,11 +43,14 @@ class Look(Rows, Protocol):
 
 
 class Forward(Protocol):
-    """The way out for names that are not ours. What `ask` has just returned stays the same until `until`."""
+    """The way out for names that are not ours."""
 
     @property
-    def until(self) -> float:
-        """In seconds of the clock that `ask` is given; 0 where it was no answer, or one that is not kept."""
+    def holds(self) -> tuple[float, float]:
+        """When what `ask` has just returned becomes a second older, and when it expires, in seconds of its clock.
+
+        Both are 0 where it was no answer, or one that is not kept.
+        """
 
     def ask(self, query: Query, *, now: float, tcp: bool, reply: Deliver, client: bytes) -> bytes | None:
         """The reply where it is at hand; None where `reply` will be called with it."""
@@ -72,8 +75,9 @@ class Answerer:
     ) -> None:
         self.access = access
         self.counters = Counters()
-        self._at_hand = Ready(accounts, self.counters)
+        self._at_hand = Ready(accounts)
         self.ready = self._at_hand.replies
+        self._relays = self._at_hand.relays
         self.accounts = accounts
         self.sampler = sampler
         self._books = Books(accounts, sampler)
@@ -103,8 +107,11 @@ class Answerer:
         self.forget(None)
 
     def begin(self) -> None:
-        """Look at the view; forgets the ready replies that commits since the last look changed."""
+        """Look at the view; forgets the ready replies that time, and commits since the last look, have changed."""
         self._look = self._begin_look(self.forget)
+        now = self._clock()
+        if now >= self._relays.due:
+            self._relays.expire(now)
 
     def end(self) -> None:
         """Give the look back."""
@@ -225,8 +232,10 @@ class Answerer:
         deliver = self._following(query, later, source, tcp=tcp)
         now = self._clock()
         reply = self._forward.ask(query, now=now, tcp=tcp, reply=deliver, client=source)
-        if reply is not None and self._forward.until > now and not self._authority.serves(query.lower):
-            self._at_hand.keep_relay(query, reply, self._forward.until)  # a name in a zone might become ours before
+        if reply is not None:
+            changes, expires = self._forward.holds
+            if expires > now and not self._authority.serves(query.lower):  # a name in a zone might become ours before
+                self._at_hand.keep_relay(query, reply, now=now, changes=changes, expires=expires)
         return reply
 
     def _following(self, query: Query, later: Callable[[], Deliver], source: bytes, *, tcp: bool) -> Deliver:

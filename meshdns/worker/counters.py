@@ -19,7 +19,6 @@ class Counters:
         "queries",
         "ready",
         "refused",
-        "relayed",
         "tcp",
         "unsent",
         "view_faults",
@@ -28,7 +27,6 @@ class Counters:
     def __init__(self) -> None:
         self.queries = 0  # messages received
         self.ready = 0  # of these, answered from the ready replies
-        self.relayed = 0  # of these, an upstream's
         self.answered = 0  # of these, answered from the view or by the worker itself
         self.forwarded = 0  # of these, for names that are not ours
         self.refused = 0  # of these, from outside allowQuery

@@ -53,7 +53,8 @@ class DatagramSocket:
             answerer.accounts.batch(1, perf_counter() - began)
             if answerer.sampler.on:
                 known = data[:2] + variants[data[1] % len(variants)]
-                answerer.sampler.offer(data, known, source, peer[1], "mesh", seconds=0.0, tcp=False)
+                plugin = answerer.accounts.plugin(case)
+                answerer.sampler.offer(data, known, source, peer[1], plugin, seconds=0.0, tcp=False)
             return
         answerer.port = peer[1]
         reply = answerer.respond(data, source, lambda: self._deliverer(peer), tcp=False)

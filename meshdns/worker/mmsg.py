@@ -16,7 +16,7 @@ import socket
 from time import perf_counter
 from typing import Final
 
-from meshdns.worker.account import Deliver
+from meshdns.worker.account import MESH, Deliver
 from meshdns.worker.answering import Answerer
 from meshdns.worker.counters import Counters
 
@@ -152,7 +152,9 @@ class BatchSocket:
         for i, data in enumerate(asked):
             if i not in self._slow:
                 reply = self._octets[i * SLOT : i * SLOT + self._lengths[i]].tobytes()
-                answerer.sampler.offer(data, reply, self.source(i), self._ports[i], "mesh", seconds=0.0, tcp=False)
+                found = answerer.ready.get(data[2:])
+                plugin = answerer.accounts.plugin(found[0]) if found is not None else MESH
+                answerer.sampler.offer(data, reply, self.source(i), self._ports[i], plugin, seconds=0.0, tcp=False)
 
     def _sources(self, count: int) -> list[int] | list[bytes]:
         """The source addresses of a batch as the access list knows them (`meshdns.worker.access.key`)."""

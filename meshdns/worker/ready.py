@@ -4,7 +4,7 @@
   that exist are kept, and a commit of the view drops those it changed. A reply with several addresses is kept in all
   its rotations; the low octet of the query id picks one, so that a client's answers are spread without any state.
 - Denials, which hold for the siblings of the name too (`meshdns.worker.denials`).
-- Answers of upstreams, for as long as they stay the same (`meshdns.worker.relays`).
+- Answers of upstreams, each for as long as it stays the same (`meshdns.worker.relays`).
 
 Each has the number of the case that it counts as (`meshdns.worker.accounts`); all go together when these are full.
 """
@@ -18,7 +18,6 @@ from meshdns.view.environment import ViewError
 from meshdns.worker.account import CACHE, MESH
 from meshdns.worker.accounts import Accounts
 from meshdns.worker.cases import NO_STANDING, Standing
-from meshdns.worker.counters import Counters
 from meshdns.worker.denials import Denials
 from meshdns.worker.relays import Relays
 
@@ -39,16 +38,15 @@ MAX_VARIANTS: Final = 15
 
 
 class Ready:
-    """The replies at hand. `replies` are those from the view; a transport looks there first."""
+    """The replies at hand. `replies` are whole but for their ids; a transport looks there first."""
 
-    def __init__(self, accounts: Accounts, counters: Counters) -> None:
+    def __init__(self, accounts: Accounts) -> None:
         self.replies: dict[bytes, tuple[int, tuple[bytes, ...]]] = {}
+        self.relays = Relays(self.replies)
         self._accounts = accounts
-        self._counters = counters
         self._keys: dict[bytes, list[bytes]] = {}  # owner name → its keys in replies
         self._octets = 0  # of memory for what was put into replies since it was empty
         self._denials = Denials()
-        self._relays = Relays()
 
     def forget(self, owners: list[bytes]) -> None:
         """Drop what a commit changed: the replies of these owner names, and all denials."""
@@ -62,15 +60,14 @@ class Ready:
     ) -> tuple[bytes, int] | None:
         """The reply to the same question in lower case, with the name put back as it was asked, and its case.
 
-        Else that of an upstream to the same octets, else a denial. What was cut short for UDP is none over TCP.
+        Else that of an upstream which may be told again, else a denial. What was cut short for UDP is none over TCP.
         """
         end = data.find(b"\0", HEADER_SIZE) + 1
         lower = data[HEADER_SIZE:end].lower()
-        found = self.replies.get(data[2:HEADER_SIZE] + lower + data[end:])
+        asked = data[2:HEADER_SIZE] + lower + data[end:]
+        found = self.replies.get(asked) or self.relays.find(asked, now)
         if found is None:
-            relay = self._relays.find(data, now)
-            self._counters.relayed += relay is not None
-            return relay or self._denied(data, lower, end, authority, rows)
+            return self._denied(data, lower, end, authority, rows)
         case, variants = found
         body = variants[data[1] % len(variants)]
         if tcp and body[0] & _CUT:
@@ -98,17 +95,18 @@ class Ready:
         self.replies[asked] = (case, tuple(variant[2:] for variant in variants))
         self._keys.setdefault(owner, []).append(asked)
 
-    def keep_relay(self, query: Query, reply: bytes, until: float) -> None:
-        """Keep an upstream's answer until it becomes another one; not what is another reply over TCP."""
+    def keep_relay(self, query: Query, reply: bytes, *, now: float, changes: float, expires: float) -> None:
+        """Keep an upstream's answer (see `Relays.keep`); not what is another reply over TCP."""
         plain = len(query.data) <= query.end + OPT_SIZE
         if plain and len(reply) <= query.size and not reply[2] & _CUT:
-            self._relays.keep(query.data, reply, until, self._case(query, reply, NO_STANDING, CACHE))
+            case = self._case(query, reply, NO_STANDING, CACHE)
+            self.relays.keep(query, reply, case, now=now, changes=changes, expires=expires)
 
     def clear(self) -> None:
         """Drop everything."""
+        self.relays.clear()
         self.replies.clear()
         self._denials.clear()
-        self._relays.clear()
         self._keys.clear()
         self._octets = 0
         self._accounts.forget_ready()

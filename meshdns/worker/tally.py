@@ -18,9 +18,11 @@ class Tally:
         self._published: dict[Count, int] = {}
         self._counted = -1  # queries, when the page was published
 
-    def publish(self, counters: Counters, forwarding: ForwardCounters, *, ready_replies: int, connections: int) -> None:
-        """Add what is new."""
-        for count, value in _values(counters, forwarding):
+    def publish(
+        self, counters: Counters, forwarding: ForwardCounters, *, relayed: int, ready_replies: int, connections: int
+    ) -> None:
+        """Add what is new; `relayed` are the ready replies that were an upstream's."""
+        for count, value in _values(counters, forwarding, relayed):
             new = value - self._published.get(count, 0)
             if new:
                 self._board.add(self._number, count, new)
@@ -37,7 +39,7 @@ class Tally:
             self._board.publish(self._number, accounts.ledger.encode())
 
 
-def _values(counters: Counters, forwarding: ForwardCounters) -> tuple[tuple[Count, int], ...]:
+def _values(counters: Counters, forwarding: ForwardCounters, relayed: int) -> tuple[tuple[Count, int], ...]:
     return (
         (Count.QUERIES, counters.queries),
         (Count.READY, counters.ready),
@@ -56,7 +58,7 @@ def _values(counters: Counters, forwarding: ForwardCounters) -> tuple[tuple[Coun
         (Count.CONNECTIONS_CUT, counters.connections_cut),
         (Count.VIEW_FAULTS, counters.view_faults),
         (Count.PANICS, counters.panics),
-        (Count.FORWARD_HITS, forwarding.hits + counters.relayed),
+        (Count.FORWARD_HITS, forwarding.hits + relayed),
         (Count.FORWARD_MISSES, forwarding.misses),
         (Count.FORWARD_SENDS, forwarding.sends),
         (Count.FORWARD_RETRIES, forwarding.retries),

@@ -235,6 +235,7 @@ class Worker:
         self._tally.publish(
             self._answerer.counters,
             self._forwarding,
+            relayed=self._accounts.relayed,
             ready_replies=len(self._answerer.ready),
             connections=len(self._connections),
         )

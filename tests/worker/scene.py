@@ -93,7 +93,7 @@ class Upstream:
 
     def __init__(self) -> None:
         self.waiting: list[tuple[Query, bool, Deliver]] = []
-        self.until = 0.0
+        self.holds = 0.0, 0.0
 
     def ask(self, query: Query, *, now: float, tcp: bool, reply: Deliver, client: bytes) -> bytes | None:
         """Keep the query until `answer`."""

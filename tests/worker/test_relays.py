@@ -7,24 +7,31 @@ import pytest
 from meshdns import meters
 from meshdns.dns import names
 from meshdns.dns.codes import FLAG_TC, NOERROR
-from meshdns.dns.query import Query
-from meshdns.dns.response import build
-from meshdns.worker.relays import MAX_KEPT, Relays
+from meshdns.dns.query import Query, parse
+from meshdns.dns.response import Section, build
+from meshdns.worker.relays import LONGEST, MAX_KEPT, PERIOD, Relays
 from tests.worker.scene import Bench
 
 LOOPBACK = b"\x7f\0\0\1"
 OPT = b"\0\0\x29\x04\xd0\0\0\0\0\0\0"
+TTL = 3  # seconds, of the second address; the first and the alias live longer
+ANSWER = (
+    b"\xc0\x0c\0\5\0\1\0\0\1\0\0\4\1a\xc0\x10"
+    b"\1A\xc0\x10\0\1\0\1\0\1\0\0\0\4\xc0\0\2\1"
+    b"\1a\3www\0\0\1\0\1\0\0\0\3\0\4\xc0\0\2\2"
+)
 COOKIE = b"\0\0\x29\x04\xd0\0\0\0\0\0\x0c\0\x0a\0\x08abcdefgh"
 
 
 class Cached:
-    """A way out whose answers are all at hand; `held` is how long each stays the same, `cut` whether it says TC."""
+    """A way out whose answers are all at hand, TTLs fresh; `kept` says they are cached, `cut` that they have TC."""
 
     def __init__(self) -> None:
         self.asked = 0
-        self.until = 0.0
-        self.held = 1.0
+        self.holds = 0.0, 0.0
+        self.kept = True
         self.cut = False
+        self.lives = 1000  # seconds
 
     def ask(
         self, query: Query, *, now: float, tcp: bool, reply: Callable[[bytes], None], client: bytes
@@ -33,8 +40,8 @@ class Cached:
         assert callable(reply)
         assert client
         self.asked += 1
-        self.until = now + self.held if self.held else 0.0
-        out = bytearray(build(query, NOERROR, tcp=tcp))
+        self.holds = (now + 1, now + self.lives) if self.kept else (0.0, 0.0)
+        out = bytearray(build(query, NOERROR, answer=Section(3, ANSWER), tcp=tcp))
         if self.cut and not tcp:
             out[2] |= FLAG_TC >> 8
         return bytes(out)
@@ -78,30 +85,78 @@ def test_the_same_question_is_told_the_same_with_its_own_id(tail: bytes) -> None
     assert again == b"\x43\x21" + first[2:]
 
 
-def test_an_answer_is_told_until_it_changes() -> None:
-    """A moment before, and not from then on."""
+def ttls(reply: bytes) -> list[int]:
+    """Those of the three records."""
+    start = len(reply) - len(ANSWER)
+    return [int.from_bytes(reply[start + at : start + at + 4], "big") for at in (6, 24, 45)]
+
+
+def test_every_second_takes_one_from_each_ttl() -> None:
+    """Not before it is over, and never below 0; nothing else changes."""
+    server = Server()
+    fresh = server.ask(WWW)
+    assert ttls(fresh) == [256, 65536, TTL]
+    for seconds, told in ((0.999, 0), (1.0, 1), (1.5, 1), (2.0, 2), (2.97, 2), (5.5, 5)):
+        server.now = 100.0 + seconds
+        aged = server.ask(WWW)
+        assert ttls(aged) == [256 - told, 65536 - told, max(TTL - told, 0)]
+        assert len(aged) == len(fresh)
+    assert server.upstream.asked == 2
+
+
+def test_ready_until_shortly_before_it_changes() -> None:
+    """A transport finds it among the ready replies, and never in the period in which its second ends."""
+    server = Server()
+    ready = server.bench.answerer.ready
+    server.now += PERIOD / 2
+    server.ask(WWW)
+    assert len(ready) == 2  # with the first name
+    server.now += 1 - PERIOD
+    server.ask(names.wire("one.global"))
+    assert len(ready) == 3
+    server.now += PERIOD * 3 / 4
+    server.ask(WWW)
+    assert len(ready) == 1
+    server.now += PERIOD
+    server.ask(WWW)
+    assert len(ready) == 2
+
+
+def test_the_cache_is_asked_once_in_a_while() -> None:
+    """That is how it learns that a name is popular; and once the answer has expired."""
     server = Server()
     server.ask(WWW)
-    server.now += 0.999
+    server.now += LONGEST - 0.001
     assert server.asks(WWW) == 0
-    server.now += 0.001
+    server.now += 1
+    server.upstream.lives = 2
+    assert server.asks(WWW) == 1
+    server.now += 2
     assert server.asks(WWW) == 1
 
 
 def test_what_is_not_kept_is_asked_for_each_time() -> None:
     """Failures and expired answers: they may be better the next moment."""
     server = Server()
-    server.upstream.held = 0.0
+    server.upstream.kept = False
     assert server.asks(WWW) == server.asks(WWW) == 1
 
 
 def test_other_octets_are_another_question() -> None:
-    """Letters in another case, which must come back; another EDNS; and options, which each asker has its own of."""
+    """Another EDNS; and options, which each asker has its own of."""
     server = Server()
     server.ask(WWW, OPT)
-    assert server.asks(WWW.upper(), OPT) == 1
     assert server.asks(WWW) == 1
     assert server.asks(WWW, COOKIE) == server.asks(WWW, COOKIE) == 1
+
+
+def test_letters_come_back_in_the_case_they_were_asked_in() -> None:
+    """Whichever case the cache was asked in."""
+    server = Server()
+    asked = server.ask(WWW.upper())
+    assert server.asks(WWW) == server.asks(WWW.swapcase()) == 0
+    assert server.ask(WWW) == asked[:12] + WWW + asked[12 + len(WWW) :]
+    assert server.ask(WWW.upper()) == asked
 
 
 def test_what_was_cut_short_for_udp_is_told_whole_over_tcp() -> None:
@@ -127,14 +182,17 @@ def test_relayed_answers_are_counted_as_the_cache() -> None:
         server.ask(WWW)
     accounts = server.bench.answerer.accounts
     accounts.carry()
-    assert server.bench.answerer.counters.relayed == 2
+    assert accounts.relayed == 2
     plugins = {labels[2]: sums[0] for labels, sums in accounts.ledger.samples(meters.RESPONSES)}
     assert plugins == {"cache": 4}
 
 
 def test_replies_kept_are_bounded() -> None:
     """Beyond the bound it begins anew."""
-    relays = Relays()
+    replies: dict[bytes, tuple[int, tuple[bytes, ...]]] = {}
+    relays = Relays(replies)
     for number in range(MAX_KEPT + 10):
-        relays.keep(number.to_bytes(12, "big"), bytes(12), 1.0, 0)
-    assert len(relays) == 10
+        query = parse(b"\0\1\1\0\0\1\0\0\0\0\0\0\4%04d" % number + b"\0\0\1\0\1")
+        assert query is not None
+        relays.keep(query, build(query, NOERROR), 0, now=0.0, changes=1.0, expires=9.0)
+    assert len(relays) == len(replies) == 10
