@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from meshdns.dns import reply as replies
 from meshdns.dns.compression import MAX_NAME, MAX_PLACES, MalformedError, Names
 from meshdns.dns.query import parse
 from meshdns.dns.reply import MAX_RECORDS, Kind, Reply, echoes, read
@@ -447,3 +448,51 @@ def test_what_is_relayed_of_a_mutated_reply_can_be_read(
             assert len(part.ttls) == part.section.count
             for at, ttl in part.ttls:
                 assert int.from_bytes(part.section.wire[at : at + 4], "big") == ttl
+
+
+PLAIN = {
+    "one address": wire("www.example. 300 IN A 192.0.2.1"),
+    "several, an OPT": wire(*(f"www.example. {ttl} IN A 192.0.2.{ttl}" for ttl in (9, 0, 5)), edns=0),
+    "IPv6": wire("www.example. 300 IN AAAA 2001:db8::1", rtype="AAAA"),
+}
+"""Replies of the kind that is read at once."""
+
+
+@pytest.mark.parametrize("message", PLAIN.values(), ids=PLAIN)
+def test_commonest_replies_are_read_at_once(message: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without a record being made of each record."""
+    monkeypatch.delattr(replies, "_Message")
+    asked = message[12:].partition(b"\0")[0] + b"\0" + (b"\0\x1c" if b"\0\x1c" in message else b"\0\1") + b"\0\1"
+    assert read(message, asked) is not None
+
+
+@given(
+    st.sampled_from([*PLAIN.values(), *MESSAGES]),
+    st.lists(st.tuples(st.integers(0, 100), st.integers(0, 255)), max_size=3),
+    st.integers(0, 200),
+    st.sampled_from([2, QUESTION_END]),
+)
+def test_what_is_read_at_once_is_what_is_read_with_care(
+    message: bytes, changes: list[tuple[int, int]], cut: int, begin: int
+) -> None:
+    """Whatever was changed in its header or behind its question: the quick way says the same or leaves it to the other."""
+    mutated = bytearray(message)
+    for at, value in changes:
+        place = begin + (at % 10 if begin == 2 else at)
+        if place < len(mutated):
+            mutated[place] = value
+    body = bytes(mutated[: QUESTION_END + cut])
+    for asked in (question(), question(rtype="AAAA")):
+        if body[12:QUESTION_END] != asked:
+            continue
+        quick = replies._plain(body, asked)
+        if quick is None:
+            continue
+        careful = replies._Message(body, asked, dnssec=False).reply(body[2] << 8 | body[3])
+        assert (quick.kind, quick.rcode, quick.ttl) == (careful.kind, careful.rcode, careful.ttl)
+        assert (quick.answer.section.count, quick.answer.section.wire) == (
+            careful.answer.section.count,
+            careful.answer.section.wire,
+        )
+        assert quick.answer.ttls == careful.answer.ttls
+        assert quick.authority.section.count == careful.authority.section.count == 0
