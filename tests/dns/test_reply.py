@@ -475,7 +475,7 @@ def test_commonest_replies_are_read_at_once(message: bytes, monkeypatch: pytest.
 def test_what_is_read_at_once_is_what_is_read_with_care(
     message: bytes, changes: list[tuple[int, int]], cut: int, begin: int
 ) -> None:
-    """Whatever was changed in its header or behind its question: the quick way says the same or leaves it to the other."""
+    """Whatever was changed in header and records: the quick way says the same, or leaves it to the other."""
     mutated = bytearray(message)
     for at, value in changes:
         place = begin + (at % 10 if begin == 2 else at)

@@ -183,6 +183,7 @@ class Server:
 
     async def _reply(self, path: str, query: Mapping[str, str]) -> Reply:
         kind, version = PATHS[path]
+        begun = self._epoch, self._rounds
         if self.fault == "refuse":
             raise SourceError("the connection was refused; start the server")
         while self.fault == "blackhole":
@@ -195,7 +196,7 @@ class Server:
             return Reply(200, _body(b"<html>\n<body>Welcome</body>\n</html>\n"))
         if "watch" in query:
             return self._watch(kind, int(query["resourceVersion"]), float(query["timeoutSeconds"]))
-        return self._list(kind, query)
+        return self._list(kind, query, begun)
 
     def _refusal(self, kind: str, version: str, query: Mapping[str, str]) -> Reply | None:
         store = self.stores[kind]
@@ -220,7 +221,7 @@ class Server:
 
     # ------------------------------------------------------------------------------------------ lists
 
-    def _list(self, kind: str, query: Mapping[str, str]) -> Reply:
+    def _list(self, kind: str, query: Mapping[str, str], begun: tuple[int, int]) -> Reply:
         """A page. Later ones tell of the same moment as the first: etcd reads all at the version in the token."""
         store = self.stores[kind]
         revision, at = self.revision, 0
@@ -240,12 +241,16 @@ class Server:
             return Reply(200, _body(text[: len(text) // 2]))
         if "continue" in metadata and query["limit"] != "1":
             return Reply(200, _body(text))
-        return Reply(200, self._told(kind, text))
+        return Reply(200, self._told(kind, text, begun if query["limit"] == "1" else None))
 
-    async def _told(self, kind: str, text: bytes) -> AsyncIterator[bytes]:
-        """A complete list or a list of one: it tells of the server once it was read, which who gave up does not."""
+    async def _told(self, kind: str, text: bytes, watched: tuple[int, int] | None) -> AsyncIterator[bytes]:
+        """A complete list or a list of one: it tells of the server once it was read, which who gave up does not.
+
+        A list of one tells of nothing but a watch that is alive: `watched` is what it must still be.
+        """
         yield text
-        self.model.delivered[kind] = self._clock()
+        if watched in (None, (self._epoch, self._rounds)):
+            self.model.delivered[kind] = self._clock()
 
     # ------------------------------------------------------------------------------------------ watches
 

@@ -5,7 +5,7 @@ import pytest
 from tests.sources.schedules.play import play
 
 SAMPLE = 1200
-ONCE_WRONG = (6506, 6568, 7184, 7323, 9509, 10503, 12911)
+ONCE_WRONG = (6506, 6568, 7184, 7323, 9509, 10503, 12911, 82231, 91787)
 _PART = 100
 
 
