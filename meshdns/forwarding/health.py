@@ -40,10 +40,11 @@ class Group:
         self.secure = tuple(address.tls is not None for address in self.addresses)  # who is asked over TLS alone
         self._health = [_Health() for _ in self.addresses]
         self._all = tuple(range(len(self.addresses)))
+        self._resting = 0  # how many are down
 
     def order(self, now: float) -> Sequence[int]:
         """Indices of the upstreams, the one to ask first in front; spends the half-open trial that it hands out."""
-        if not any(health.rest for health in self._health):
+        if not self._resting:
             return self._all
         up: list[int] = []
         down: list[int] = []
@@ -68,7 +69,9 @@ class Group:
         health = self._health[upstream]
         health.silent = 0
         health.good_at = now
-        health.rest = 0.0
+        if health.rest:
+            health.rest = 0.0
+            self._resting -= 1
 
     def silent(self, upstream: int, now: float) -> None:
         """A send was not answered in its time."""
@@ -76,4 +79,5 @@ class Group:
         health.silent += 1
         if not health.rest and health.silent >= SILENT_SENDS and now - health.good_at >= SILENT_SECONDS:
             health.rest = FIRST_REST
+            self._resting += 1
             health.rests_until = now + FIRST_REST

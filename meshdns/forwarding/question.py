@@ -45,10 +45,8 @@ class Question(msgspec.Struct, frozen=True, gc=False):
         if not edns:
             return ident.to_bytes(2, "big") + _FLAGS[self.cd] + _COUNTS_PLAIN + self.wire
         options = trail + self._padding(len(trail)) if pad else trail
-        return ident.to_bytes(2, "big") + _FLAGS[self.cd] + _COUNTS + self.wire + self._opt(options)
-
-    def _opt(self, options: bytes) -> bytes:
-        return _OPT + _OPT_TAILS[self.do] + len(options).to_bytes(2, "big") + options
+        opt = _OPT + _OPT_TAILS[self.do] + len(options).to_bytes(2, "big") + options
+        return ident.to_bytes(2, "big") + _FLAGS[self.cd] + _COUNTS + self.wire + opt
 
     def _padding(self, before: int) -> bytes:
         """The option that fills the message up; `before` are the octets of the options in front of it."""

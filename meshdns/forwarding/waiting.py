@@ -5,7 +5,6 @@ question of its own to upstreams, and without a bound they would soon be all tha
 be known; two labels are enough to keep the others apart, and the bound is far above what an honest domain needs.
 """
 
-from collections import Counter
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -27,23 +26,25 @@ class Shares:
 
     def __init__(self, most: int) -> None:
         self._most = most
-        self._taken: Counter[bytes] = Counter()
+        self._taken: dict[bytes, int] = {}
 
     def __len__(self) -> int:
         return len(self._taken)
 
     def all_taken(self, owner: bytes) -> bool:
         """Whether this one may have no more."""
-        return self._taken[owner] >= self._most
+        return self._taken.get(owner, 0) >= self._most
 
     def take(self, owner: bytes) -> None:
         """One more."""
-        self._taken[owner] += 1
+        self._taken[owner] = self._taken.get(owner, 0) + 1
 
     def give_back(self, owner: bytes) -> None:
         """One less."""
-        self._taken[owner] -= 1
-        if not self._taken[owner]:
+        left = self._taken[owner] - 1
+        if left:
+            self._taken[owner] = left
+        else:
             del self._taken[owner]
 
 

@@ -112,7 +112,8 @@ class Forwarder:
             return self._told.failed(query, name, failure, now=now, tcp=tcp)
         if not query.rd:
             return self._told.refused(query, telling.NOT_RECURSIVE, tcp=tcp)
-        if loops(trail(query), self._step):
+        been = trail(query)
+        if been and loops(been, self._step):
             counters.loops += 1
             return self._told.refused(query, telling.LOOP, tcp=tcp)
         if self._closed:

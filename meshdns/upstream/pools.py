@@ -5,6 +5,7 @@ from typing import Final
 
 from meshdns.forwarding.addresses import Address
 from meshdns.upstream.entropy import Entropy
+from meshdns.upstream.readiness import readiness
 from meshdns.upstream.secure import SecurePool, StreamListener
 from meshdns.upstream.sockets import Pool
 
@@ -19,14 +20,14 @@ class Pools:
         self._entropy = entropy
         self._listener = listener
         self._pools: dict[Address, Pool | SecurePool] = {}
+        self._readiness = readiness(loop)
         self._sweeper: TimerHandle | None = None
 
     def at(self, address: Address) -> Pool | SecurePool:
         """Those towards one upstream."""
         pool = self._pools.get(address)
         if pool is None:
-            kind = Pool if address.tls is None else SecurePool
-            pool = self._pools[address] = kind(self._loop, address, self._entropy, self._listener)
+            pool = self._pools[address] = self._open(address)
         if self._sweeper is None:
             self._sweeper = self._loop.call_later(SWEEP_SECONDS, self._sweep)
         return pool
@@ -39,6 +40,12 @@ class Pools:
             pool.close()
             if isinstance(pool, SecurePool):
                 await pool.closed()
+        self._readiness.close()
+
+    def _open(self, address: Address) -> Pool | SecurePool:
+        if address.tls is None:
+            return Pool(self._readiness, address, self._entropy, self._listener)
+        return SecurePool(self._loop, address, self._entropy, self._listener)
 
     def _sweep(self) -> None:
         """Close the sockets of idle upstreams."""

@@ -12,12 +12,13 @@ Rules:
 import contextlib
 import socket
 import sys
-from asyncio import AbstractEventLoop
+from functools import partial
 from typing import Final, Protocol
 
 from meshdns.forwarding.addresses import Address
 from meshdns.forwarding.policy import Attempt
 from meshdns.upstream.entropy import Entropy
+from meshdns.upstream.readiness import Readiness
 
 POOL: Final = 256
 USES: Final = 16
@@ -56,8 +57,8 @@ class _Port:
 class Pool:
     """The sockets towards one upstream; see the rules above."""
 
-    def __init__(self, loop: AbstractEventLoop, address: Address, entropy: Entropy, listener: Listener) -> None:
-        self._loop = loop
+    def __init__(self, readiness: Readiness, address: Address, entropy: Entropy, listener: Listener) -> None:
+        self._readiness = readiness
         self._address = address
         self._entropy = entropy
         self._listener = listener
@@ -133,11 +134,11 @@ class Pool:
                 with contextlib.suppress(OSError):  # kernels before 3.15 know no OMIT
                     sock.setsockopt(*_MTU_DISCOVER[family], _PMTUDISC_OMIT)
             sock.connect((self._address.host, self._address.port))
+            port = _Port(sock)
+            self._readiness.add(sock.fileno(), partial(self._readable, port))
         except OSError:
             sock.close()
             raise
-        port = _Port(sock)
-        self._loop.add_reader(sock.fileno(), self._readable, port)
         self._ports.append(port)
         return port
 
@@ -150,7 +151,7 @@ class Pool:
             self._shut(port)
 
     def _shut(self, port: _Port) -> None:
-        self._loop.remove_reader(port.sock.fileno())
+        self._readiness.remove(port.sock.fileno())
         port.sock.close()
 
     def _readable(self, port: _Port) -> None:

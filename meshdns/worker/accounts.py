@@ -85,6 +85,7 @@ class Accounts:
         self._zones: dict[bytes, str] = {}
         self._mesh: frozenset[str] = frozenset()
         self._alike: dict[tuple[object, ...], _Alike] = {}
+        self._upstreams: dict[tuple[Address, int], list[float]] = {}
         self._beneath: dict[bytes, str] = {}  # the zone of the names right beneath one
 
     def configure(self, mesh: Iterable[bytes], others: Iterable[bytes]) -> None:
@@ -94,6 +95,7 @@ class Accounts:
         self._mesh = frozenset(served.values())
         self._alike.clear()
         self._beneath.clear()
+        self._upstreams.clear()
 
     # ------------------------------------------------------------------------------------------ ready replies
 
@@ -194,7 +196,10 @@ class Accounts:
 
     def upstream(self, address: Address, rcode: int, seconds: float) -> None:
         """An upstream of the settings replied after so long."""
-        row = self.ledger.row(meters.UPSTREAM_DURATION, "forward", str(address), RCODES[rcode])
+        row = self._upstreams.get((address, rcode))
+        if row is None:
+            row = self.ledger.row(meters.UPSTREAM_DURATION, "forward", str(address), RCODES[rcode])
+            self._upstreams[address, rcode] = row
         row[bisect_left(SECONDS, seconds)] += 1
         row[-1] += seconds
 

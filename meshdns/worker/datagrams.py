@@ -37,6 +37,9 @@ class DatagramSocket:
             self._answer(data, peer, answerer)
         return _BATCH
 
+    def flush(self) -> None:
+        """Send what waits to be sent: nothing does."""
+
     def _answer(self, data: bytes, peer: tuple[str, int], answerer: Answerer) -> None:
         answerer.counters.queries += 1
         if not peer[1]:

@@ -6,6 +6,7 @@ Rules:
 - Source port 0 is dropped at receipt: it cannot be answered, and sendmmsg would stop at it.
 - On a short return of sendmmsg the failing message is skipped and counted, and the others go on.
 - No allocation per message besides the key of the lookup.
+- Replies that come after their batch is over leave together, in one system call for those of one turn of the loop.
 """
 
 import ctypes
@@ -13,6 +14,7 @@ import errno
 import os
 import select
 import socket
+from collections.abc import Callable
 from time import perf_counter
 from typing import Final
 
@@ -53,9 +55,9 @@ _LEN_WORD: Final = _Mmsghdr.len.offset // 4
 
 
 class BatchSocket:
-    """A bound UDP socket and the memory for one batch."""
+    """A bound UDP socket and the memory for one batch. `soon` calls what it is given when this turn is over."""
 
-    def __init__(self, sock: socket.socket, counters: Counters) -> None:
+    def __init__(self, sock: socket.socket, counters: Counters, soon: Callable[[Callable[[], None]], object]) -> None:
         libc = ctypes.CDLL(None, use_errno=True)
         self._recvmmsg = libc.recvmmsg
         self._sendmmsg = libc.sendmmsg
@@ -69,6 +71,8 @@ class BatchSocket:
         self._iovecs = (_Iovec * BATCH)()
         self._headers = (_Mmsghdr * BATCH)()
         self._slow: set[int] = set()  # places in the batch that were not answered from ready replies
+        self._soon = soon
+        self._late: list[tuple[bytes, bytes, bytes]] = []  # peer, control message and reply, after their batches
         self._wildcard = _asks_for_address(sock)
         self._lay_out(wildcard=self._wildcard)
         self._headers_fresh = bytes(self._headers)
@@ -76,6 +80,7 @@ class BatchSocket:
         self._octets = memoryview(self._buffer)
         self._sizes = memoryview(self._headers).cast("B").cast("I")[_LEN_WORD :: _HEADER // 4]
         self._lengths = memoryview(self._iovecs).cast("B").cast("Q")[1::2]
+        self._name_octets = memoryview(self._names)
         self._ports = memoryview(self._names).cast("H")[1 :: _NAME // 2]
         self._hosts = memoryview(self._names).cast("I")[1 :: _NAME // 4]  # of IPv4, behind family and port
         self._header_octets = memoryview(self._headers).cast("B")
@@ -217,19 +222,34 @@ class BatchSocket:
 
     def _deliverer(self, i: int) -> Deliver:
         """What sends a reply to message `i` after this batch is over."""
-        name = bytes(self._names[i * _NAME : (i + 1) * _NAME])
+        name = self._name_octets[i * _NAME : (i + 1) * _NAME].tobytes()
         control = b""
         if self._wildcard:
             control = bytes(self._control[i * _CONTROL : i * _CONTROL + int(self._headers[i].hdr.controllen)])
 
         def deliver(reply: bytes) -> None:
-            try:
-                address = _peer(name, ipv6=self._ipv6)
-                self._sock.sendmsg([reply], _ancillary(control), socket.MSG_DONTWAIT, address)
-            except OSError:
-                self._counters.unsent += 1
+            if not self._late:
+                self._soon(self.flush)
+            self._late.append((name, control, reply))
 
         return deliver
+
+    def flush(self) -> None:
+        """Send the replies that came since their batches were over; not to be called while one is answered."""
+        late, self._late = self._late, []
+        for start in range(0, len(late), BATCH):
+            batch = late[start : start + BATCH]
+            for i, (name, control, reply) in enumerate(batch):
+                self._octets[i * SLOT : i * SLOT + len(reply)] = reply
+                self._lengths[i] = len(reply)
+                self._name_octets[i * _NAME : (i + 1) * _NAME] = name
+                if control:
+                    self._control[i * _CONTROL : i * _CONTROL + len(control)] = control
+                    self._headers[i].hdr.controllen = len(control)
+            try:
+                self._send(len(batch))
+            finally:
+                self._reset()
 
 
 def _asks_for_address(sock: socket.socket) -> bool:
@@ -246,25 +266,6 @@ def _asks_for_address(sock: socket.socket) -> bool:
 
 def _address(buffer: bytearray) -> int:
     return ctypes.addressof(ctypes.c_char.from_buffer(buffer))
-
-
-def _peer(name: bytes, *, ipv6: bool) -> tuple[str, int] | tuple[str, int, int, int]:
-    port = int.from_bytes(name[2:4], "big")
-    if not ipv6:
-        return socket.inet_ntop(socket.AF_INET, name[4:8]), port
-    flow, scope = int.from_bytes(name[4:8], "big"), int.from_bytes(name[24:28], "little")
-    return socket.inet_ntop(socket.AF_INET6, name[8:24]), port, flow, scope
-
-
-def _ancillary(control: bytes) -> list[tuple[int, int, bytes]]:
-    """The one control message of a receipt, to be given back on the send."""
-    header = ctypes.sizeof(ctypes.c_size_t) + 8
-    if len(control) < header:
-        return []
-    size = int.from_bytes(control[: header - 8], "little")
-    level = int.from_bytes(control[header - 8 : header - 4], "little")
-    kind = int.from_bytes(control[header - 4 : header], "little")
-    return [(level, kind, control[header:size])]
 
 
 def available() -> bool:

@@ -154,6 +154,8 @@ class Worker:
         while (self._forwarding.in_flight or len(self._connections)) and self._loop.time() < ended:  # noqa: ASYNC110 — callback code counts
             await asyncio.sleep(BEAT / 4)
         await self._forwarder.close()
+        for batches in self._batches:
+            batches.flush()
         self._beat_once()
         if self._reader is not None:
             self._reader.close()
@@ -263,7 +265,7 @@ class Worker:
 
     def _transport(self, sock: socket.socket) -> BatchSocket | DatagramSocket:
         counters = self._answerer.counters
-        return BatchSocket(sock, counters) if available() else DatagramSocket(sock, counters)
+        return BatchSocket(sock, counters, self._loop.call_soon) if available() else DatagramSocket(sock, counters)
 
 
 def _local(settings: WorkerSettings) -> Local:

@@ -1,6 +1,7 @@
 """The small parts of the upstream edge."""
 
 import asyncio
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ from meshdns.forwarding.policy import Attempt, Exchange
 from meshdns.forwarding.question import Question
 from meshdns.upstream import configured
 from meshdns.upstream.entropy import Entropy
+from meshdns.upstream.readiness import Looped, Readiness, readiness
 from meshdns.upstream.resolvconf import read
 from meshdns.upstream.sockets import POOL, USES, Pool
 from meshdns.upstream.wheel import PERIOD, Wheel
@@ -107,13 +109,20 @@ def _attempt(address: Address) -> Attempt:
     return step
 
 
-def test_sockets_are_many_short_lived_and_closed_when_idle() -> None:
+WAITING = {"one epoll": readiness, "portable": Looped}
+
+
+@pytest.mark.parametrize("waiting", WAITING.values(), ids=WAITING)
+def test_sockets_are_many_short_lived_and_closed_when_idle(
+    waiting: Callable[[asyncio.AbstractEventLoop], Readiness],
+) -> None:
     """256 in use, none for more than 16 queries, none when nothing was sent for two calls of rest."""
 
     async def main(upstream: Upstream) -> None:
         ear = Ear()
         address = Address("127.0.0.1", upstream.port)
-        pool = Pool(asyncio.get_running_loop(), address, Entropy(), ear)
+        ready = waiting(asyncio.get_running_loop())
+        pool = Pool(ready, address, Entropy(), ear)
         for sent in range(1, 3000):
             attempt = _attempt(address)
             pool.send(attempt)
@@ -127,6 +136,7 @@ def test_sockets_are_many_short_lived_and_closed_when_idle() -> None:
         assert len(pool) > 0
         pool.rest()
         assert len(pool) == 0
+        ready.close()
 
     asyncio.run(serving(main))
 
@@ -136,7 +146,8 @@ def test_open_sockets_are_bounded_while_nobody_replies() -> None:
 
     async def main(upstream: Upstream) -> None:
         address = Address("127.0.0.1", upstream.port)
-        pool = Pool(asyncio.get_running_loop(), address, Entropy(), Ear())
+        ready = readiness(asyncio.get_running_loop())
+        pool = Pool(ready, address, Entropy(), Ear())
         attempts = [_attempt(address) for _ in range(10_000)]
         for attempt in attempts:
             pool.send(attempt)
@@ -147,5 +158,6 @@ def test_open_sockets_are_bounded_while_nobody_replies() -> None:
         assert len(pool) <= POOL
         pool.close()
         assert len(pool) == 0
+        ready.close()
 
     asyncio.run(serving(main))

@@ -62,7 +62,7 @@ def test_one_more_known_name_costs_no_call_and_few_operations() -> None:
     """All that is done for a message stands in one loop, and the loop does not grow."""
     bench = Bench({"cart.shop.global": ["203.0.113.7"]})
     with bound() as server:
-        batches = BatchSocket(server, Counters())
+        batches = BatchSocket(server, Counters(), lambda flush: flush())
         cost(server, batches, bench, FEW)  # the reply is made ready, the asker admitted
         few, many = (cost(server, batches, bench, count) for count in (FEW, MANY))
     assert many.calls == few.calls
