@@ -84,9 +84,8 @@ class SpecialNames:
 
     def respond(self, query: Query, *, extra: bytes, tcp: bool) -> bytes | None:
         """The reply to a well-formed question of class IN; None where the name is not special."""
-        suffixes = list(_suffixes(query.lower))
-        zone = next((suffix for suffix in suffixes if suffix in self._zones), None)
-        if zone is None or not self._configured.isdisjoint(suffixes):
+        zone = self._zone(query.lower)
+        if zone is None:
             return None
         apex = HEADER_SIZE + len(query.lower) - len(zone)
         found = _rrsets(query.lower, zone)
@@ -98,6 +97,19 @@ class SpecialNames:
         soa = (0xC000 | apex).to_bytes(2, "big") + record(TYPE_SOA, TTL, _soa(zone))[2:]
         rcode = NOERROR if exists else NXDOMAIN
         return build(query, rcode, authority=Section(1, soa), aa=True, extra=extra, tcp=tcp)
+
+    def _zone(self, name: bytes) -> bytes | None:
+        """The longest special zone that a name is in; None also where a configured zone has the name."""
+        found = None
+        at = 0
+        while name[at]:
+            suffix = name[at:]
+            if suffix in self._configured:
+                return None
+            if found is None and suffix in self._zones:
+                found = suffix
+            at += name[at] + 1
+        return found
 
 
 def _rrsets(name: bytes, zone: bytes) -> dict[int, bytes]:
