@@ -26,7 +26,7 @@ help:
 	@echo 'make demo        start meshdns on the example clusters; Ctrl-C ends it (needs Python 3.11 or newer)'
 	@echo 'make test        every test, with real API servers, CoreDNS and name servers; installs and builds these first'
 	@echo 'make check       linters, types, import contracts and the tests that need no servers: seconds'
-	@echo 'make manifests   render deploy/kustomize from the chart'
+	@echo 'make manifests   render deploy/kustomize from the chart, copy alerts and dashboard into it'
 	@echo 'make docs        write the pages of docs/ that come from the code'
 	@echo 'make bench       CPU per query beside other name servers; BENCH="--quick" or BENCH="--only known" for less'
 	@echo 'make profile     a flame graph of a worker under load; PROFILE=misses for another workload than known names'
@@ -88,7 +88,9 @@ sbom: setup
 
 audit: setup
 	@$(INSTALL_LOCK) release
-	@exec $(BIN)/pip-audit --strict --disable-pip --require-hashes --requirement requirements/runtime.txt
+	@$(BIN)/pip-audit --strict --disable-pip --require-hashes --requirement requirements/runtime.txt || { \
+		echo 'Not audited, or something is vulnerable: read above. Where packages are "not found on PyPI", or it' \
+		'cannot be reached, run this where https://pypi.org/pypi/ answers.' >&2; exit 1; }
 
 faults: components
 	@exec $(BIN)/python -m tests.faults

@@ -127,8 +127,15 @@ def _described(field: FieldInfo) -> tuple[str, str]:
     """What holds where a key is not set, and what it means."""
     meaning, _, default = (field.description or "The kind of source.").partition("Default: ")
     if not default:
-        default = "required" if field.is_required() else str(field.default or "")
+        default = "required" if field.is_required() else _fallback(field)
     return _plain(default.strip().removesuffix(".")), _plain(meaning.strip())
+
+
+def _fallback(field: FieldInfo) -> str:
+    """The default of a key whose description does not tell it."""
+    if field.default_factory is None:
+        return str(field.default or "")
+    return "none" if field.default_factory is dict else "what its keys say"
 
 
 def _plain(text: str) -> str:

@@ -19,7 +19,8 @@ _BUILT_IN: Final = (
     "171.0.0.192.in-addr.arpa",
     "d.f.ip6.arpa",
     "ipv4only.arpa",
-    *("corp", "home", "internal", "intranet", "lan", "local", "private", "test"),
+    "resolver.arpa",
+    *("alt", "corp", "home", "internal", "intranet", "lan", "local", "private", "test"),
 )
 """Private domains that systemd-resolved leaves unvalidated as long as no file says otherwise."""
 

@@ -1,10 +1,11 @@
-"""The manifests of `deploy/kustomize`, rendered from the chart.
+"""The manifests of `deploy/kustomize`, rendered from the chart, and the files that the chart has copies of.
 
 Rules:
 - The base is the chart with ``base/values.yaml``. An overlay is its own values.yaml over that, and is kept as what
   differs: patches for what both have, files for what only it has.
 - The settings file is a file of its own that Kustomize's generator makes the ConfigMap of: the hash in the ConfigMap's
   name rolls the pods, so the chart's annotation with a hash is left out.
+- Helm reads no file outside of a chart, so the chart has copies of the alerts and of the dashboard.
 
 ``python -m tests.deploy.render`` writes them. To change them, change the chart or a values.yaml and run it.
 """
@@ -17,9 +18,15 @@ from typing import Any, Final
 import yaml
 
 from tests.deploy.helm import RELEASE, Objects, one, rendered, workload
-from tests.deploy.places import KUSTOMIZE, OVERLAYS
+from tests.deploy.places import CHART, DEPLOY, KUSTOMIZE, OVERLAYS
 
 VALUES: Final = "values.yaml"
+COPIES: Final = {
+    CHART / "files" / "rules.yaml": DEPLOY / "prometheus" / "rules.yaml",
+    CHART / "files" / "meshdns.json": DEPLOY / "grafana" / "meshdns.json",
+}
+"""What the chart holds of others, and what each is a copy of."""
+
 _CHECKSUM: Final = "checksum/settings"
 _BASE_KUBERNETES: Final = "1.33"  # the newest without PreferSameNode, so that any server takes the base
 _HEADER: Final = "# Rendered from deploy/chart by `make manifests`: change values.yaml or the chart, not this.\n"
@@ -39,7 +46,10 @@ _Block.add_representer(str, _text)
 
 
 def main() -> int:
-    """Write the manifests anew."""
+    """Write the copies and the manifests anew."""
+    for copy, original in COPIES.items():
+        copy.parent.mkdir(exist_ok=True)
+        copy.write_text(original.read_text())
     for file in generated():
         file.unlink()
     for path, text in files().items():

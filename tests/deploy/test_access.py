@@ -1,4 +1,7 @@
-"""The chart's rights are enough and none can be spared: the program runs with them against a real API server."""
+"""The chart's rights are enough and no more than that: the program runs with them against a real API server.
+
+They are those of `meshdns.sources.rbac` (test_chart.py), of which none can be spared (tests/e2e/test_rbac.py).
+"""
 
 import copy
 from typing import Any
@@ -8,10 +11,9 @@ import pytest
 from meshdns.mesh.declarations import Kind
 from meshdns.sources.resources import RESOURCES, Resource
 from tests.deploy.helm import NAMESPACE, Objects, one, rendered
-from tests.deploy.pod import Pod, install, token
+from tests.deploy.pod import Pod, install
 from tests.rig.apiserver import ApiServer
 from tests.rig.digging import dig
-from tests.rig.kubernetes import Refused
 from tests.rig.ports import LOOPBACK, free_port
 from tests.rig.waiting import eventually
 
@@ -61,11 +63,9 @@ def test_rights_are_enough(platform: ApiServer, objects: Objects, ports: tuple[i
         assert cluster.get("reason", "") in ("", "<none>")
 
 
-@pytest.mark.parametrize("resource", RESOURCES.values(), ids=lambda each: each.title)
-def test_no_right_can_be_spared(
-    platform: ApiServer, objects: Objects, ports: tuple[int, int], resource: Resource
-) -> None:
-    """Without one of the resources, ``meshdns get clusters`` names just that right."""
+def test_missing_right_is_named(platform: ApiServer, objects: Objects, ports: tuple[int, int]) -> None:
+    """Without the right to ServiceEntries the pod stays alive, and ``meshdns get clusters`` says what to grant."""
+    resource = RESOURCES[Kind.SERVICE_ENTRY]
     platform.apply(_without(one(objects, "ClusterRole"), resource))
     eventually(lambda: not _may_list(platform, resource), what="the right is gone")
     with _pod(objects, platform, ports).unready() as pod:
@@ -84,15 +84,6 @@ def test_nothing_else_may_be_read(platform: ApiServer, objects: Objects) -> None
                 assert not _reviews(platform, verb, RESOURCES[kind].group, RESOURCES[kind].plural)
     for plural in ("secrets", "configmaps", "pods", "serviceaccounts"):
         assert not _reviews(platform, "list", "", plural)
-
-
-def test_settings_are_all_that_the_pod_mounts_of_the_cluster(platform: ApiServer, objects: Objects) -> None:
-    """The service account gives its token to no pod that does not ask for it."""
-    account = one(objects, "ServiceAccount")
-    assert account["automountServiceAccountToken"] is False
-    with pytest.raises(Refused, match="not found"):
-        platform.get(f"/api/v1/namespaces/{NAMESPACE}/secrets/{account['metadata']['name']}-token")
-    assert token(platform).count(".") == 2
 
 
 def _without(role: dict[str, Any], resource: Resource) -> dict[str, Any]:

@@ -23,7 +23,9 @@ _EVERYTHING: Final = {
     "remoteSecrets": {"enabled": True},
     "podCIDRs": ["34.64.0.0/14"],
     "criticalPodsQuota": True,
-    "prometheusRule": {"enabled": True},
+    "admin": {"listen": "127.0.0.1:8053"},
+    "prometheusRule": {"enabled": True, "labels": {"release": "prometheus"}},
+    "grafanaDashboard": {"enabled": True, "labels": {"team": "dns"}},
     "namespace": {"create": True},
 }
 

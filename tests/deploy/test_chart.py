@@ -10,7 +10,7 @@ import meshdns
 from meshdns.config.load import read
 from meshdns.sources.resources import RESOURCES
 from tests.deploy.helm import RenderError, lint, one, rendered, workload
-from tests.deploy.places import CHART
+from tests.deploy.places import CHART, DEPLOY
 
 pytestmark = pytest.mark.rig
 
@@ -39,6 +39,10 @@ def test_chart_has_the_version_of_the_program() -> None:
         ({"imag": {}}, "additional properties 'imag' not allowed"),
         ({"hostNetwork": {"enabled": True, "listen": ["127.0.0.1:53"]}}, "at '/hostNetwork/listen/0'"),
         ({"image": {"digest": "latest"}}, "at '/image/digest'"),
+        ({"admin": {"listen": "0.0.0.0:8053"}}, "at '/admin/listen'"),
+        ({"admin": {"listen": "127.0.0.256:8053"}}, "at '/admin/listen'"),
+        ({"admin": {"listen": "127.0.0.1:80"}}, "at '/admin/listen'"),
+        ({"grafanaDashboard": {"labels": {"grafana_dashboard": 1}}}, "at '/grafanaDashboard/labels/grafana_dashboard'"),
         ({"kind": "Deployment", "hostNetwork": {"enabled": True}}, "set kind: DaemonSet"),
         ({"kind": "Deployment", "state": {"type": "hostPath"}}, "set kind: DaemonSet"),
     ],
@@ -83,9 +87,10 @@ def test_pod_ranges_may_ask() -> None:
         {"ipFamily": "IPv6"},
         {"kubeconfig": {"secretName": "clusters", "contexts": ["west"]}},
         {"remoteSecrets": {"enabled": True}},
+        {"admin": {"listen": "[::1]:8053"}},
         {"settings": {"zones": [{"name": "global", "ttl": 10}], "clusters": {"west": {"network": "net-west"}}}},
     ],
-    ids=["plain", "dual", "six", "kubeconfig", "secrets", "settings"],
+    ids=["plain", "dual", "six", "kubeconfig", "secrets", "page", "settings"],
 )
 def test_settings_are_right(values: dict[str, Any], tmp_path: Path) -> None:
     """What the chart writes, the program accepts."""
@@ -94,12 +99,47 @@ def test_settings_are_right(values: dict[str, Any], tmp_path: Path) -> None:
     assert read(file, "/").workers == 2
 
 
+@pytest.mark.parametrize("values", [{"admin": {"listen": "127.0.0.1:8053"}}, {}], ids=["page", "no page"])
+def test_page_is_served_where_it_is_asked_for(values: dict[str, Any]) -> None:
+    """admin.listen stands beside the socket, which stays where ``meshdns get`` looks for it."""
+    assert _settings(values)["admin"] == {"socket": "/run/meshdns/admin.sock", **values.get("admin", {})}
+
+
+def test_alerts_are_those_of_the_runbooks() -> None:
+    """The PrometheusRule has the groups of deploy/prometheus, word for word, and the labels it is selected by."""
+    rule = one(rendered({"prometheusRule": {"enabled": True, "labels": {"release": "prometheus"}}}), "PrometheusRule")
+    assert rule["spec"] == yaml.safe_load((DEPLOY / "prometheus" / "rules.yaml").read_text())["spec"]
+    assert rule["metadata"]["labels"]["release"] == "prometheus"
+
+
+def test_sidecar_finds_the_dashboard() -> None:
+    """Its ConfigMap holds the file of deploy/grafana, under the usual label and those of the values."""
+    objects = rendered({"grafanaDashboard": {"enabled": True, "labels": {"team": "dns"}}})
+    (found,) = [each for each in objects if "grafana_dashboard" in each["metadata"]["labels"]]
+    assert found["data"] == {"meshdns.json": (DEPLOY / "grafana" / "meshdns.json").read_text()}
+    assert found["metadata"]["labels"].items() >= {"grafana_dashboard": "1", "team": "dns"}.items()
+
+
+def test_monitoring_is_left_out_unless_it_is_asked_for() -> None:
+    """By default there is neither an object that needs a CRD nor a second ConfigMap."""
+    kinds = [each["kind"] for each in rendered()]
+    assert "PrometheusRule" not in kinds
+    assert kinds.count("ConfigMap") == 1
+
+
 def test_rights_are_those_that_are_used() -> None:
     """The ClusterRole lists and watches what the server does, and nothing else."""
     rules = one(rendered(), "ClusterRole")["rules"]
     granted = {(group, plural) for rule in rules for group in rule["apiGroups"] for plural in rule["resources"]}
     assert granted == {(resource.group, resource.plural) for resource in RESOURCES.values()}
     assert {verb for rule in rules for verb in rule["verbs"]} == {"list", "watch"}
+
+
+def test_token_is_given_to_its_pods_only() -> None:
+    """The service account gives its token to no pod that does not ask for it, as meshdns's do."""
+    objects = rendered()
+    assert one(objects, "ServiceAccount")["automountServiceAccountToken"] is False
+    assert workload(objects)["spec"]["template"]["spec"]["automountServiceAccountToken"] is True
 
 
 def test_secrets_are_read_in_the_own_namespace_only() -> None:

@@ -1,5 +1,6 @@
 """The manifests are what the chart makes, and Kustomize makes of them what Helm would install."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,6 +16,12 @@ def test_manifests_are_current() -> None:
     """Rendered anew they are the same; ``make manifests`` writes them."""
     there = {str(path.relative_to(KUSTOMIZE)): path.read_text() for path in render.generated()}
     assert there == render.files()
+
+
+@pytest.mark.parametrize("copy", render.COPIES, ids=lambda copy: copy.name)
+def test_copies_are_current(copy: Path) -> None:
+    """Alerts and dashboard in the chart are those beside it; ``make manifests`` copies them."""
+    assert copy.read_text() == render.COPIES[copy].read_text()
 
 
 @pytest.mark.parametrize("overlay", OVERLAYS)

@@ -7,6 +7,8 @@ from typing import Final
 import pytest
 
 from meshdns.config.load import read
+from meshdns.stubdomains.stub import stub
+from meshdns.stubdomains.targets import TARGETS
 from tests.deploy.places import CHECKOUT
 from tests.e2e.instance import on_boutique, wait_until_ready
 from tests.rig.digging import dig
@@ -28,8 +30,9 @@ def test_dnsmasq_sends_the_zone_here(clusters: Path, resolver: Unbound) -> None:
     """With the printed lines dnsmasq answers names of the mesh, private addresses too, though it stops rebinding."""
     with on_boutique(clusters, resolver) as instance:
         wait_until_ready(instance)
-        lines = _block("server=/global/").replace("127.0.0.1#1053", f"{instance.address}#{instance.port}").split()
-        with Dnsmasq(*(f"--{line}" for line in lines), "--stop-dns-rebind") as front:
+        text = _block("server=/global/").replace("127.0.0.1#1053", f"{instance.address}#{instance.port}")
+        lines = [f"--{line}" for line in text.splitlines() if not line.startswith("#")]
+        with Dnsmasq(*lines, "--stop-dns-rebind") as front:
             assert dig("frontend.default.global", port=front.port).rdata == ("203.0.113.20",)
             assert dig("adservice.default.global", port=front.port).rdata == ("10.20.0.31",)
 
@@ -44,6 +47,9 @@ def test_resolv_conf_has_its_settings(tmp_path: Path) -> None:
     assert server not in str(settings.forward)
 
 
-def test_resolved_is_told_a_routing_domain() -> None:
-    """The zone is marked as one for routing, not for searching (resolved.conf(5))."""
-    assert _block("[Resolve]").split() == ["[Resolve]", "DNS=127.0.0.1:1053", "Domains=~global"]
+@pytest.mark.parametrize("target", ["systemd-resolved", "dnsmasq"])
+def test_recipe_is_what_is_printed(target: str) -> None:
+    """``meshdns stub-domain print`` for 127.0.0.1:1053 has the same files, trust anchors too."""
+    for part in TARGETS[target].parts:
+        text = part.printed(stub(["global"], "127.0.0.1", 1053))
+        assert _block(part.place) == text

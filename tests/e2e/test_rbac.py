@@ -68,10 +68,8 @@ CASES = [(resource, "list") for resource in RESOURCES.values()] + [(next(iter(RE
 
 
 @pytest.mark.parametrize(("resource", "verb"), CASES, ids=lambda each: getattr(each, "title", each))
-def test_one_right_less_is_reported_as_that_right(
-    east: ApiServer, tmp_path: Path, resource: Resource, verb: str
-) -> None:
-    """The reason names resource, group and verb, and what to grant; no other kind is touched."""
+def test_no_right_can_be_spared(east: ApiServer, tmp_path: Path, resource: Resource, verb: str) -> None:
+    """Without one of them the reason names resource, group and verb, and what to grant; no other kind is touched."""
     token = grant(east)
     east.apply(without(resource, verb))
     path = tmp_path / "config"

@@ -56,7 +56,9 @@ app.kubernetes.io/part-of: meshdns
 {{- $_ := set $own "allowQuery" (concat (list "private") .Values.podCIDRs) }}
 {{- $_ := set $own "workers" .Values.workers }}
 {{- $_ := set $own "http" (dict "listen" (ternary "[::]:9153" "0.0.0.0:9153" (eq .Values.ipFamily "IPv6"))) }}
-{{- $_ := set $own "admin" (dict "socket" "/run/meshdns/admin.sock") }}
+{{- $admin := dict "socket" "/run/meshdns/admin.sock" }}
+{{- with .Values.admin.listen }}{{ $_ := set $admin "listen" . }}{{ end }}
+{{- $_ := set $own "admin" $admin }}
 {{- $_ := set $own "stateDir" "/var/lib/meshdns" }}
 {{- toYaml (mustMergeOverwrite $own (deepCopy .Values.settings)) }}
 {{- end }}
