@@ -17,15 +17,20 @@ from tests.rig.etcd import Etcd
 from tests.rig.waiting import eventually
 
 ENTRIES = "/apis/networking.istio.io/v1/namespaces/default/serviceentries"
+SERVICES = "/api/v1/namespaces/default/services"
 _WRITERS = 4  # connections: a change may take longer than the time to the next
 _CHANGED = "198.51.{}.{}"  # what a changed entry points to (RFC 5737 and its neighbours)
 
 
 class Cluster:
-    """The cluster east; `server` is its API, `kubeconfig` the file for clients."""
+    """The cluster east; `server` is its API, `kubeconfig` the file for clients.
 
-    def __init__(self, population: Population) -> None:
+    `services` has it hold the population as Services instead.
+    """
+
+    def __init__(self, population: Population, *, services: bool = False) -> None:
         self.population = population
+        self._services = services
         self._stack = ExitStack()
         self._changes = count()
 
@@ -35,7 +40,8 @@ class Cluster:
             self.server = stack.enter_context(ApiServer(etcd, "east"))
             self.server.install_crds()
             with ThreadPoolExecutor(_WRITERS) as writers:
-                list(writers.map(self._create, self.population.service_entries()))
+                objects = self.population.services() if self._services else self.population.service_entries()
+                list(writers.map(self._create, objects))
             self._stack = stack.pop_all()
         return self
 
@@ -68,8 +74,8 @@ class Cluster:
             message = query(name)
             eventually(lambda: is_right(ask(port, message), [address]), what=f"{name} is {address}")
 
-    def _create(self, entry: dict[str, Any]) -> None:
-        self.server.post(ENTRIES, entry)
+    def _create(self, declared: dict[str, Any]) -> None:
+        self.server.post(SERVICES if self._services else ENTRIES, declared)
 
     def _write(self, rate: float, tally: "Tally", over: threading.Event) -> None:
         began = time.monotonic()

@@ -19,7 +19,8 @@ from tests.rig.waiting import eventually
 
 _START = 120.0  # seconds for a server to read its names
 _WITH_CLUSTER = frozenset({"meshdns-api", "coredns-kubernetes"})
-_ANY_ANSWER = frozenset({"echo", "coredns-kubernetes"})
+_WITH_SERVICES = frozenset({"coredns-services"})
+_ANY_ANSWER = frozenset({"echo", "coredns-kubernetes", *_WITH_SERVICES})
 """Peers that know none of the population's names."""
 
 
@@ -38,6 +39,7 @@ class Fleet:
         self._running: dict[tuple[str, Population], _Running] = {}
         self._folders: dict[Population, Path] = {}
         self._cluster: Cluster | None = None
+        self._services: Cluster | None = None
 
     def __enter__(self) -> Self:
         self._folder = Path(self._stack.enter_context(tempfile.TemporaryDirectory(prefix="meshdns-bench-")))
@@ -60,6 +62,12 @@ class Fleet:
         if self._cluster is None:
             self._cluster = self._stack.enter_context(Cluster(Population()))
         return self._cluster
+
+    def services(self) -> Cluster:
+        """The same with the default population as Services."""
+        if self._services is None:
+            self._services = self._stack.enter_context(Cluster(Population(), services=True))
+        return self._services
 
     def keep(self, names: Collection[str], population: Population) -> None:
         """End every peer but these."""
@@ -84,7 +92,9 @@ class Fleet:
         if population not in self._folders:
             folder = self._folder / f"clusters-{population.count}-{population.each}"
             self._folders[population] = population.write_clusters(folder)
-        kubeconfig = self.cluster().kubeconfig if name in _WITH_CLUSTER else None
+        kubeconfig = None
+        if name in _WITH_CLUSTER | _WITH_SERVICES:
+            kubeconfig = (self.cluster() if name in _WITH_CLUSTER else self.services()).kubeconfig
         return Site(population, self._folders[population], self._upstream.port, kubeconfig)
 
 

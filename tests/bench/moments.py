@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from tests.bench.cluster import Cluster
+from tests.bench.cluster import SERVICES, Cluster
 from tests.bench.cores import Cores
 from tests.bench.fleet import Fleet
 from tests.bench.moment import Moment
@@ -22,7 +22,6 @@ from tests.e2e.instance import Instance
 from tests.rig.component import Component
 from tests.rig.waiting import eventually
 
-_SERVICES = "/api/v1/namespaces/default/services"
 _SLICES = "/apis/discovery.k8s.io/v1/namespaces/default/endpointslices"
 _STARTS = 5  # at most: each takes a while
 _SAMPLE = 100  # of the names behind a gateway one in so many is asked for
@@ -73,15 +72,15 @@ def _gateway_delays(cluster: Cluster, population: Population, tries: int) -> Ite
         "metadata": {"name": "eastwest", "labels": {"istio": "eastwestgateway"}},
         "spec": {"ports": [{"name": "tls", "port": 15443}], "externalIPs": [_GATEWAYS[0].format(1)]},
     }
-    cluster.server.post(_SERVICES, service)
+    cluster.server.post(SERVICES, service)
     sample = [query(population.name(number)) for number in range(0, population.count, _SAMPLE)]
     with _reading(cluster, settings) as server:
         _ask_all(server, sample, _GATEWAYS[0].format(1))
         for number in range(tries):
             address = _GATEWAYS[(number + 1) % 2].format(number + 2)
-            cluster.server.patch(f"{_SERVICES}/eastwest", {"spec": {"externalIPs": [address]}})
+            cluster.server.patch(f"{SERVICES}/eastwest", {"spec": {"externalIPs": [address]}})
             yield _ask_all(server, sample, address)
-    cluster.server.delete(f"{_SERVICES}/eastwest")
+    cluster.server.delete(f"{SERVICES}/eastwest")
 
 
 def _readiness_delays(cluster: Cluster, tries: int) -> Iterator[float]:
@@ -90,7 +89,7 @@ def _readiness_delays(cluster: Cluster, tries: int) -> Iterator[float]:
     port = {"name": "http", "port": 80}
     headless = {"clusterIP": "None", "ports": [port]}
     cluster.server.post(
-        _SERVICES, {"apiVersion": "v1", "kind": "Service", "metadata": {"name": "pods"}, "spec": headless}
+        SERVICES, {"apiVersion": "v1", "kind": "Service", "metadata": {"name": "pods"}, "spec": headless}
     )
     part = {"apiVersion": "discovery.k8s.io/v1", "kind": "EndpointSlice", "metadata": metadata}
     cluster.server.post(_SLICES, {**part, "addressType": "IPv4", "ports": [port], "endpoints": _ready(*_PODS)})
@@ -102,7 +101,7 @@ def _readiness_delays(cluster: Cluster, tries: int) -> Iterator[float]:
             cluster.server.patch(f"{_SLICES}/pods", {"endpoints": _ready(_PODS[number % 2])})
             yield _ask_all(server, [message], _PODS[number % 2], without=_PODS[(number + 1) % 2])
     cluster.server.delete(f"{_SLICES}/pods")
-    cluster.server.delete(f"{_SERVICES}/pods")
+    cluster.server.delete(f"{SERVICES}/pods")
 
 
 def _ready(*pods: str) -> list[dict[str, Any]]:
@@ -167,15 +166,15 @@ def _service_delay(cluster: Cluster, server: Component, number: int) -> float:
         "metadata": {"name": name},
         "spec": {"ports": [{"name": "http", "port": 80}], "selector": {"app": name}},
     }
-    address = str(cluster.server.post(_SERVICES, service)["spec"]["clusterIP"])
+    address = str(cluster.server.post(SERVICES, service)["spec"]["clusterIP"])
     delay = busy_ask(lambda: is_right(ask(server.port, message), [address]))
-    cluster.server.delete(f"{_SERVICES}/{name}")
+    cluster.server.delete(f"{SERVICES}/{name}")
     return delay * 1e3
 
 
 def _await_kubernetes(cluster: Cluster, server: Component) -> None:
     """Wait until CoreDNS has read the cluster: it knows the Service that every cluster has."""
-    address = str(cluster.server.get(f"{_SERVICES}/kubernetes")["spec"]["clusterIP"])
+    address = str(cluster.server.get(f"{SERVICES}/kubernetes")["spec"]["clusterIP"])
     message = query("kubernetes.default.svc.cluster.local")
     eventually(lambda: is_right(ask(server.port, message), [address]), what="CoreDNS has read the cluster", within=60)
 

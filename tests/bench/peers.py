@@ -172,6 +172,7 @@ PEERS: Mapping[str, Peer] = {
     # Without an SOA to deny a name with, this plugin says SERVFAIL.
     "coredns-hosts": Peer("CoreDNS hosts", _HostsCoreDNS, _coredns_version, SERVFAIL),
     "coredns-kubernetes": Peer("CoreDNS kubernetes", _api_coredns, _coredns_version),
+    "coredns-services": Peer("CoreDNS kubernetes, of 10,000 Services", _api_coredns, _coredns_version),
     "coredns-forward": Peer("CoreDNS forward+cache", _forwarding_coredns, _coredns_version),
     "unbound": Peer("Unbound", _local_unbound, _UNBOUND),
     "unbound-forward": Peer("Unbound, forwarding", _forwarding_unbound, _UNBOUND),

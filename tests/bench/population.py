@@ -53,6 +53,16 @@ class Population:
         for number in range(self.count):
             yield service_entry(f"svc-{number:05d}", self.name(number), self.addresses(number))
 
+    def services(self) -> Iterator[dict[str, Any]]:
+        """As one Service per name (`service_name`), each with a cluster address of its own."""
+        for number in range(self.count):
+            yield {
+                "apiVersion": "v1",
+                "kind": "Service",
+                "metadata": {"name": f"svc-{number:05d}"},
+                "spec": {"ports": [{"name": "http", "port": 80}], "selector": {"app": f"svc-{number:05d}"}},
+            }
+
     def write_clusters(self, folder: Path) -> Path:
         """As a folder of clusters with the one cluster east; `folder`."""
         cluster = folder / "east"
@@ -62,6 +72,11 @@ class Population:
             items = {"apiVersion": "v1", "kind": "List", "items": entries[start : start + _PER_FILE]}
             (cluster / f"entries-{start // _PER_FILE:03d}.json").write_text(json.dumps(items))
         return folder
+
+
+def service_name(number: int) -> str:
+    """The name of the Service of a number from 0 to count - 1, without the trailing dot."""
+    return f"svc-{number:05d}.default.svc.cluster.local"
 
 
 def service_entry(name: str, host: str, addresses: list[str]) -> dict[str, Any]:

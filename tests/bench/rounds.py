@@ -45,17 +45,22 @@ class Bench:
         """Runs of every subject in the order of the rounds; of `wanted` peers and the first subject, if not empty."""
         subjects = [s for s in workload.subjects if not wanted or s.peer in wanted or s == workload.subjects[0]]
         peers = self._started(workload, subjects)
-        packets = workload.packets(workload.population)
-        file = self._fleet.folder / f"{workload.name}.packets"
-        file.write_bytes(packets.file())
         runs: dict[Subject, list[Run]] = {subject: [] for subject in subjects if subject.peer in peers}
+        asked = {subject: self._asked(subject, workload) for subject in runs}
         for subject in runs:
-            self._generator.prime(peers[subject.peer].port, packets, file)
+            self._generator.prime(peers[subject.peer].port, *asked[subject])
         for turn in range(self._effort.rounds):
             self._say(f"{workload.name}: round {turn + 1} of {self._effort.rounds}")
             for subject, done in runs.items():
-                done.append(self._run(subject, peers[subject.peer], workload, packets, file))
+                done.append(self._run(subject, peers[subject.peer], workload, *asked[subject]))
         return runs
+
+    def _asked(self, subject: Subject, workload: Workload) -> tuple[Packets, Path]:
+        """What a subject is asked, and the file of it."""
+        packets = (subject.packets or workload.packets)(workload.population)
+        file = self._fleet.folder / f"{workload.name}-{subject.peer if subject.packets else 'all'}.packets"
+        file.write_bytes(packets.file())
+        return packets, file
 
     def _started(self, workload: Workload, subjects: Collection[Subject]) -> dict[str, Component]:
         names = dict.fromkeys(subject.peer for subject in subjects)

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 from tests.bench.peers import REFERENCE
-from tests.bench.population import NAMESPACE, ZONE, Population
+from tests.bench.population import NAMESPACE, ZONE, Population, service_name
 from tests.bench.queries import NXDOMAIN, UNIQUE_LABEL, Packets, mixed_case, query
 
 CHANGES = 100.0
@@ -17,10 +17,14 @@ _SPELLINGS = 4  # of each name in mixed case
 
 @dataclass(frozen=True)
 class Subject:
-    """A peer under a workload; `changes` a second are made to its cluster meanwhile."""
+    """A peer under a workload; `changes` a second are made to its cluster meanwhile.
+
+    `packets` is what it is asked where that is not what the others are.
+    """
 
     peer: str
     changes: float = 0.0
+    packets: Callable[[Population], Packets] | None = None
 
     @property
     def note(self) -> str:
@@ -43,6 +47,10 @@ class Workload:
 def _known(population: Population) -> Packets:
     queries = tuple(query(population.name(number)) for number in range(population.count))
     return Packets(queries, answers=population.each)
+
+
+def _services(population: Population) -> Packets:
+    return Packets(tuple(query(service_name(number)) for number in range(population.count)))
 
 
 def _known_edns(population: Population) -> Packets:
@@ -91,6 +99,12 @@ WORKLOADS: tuple[Workload, ...] = (
     Workload("two", "known names, saturated, one worker and two", _known, _subjects("meshdns-two")),
     Workload("hits", "forwarded names from the cache, saturated", _forward_hits, _subjects(*_FORWARDERS)),
     Workload("misses", "forwarded names from upstream, saturated", _forward_misses, _subjects(*_FORWARDERS)),
+    Workload(
+        "kubernetes",
+        "known names of ServiceEntries, of Services for CoreDNS, saturated",
+        _known,
+        (Subject(REFERENCE), Subject("meshdns-api"), Subject("coredns-services", packets=_services)),
+    ),
     Workload(
         "changes",
         "known names of a real API server, saturated, quiet and changed",
