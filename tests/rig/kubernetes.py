@@ -10,6 +10,7 @@ import http.client
 import json
 import ssl
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import Any
 
@@ -32,20 +33,20 @@ class Refused(Exception):  # noqa: N818 - the server refuses; that is often what
         self.status = status
 
 
-class KubernetesClient:
+class KubernetesClient(ABC):
     """Requests with a token to one API server; connections are kept and may be used by several threads."""
 
     def __init__(self) -> None:
         self._idle: list[http.client.HTTPConnection] = []
         self._kinds: dict[tuple[str, str], tuple[str, bool]] = {}
 
+    @abstractmethod
     def connect(self) -> http.client.HTTPConnection:
         """A new connection to the server; each kind of server says how."""
-        raise NotImplementedError
 
+    @abstractmethod
     def credentials(self) -> Mapping[str, str]:
         """Header fields that say who asks."""
-        raise NotImplementedError
 
     def get(self, path: str) -> Any:
         """The object or list at `path`."""
