@@ -7,15 +7,13 @@ import os
 import signal
 from pathlib import Path
 
-import pytest
-
 from meshdns.sources.settings import KubeconfigSource
 from tests.rig.apiserver import TOKEN, ApiServer
 from tests.sources.detour import Detour
-from tests.sources.reading import NAMESPACE, entry, grant, kubeconfig, reading, synced, token
+from tests.sources.reading import ENDS_CLIENTS, NAMESPACE, entry, grant, kubeconfig, reading, synced, token
 from tests.sources.recording import RecordingSink
 
-pytestmark = pytest.mark.rig
+pytestmark = ENDS_CLIENTS
 
 ACCOUNT = {
     "apiVersion": "v1",
@@ -29,7 +27,6 @@ def gaps(sink: RecordingSink, cluster: str) -> list[str]:
     return [call for call in sink.calls if call in (f"left {cluster}", f"listed {cluster} ServiceEntry 0")]
 
 
-@pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning")  # asyncio forgets a handshake that a dead peer cuts
 def test_a_revoked_token_is_named_and_the_next_projected_one_is_used(east: ApiServer, tmp_path: Path) -> None:
     """While it is refused the names stay; the kubelet's swap of the folder behind ``..data`` needs no new client."""
     east.apply(entry("shop"))

@@ -13,9 +13,9 @@ from meshdns.sources import rbac
 from meshdns.sources.resources import RESOURCES, Resource
 from meshdns.sources.settings import KubeconfigSource, RemoteSecretsSource
 from tests.rig.apiserver import ApiServer
-from tests.sources.reading import NAMESPACE, entry, grant, kubeconfig, reading, remote_secret, synced
+from tests.sources.reading import ENDS_CLIENTS, NAMESPACE, entry, grant, kubeconfig, reading, remote_secret, synced
 
-pytestmark = pytest.mark.rig
+pytestmark = ENDS_CLIENTS
 
 FOLDER = Path(__file__).parents[2] / "deploy" / "rbac"
 

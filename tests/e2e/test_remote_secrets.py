@@ -4,16 +4,14 @@ import asyncio
 import json
 from pathlib import Path
 
-import pytest
-
 from meshdns.sources.settings import KubeconfigSource, RemoteSecretsSource
 from tests.e2e.instance import Instance
 from tests.rig.apiserver import TOKEN, ApiServer
 from tests.rig.waiting import eventually
-from tests.sources.reading import NAMESPACE, entry, grant, kubeconfig, reading, remote_secret, synced
+from tests.sources.reading import ENDS_CLIENTS, NAMESPACE, entry, grant, kubeconfig, reading, remote_secret, synced
 from tests.sources.recording import RecordingSink
 
-pytestmark = pytest.mark.rig
+pytestmark = ENDS_CLIENTS
 
 TITLE = f"remote secrets of namespace {NAMESPACE}"
 DEAD = {"clusters": [{"name": "x", "cluster": {"server": "https://127.0.0.1:9"}}]}

@@ -584,3 +584,12 @@ def test_the_only_slice_of_a_cluster_changes_its_own_service_alone() -> None:
     assert set(made.refresh()) == {"a.p.global"}
     made.remove("east", key_of(DOWN))
     assert set(made.refresh()) == {"a.p.global", "b.p.global"}
+
+
+def test_the_first_slice_of_a_cluster_changes_its_services_alone() -> None:
+    """Readiness is known from then on, of its Services: what its ServiceEntries declare is not judged again."""
+    bare = [service("a", namespace="p"), service("b", namespace="p")]
+    made = catalog(mesh(), {"east": [*bare, entry("203.0.113.9", host="x.y.z.global")], "west": bare})
+    made.refresh()
+    made.upsert("east", DOWN)
+    assert set(made.refresh()) == {"a.p.global", "b.p.global"}

@@ -7,6 +7,8 @@ from collections.abc import AsyncIterator, Collection, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 
+import pytest
+
 from meshdns.mesh.declarations import Kind
 from meshdns.sources import apiservers, rbac
 from meshdns.sources.apiservers import ApiServerSource
@@ -14,6 +16,13 @@ from meshdns.sources.registrations import Registrations
 from meshdns.sources.resources import RESOURCES
 from tests.rig.apiserver import ApiServer
 from tests.sources.recording import RecordingSink
+
+ENDS_CLIENTS = [
+    pytest.mark.rig,
+    pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning"),
+    pytest.mark.usefixtures("cut_handshakes"),
+]
+"""Marks of modules that end clients of real API servers at any moment (see the fixture)."""
 
 NAMESPACE = "meshdns"
 TOKEN_REQUEST = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {}}

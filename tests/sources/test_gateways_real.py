@@ -13,9 +13,10 @@ from meshdns.sources.resources import RESOURCES
 from meshdns.sources.settings import KubeconfigSource
 from tests.rig.apiserver import ApiServer
 from tests.rig.kubernetes import Refused
+from tests.sources.reading import ENDS_CLIENTS
 from tests.sources.recording import Known, RecordingSink
 
-pytestmark = pytest.mark.rig
+pytestmark = ENDS_CLIENTS
 
 GATEWAY: dict[str, Any] = {
     "apiVersion": "gateway.networking.k8s.io/v1",

@@ -6,17 +6,16 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 from meshdns.mesh.declarations import Kind
 from meshdns.sources import apiservers
 from meshdns.sources.registrations import Registrations
 from meshdns.sources.resources import RESOURCES
 from meshdns.sources.settings import KubeconfigSource
 from tests.rig.apiserver import ApiServer
+from tests.sources.reading import ENDS_CLIENTS
 from tests.sources.recording import RecordingSink
 
-pytestmark = pytest.mark.rig
+pytestmark = ENDS_CLIENTS
 
 ISTIO = "networking.istio.io/v1"
 ENTRIES = "/apis/networking.istio.io/v1/namespaces/default/serviceentries"

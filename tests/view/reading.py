@@ -1,7 +1,7 @@
 """A reader of a view in a process of its own, driven line by line: LMDB may be opened once per process.
 
 Each line on standard input is a JSON command; its reply is one JSON line. ``["look", NAME …]`` takes a look and tells
-what was to be forgotten, the serial, the state and the rows of the names (wire format in hexadecimal).
+what was to be forgotten, the serial, the state, and the rows and refusals of the names (wire format in hexadecimal).
 """
 
 import json
@@ -17,6 +17,11 @@ def note(told: list[list[str] | None], owners: list[bytes] | None) -> None:
     told.append(None if owners is None else [each.hex() for each in owners])
 
 
+def shown(values: list[bytes | None]) -> list[str | None]:
+    """Values as they stand in the reply."""
+    return [value.hex() if value is not None else None for value in values]
+
+
 def main() -> None:
     """Serve commands until standard input ends."""
     reader = Reader(Path(sys.argv[1]))
@@ -25,11 +30,18 @@ def main() -> None:
         forgotten: list[list[str] | None] = []
         look = reader.look(partial(note, forgotten))
         rows = [look.row(bytes.fromhex(name)) for name in names]
+        refusals = [look.refusal(bytes.fromhex(name)) for name in names]
         state = [look.state.ready, look.state.complete, list(look.state.clusters)]
         serial = look.serial
         look.end()
-        shown = [row.hex() if row is not None else None for row in rows]
-        sys.stdout.write(json.dumps({"forget": forgotten, "serial": serial, "state": state, "rows": shown}) + "\n")
+        found = {
+            "forget": forgotten,
+            "serial": serial,
+            "state": state,
+            "rows": shown(rows),
+            "refusals": shown(refusals),
+        }
+        sys.stdout.write(json.dumps(found) + "\n")
         sys.stdout.flush()
     reader.close()
 

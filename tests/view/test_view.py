@@ -45,7 +45,8 @@ class Process:
         told = found["forget"]
         assert len(told) <= 1
         found["forget"] = None if not told else ALL if told[0] is None else {bytes.fromhex(each) for each in told[0]}
-        found["rows"] = [None if row is None else bytes.fromhex(row) for row in found["rows"]]
+        for values in ("rows", "refusals"):
+            found[values] = [None if value is None else bytes.fromhex(value) for value in found[values]]
         return found
 
     def __enter__(self) -> Self:
@@ -122,9 +123,10 @@ def test_unchanged_values_change_nothing(writer: Writer, reader: Process) -> Non
 
 
 def test_other_databases_forget_nothing(writer: Writer, reader: Process) -> None:
-    """Reasons, declarations, problems and cluster states are no part of a reply."""
+    """Reasons, refusals, declarations, problems and cluster states are no part of a reply."""
     commit = Commit()
     commit.reasons = {A: b"why"}
+    commit.refusals = {B: b"why not"}
     commit.declarations = {b"east\0x": b"{}"}
     commit.problems = {b"east\0x": b"[]"}
     commit.clusters = {b"east": b"{}"}

@@ -1,0 +1,164 @@
+"""Refusals in the view: they come and go with what is refused, and touch nothing else."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from meshdns.controller.publishing import Publisher
+from meshdns.controller.refused import Refused
+from meshdns.dns import names
+from meshdns.mesh.declarations import ServiceEntry, key_of
+from meshdns.mesh.refused import told
+from meshdns.mesh.settings import MeshSettings
+from meshdns.mesh.visibility import host_problems
+from meshdns.view.writer import Writer
+from tests.mesh.scene import entry, mesh
+
+REVIEWS = names.wire("reviews.prod.global")
+FORBIDDEN = b"known in cluster west, but it is not exported to all; see meshdns explain"
+SERVED = entry("203.0.113.7")
+HIDDEN = entry("203.0.113.7", exportTo=["."])
+PRIVATE = entry("10.1.2.3", location="MESH_EXTERNAL")
+OTHER = entry("203.0.113.9", host="cart.prod.global", name="cart", exportTo=["."])
+
+
+@pytest.fixture
+def writer(tmp_path: Path) -> Iterator[Writer]:
+    """An empty view."""
+    made = Writer(tmp_path / "view")
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def publisher(writer: Writer) -> Publisher:
+    """Writes that view as seen from cluster east."""
+    return Publisher(mesh(), writer)
+
+
+def kept(publisher: Publisher, writer: Writer) -> dict[str, bytes]:
+    """What the view says of refused names once all that is known has been committed."""
+    publisher.publish(ready=True, complete=True, stale=())
+    return {names.text(owner): told(value, inside=True)[1] for owner, value in writer.stored(b"refusals")}
+
+
+def test_a_refusal_comes_with_its_declaration_and_goes_with_it(publisher: Publisher, writer: Writer) -> None:
+    """A ServiceEntry that is exported to nobody else is told, until it is removed."""
+    publisher.upsert("west", HIDDEN)
+    assert kept(publisher, writer) == {"reviews.prod.global": FORBIDDEN}
+    publisher.remove("west", key_of(HIDDEN))
+    assert kept(publisher, writer) == {}
+
+
+def test_a_refusal_goes_when_the_host_is_exported(publisher: Publisher, writer: Writer) -> None:
+    """What is served is not refused; hidden again, it is."""
+    publisher.upsert("west", HIDDEN)
+    kept(publisher, writer)
+    publisher.upsert("west", SERVED)
+    assert kept(publisher, writer) == {}
+    publisher.upsert("west", HIDDEN)
+    assert kept(publisher, writer) == {"reviews.prod.global": FORBIDDEN}
+
+
+def test_a_refusal_goes_with_its_cluster(publisher: Publisher, writer: Writer) -> None:
+    """With a cluster go all its refusals."""
+    publisher.upsert("west", HIDDEN)
+    kept(publisher, writer)
+    publisher.remove_cluster("west")
+    assert kept(publisher, writer) == {}
+
+
+def test_a_name_that_another_cluster_serves_is_not_refused(publisher: Publisher, writer: Writer) -> None:
+    """Whichever of the two was first; when the one who serves it is gone, the refusal is there."""
+    publisher.upsert("west", HIDDEN)
+    publisher.upsert("north", SERVED)
+    assert kept(publisher, writer) == {}
+    publisher.upsert("south", HIDDEN)
+    assert kept(publisher, writer) == {}
+    publisher.remove("north", key_of(SERVED))
+    assert kept(publisher, writer) == {"reviews.prod.global": FORBIDDEN.replace(b"west", b"south")}
+
+
+def test_of_several_refusals_the_first_is_told(publisher: Publisher, writer: Writer) -> None:
+    """By the name of the cluster, whatever came first; the next one follows it."""
+    publisher.upsert("west", HIDDEN)
+    kept(publisher, writer)
+    publisher.upsert("north", HIDDEN)
+    assert kept(publisher, writer) == {"reviews.prod.global": FORBIDDEN.replace(b"west", b"north")}
+    publisher.remove("north", key_of(HIDDEN))
+    assert kept(publisher, writer) == {"reviews.prod.global": FORBIDDEN}
+
+
+def test_a_name_that_cannot_be_reached_is_told_until_it_can(publisher: Publisher, writer: Writer) -> None:
+    """A private address that nothing may carry out of its network."""
+    publisher.catalog.join_cluster("east")
+    publisher.upsert("west", PRIVATE)
+    assert list(kept(publisher, writer)) == ["reviews.prod.global"]
+    publisher.upsert("west", SERVED)
+    assert kept(publisher, writer) == {}
+
+
+def test_an_empty_non_terminal_may_be_refused(publisher: Publisher, writer: Writer) -> None:
+    """A name that exists only because of one below it is told like one that does not exist."""
+    publisher.upsert("west", HIDDEN)
+    publisher.upsert("west", entry("203.0.113.8", host="v1.reviews.prod.global", name="v1"))
+    assert kept(publisher, writer) == {"reviews.prod.global": FORBIDDEN}
+
+
+def test_hosts_outside_the_zones_are_no_matter_of_ours(publisher: Publisher, writer: Writer) -> None:
+    """They are never denied here."""
+    publisher.upsert("west", entry("203.0.113.7", host="login.example.com"))
+    assert kept(publisher, writer) == {}
+
+
+def test_one_change_writes_nothing_of_other_hosts() -> None:
+    """What is to be committed after a change is its own hosts' alone, and nothing where its names are served."""
+    settings, refused = mesh(), Refused(mesh())
+    for declaration in (HIDDEN, OTHER):
+        _declare(refused, "west", declaration, settings)
+    refused.settle(lambda _: False)
+    assert len(refused.changes()) == 2
+    refused.forget("west", key_of(OTHER))
+    refused.settle(lambda _: False)
+    assert refused.changes() == {names.wire("cart.prod.global"): None}
+    _declare(refused, "west", SERVED, settings)
+    refused.settle(lambda _: True)
+    assert refused.changes() == {}
+
+
+def test_refusals_are_bounded() -> None:
+    """Beyond the bound a host is refused without a reason, until there is room and it is judged anew."""
+    settings, refused = mesh(), Refused(mesh(), most=1)
+    _declare(refused, "west", HIDDEN, settings)
+    refused.settle(lambda _: False)
+    _declare(refused, "west", OTHER, settings)
+    refused.settle(lambda _: False)
+    assert list(refused.changes()) == [REVIEWS]
+    refused.forget("west", key_of(HIDDEN))
+    refused.settle(lambda _: False)
+    _declare(refused, "west", OTHER, settings)
+    refused.settle(lambda _: False)
+    assert list(refused.changes()) == [REVIEWS, names.wire("cart.prod.global")]
+
+
+def test_a_later_process_takes_over_what_is_still_true(publisher: Publisher, writer: Writer) -> None:
+    """It keeps the refusals of what it finds in the view, and drops those whose reason it cannot find."""
+    publisher.upsert("west", HIDDEN)
+    publisher.upsert("west", OTHER)
+    kept(publisher, writer)
+    with writer.read() as txn:
+        before = txn.number
+    later = Publisher(mesh(), writer)
+    later.restore()
+    assert set(kept(later, writer)) == {"reviews.prod.global", "cart.prod.global"}
+    with writer.read() as txn:
+        assert txn.number == before
+    everything = Publisher(MeshSettings(zones=mesh().zones[:0], vantage_cluster="east"), writer)
+    everything.restore()
+    assert kept(everything, writer) == {}
+
+
+def _declare(refused: Refused, cluster: str, declaration: object, settings: MeshSettings) -> None:
+    assert isinstance(declaration, ServiceEntry)
+    refused.declare(cluster, declaration, host_problems(declaration, cluster, settings))
