@@ -3,18 +3,20 @@
 The first change is committed in the same turn of the event loop that brought it; what else arrives in that turn goes
 into the same commit. Nothing is polled but the clock, once a second, for what time alone changes: staleness, and the
 end of the patience with clusters that never synced.
+
+A changed declaration waits for no more than its names. How the clusters are is judged anew where something else was
+heard, and what people are shown of them is written with the next commit, in the turn after.
 """
 
 import asyncio
 import logging
-import math
 import sys
 from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import Final, NamedTuple
 
 from meshdns.controller.census import Census
-from meshdns.controller.description import ClusterDescription
+from meshdns.controller.descriptions import Descriptions
 from meshdns.controller.guard import Guard
 from meshdns.controller.intake import Intake
 from meshdns.controller.measures import Measures
@@ -22,7 +24,7 @@ from meshdns.controller.probing import Probes
 from meshdns.controller.publishing import Publisher
 from meshdns.controller.resolving import HostNames
 from meshdns.controller.snapshots import Snapshots
-from meshdns.controller.states import ClusterStates
+from meshdns.controller.states import ClusterStates, Standing
 from meshdns.mesh.declarations import AnyDeclaration, Kind
 from meshdns.mesh.problems import Problem, ProblemKind
 from meshdns.view import snapshot
@@ -39,8 +41,7 @@ class Process(NamedTuple):
     """What the process around does for the controller: tell the supervisor, beat on the scoreboard, begin anew.
 
     `waits` is told why the instance is not ready, and nothing ("") once it is; `wall` is the clock for people,
-    in seconds since 1970; `settle` gives back the memory that
-    reading everything took.
+    in seconds since 1970; `settle` gives back the memory that reading everything took.
     """
 
     waits: Callable[[str], None]
@@ -84,8 +85,12 @@ class Controller:
         self._clock = clock
         self._scheduled = False
         self._failing = ""
-        self._described: dict[str, ClusterDescription] = {}
+        self._descriptions = Descriptions(publisher, states, process.wall)
+        self._news = True  # whether more than declarations came since the clusters were judged
+        self._standing = Standing()
+        self._surveyed = publisher.catalog.topology
         self._background: Background | None = None
+        self._wanted = -1  # the version of the hosts that are resolved
         self._targets: frozenset[tuple[str, int]] = frozenset()
         self._troubles: dict[str, tuple[Problem, ...]] = {}
 
@@ -121,6 +126,7 @@ class Controller:
 
     def joined(self, cluster: str, kinds: Collection[Kind], *, source: str, relists: bool = True) -> None:
         """A source will read this cluster."""
+        self._news = True
         self._intake.joined(cluster, kinds, source=source, relists=relists)
         self._publisher.catalog.join_cluster(cluster)
         self._schedule()
@@ -131,6 +137,7 @@ class Controller:
 
     def listed(self, cluster: str, kind: Kind, declarations: Sequence[AnyDeclaration]) -> float:
         """A complete list: what is not in it is gone, once that can be believed."""
+        self._news = True
         again = self._intake.listed(cluster, kind, declarations, self._clock())
         if again:
             for alarm in self._states.cluster(cluster).alarms:
@@ -140,20 +147,21 @@ class Controller:
 
     def changed(self, cluster: str, declaration: AnyDeclaration) -> None:
         """One object was added or modified."""
-        self._intake.changed(cluster, declaration)
+        self._news |= self._intake.changed(cluster, declaration)
         self._schedule()
 
     def removed(self, cluster: str, kind: Kind, namespace: str, name: str) -> None:
         """One object is gone."""
-        self._intake.removed(cluster, (kind, namespace, name))
+        self._news |= self._intake.removed(cluster, (kind, namespace, name))
         self._schedule()
 
     def contact(self, cluster: str, kind: Kind) -> None:
         """The source was heard from. Never a commit by itself."""
-        self._intake.contact(cluster, kind, self._clock())
+        self._news |= self._intake.contact(cluster, kind, self._clock())
 
     def failed(self, cluster: str, kind: Kind, reason: str) -> None:
         """The source was not heard from. Said once for each reason."""
+        self._news = True
         self._states.cluster(cluster).failures[kind] = reason
         self._process.measures.failed(cluster, kind)
         if self._said.get((cluster, kind)) != reason:
@@ -175,6 +183,7 @@ class Controller:
 
     def left(self, cluster: str) -> None:
         """The cluster was removed from its source."""
+        self._news = True
         self._intake.left(cluster, self._clock())
         self._schedule()
 
@@ -197,11 +206,10 @@ class Controller:
     def _commit(self) -> None:
         self._scheduled = False
         now = self._clock()
-        self._describe(now)
-        answers = self._states.answers()
+        if self._news:
+            self._standing = self._states.standing(now)
         try:
-            denies, stale = self._states.complete(now), self._states.stale(now)
-            changed = self._publisher.publish(ready=answers, complete=denies, stale=stale)
+            changed = self._publisher.publish(**self._standing._asdict())
         except DamagedView as error:
             _log.error("the view cannot be used any more, and is rebuilt: %s", error)
             sys.exit(UNREADABLE)
@@ -212,14 +220,27 @@ class Controller:
             self._failing = str(error)
         else:
             self._failing = ""
+            topology = self._publisher.catalog.topology
+            if self._news or topology is not self._surveyed:
+                self._surveyed, self._news = topology, True
+                if self._descriptions.look(now):
+                    self._schedule()
             if self._publisher.busy:
                 self._schedule()
                 return
             self._process.measures.committed(changed)
-            self._tell(self._states.waits_for(now))
-            self._want()
-            self._seal()
-            complete = {state.name for state in self._states.clusters.values() if state.complete}
+            self._want_resolved()
+            if self._news:
+                self._follow(now)
+                self._news = self._scheduled
+
+    def _follow(self, now: float) -> None:
+        """Do what the state of the clusters asks for, once everything that came is committed."""
+        self._tell(self._states.waits_for(now))
+        self._want_probed()
+        self._seal()
+        complete = {state.name for state in self._states.clusters.values() if state.complete}
+        if not self._scheduled:  # else there is more to come that is to stay
             if complete - self._settled:
                 self._process.settle()
             self._settled = complete
@@ -246,42 +267,25 @@ class Controller:
             _log.warning("a cluster came onto the own network; reading all clusters again")
             self._process.restart()
 
-    def _describe(self, now: float) -> None:
-        """Publish what people are shown of each cluster, where it changed."""
-        for name, state in self._states.clusters.items():
-            before = self._described.get(name)
-            status = state.status(now)
-            description = ClusterDescription(
-                source=state.source,
-                status=status,
-                since=before.since if before is not None and before.status == status else self._process.wall(),
-                network=self._publisher.catalog.topology.networks.get(name, ""),
-                reason=state.reason,
-                gateways=self._publisher.gateways(name),
-                passage=self._publisher.passage(name),
-            )
-            if before != description:
-                self._described[name] = description
-                self._publisher.describe(name, description)
-                if before is not None and before.status != description.status:
-                    _log.info("cluster %s is %s", name, description.status)
-
     # ------------------------------------------------------------------------------------------ background
 
     def attend(self, background: Background) -> None:
         """Keep host names resolved and gateways probed from now on."""
+        self._news = True
         self._background = background
         self._schedule()
 
     def resolved(self, host: str, addresses: tuple[str, ...]) -> None:
         """A host name's addresses changed; none means that it exists no more."""
         _log.info("host name %s resolves to %s", host, ", ".join(addresses) or "nothing")
+        self._news = True
         self._publisher.set_resolved(host, addresses)
         self._schedule()
 
     def probed(self, address: str, port: int, healthy: bool) -> None:  # noqa: FBT001 — the callback of Probes
         """A gateway's health changed."""
         _log.warning("gateway %s port %d is %s", address, port, "healthy" if healthy else "not healthy")
+        self._news = True
         self._publisher.catalog.set_health(address, port, healthy=healthy)
         self._schedule()
 
@@ -304,22 +308,20 @@ class Controller:
 
     def contacts(self) -> dict[str, float]:
         """Seconds since each cluster was heard of."""
-        now = self._clock()
-        return {
-            name: now - max(state.contacts.values()) for name, state in self._states.clusters.items() if state.contacts
-        }
+        return self._states.contacts(self._clock())
 
-    def credentials(self) -> dict[str, tuple[float, bool]]:
-        """The Unix time at which each cluster's credentials end, where they say so, and whether others are got."""
-        states = self._states.clusters.values()
-        return {state.name: (state.until, state.renewed) for state in states if math.isfinite(state.until)}
+    def _want_resolved(self) -> None:
+        """Say what has to be resolved, where that changed."""
+        catalog = self._publisher.catalog
+        if self._background is not None and self._wanted != catalog.unresolved_version:
+            self._wanted = catalog.unresolved_version
+            self._background.host_names.want(catalog.unresolved_hosts)
 
-    def _want(self) -> None:
-        """Say what has to be resolved and probed."""
+    def _want_probed(self) -> None:
+        """Say what has to be probed."""
         if self._background is None:
             return
         catalog = self._publisher.catalog
-        self._background.host_names.want(catalog.unresolved_hosts)
         targets = frozenset(catalog.gateway_addresses())
         for address, port in self._targets - targets:
             catalog.set_health(address, port, healthy=True)
@@ -333,13 +335,14 @@ class Controller:
         self._publisher.reader_check()
         for name in self._intake.look(self._clock()):
             _log.warning("cluster %s is in no source any more; its names are gone", name)
-            self._described.pop(name, None)
+            self._descriptions.forget(name)
+        self._news = True  # time has passed
         self._commit()
         self._snapshots.look(self._publisher.changes, self._clock())
         self._process.measures.publish(
-            described=self._described,
+            described=self._descriptions.known,
             contacts=self.contacts(),
-            credentials=self.credentials(),
+            credentials=self._states.credentials(),
             census=self._publisher.census,
             inventory=self._publisher.catalog.inventory,
             own=self.problems(),

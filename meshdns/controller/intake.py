@@ -92,21 +92,21 @@ class Intake:
         state.alarms = tuple(self._guard.alarms(cluster))
         return again
 
-    def changed(self, cluster: str, declaration: AnyDeclaration) -> None:
-        """One object was added or modified."""
+    def changed(self, cluster: str, declaration: AnyDeclaration) -> bool:
+        """One object was added or modified; whether that changed what is alarming about the cluster."""
         self._place(cluster).upsert(cluster, declaration)
-        self._heard(cluster, key_of(declaration))
+        return self._heard(cluster, key_of(declaration))
 
-    def removed(self, cluster: str, key: Key) -> None:
-        """One object is gone."""
+    def removed(self, cluster: str, key: Key) -> bool:
+        """One object is gone; whether that changed what is alarming about the cluster."""
         self._place(cluster).remove(cluster, key)
-        self._heard(cluster, key)
+        return self._heard(cluster, key)
 
-    def contact(self, cluster: str, kind: Kind, now: float) -> None:
-        """The source was heard from."""
+    def contact(self, cluster: str, kind: Kind, now: float) -> bool:
+        """The source was heard from; whether that ends a failure."""
         state = self._states.cluster(cluster)
         state.contacts[kind] = now
-        state.failures.pop(kind, None)
+        return state.failures.pop(kind, None) is not None
 
     def left(self, cluster: str, now: float) -> None:
         """The cluster was removed from its source."""
@@ -147,9 +147,11 @@ class Intake:
         self._guard.forget(cluster)
         self._declared.remove_cluster(cluster)
 
-    def _heard(self, cluster: str, key: Key) -> None:
-        if self._guard.heard(cluster, key):
+    def _heard(self, cluster: str, key: Key) -> bool:
+        kept = self._guard.heard(cluster, key)
+        if kept:
             self._states.cluster(cluster).alarms = tuple(self._guard.alarms(cluster))
+        return kept
 
     def _place(self, cluster: str) -> "Declared | _Shelf":
         return self._shelves.get(cluster, self._declared)

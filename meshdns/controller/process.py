@@ -15,7 +15,7 @@ import time
 import zlib
 from collections.abc import Coroutine
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
@@ -52,6 +52,10 @@ from meshdns.view.environment import ViewError
 from meshdns.view.place import UNREADABLE
 from meshdns.view.writer import Writer
 
+_COLLECT: Final = (200, 5, 100)
+"""Thresholds of the collector: often and little, for a change waits for as long as it walks. What a change replaces is
+freed without it and taken off its count, so that several times the first threshold of objects wait for each walk."""
+
 _log = logging.getLogger("meshdns.controller")
 
 
@@ -72,6 +76,7 @@ async def _run() -> None:
         _log.error("the view cannot be taken over, and is rebuilt: %s", error)
         sys.exit(UNREADABLE)
     say({"view": handed.view})
+    gc.set_threshold(*_COLLECT)
     gc.collect()
     gc.freeze()  # a full collection over what stays would delay heartbeats and commits
     ends = (asyncio.ensure_future(_ended(control)), asyncio.ensure_future(stop.wait()))

@@ -1,7 +1,7 @@
 """From the catalog to the view: what changed in the mesh becomes one commit.
 
-Keys of the databases: rows and reasons by owner name in wire format; declarations and their problems by cluster, kind,
-namespace and name, joined by zero octets (other problems: see `findings`); clusters by name.
+Keys of the databases: rows, reasons and refusals by owner name in wire format; declarations and their problems by
+cluster, kind, namespace and name, joined by zero octets (other problems: see `findings`); clusters by name.
 """
 
 import hashlib
@@ -16,6 +16,7 @@ from meshdns.authority.state import ViewState, decode, encode
 from meshdns.controller.census import Census
 from meshdns.controller.description import ClusterDescription, GatewayDescription
 from meshdns.controller.findings import GATEWAYS, Findings, problems_of
+from meshdns.controller.refused import Refused
 from meshdns.dns import names, records
 from meshdns.dns.codes import TYPE_A, TYPE_AAAA
 from meshdns.dns.response import record
@@ -24,11 +25,12 @@ from meshdns.mesh.answer import Answer, Outcome, pack
 from meshdns.mesh.candidates import Level
 from meshdns.mesh.catalog import Catalog
 from meshdns.mesh.consequences import consequences, placed
-from meshdns.mesh.declarations import AnyDeclaration, Key, Kind, key_of
+from meshdns.mesh.declarations import AnyDeclaration, Key, Kind, ServiceEntry, key_of
 from meshdns.mesh.passthrough import Passage
 from meshdns.mesh.settings import MeshSettings
 from meshdns.mesh.squeeze import expand, squeeze
 from meshdns.mesh.topology import Topology, topology_problems
+from meshdns.mesh.visibility import host_problems
 from meshdns.view.writer import Commit, Writer
 
 _STATUS: Final = {
@@ -60,6 +62,7 @@ class Publisher:
         self._leftovers: set[bytes] = set()  # rows of an earlier process that this one has not judged yet
         self._resolved: dict[str, tuple[str, ...]] = {}
         self._findings = Findings()
+        self._refused = Refused(settings)
         self._judged: Topology | None = None  # the topology whose problems are known
         self.changes = 0  # of declarations, since this process began
         self.census = Census(settings)
@@ -89,9 +92,13 @@ class Publisher:
         clusters = set()
         for key, value in self._writer.stored(b"declarations"):
             cluster = key.split(b"\0", 1)[0].decode()
-            self.catalog.upsert(cluster, decode_declaration(value))
+            declaration = decode_declaration(value)
+            self.catalog.upsert(cluster, declaration)
+            if isinstance(declaration, ServiceEntry):
+                self._refused.declare(cluster, declaration, host_problems(declaration, cluster, self._settings))
             clusters.add(cluster)
         self._leftovers = {key for key, _ in self._writer.stored(b"rows")}
+        self._refused.restore(dict(self._writer.stored(b"refusals")))
         problems = self._writer.stored(b"problems")
         self.census.note_problems(problems)
         for key, _ in problems:
@@ -109,6 +116,7 @@ class Publisher:
             self._commit.declarations[key] = encode_declaration(declaration)
             found = list(problems_of(cluster, declaration, self._settings))
             self._commit.problems[key] = msgspec.json.encode(found) if found else None
+            self._refused.declare(cluster, declaration, found)
 
     def remove(self, cluster: str, key: Key) -> None:
         """Forget a declaration."""
@@ -116,6 +124,7 @@ class Publisher:
             self.changes += 1
             self._commit.declarations[object_key(cluster, key)] = None
             self._commit.problems[object_key(cluster, key)] = None
+            self._refused.forget(cluster, key)
 
     def keys(self, cluster: str, kind: Kind) -> set[Key]:
         """The keys known of one kind."""
@@ -180,12 +189,15 @@ class Publisher:
             self._leftovers.discard(owner)
             commit.rows[owner] = self._row(answer, made) if answer is not None else None
             commit.reasons[owner] = pack(answer) if answer is not None else None
+            self._refused.judge(name, owner, answer)
             self._note_consequences(name, owner, answer)
         self._judge_gateways()
         for name in stale:
             self._id(name)
         if not self.busy:
             self._forget_leftovers()
+            self._refused.settle(self.catalog.declares)
+        commit.refusals.update(self._refused.changes())
         state = ViewState(
             ready=self._state.ready if self.busy else ready,
             complete=self._state.complete if self.busy else complete,

@@ -13,7 +13,7 @@ Pure: time comes in as monotonic seconds. Rules:
 
 import math
 from collections.abc import Collection, Iterator, Mapping
-from typing import Final
+from typing import Final, NamedTuple
 
 from meshdns.controller.guard import Alarm
 from meshdns.mesh.declarations import Kind
@@ -80,6 +80,14 @@ class ClusterState:
         return "; ".join((*alarms, *withheld, *((failure,) if failure else ())))
 
 
+class Standing(NamedTuple):
+    """What the clusters let answers say: any of the mesh, that a name does not exist, which clusters are stale."""
+
+    ready: bool = False
+    complete: bool = False
+    stale: frozenset[str] = frozenset()
+
+
 class ClusterStates:
     """All clusters, and what follows from them. `max_stale` is in seconds by cluster; without one it is for ever."""
 
@@ -108,6 +116,10 @@ class ClusterStates:
         return longest is not None and state.stale(now) and age > longest
 
     # ------------------------------------------------------------------------------------------ answers
+
+    def standing(self, now: float) -> Standing:
+        """All that follows for answers."""
+        return Standing(self.answers(), self.complete(now), self.stale(now))
 
     def answers(self) -> bool:
         """Whether names of the mesh are answered: the own cluster has synced; without one, any has."""
@@ -170,6 +182,17 @@ class ClusterStates:
         if not state.kinds:
             return f"cluster {state.name} is in no source yet; look for it in the sources' settings"
         return f"cluster {state.name} has not synced: {state.reason or 'its lists are under way; wait'}"
+
+    # ------------------------------------------------------------------------------------------ measures
+
+    def contacts(self, now: float) -> dict[str, float]:
+        """Seconds since each cluster was heard of."""
+        return {name: now - max(state.contacts.values()) for name, state in self.clusters.items() if state.contacts}
+
+    def credentials(self) -> dict[str, tuple[float, bool]]:
+        """The Unix time at which each cluster's credentials end, where they say so, and whether others are got."""
+        states = self.clusters.values()
+        return {state.name: (state.until, state.renewed) for state in states if math.isfinite(state.until)}
 
     # ------------------------------------------------------------------------------------------ ghosts
 

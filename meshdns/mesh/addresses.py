@@ -16,22 +16,35 @@ class Scope(enum.Enum):
     NEVER = "never"  # means nothing to anybody else: loopback, link-local, unspecified, multicast
 
 
-_PRIVATE: Final = tuple(
-    ip_network(prefix)
-    for prefix in (
-        "10.0.0.0/8",  # RFC 1918
-        "172.16.0.0/12",  # RFC 1918
-        "192.168.0.0/16",  # RFC 1918
-        "100.64.0.0/10",  # RFC 6598, used for pods by several clouds
-        "240.0.0.0/4",  # class E: Istio's and Admiral's VIPs
-        "fc00::/7",  # RFC 4193
-    )
+_PREFIXES: Final = (
+    ("0.0.0.0/8", Scope.NEVER),  # "this network" (RFC 1122 section 3.2.1.3)
+    ("127.0.0.0/8", Scope.NEVER),  # loopback
+    ("169.254.0.0/16", Scope.NEVER),  # link-local
+    ("224.0.0.0/4", Scope.NEVER),  # multicast
+    ("255.255.255.255/32", Scope.NEVER),  # limited broadcast (RFC 1122 section 3.2.1.3)
+    ("10.0.0.0/8", Scope.PRIVATE),  # RFC 1918
+    ("172.16.0.0/12", Scope.PRIVATE),  # RFC 1918
+    ("192.168.0.0/16", Scope.PRIVATE),  # RFC 1918
+    ("100.64.0.0/10", Scope.PRIVATE),  # RFC 6598, used for pods by several clouds
+    ("240.0.0.0/4", Scope.PRIVATE),  # class E: Istio's and Admiral's VIPs
+    ("::/128", Scope.NEVER),  # unspecified
+    ("::1/128", Scope.NEVER),  # loopback
+    ("fe80::/10", Scope.NEVER),  # link-local
+    ("ff00::/8", Scope.NEVER),  # multicast
+    ("fc00::/7", Scope.PRIVATE),  # RFC 4193
 )
+_SCOPES: Final = tuple(
+    (prefix.version, int(prefix.netmask), int(prefix.network_address), scope)
+    for prefix, scope in ((ip_network(text), scope) for text, scope in _PREFIXES)
+)
+"""The first that holds an address says its scope; as integers, for every address of a mesh is looked at."""
 
 
 @functools.lru_cache(maxsize=1 << 16)
 def parsed(text: str) -> Address | None:
     """The address that `text` spells; None where it is none (a host name)."""
+    if ":" not in text and not text[-1:].isdecimal():
+        return None  # at once: to have it refused takes longer than to have it read
     try:
         return ip_address(text)
     except ValueError:
@@ -51,10 +64,8 @@ def scope(text: str) -> Scope | None:
 def _scope(address: Address) -> Scope:
     if isinstance(address, IPv6Address) and address.ipv4_mapped is not None:
         address = address.ipv4_mapped
-    if address.is_loopback or address.is_link_local or address.is_unspecified or address.is_multicast:
-        return Scope.NEVER
-    if isinstance(address, IPv4Address) and (int(address) == 0xFFFFFFFF or int(address) >> 24 == 0):
-        return Scope.NEVER  # limited broadcast and "this network" (RFC 1122 3.2.1.3)
-    if any(address.version == prefix.version and address in prefix for prefix in _PRIVATE):
-        return Scope.PRIVATE
+    version, value = address.version, int(address)
+    for its, mask, base, scope in _SCOPES:
+        if its == version and value & mask == base:
+            return scope
     return Scope.PUBLIC

@@ -32,7 +32,7 @@ class Outcome(enum.Enum):
     FORWARD = "a forward zone of the settings"
 
 
-class Part(msgspec.Struct, frozen=True, array_like=True):
+class Part(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """What of a name is reached in one cluster: ``<cluster>.<host>``, and with a port ``p<port>.<cluster>.<host>``."""
 
     cluster: str
@@ -41,7 +41,7 @@ class Part(msgspec.Struct, frozen=True, array_like=True):
     ipv6: tuple[str, ...]
 
 
-class ServicePort(msgspec.Struct, frozen=True, array_like=True):
+class ServicePort(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """A named port and where it is: ``(number, cluster)``; an empty cluster means that all addresses have it there."""
 
     name: str
@@ -49,7 +49,7 @@ class ServicePort(msgspec.Struct, frozen=True, array_like=True):
     targets: tuple[tuple[int, str], ...]
 
 
-class Answer(msgspec.Struct, frozen=True, omit_defaults=True):
+class Answer(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """The answer for an owner name: addresses in canonical text and the candidates behind them.
 
     `clusters` are those whose declarations the chosen addresses rest on; while one of them is stale the answer is.

@@ -61,7 +61,7 @@ class NamedPort(msgspec.Struct, frozen=True, array_like=True, gc=False):
     number: int
 
 
-class Candidate(msgspec.Struct, frozen=True, array_like=True):
+class Candidate(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """One address that a declaration yields, or, with an empty `address`, why it yields none.
 
     `cluster`, `origin` and `field` are its provenance, `host` is the one of the declaration's hosts that speaks for the

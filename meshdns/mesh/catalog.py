@@ -132,8 +132,6 @@ class Catalog:
         dirty, self._dirty = self._dirty | self._names_touched(touched), set()
         if touched.topology:
             dirty |= self._resurvey()
-        if touched.everything:
-            dirty |= self._tree.known | set(self._universe())
         for name in list(dirty):
             dirty |= self._dependents.of("name", name)
         changed: dict[str, Answer | None] = {}
@@ -164,10 +162,19 @@ class Catalog:
         """Whether `name` has an answer of its own or is an empty non-terminal."""
         return name in self._tree
 
+    def declares(self, name: str) -> bool:
+        """Whether `name` has an answer of its own, as of the last `refresh`."""
+        return name in self._tree.known
+
     @property
     def unresolved_hosts(self) -> AbstractSet[str]:
         """The host names that answers rest on, to be resolved in the background."""
         return self._dependents.hosts
+
+    @property
+    def unresolved_version(self) -> int:
+        """Another number wherever `unresolved_hosts` changed."""
+        return self._dependents.hosts_version
 
     def gateway_addresses(self) -> set[tuple[str, int]]:
         """The addresses and ports of all gateways, to be probed; host names by what they resolve to."""

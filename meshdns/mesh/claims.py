@@ -10,7 +10,7 @@ from meshdns.mesh.inventory import ServiceKey
 from meshdns.mesh.topology import Gateway
 
 
-class Claim(msgspec.Struct, frozen=True):
+class Claim(msgspec.Struct, frozen=True, gc=False):
     """An endpoint in its declaration: who says it, about which Service, and how it may be carried."""
 
     level: Level

@@ -65,7 +65,7 @@ Place = tuple[int, str]
 """Index of an item in its list as it was written, and its ``file:line``."""
 
 
-class Declaration(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind"):
+class Declaration(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", gc=False):
     """What all declarations have in common.
 
     ``where`` is ``file:line`` of the object for manifests and empty for objects from an API server.

@@ -14,6 +14,7 @@ class Dependents:
         self._reads: dict[str, tuple[Read, ...]] = {}
         self.hosts: set[str] = set()
         """The host names that some answer needs resolved."""
+        self.hosts_version = 0  # another one wherever `hosts` changed
 
     def rest(self, name: str, reads: AbstractSet[Read]) -> None:
         """Note all that `name` rests on now."""
@@ -28,10 +29,12 @@ class Dependents:
                 del self._names[read]
                 if read[0] == "resolved":
                     self.hosts.discard(read[1])
+                    self.hosts_version += 1
         for read in reads - before:
             self._names.setdefault(read, (read, set()))[1].add(name)
-            if read[0] == "resolved":
+            if read[0] == "resolved" and read[1] not in self.hosts:
                 self.hosts.add(read[1])
+                self.hosts_version += 1
         if reads:
             self._reads[name] = tuple(self._names[read][0] for read in reads)
 

@@ -42,14 +42,13 @@ _API_SERVER: ServiceKey = ("default", "kubernetes")
 class Touched:
     """What a change may have altered: names declared, Services by cluster, or the gateways and networks."""
 
-    __slots__ = ("everything", "hosts", "services", "topology", "workloads")
+    __slots__ = ("hosts", "services", "topology", "workloads")
 
     def __init__(self) -> None:
         self.hosts: set[str] = set()
         self.services: set[tuple[str, ServiceKey]] = set()
         self.workloads: set[tuple[str, str]] = set()  # cluster and namespace whose selected workloads changed
         self.topology = False
-        self.everything = False
 
 
 class Readiness(msgspec.Struct, frozen=True):
@@ -133,7 +132,7 @@ class Inventory:
             self._unindex(into, key, before, touched)
         into.declarations[key] = declaration
         self._index(into, key, declaration, touched)
-        touched.everything = touched.everything or into.readiness_known != known
+        _touch_readiness(into, known, touched)
         return True
 
     def remove(self, cluster: str, key: Key, touched: Touched) -> bool:
@@ -144,7 +143,7 @@ class Inventory:
             return False
         known = into.readiness_known
         self._unindex(into, key, before, touched)
-        touched.everything = touched.everything or into.readiness_known != known
+        _touch_readiness(into, known, touched)
         return True
 
     def remove_cluster(self, cluster: str, touched: Touched) -> None:
@@ -247,6 +246,12 @@ class Inventory:
         _drop(clusters, cluster, key)
         if not clusters:
             self.hosts.pop(host, None)
+
+
+def _touch_readiness(into: Cluster, known: bool, touched: Touched) -> None:  # noqa: FBT001 — what was known before
+    """Note all Services of a cluster where its first slice came or its last one went: that tells of all of them."""
+    if into.readiness_known is not known:
+        touched.services.update((into.name, service) for service in into.services)
 
 
 def age(entry: ServiceEntry) -> tuple[str, str, str]:

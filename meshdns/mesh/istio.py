@@ -153,12 +153,13 @@ def _endpoint(raw: RawObject, item: Mapping[str, Any], path: str, network: str) 
     value = value.strip()
     if value.startswith("unix:") and is_text(value):
         return Endpoint(value, ports, network)
-    address = canonical_address(value) or normal_host(value)
+    known = canonical_address(value)
+    address = known or normal_host(value)
     if not address and not network:
         raw.report(f"{path}.address", "is empty and no network is set", "set address, or network for its gateways")
         return None
-    if address and not canonical_address(address) and names.fault(address):
-        raw.report(f"{path}.address", f"{value[:80]!r} {names.fault(address)}", "use an IP address or a DNS name")
+    if address and not known and (wrong := names.fault(address)):
+        raw.report(f"{path}.address", f"{value[:80]!r} {wrong}", "use an IP address or a DNS name")
         return None
     return Endpoint(address, ports, network)
 

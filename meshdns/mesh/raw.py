@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, TypeGuard
 
 from meshdns.dns import names
+from meshdns.mesh.addresses import parsed
 from meshdns.mesh.declarations import Kind, Place
 from meshdns.mesh.problems import Problem, ProblemKind
 
@@ -87,7 +88,10 @@ def _namespace(kind: Kind, written: str) -> str:
 
 def mapping_of(value: object) -> Mapping[str, Any]:
     """The mapping; an empty one where it is none."""
-    return value if isinstance(value, Mapping) else {}
+    if value is None:
+        return {}
+    # dict, which JSON makes, is told apart at once; to ask an abstract class takes several times as long
+    return value if isinstance(value, (dict, Mapping)) else {}
 
 
 def is_text(value: object) -> TypeGuard[str]:
@@ -122,13 +126,14 @@ def canonical_address(value: object) -> str:
     if not isinstance(value, str):
         return ""
     single = value.strip()
+    if "/" not in single:
+        address = parsed(single) if "%" not in single else None
+        return str(address) if address is not None else ""
     try:
-        if "/" in single:
-            network = ipaddress.ip_network(single, strict=False)
-            return str(network.network_address) if network.prefixlen == network.max_prefixlen else ""
-        return str(ipaddress.ip_address(single)) if "%" not in single else ""
+        network = ipaddress.ip_network(single, strict=False)
     except ValueError:
         return ""
+    return str(network.network_address) if network.prefixlen == network.max_prefixlen else ""
 
 
 def normal_host(value: str) -> str:

@@ -23,7 +23,12 @@ MAP_SIZE: Final = 2 << 30
 
 MAX_READERS: Final = 512
 _DATABASES: Final = (b"rows", b"reasons", b"declarations", b"problems", b"clusters", b"ring", b"meta")
+_LATER: Final = b"refusals"
+"""A database that earlier versions of this layout neither make nor sum up.
 
+Its checksum is a value of its own, so that each version finds the view of the other whole and serves it at once: to
+readers of an earlier view it is empty, and an earlier writer leaves it as it is.
+"""
 
 _DAMAGE: Final = (
     lmdb.CorruptedError,
@@ -35,6 +40,7 @@ _DAMAGE: Final = (
     lmdb.VersionMismatchError,
 )
 _SUM: Final = (b"meta", b"sum")
+_LATER_SUM: Final = (b"meta", b"sum of refusals")
 _MASK: Final = (1 << 64) - 1
 
 
@@ -60,7 +66,7 @@ class Environment:
             self._env = lmdb.open(
                 str(path),
                 map_size=MAP_SIZE,
-                max_dbs=len(_DATABASES),
+                max_dbs=len(_DATABASES) + 1,
                 max_readers=MAX_READERS,
                 readonly=not writable,
                 create=writable,
@@ -70,8 +76,25 @@ class Environment:
                 mode=0o600,
             )
             self._databases = {name: self._env.open_db(name, create=writable) for name in _DATABASES}
+            if writable:
+                self._databases[_LATER] = self._env.open_db(_LATER)
+            else:
+                self.complete()
         except (lmdb.Error, OSError) as error:
             raise _fault(path, error) from None
+
+    def complete(self) -> None:
+        """Open for reading what an earlier version did not make, if a later writer has made it meanwhile.
+
+        Looks that are under way do not see it.
+        """
+        if _LATER not in self._databases:
+            try:
+                self._databases = {**self._databases, _LATER: self._env.open_db(_LATER, create=False)}
+            except lmdb.NotFoundError:
+                return
+            except lmdb.Error as error:
+                raise _fault(self.path, error) from None
 
     @contextlib.contextmanager
     def write(self) -> Iterator["Transaction"]:
@@ -115,13 +138,14 @@ class Environment:
 class Transaction:
     """One LMDB transaction over the layout's databases."""
 
-    __slots__ = ("_databases", "_path", "_txn", "change")
+    __slots__ = ("_databases", "_later_change", "_path", "_txn", "change")
 
     def __init__(self, txn: Any, databases: dict[bytes, Any], path: Path) -> None:
         self._txn = txn
         self._databases = databases
         self._path = path
         self.change = 0  # of the checksum, by this transaction
+        self._later_change = 0
 
     @property
     def number(self) -> int:
@@ -130,6 +154,8 @@ class Transaction:
 
     def get(self, database: bytes, key: bytes) -> bytes | None:
         """The value of a key."""
+        if database not in self._databases:
+            return None
         value: bytes | None = self.getter(database)(key)
         return value
 
@@ -140,7 +166,11 @@ class Transaction:
         if before == value:
             return False
         self._txn.put(key, value, db=handle)
-        self.change += checksum(database, key, value) - (checksum(database, key, before) if before is not None else 0)
+        change = checksum(database, key, value) - (checksum(database, key, before) if before is not None else 0)
+        if database == _LATER:
+            self._later_change += change
+        else:
+            self.change += change
         return True
 
     def delete(self, database: bytes, key: bytes) -> bool:
@@ -148,31 +178,39 @@ class Transaction:
         before = self._txn.get(key, db=self._databases[database])
         if before is None:
             return False
-        self.change -= checksum(database, key, before)
+        if database == _LATER:
+            self._later_change -= checksum(database, key, before)
+        else:
+            self.change -= checksum(database, key, before)
         return bool(self._txn.delete(key, db=self._databases[database]))
 
-    def sum(self) -> int:
-        """The checksum of everything but the checksum itself, taken by reading it all."""
-        total = 0
-        for database in _DATABASES:
-            for key, value in self.items(database):
-                if (database, key) != _SUM:
-                    total += checksum(database, key, value)
-        return total & _MASK
+    def sum(self) -> tuple[int, int]:
+        """The checksums of everything but the first one itself, taken by reading it all."""
+        return sum(map(self._sum, _DATABASES)) & _MASK, self._sum(_LATER) & _MASK
 
-    def noted_sum(self) -> int:
-        """The checksum that the last commit wrote down; -1 where none did."""
-        noted = self.get(*_SUM)
-        return int.from_bytes(noted, "big") if noted is not None else -1
+    def _sum(self, database: bytes) -> int:
+        return sum(checksum(database, key, value) for key, value in self.items(database) if (database, key) != _SUM)
+
+    def noted_sum(self) -> tuple[int, int]:
+        """The checksums that commits wrote down; the first is -1 where none did."""
+        return self._noted(_SUM, -1), self._noted(_LATER_SUM, 0)
 
     def note_sum(self) -> None:
-        """Write down the checksum of what this transaction leaves behind."""
-        noted = self.get(*_SUM)
-        total = (int.from_bytes(noted, "big") if noted is not None else 0) + self.change & _MASK
+        """Write down the checksums of what this transaction leaves behind."""
+        if self._later_change:
+            later = self._noted(_LATER_SUM, 0) + self._later_change & _MASK
+            self.put(*_LATER_SUM, later.to_bytes(8, "big"))
+        total = self._noted(_SUM, 0) + self.change & _MASK
         self._txn.put(_SUM[1], total.to_bytes(8, "big"), db=self._databases[_SUM[0]])
+
+    def _noted(self, place: tuple[bytes, bytes], otherwise: int) -> int:
+        noted = self.get(*place)
+        return int.from_bytes(noted, "big") if noted is not None else otherwise
 
     def items(self, database: bytes, start: bytes = b"") -> Iterator[tuple[bytes, bytes]]:
         """All keys from `start` on, in order, with their values."""
+        if database not in self._databases:
+            return
         try:
             with self._txn.cursor(db=self._databases[database]) as cursor:
                 if cursor.set_range(start) if start else cursor.first():

@@ -28,6 +28,10 @@ class Look:
         """The provenance of an owner name's row."""
         return self._transaction.get(b"reasons", owner)
 
+    def refusal(self, owner: bytes) -> bytes | None:
+        """Why nothing is served of an owner name that somebody declares (`meshdns.mesh.refused`)."""
+        return self._transaction.get(b"refusals", owner)
+
     def clusters(self) -> list[tuple[bytes, bytes]]:
         """The names of all clusters with what the view holds of them."""
         return list(self._transaction.items(b"clusters"))
@@ -71,6 +75,7 @@ class Reader:
         if number != self._number:
             forget(self._changed(transaction, number))
             self._number = number
+            self._environment.complete()
         return Look(transaction, self._state)
 
     def _changed(self, transaction: Transaction, number: int) -> list[bytes] | None:

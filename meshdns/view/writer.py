@@ -1,7 +1,8 @@
 """The one writer: a change of the mesh becomes one transaction.
 
-Rows, reasons, declarations, problems, cluster states and the ring of changed owner names change together, so that a
-reader sees all of a change or nothing of it. Values that did not change are not written and do not enter the ring.
+Rows, reasons, refusals, declarations, problems, cluster states and the ring of changed owner names change together, so
+that a reader sees all of a change or nothing of it. Values that did not change are not written and do not enter the
+ring.
 """
 
 import contextlib
@@ -26,11 +27,12 @@ ALL: Final = b"\xff"
 class Commit:
     """What one transaction is to change; None removes. Keys are as the databases hold them."""
 
-    __slots__ = ("clusters", "declarations", "meta", "problems", "reasons", "rows")
+    __slots__ = ("clusters", "declarations", "meta", "problems", "reasons", "refusals", "rows")
 
     def __init__(self) -> None:
         self.rows: dict[bytes, bytes | None] = {}
         self.reasons: dict[bytes, bytes | None] = {}
+        self.refusals: dict[bytes, bytes | None] = {}
         self.declarations: dict[bytes, bytes | None] = {}
         self.problems: dict[bytes, bytes | None] = {}
         self.clusters: dict[bytes, bytes | None] = {}
@@ -52,6 +54,7 @@ class Writer:
             changed = [key for key, value in sorted(commit.rows.items(), key=_by_key) if _set(txn, b"rows", key, value)]
             for database, changes in (
                 (b"reasons", commit.reasons),
+                (b"refusals", commit.refusals),
                 (b"declarations", commit.declarations),
                 (b"problems", commit.problems),
                 (b"clusters", commit.clusters),

@@ -19,7 +19,7 @@ from meshdns.worker.account import ACL, CACHE, MESH, Books, Deliver
 from meshdns.worker.accounts import Accounts
 from meshdns.worker.counters import Counters
 from meshdns.worker.debugging import Debugger
-from meshdns.worker.hints import Hints
+from meshdns.worker.hints import Hints, lacks
 from meshdns.worker.local import Local
 from meshdns.worker.ready import OPT_SIZE, Ready, denies
 from meshdns.worker.refusals import Refusals
@@ -37,6 +37,9 @@ class Look(Rows, Protocol):
 
     def known_from(self, owner: bytes) -> Iterator[bytes]:
         """The owner names from `owner` on, in the order of their octets."""
+
+    def refusal(self, owner: bytes) -> bytes | None:
+        """Why nothing is served of an owner name that somebody declares."""
 
     def end(self) -> None:
         """Give the look back."""
@@ -216,11 +219,19 @@ class Answerer:
         self.counters.answered += 1
         if rows is None:
             return reply
-        if query.edns and len(query.data) > query.end + OPT_SIZE and denies(reply):
-            return self._hints.added(query, reply, rows, tcp=tcp)
+        if query.edns and len(query.data) > query.end + OPT_SIZE and lacks(reply):
+            return self._hinted(query, reply, rows, inside=self._debugger.admits(source), tcp=tcp)
         if not tcp or len(reply) <= query.size:  # else it is another one over UDP
             self._at_hand.keep(query, self._authority, rows, reply)
         return reply
+
+    def _hinted(self, query: Query, reply: bytes, rows: Look, *, inside: bool, tcp: bool) -> bytes:
+        """A reply that lacks what was asked for, with the reason if one is known."""
+        try:
+            return self._hints.added(query, reply, rows, inside=inside, tcp=tcp)
+        except ViewError as error:
+            self._fault(error)
+            return reply
 
     def _elsewhere(self, query: Query, later: Callable[[], Deliver], source: bytes, *, tcp: bool) -> bytes | None:
         """Answer a special name, forward any other."""

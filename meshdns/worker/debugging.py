@@ -49,6 +49,10 @@ class Debugger:
         self._zones = frozenset(zones)
         self._allowed = allowed
 
+    def admits(self, source: bytes) -> bool:
+        """Whether an asker may know what is in which cluster."""
+        return self._allowed.admits(source)
+
     def respond(self, query: Query, rows: Look | None, source: bytes, port: int, *, tcp: bool) -> bytes | None:
         """The reply to one of those names; None for all else."""
         lower = query.lower

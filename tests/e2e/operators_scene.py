@@ -32,6 +32,7 @@ from tests.sources.fakeapi import FakeApi
 
 SHOP: Final = "shop.default.global"
 CART: Final = "cart.prod.global"
+REPORTS: Final = "reports.prod.global"
 REFUSED: Final = "the credentials are not accepted (Unauthorized)"
 LIFE: Final = 10  # seconds until the token expires, by when its watches are open
 GATEWAYS: Final = {"east": "203.0.113.10", "west": "203.0.113.20", "north": "203.0.113.30"}
@@ -172,6 +173,9 @@ def write(folder: Path, api: FakeApi) -> None:
     objects = {name: cluster(name, {"ip": address}, "shop") for name, address in GATEWAYS.items()}
     objects["east"][1]["metadata"]["name"] = "till"
     objects["east"] += [entry("cart", "1", "60", "198.51.100.7"), entry("cart-copy", "2", "5", "198.51.100.8")]
+    hidden = entry("reports", "3", "60", "198.51.100.9")
+    hidden["spec"] |= {"hosts": [REPORTS], "exportTo": ["."]}
+    objects["north"].append(hidden)
     for name in ("east", "north"):
         (folder / "clusters" / name / "all.yaml").write_text(yaml.safe_dump_all(objects[name]))
     api.objects[RESOURCES[Kind.SERVICE].path("v1")] = objects["west"]
@@ -195,7 +199,7 @@ def settings(folder: Path) -> dict[str, Any]:
 
 
 def play(story: Story) -> None:
-    """All four faults are there at once."""
+    """All five faults are there at once."""
     story.case("A gateway is dead", f"`{SHOP}` runs in `west` and `north`, and has one address where there were two.")
     story.run(f"dig @localhost {SHOP}", GATEWAYS["west"])
     story.run(f"meshdns explain {SHOP}", "lost: its gateway is unhealthy")
@@ -223,6 +227,14 @@ def play(story: Story) -> None:
     story.case("A client asks for a wrong name", "An application finds no host; its log names the host.")
     story.run("dig @localhost shopp.default.global", "NXDOMAIN", f"(no such name; nearest: {SHOP})")
     story.say("Which clients ask for what does not exist is seen live with `meshdns tail --rcode NXDOMAIN`.")
+    story.case("A name is declared and not served", f"`{REPORTS}` is there in `north`, and here it is denied.")
+    story.run(f"dig @localhost {REPORTS}", "NXDOMAIN", "EDE: 18 (Prohibited): (known in cluster north, but it is not")
+    story.run(f"meshdns explain {REPORTS}", "is not exported to all")
+    story.say(
+        "What may not be served is EDE 18 (Prohibited), what is declared and cannot be reached from here is NODATA "
+        "with EDE 0 (Other), each with its reason, as far as `dig` sends an option (its cookie is one). Who is not in "
+        "`allowDebug` is told neither cluster nor reason."
+    )
 
 
 def main() -> None:

@@ -13,7 +13,7 @@ DOCUMENT = Path(__file__).parents[2] / "docs/debugging.md"
 
 @pytest.mark.rig
 def test_every_fault_is_found_within_two_commands() -> None:
-    """A dead gateway, an expired token, a conflict and a wrong name; ``docs/debugging.md`` shows what is seen.
+    """A dead gateway, an expired token, a conflict, a wrong name, a hidden one; ``docs/debugging.md`` shows all of it.
 
     ``unshare --net python -m tests.e2e.operators_scene > docs/debugging.md`` writes that anew.
     """

@@ -38,6 +38,7 @@ class DictView:
         self.fault: ViewError | None = None
         self._rows: dict[bytes, bytes] = {}
         self._changed: list[bytes] = []
+        self.refusals: dict[bytes, bytes] = {}
         for name, texts in addresses.items():
             self.change(name, *texts)
         self._changed.clear()
@@ -74,6 +75,10 @@ class DictView:
         """Nobody asks for provenance here."""
         assert owner
         return None
+
+    def refusal(self, owner: bytes) -> bytes | None:
+        """Why nothing is served of a declared owner name."""
+        return self.refusals.get(owner)
 
     def clusters(self) -> list[tuple[bytes, bytes]]:
         """What is told of clusters."""
