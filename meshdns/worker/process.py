@@ -11,6 +11,8 @@ from typing import Final
 
 from meshdns import logs
 from meshdns.lifeline import bond, die_with_parent, say
+from meshdns.worker.mmsg import available
+from meshdns.worker.selector import ServingSelector
 from meshdns.worker.settings import decode
 from meshdns.worker.worker import Worker
 
@@ -18,7 +20,7 @@ COLLECT: Final = (20_000, 20, 50)
 """Some 2 ms each: forwarding makes many objects that live for an exchange, of which hardly any are in a ring."""
 
 
-async def _run() -> None:
+async def _run(selector: ServingSelector | None) -> None:
     loop = asyncio.get_running_loop()
     control, stop = await bond()
     line = await control.readline()
@@ -26,7 +28,7 @@ async def _run() -> None:
         return
     settings = decode(line)
     logs.set_up(settings.log_level, settings.log_format, process=f"worker {settings.number}")
-    worker = Worker(settings, loop)
+    worker = Worker(settings, loop, selector)
     await worker.serve()
     gc.collect()
     gc.freeze()  # what is there now stays; collections on the hot path would only walk it
@@ -51,7 +53,9 @@ async def _listen(control: asyncio.StreamReader, worker: Worker) -> None:
 def main() -> None:
     """Run a worker until it is told to end or its supervisor is gone."""
     die_with_parent()
-    asyncio.run(_run())
+    selector = ServingSelector() if available() else None
+    with asyncio.Runner(loop_factory=lambda: asyncio.SelectorEventLoop(selector)) as runner:
+        runner.run(_run(selector))
 
 
 if __name__ == "__main__":

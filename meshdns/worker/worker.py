@@ -9,6 +9,7 @@ import socket
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -32,6 +33,7 @@ from meshdns.worker.lateness import discard, note_arrivals
 from meshdns.worker.local import Local
 from meshdns.worker.mmsg import BATCH, BatchSocket, available
 from meshdns.worker.sampling import Sampler
+from meshdns.worker.selector import ServingSelector
 from meshdns.worker.settings import WorkerSettings
 from meshdns.worker.streams import Connections, room_for_connections
 from meshdns.worker.tally import Tally
@@ -55,8 +57,11 @@ _log = logging.getLogger("meshdns.worker")
 class Worker:
     """Everything one worker process holds."""
 
-    def __init__(self, settings: WorkerSettings, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(
+        self, settings: WorkerSettings, loop: asyncio.AbstractEventLoop, selector: ServingSelector | None = None
+    ) -> None:
         self._loop = loop
+        self._selector = selector  # of the loop, where it can serve
         self._number = settings.number
         self._board = Scoreboard(settings.scoreboard)
         self._tally = Tally(self._board, settings.number)
@@ -103,7 +108,10 @@ class Worker:
         self._beat()
         for sock, batches in zip(self._sockets, self._batches, strict=True):
             note_arrivals(sock)
-            self._loop.add_reader(sock, self._wake_up, batches)
+            if self._selector is not None:
+                self._selector.serve(sock.fileno(), partial(self._serve, batches))
+            else:
+                self._loop.add_reader(sock, self._wake_up, batches)
         for listener in self._listeners:
             server = await self._loop.create_server(self._connections.protocol, sock=listener, backlog=ACCEPTS)
             listener.listen(BACKLOG)  # asyncio lets the kernel hold no more than it takes itself in one turn
@@ -147,7 +155,10 @@ class Worker:
         for server in self._servers:
             server.close()
         for sock, batches in zip(self._sockets, self._batches, strict=True):
-            self._loop.remove_reader(sock)
+            if self._selector is not None:
+                self._selector.dismiss(sock.fileno())
+            else:
+                self._loop.remove_reader(sock)
             self._wake_up(batches)
         self._connections.close()
         ended = self._loop.time() + _DRAIN
@@ -199,9 +210,20 @@ class Worker:
 
     # ------------------------------------------------------------------------------------------ turns
 
-    def _wake_up(self, batches: BatchSocket | DatagramSocket) -> None:
+    def _serve(self, batches: BatchSocket | DatagramSocket) -> bool:
+        """Answer outside a turn of the loop; whether something was done that the loop has to go on with."""
+        try:
+            return self._wake_up(batches)
+        except Exception as fault:  # noqa: BLE001 — as the loop does with what its handles raise
+            self._loop.call_exception_handler({"message": "a batch was not answered", "exception": fault})
+            return True
+
+    def _wake_up(self, batches: BatchSocket | DatagramSocket) -> bool:
+        """Answer what has come; whether any of it was asked of an upstream."""
         if time.monotonic() - self._beaten > STALLED:
             self._catch_up()
+        counters = self._answerer.counters
+        forwarded = counters.forwarded
         self._answerer.begin()
         try:
             for _ in range(BATCHES_PER_WAKE_UP):
@@ -209,6 +231,7 @@ class Worker:
                     break
         finally:
             self._answerer.end()
+        return counters.forwarded != forwarded
 
     def _catch_up(self) -> None:
         """This process stood still: drop what is too old, whose askers have given up, and nothing that is fresh."""

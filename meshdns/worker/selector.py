@@ -1,0 +1,89 @@
+"""The loop's selector, which has UDP answered by itself: a turn of the loop costs as much as several answers.
+
+asyncio asks its selector which files are ready, makes a handle for each and runs them in a turn of the loop. Sockets
+that are *served* here never come that far: the selector calls back and goes on waiting. The loop hears of it only where
+there is something for it to do. Linux alone, by a second epoll around that of asyncio.
+"""
+
+import select
+import selectors
+import time
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from _typeshed import FileDescriptorLike
+
+_BLOCK: Final = -1.0
+
+Ready = list[tuple[selectors.SelectorKey, int]]
+
+
+class ServingSelector(selectors.BaseSelector):
+    """`selectors.EpollSelector`, and sockets that are answered as soon as it sees them."""
+
+    def __init__(self) -> None:
+        self._others = selectors.EpollSelector()
+        self._all = select.epoll()
+        self._all.register(self._others.fileno(), select.EPOLLIN)
+        self._served: dict[int, Callable[[], bool]] = {}
+
+    def serve(self, fd: int, answer: Callable[[], bool]) -> None:
+        """Call `answer` whenever there is something to read; it says whether the loop has something to do now.
+
+        It must not raise: what it raises would end the loop.
+        """
+        self._all.register(fd, select.EPOLLIN)
+        self._served[fd] = answer
+
+    def dismiss(self, fd: int) -> None:
+        """Call no more; to be called before the file is closed."""
+        if self._served.pop(fd, None) is not None:
+            self._all.unregister(fd)
+
+    def select(self, timeout: float | None = None) -> Ready:
+        """What is ready of the registered files, within `timeout` seconds; meanwhile the served ones are answered."""
+        until = None if timeout is None else time.monotonic() + timeout
+        wait = _BLOCK if timeout is None else max(timeout, 0.0)
+        served = self._served
+        while True:
+            others = wanted = False
+            for fd, _ in self._all.poll(wait):
+                answer = served.get(fd)
+                if answer is None:
+                    others = True
+                elif answer():
+                    wanted = True
+            if others:
+                return self._others.select(0)
+            if until is not None:
+                wait = until - time.monotonic()
+            if wanted or (until is not None and wait <= 0):
+                return []
+
+    def close(self) -> None:
+        """Close both."""
+        self._all.close()
+        self._others.close()
+
+    # ------------------------------------------------------------------------------------------ as asyncio's own
+
+    def register(self, fileobj: "FileDescriptorLike", events: int, data: object = None) -> selectors.SelectorKey:
+        """See `selectors.BaseSelector`."""
+        return self._others.register(fileobj, events, data)
+
+    def unregister(self, fileobj: "FileDescriptorLike") -> selectors.SelectorKey:
+        """See `selectors.BaseSelector`."""
+        return self._others.unregister(fileobj)
+
+    def modify(self, fileobj: "FileDescriptorLike", events: int, data: object = None) -> selectors.SelectorKey:
+        """See `selectors.BaseSelector`."""
+        return self._others.modify(fileobj, events, data)
+
+    def get_key(self, fileobj: "FileDescriptorLike") -> selectors.SelectorKey:
+        """See `selectors.BaseSelector`."""
+        return self._others.get_key(fileobj)
+
+    def get_map(self) -> "Mapping[FileDescriptorLike, selectors.SelectorKey]":
+        """See `selectors.BaseSelector`."""
+        return self._others.get_map()
