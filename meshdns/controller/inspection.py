@@ -149,7 +149,7 @@ class Inspection:
         asked = query.parse(question(name, type_number(rtype)))
         if asked is None:
             return None
-        look = Look(txn, _state(txn))
+        look = Look(txn, txn.number, _state(txn))
         reply = self._authority.respond(asked, look, tcp=True)
         if reply is Verdict.FALLBACK:
             found = self._authority.after_denial(asked, look, tcp=True)

@@ -154,9 +154,13 @@ class Transaction:
 
     def get(self, database: bytes, key: bytes) -> bytes | None:
         """The value of a key."""
-        if database not in self._databases:
+        handle = self._databases.get(database)
+        if handle is None:
             return None
-        value: bytes | None = self.getter(database)(key)
+        try:
+            value: bytes | None = self._txn.get(key, None, handle)
+        except lmdb.Error as error:
+            raise _fault(self._path, error) from None
         return value
 
     def put(self, database: bytes, key: bytes, value: bytes) -> bool:
@@ -221,21 +225,6 @@ class Transaction:
     def count(self, database: bytes) -> int:
         """The number of keys."""
         return int(self._txn.stat(self._databases[database])["entries"])
-
-    def getter(self, database: bytes) -> Any:
-        """The bare lookup of one database: key → value or None, for the hot path."""
-        handle = self._databases[database]
-        path = self._path
-        get = self._txn.get
-
-        def look_up(key: bytes) -> bytes | None:
-            try:
-                value: bytes | None = get(key, None, handle)
-            except lmdb.Error as error:
-                raise _fault(path, error) from None
-            return value
-
-        return look_up
 
     def end(self) -> None:
         """End a transaction made by `Environment.begin`."""

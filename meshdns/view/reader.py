@@ -14,15 +14,18 @@ _commit = struct.Struct(">Q")
 
 
 class Look:
-    """One consistent look at the view (the authority's `Rows`). `row` maps an owner name to its row or None."""
+    """One consistent look at the view (the authority's `Rows`), as of the commit `serial`."""
 
-    __slots__ = ("_transaction", "row", "serial", "state")
+    __slots__ = ("_transaction", "serial", "state")
 
-    def __init__(self, transaction: Transaction, state: ViewState) -> None:
+    def __init__(self, transaction: Transaction, serial: int, state: ViewState) -> None:
         self._transaction = transaction
-        self.serial = transaction.number
+        self.serial = serial
         self.state = state
-        self.row: Callable[[bytes], bytes | None] = transaction.getter(b"rows")
+
+    def row(self, owner: bytes, /) -> bytes | None:
+        """The row of an owner name."""
+        return self._transaction.get(b"rows", owner)
 
     def reason(self, owner: bytes) -> bytes | None:
         """The provenance of an owner name's row."""
@@ -76,7 +79,7 @@ class Reader:
             forget(self._changed(transaction, number))
             self._number = number
             self._environment.complete()
-        return Look(transaction, self._state)
+        return Look(transaction, number, self._state)
 
     def _changed(self, transaction: Transaction, number: int) -> list[bytes] | None:
         state = transaction.get(b"meta", b"state") or b""

@@ -31,7 +31,7 @@ from meshdns.worker.datagrams import DatagramSocket
 from meshdns.worker.debugging import Debugger
 from meshdns.worker.lateness import discard, note_arrivals
 from meshdns.worker.local import Local
-from meshdns.worker.mmsg import BATCH, BatchSocket, available
+from meshdns.worker.mmsg import BatchSocket, available
 from meshdns.worker.sampling import Sampler
 from meshdns.worker.selector import ServingSelector
 from meshdns.worker.settings import WorkerSettings
@@ -227,7 +227,7 @@ class Worker:
         self._answerer.begin()
         try:
             for _ in range(BATCHES_PER_WAKE_UP):
-                if batches.exchange(self._answerer) < BATCH:
+                if not batches.exchange(self._answerer):
                     break
         finally:
             self._answerer.end()
