@@ -21,12 +21,12 @@ from meshdns.dns.response import OPT_HEAD
 from meshdns.forwarding.addresses import Address
 from meshdns.meters import OCTETS, SECONDS, Ledger
 from meshdns.sampled import question
-from meshdns.worker.cases import NO_STANDING, Case, Facts, Standing, extended, kind
+from meshdns.worker.cases import NO_STANDING, Case, Facts, Standing, extended, kind, type_label
 
 MAX_READY: Final = 16_384  # cases of ready replies: a zone, a type and two sizes each
 _MAX_CASES: Final = 8192
 _QUICK: Final = SECONDS[0]
-_MAX_LIKE: Final = 8192
+_MAX_LIKE: Final = 2048
 _MAX_PARENTS: Final = 4096
 _COOKIE_SIZE: Final = 28  # octets of the option with a full cookie, which is the last one
 
@@ -241,7 +241,7 @@ class Accounts:
             plugin = "local"
         elif plugin == "cache" and kind(reply) == "error":
             plugin = "forward"  # refused or failed at once
-        return Facts(zone, qtype, rcode, plugin, kind(reply), proto, family, *error, standing)
+        return Facts(zone, type_label(qtype), rcode, plugin, kind(reply), proto, family, *error, standing)
 
     def _zone(self, lower: bytes) -> str:
         """The longest zone that a lower-case wire name is in; of what has no name that of messages without one."""

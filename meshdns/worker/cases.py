@@ -36,7 +36,7 @@ class Facts(NamedTuple):
     """What tells one case from another."""
 
     zone: str
-    qtype: int
+    qtype: str  # as its label
     rcode: int
     plugin: str
     kind: str
@@ -54,10 +54,8 @@ class Case:
 
     def __init__(self, facts: Facts, ledger: Ledger, *, leaks: bool) -> None:
         zone, proto, plugin = facts.zone, facts.proto, facts.plugin
-        named = type_text(facts.qtype)
-        qtype = named if named in _LABELLED else "other"
         rows = [
-            ledger.row(meters.REQUESTS, zone, proto, facts.family, qtype),
+            ledger.row(meters.REQUESTS, zone, proto, facts.family, facts.qtype),
             ledger.row(meters.RESPONSES, zone, RCODES[facts.rcode], plugin),
         ]
         if facts.do:
@@ -84,6 +82,12 @@ class Case:
         self.asked[-1] += asked * times
         self.replied[bisect_left(OCTETS, replied)] += times
         self.replied[-1] += replied * times
+
+
+def type_label(qtype: int) -> str:
+    """The label of a type; there are few, whatever is asked for."""
+    named = type_text(qtype)
+    return named if named in _LABELLED else "other"
 
 
 def kind(reply: bytes) -> str:
