@@ -1,8 +1,10 @@
 """The command ``python -m tests.bench``."""
 
 import argparse
+import contextlib
 import sys
-from collections.abc import Iterable, Sequence
+import traceback
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from tests.bench.cores import Cores
@@ -26,31 +28,53 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 1
     before = machine()
     try:
-        report = _measure(chosen.only, chosen.peers, before, quick=chosen.quick)
+        report, failed = _measure(chosen.only, chosen.peers, before, quick=chosen.quick)
     except ComponentUnavailable as absence:
         sys.stderr.write(f"{absence}\n")
         return 1
     sys.stdout.write(f"\n{report.text()}\n\n")
     for path in report.write(chosen.output):
         sys.stdout.write(f"written: {path}\n")
-    return 0
+    for name in failed:
+        sys.stderr.write(f"{name} was not measured: see above why, and run --only {name}\n")
+    return 1 if failed else 0
 
 
-def _measure(only: Sequence[str], peers: Sequence[str], before: dict[str, str], *, quick: bool) -> Report:
+def _measure(
+    only: Sequence[str], peers: Sequence[str], before: dict[str, str], *, quick: bool
+) -> tuple[Report, list[str]]:
+    """What was measured, and the names of what could not be: one that fails does not cost the others' figures."""
     effort = QUICK if quick else FULL
+    results: list[Result] = []
     moments: list[Moment] = []
+    failed: list[str] = []
     cores = Cores.taken()
     with Fleet(cores) as fleet:
         bench = Bench(fleet, Generator(), effort, _say)
-        wanted = [workload for workload in WORKLOADS if not only or workload.name in only]
-        results = [Result(workload, bench.measure(workload, peers)) for workload in wanted]
+        for workload in WORKLOADS:
+            if not only or workload.name in only:
+                with _noting(workload.name, failed):
+                    results.append(Result(workload, bench.measure(workload, peers)))
         for name, measure in MOMENTS.items():
             if not only or name in only:
                 _say(name)
-                moments += measure(fleet, cores, effort.tries)
+                with _noting(name, failed):
+                    moments += measure(fleet, cores, effort.tries)
     measured = {subject.peer for result in results for subject in result.runs}
     versions = {PEERS[name].title: version(PEERS[name]) for name in PEERS if name in measured and name != "echo"}
-    return Report(before, versions, results, moments)
+    return Report(before, versions, results, moments), failed
+
+
+@contextlib.contextmanager
+def _noting(name: str, failed: list[str]) -> Iterator[None]:
+    """Go on after a failure, with its traceback told and the name noted."""
+    try:
+        yield
+    except ComponentUnavailable:
+        raise
+    except Exception:  # noqa: BLE001 — whatever it is, it is told, and the exit status is 1
+        traceback.print_exc()
+        failed.append(name)
 
 
 def _say(line: str) -> None:

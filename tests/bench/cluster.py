@@ -33,6 +33,7 @@ class Cluster:
         self._services = services
         self._stack = ExitStack()
         self._changes = count()
+        self._changed: set[int] = set()  # entries that have another address than the population says
 
     def __enter__(self) -> Self:
         with ExitStack() as stack:
@@ -87,9 +88,20 @@ class Cluster:
 
     def _change(self, number: int, tally: "Tally") -> None:
         entry = number % self.population.count
+        self._changed.add(entry)
         address = _CHANGED.format(number // 256 % 256, number % 256)
         self.server.patch(f"{ENTRIES}/svc-{entry:05d}", {"spec": {"endpoints": [{"address": address}]}})
         tally.done(number, self.population.name(entry), address)
+
+    def restore(self) -> None:
+        """Give every changed entry the addresses that the population says."""
+        with ThreadPoolExecutor(_WRITERS) as writers:
+            list(writers.map(self._restore, self._changed))
+        self._changed.clear()
+
+    def _restore(self, entry: int) -> None:
+        endpoints = [{"address": address} for address in self.population.addresses(entry)]
+        self.server.patch(f"{ENTRIES}/svc-{entry:05d}", {"spec": {"endpoints": endpoints}})
 
     def add(self, name: str, host: str, address: str) -> None:
         """Create one more ServiceEntry."""

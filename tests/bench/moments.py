@@ -48,6 +48,7 @@ def follow(fleet: Fleet, cores: Cores, tries: int) -> list[Moment]:
     """From the return of a PATCH to the right answers: a gateway that all names rest on, and a pod's readiness."""
     cluster, population = fleet.cluster(), Population()
     fleet.keep((), population)
+    cluster.restore()
     with cores.both():
         return [
             Moment(
