@@ -494,3 +494,12 @@ def test_what_is_read_at_once_is_what_is_read_with_care(
         assert quick == (careful.ttl, careful.answer.section.wire, careful.answer.ttls)
         assert careful.answer.section.count == len(careful.answer.ttls)
         assert careful.authority.section.count == 0
+
+
+@pytest.mark.parametrize("at", range(11))
+def test_an_opt_that_says_more_is_read_with_care(at: int) -> None:
+    """Beside the size, the version and the flags nothing in it may differ: the RCODE's upper bits make it a failure."""
+    message = bytearray(PLAIN["several, an OPT"])
+    message[len(message) - 11 + at] ^= 1
+    quick = addresses(bytes(message), question(), longest=MAX_TTL)
+    assert (quick is not None) == (at in {3, 4, 6, 7, 8})
