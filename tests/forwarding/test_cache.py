@@ -143,6 +143,34 @@ def test_a_flood_of_random_names_does_not_push_out_what_is_asked_for() -> None:
     assert all(cache.entry(key, 142.0) for key in popular)
 
 
+def test_what_came_longest_ago_falls_out_first() -> None:
+    """Of what was never asked for again."""
+    cache = Cache(100_000, ForwardCounters())
+    for i in range(1000):
+        cache.keep(b"%d" % i, reply(60), 100.0)
+    left = [i for i in range(1000) if cache.stale(b"%d" % i, 160.0)]
+    assert left == list(range(1000 - len(left), 1000))
+    assert 0 < len(left) < 100
+
+
+def test_what_was_asked_for_longest_ago_loses_its_protection_first() -> None:
+    """It goes back to probation, where the next flood takes it; what was asked for since stays."""
+    cache = Cache(100_000, ForwardCounters())
+    protected = 50  # of which some 55 have room
+
+    def protect(keys: range) -> None:
+        for number in keys:
+            cache.keep(b"%d" % number, reply(60), 100.0)
+            cache.entry(b"%d" % number, 100.0)
+
+    protect(range(protected))
+    cache.entry(b"0", 100.0)
+    protect(range(protected, protected + 10))
+    for i in range(1000):
+        cache.keep(b"random %d" % i, reply(60), 100.0)
+    assert [bool(cache.stale(b"%d" % number, 160.0)) for number in (0, 1, protected)] == [True, False, True]
+
+
 @pytest.mark.parametrize("octets", [16, 1000, 65_000])
 def test_the_budget_bounds_what_is_kept(octets: int) -> None:
     """Whatever comes in and is asked for, the cost stays below the budget."""

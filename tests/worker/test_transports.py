@@ -157,10 +157,14 @@ def test_many_forwarded_replies_leave_in_one_turn(server: _Server) -> None:
             server.turn()
         server.answer()
         replies = [client.recv(512) for _ in range(150)]
-    asked = {
-        message(f"n{number}.example", number)[:2]: message(f"n{number}.example", number)[12:] for number in range(150)
-    }
-    assert {reply[:2]: reply[12:] for reply in replies} == asked
+        queries = [message(f"n{number}.example", number) for number in range(150)]
+        assert {reply[:2]: reply[12:] for reply in replies} == {query[:2]: query[12:] for query in queries}
+        with server.client() as next_one:
+            next_one.send(message("next.example", 7))
+            server.turn()
+            server.answer()
+            assert next_one.recv(512)[:2] == b"\0\7"
+        assert select.select([client], [], [], 0) == ([], [], [])  # nothing was sent twice
     assert read(server.ask(message("one.global", 2))) == (0, ["203.0.113.1"])
 
 
