@@ -10,6 +10,7 @@ behind hyphens perhaps
 """
 
 import asyncio
+import errno
 import contextlib
 import socket
 from collections import Counter
@@ -41,10 +42,16 @@ class Upstream(asyncio.DatagramProtocol):
     async def start(self) -> None:
         """Listen on a port that is free for both transports."""
         loop = asyncio.get_running_loop()
-        listener = socket.create_server(("127.0.0.1", 0))
-        self.port = listener.getsockname()[1]
+        while self._udp is None:
+            listener = socket.create_server(("127.0.0.1", 0))
+            self.port = listener.getsockname()[1]
+            try:
+                self._udp, _ = await loop.create_datagram_endpoint(lambda: self, local_addr=("127.0.0.1", self.port))
+            except OSError as taken:
+                listener.close()
+                if taken.errno != errno.EADDRINUSE:  # over UDP somebody else has it: the next port
+                    raise
         self._tcp = await asyncio.start_server(self._serve, sock=listener)
-        self._udp, _ = await loop.create_datagram_endpoint(lambda: self, local_addr=("127.0.0.1", self.port))
 
     async def stop(self) -> None:
         """Close both."""
