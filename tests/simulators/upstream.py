@@ -10,8 +10,8 @@ behind hyphens perhaps
 """
 
 import asyncio
-import errno
 import contextlib
+import errno
 import socket
 from collections import Counter
 from collections.abc import Awaitable, Callable
