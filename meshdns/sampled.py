@@ -11,6 +11,7 @@ from typing import Any, Final
 import msgspec
 
 from meshdns.dns import names
+from meshdns.dns.compression import behind
 from meshdns.dns.mnemonics import RCODES, type_text
 from meshdns.dns.query import HEADER_SIZE
 
@@ -72,11 +73,9 @@ def question(message: bytes) -> tuple[bytes, int, int]:
     """Name, type and class of a well-formed reply; the root and zeros where there is no question."""
     if not message[5]:
         return b"\0", 0, 0
-    at = HEADER_SIZE
-    while message[at]:
-        at += message[at] + 1
-    rtype, rclass = message[at + 1] << 8 | message[at + 2], message[at + 3] << 8 | message[at + 4]
-    return message[HEADER_SIZE : at + 1], rtype, rclass
+    at = behind(message, HEADER_SIZE)
+    rtype, rclass = message[at] << 8 | message[at + 1], message[at + 2] << 8 | message[at + 3]
+    return message[HEADER_SIZE:at], rtype, rclass
 
 
 def address(source: bytes) -> str:

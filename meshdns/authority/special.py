@@ -101,14 +101,11 @@ class SpecialNames:
     def _zone(self, name: bytes) -> bytes | None:
         """The longest special zone that a name is in; None also where a configured zone has the name."""
         found = None
-        at = 0
-        while name[at]:
-            suffix = name[at:]
+        for suffix in _suffixes(name):
             if suffix in self._configured:
                 return None
             if found is None and suffix in self._zones:
                 found = suffix
-            at += name[at] + 1
         return found
 
 

@@ -14,6 +14,7 @@ from meshdns.mesh.declarations import AnyDeclaration, Kind, KubernetesGateway, S
 from meshdns.mesh.explanation import GatewayState, Refusal
 from meshdns.mesh.passthrough import Passage
 from meshdns.mesh.problems import NORMAL, Problem
+from meshdns.mesh.refused import refused_hosts
 from meshdns.mesh.visibility import may_be_gateway
 from meshdns.view.environment import Transaction
 
@@ -96,10 +97,9 @@ class Around:
             entry = self.declaration(cluster, problem.object, problem.namespace, problem.name)
             if not isinstance(entry, ServiceEntry):
                 continue
-            places = ((host, entry.host_field(at)[0]) for at, host in enumerate(entry.hosts))
-            host = next((host for host, field in places if field == problem.field), "")
-            if host == name or (host.startswith("*.") and name.endswith(host[1:])):
-                yield Refusal(cluster, problem)
+            for host, _ in refused_hosts(entry, [problem]):
+                if host == name or (host.startswith("*.") and name.endswith(host[1:])):
+                    yield Refusal(cluster, problem)
 
 
 def _may_lead(declaration: AnyDeclaration | None) -> bool:

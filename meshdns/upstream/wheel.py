@@ -23,11 +23,7 @@ class Wheel(Generic[T]):
         """Have `item` taken at the first `take` after `due`."""
         if not self._slots:
             self._seen = int(now / PERIOD)
-        place = max(int(due / PERIOD), self._seen) + 1
-        slot = self._slots.get(place)
-        if slot is None:
-            slot = self._slots[place] = []
-        slot.append(item)
+        self._slots.setdefault(max(int(due / PERIOD), self._seen) + 1, []).append(item)
 
     def take(self, now: float) -> list[T]:
         """Remove and return what has fallen due, in order of the periods."""

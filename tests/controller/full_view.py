@@ -6,19 +6,13 @@
 import asyncio
 import resource
 import sys
-import time
 from pathlib import Path
 
-from meshdns.controller.controller import Controller, Process
-from meshdns.controller.guard import Guard
-from meshdns.controller.measures import Measures
-from meshdns.controller.publishing import Publisher
-from meshdns.controller.states import ClusterStates
+from meshdns.controller.controller import Controller
 from meshdns.dns import names
 from meshdns.mesh.declarations import Endpoint, Kind, Resolution, ServiceEntry
-from meshdns.mesh.settings import MeshSettings, Zone
-from meshdns.scoreboard import Scoreboard
 from meshdns.view.writer import Writer
+from tests.controller.scene import measures, on_view, turns
 
 LIMIT = 1 << 20  # octets of any file that this process writes
 
@@ -38,25 +32,16 @@ def entry(number: int) -> ServiceEntry:
 
 async def main(directory: Path) -> None:
     """One name fits; ten thousand do not, and the one is still there."""
-    measures = Measures(Scoreboard.create(), time.monotonic)  # larger than what is allowed from here on
+    kept = measures()  # larger than what is allowed from here on
     resource.setrlimit(resource.RLIMIT_FSIZE, (LIMIT, LIMIT))
     writer = Writer(directory / "view")
-    controller = Controller(
-        publisher=Publisher(MeshSettings(zones=(Zone("global"),)), writer),
-        states=ClusterStates(own="", required=(), started=time.monotonic()),
-        guard=Guard({}),
-        state_dir=directory,
-        process=Process(lambda _: None, time.time, lambda _: None, lambda: None, lambda: None, measures),
-        loop=asyncio.get_running_loop(),
-        clock=time.monotonic,
-    )
+    controller = on_view(writer, directory, kept, own="")
     controller.joined("east", [Kind.SERVICE_ENTRY], source="test")
     controller.listed("east", Kind.SERVICE_ENTRY, [entry(0)])
-    await asyncio.sleep(0)
+    await turns(1)
     report(writer, controller)
     controller.listed("east", Kind.SERVICE_ENTRY, [entry(number) for number in range(10_000)])
-    for _ in range(1000):  # turns of the loop; the change is committed in ten parts
-        await asyncio.sleep(0)
+    await turns(1000)  # the change is committed in ten parts
     report(writer, controller)
 
 

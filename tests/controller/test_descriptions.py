@@ -1,23 +1,17 @@
 """What people are shown of clusters is written where it changed, in the turn after, and never before names are."""
 
 import asyncio
-import time
 from pathlib import Path
 
 import msgspec
 import pytest
 
-from meshdns.controller.controller import Controller, Process
+from meshdns.controller.controller import Controller
 from meshdns.controller.description import ClusterDescription
-from meshdns.controller.guard import Guard
-from meshdns.controller.measures import Measures
-from meshdns.controller.publishing import Publisher
-from meshdns.controller.states import ClusterStates
 from meshdns.dns import names
 from meshdns.mesh.declarations import Kind
-from meshdns.mesh.settings import MeshSettings, Zone
-from meshdns.scoreboard import Scoreboard
 from meshdns.view.writer import Writer
+from tests.controller.scene import measures, on_view, turns
 from tests.mesh.scene import gateway, service
 
 KINDS = (Kind.SERVICE,)
@@ -42,31 +36,11 @@ def served(writer: Writer, name: str) -> bool:
         return txn.get(b"rows", names.wire(name)) is not None
 
 
-def a_controller(writer: Writer, tmp_path: Path) -> Controller:
-    """A controller in east."""
-    measures = Measures(Scoreboard.create(), time.monotonic)
-    return Controller(
-        publisher=Publisher(MeshSettings(zones=(Zone("global"),), vantage_cluster="east"), writer),
-        states=ClusterStates(own="east", required=(), started=time.monotonic()),
-        guard=Guard({}),
-        state_dir=tmp_path,
-        process=Process(lambda _: None, time.time, lambda _: None, lambda: None, lambda: None, measures),
-        loop=asyncio.get_running_loop(),
-        clock=time.monotonic,
-    )
-
-
-async def turns(number: int) -> None:
-    """So many turns of the loop."""
-    for _ in range(number):
-        await asyncio.sleep(0)
-
-
 def test_a_list_is_served_in_its_turn_and_told_of_in_the_next(writer: Writer, tmp_path: Path) -> None:
     """Names do not wait for the description, and it is not lost."""
 
     async def run() -> None:
-        controller = a_controller(writer, tmp_path)
+        controller = on_view(writer, tmp_path, measures())
         controller.joined("east", KINDS, source="test")
         controller.listed("east", Kind.SERVICE, [service("cart", namespace="shop")])
         await turns(1)
@@ -84,7 +58,7 @@ def test_what_a_changed_object_makes_of_the_gateways_is_told(writer: Writer, tmp
     """A gateway that comes by an event is shown two turns later; nothing but the topology says so."""
 
     async def run() -> None:
-        controller = a_controller(writer, tmp_path)
+        controller = on_view(writer, tmp_path, measures())
         controller.joined("east", KINDS, source="test")
         controller.listed("east", Kind.SERVICE, [])
         await turns(3)
@@ -101,7 +75,7 @@ def test_a_failure_is_told_with_the_next_change(writer: Writer, tmp_path: Path) 
     """And it is told no more once the cluster was heard of again."""
 
     async def run() -> None:
-        controller = a_controller(writer, tmp_path)
+        controller = on_view(writer, tmp_path, measures())
         controller.joined("east", KINDS, source="test")
         controller.listed("east", Kind.SERVICE, [])
         await turns(3)

@@ -1,24 +1,17 @@
 """Pod addresses of other clusters: kept where they are reached directly, in whatever order clusters are read."""
 
 import asyncio
-import time
 from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
 from meshdns.authority.rows import Row
-from meshdns.controller.controller import Controller, Process
-from meshdns.controller.guard import Guard
-from meshdns.controller.measures import Measures
-from meshdns.controller.publishing import Publisher
-from meshdns.controller.states import ClusterStates
 from meshdns.dns import names
 from meshdns.mesh.declarations import AnyDeclaration, Kind
 from meshdns.mesh.manifest import read
-from meshdns.mesh.settings import MeshSettings, Zone
-from meshdns.scoreboard import Scoreboard
 from meshdns.view.writer import Writer
+from tests.controller.scene import measures, on_view, turns
 
 KINDS = (Kind.NAMESPACE, Kind.SERVICE, Kind.ENDPOINT_SLICE)
 NAME = names.wire("cart.shop.global")
@@ -52,30 +45,14 @@ def writer(tmp_path: Path) -> Writer:
 async def serve(writer: Writer, tmp_path: Path, order: Sequence[str], *, far: bool) -> list[str]:
     """Read the clusters in this order, west being far away or not; what was asked of the process."""
     asked: list[str] = []
-    controller = Controller(
-        publisher=Publisher(MeshSettings(zones=(Zone("global"),), vantage_cluster="east"), writer),
-        states=ClusterStates(own="east", required=(), started=time.monotonic()),
-        guard=Guard({}),
-        state_dir=tmp_path,
-        process=Process(
-            lambda _: None,
-            time.time,
-            lambda _: None,
-            lambda: asked.append("restart"),
-            lambda: None,
-            Measures(Scoreboard.create(), time.monotonic),
-        ),
-        loop=asyncio.get_running_loop(),
-        clock=time.monotonic,
-    )
+    controller = on_view(writer, tmp_path, measures(), restart=lambda: asked.append("restart"))
     for name in order:
         controller.joined(name, KINDS, source="test")
     for name in order:
         for kind, declarations in cluster("there" if far and name == "west" else "here").items():
             listed = declarations if kind is Kind.NAMESPACE or name == "west" else []
             controller.listed(name, kind, listed)
-        for _ in range(5):  # turns of the loop: a commit, and what it seals
-            await asyncio.sleep(0)
+        await turns(5)  # a commit, and what it seals
     return asked
 
 
