@@ -14,6 +14,7 @@ from tests.rig.knot import Knot
 from tests.rig.ports import LOOPBACK, free_port
 from tests.rig.unbound import Unbound
 from tests.simulators.behaviours import BEHAVIOURS, SOA, Case, Messages
+from tests.simulators.steady import steadily
 from tests.simulators.upstream import Upstream, serving
 
 PATIENCE = 30.0  # seconds; a condition that takes longer is a failure
@@ -93,7 +94,7 @@ def against(server: Unbound | Knot, body: Callable[[Watch], Awaitable[None]]) ->
         watch = Watch(Address(server.address, server.port))
         await watched(watch, body(watch))
 
-    asyncio.run(main())
+    steadily(main())
 
 
 def restart(unbound: Unbound, *local_data: str) -> None:
@@ -202,7 +203,7 @@ def scripted(
 
         await serving(with_server)
 
-    asyncio.run(main())
+    steadily(main())
 
 
 class TestScriptedServer:
@@ -297,7 +298,7 @@ def test_a_host_in_no_forward_zone_fails_and_ends_nothing() -> None:
 
         await watched(watch, body())
 
-    asyncio.run(main())
+    steadily(main())
 
 
 def test_a_run_that_is_ended_and_begun_anew_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -254,6 +254,8 @@ def main() -> None:
             dead.close()
             asyncio.run_coroutine_threadsafe(expire(api), loop).result(10)
             eventually(lambda: instance.addresses(SHOP) == [GATEWAYS["west"]], what="the gateway is dead", within=60)
+            unhealthy = {"cluster": "north", "health": "unhealthy"}
+            eventually(lambda: instance.metric("meshdns_gateways", **unhealthy) == 1, what="it is counted", within=60)
             eventually(lambda: REFUSED in instance.ask("_status.global", "TXT").text, what="it is refused", within=60)
             story = Story(instance, folder)
             play(story)

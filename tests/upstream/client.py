@@ -17,16 +17,6 @@ from meshdns.upstream.forwarder import MAX_PER_CLIENT, Forwarder
 PATIENCE = 30.0  # seconds; a condition that takes longer is a failure
 
 
-class LeapingLoop(asyncio.SelectorEventLoop):
-    """A loop whose clock can be put forward, so that hours need not be waited for."""
-
-    leapt = 0.0
-
-    def time(self) -> float:
-        """Seconds, with all that was leapt over."""
-        return super().time() + self.leapt
-
-
 class Client:
     """Asks the forwarder as the worker does, and decodes what it gets with dnspython."""
 

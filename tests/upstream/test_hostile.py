@@ -5,8 +5,6 @@ stale one it hears what it would in the cold, but the honest answer with an exte
 """
 
 import asyncio
-import gc
-from collections.abc import Iterator
 from typing import Final, NamedTuple
 
 import dns.flags
@@ -16,8 +14,9 @@ import pytest
 from meshdns.forwarding.addresses import Address
 from meshdns.forwarding.policy import MAX_SENDS
 from tests.simulators.behaviours import BEHAVIOURS, FORGED
+from tests.simulators.steady import SteadyLoop, steadily
 from tests.simulators.upstream import HONEST, Upstream
-from tests.upstream.client import Client, LeapingLoop, answers, ede
+from tests.upstream.client import Client, answers, ede
 
 DEADLINE: Final = 18.0  # seconds: ten times what is promised, which `python -m tests.conformance` measures
 _LEAP: Final = 3600.0  # seconds, beyond the lifetime of every honest answer
@@ -231,32 +230,18 @@ class Run(NamedTuple):
     flags: dict[str, int]
 
 
-class _UnhurriedLoop(LeapingLoop):
-    """A second of its clock lasts three, so that what holds the machine up for a moment uses up nobody's patience."""
-
-    def time(self) -> float:
-        """Seconds of this loop."""
-        return asyncio.SelectorEventLoop.time(self) / 3 + self.leapt
-
-
 STAGES: Final = [Stage(cache, tcp) for cache in ("cold", "warm", "stale") for tcp in (False, True)]
 
 
 @pytest.fixture(scope="module", params=STAGES, ids=lambda stage: f"{stage.cache}-{'tcp' if stage.tcp else 'udp'}")
-def run(request: pytest.FixtureRequest) -> Iterator[Run]:
+def run(request: pytest.FixtureRequest) -> Run:
     """All behaviours at once, against one forwarder."""
-    gc.collect()
-    gc.disable()  # in a process that has run thousands of tests a collection takes as long as a send is waited for
-    try:
-        with asyncio.Runner(loop_factory=_UnhurriedLoop) as runner:
-            yield runner.run(_play(request.param))
-    finally:
-        gc.enable()
+    return steadily(_play(request.param))
 
 
 async def _play(stage: Stage) -> Run:
     loop = asyncio.get_running_loop()
-    assert isinstance(loop, LeapingLoop)
+    assert isinstance(loop, SteadyLoop)
     upstream = Upstream()
     await upstream.start()
     client = Client(Address("127.0.0.1", upstream.port))

@@ -19,6 +19,7 @@ from meshdns.upstream import configured
 from meshdns.upstream.secure import CONNECTIONS
 from meshdns.upstream.trust import Trust, check
 from tests.rig.unbound import Unbound
+from tests.simulators.steady import steadily
 from tests.upstream.certificates import Authority
 from tests.upstream.client import PATIENCE, Client, answers, ede
 from tests.upstream.secure_server import SecureServer, serving
@@ -53,7 +54,7 @@ def against(server: SecureServer, authority: Authority, body: Body, *, name: str
             await client.forwarder.close()
             assert client.counters.in_flight == 0
 
-    asyncio.run(serving(server, main))
+    steadily(serving(server, main))
 
 
 @pytest.mark.parametrize("name", ["dns.test", ""])
@@ -149,7 +150,7 @@ def test_nothing_is_sent_in_clear_where_tls_fails() -> None:
         server.close()
         await server.wait_closed()
 
-    asyncio.run(main())
+    steadily(main())
 
 
 def test_a_stalled_handshake_gives_way_to_the_next_upstream(authority: Authority, certificate: Path) -> None:
@@ -181,7 +182,7 @@ def test_a_server_that_stalls_in_the_handshake_costs_no_more_than_silence() -> N
             stalled.setblocking(False)
             assert 1 <= _accepted(stalled) <= CONNECTIONS
 
-    asyncio.run(main())
+    steadily(main())
 
 
 def _accepted(listener: socket.socket) -> int:
@@ -327,7 +328,7 @@ def test_a_real_resolver_over_tls(authority: Authority, certificate: Path) -> No
     config = f"  tls-service-pem: {certificate}\n  tls-service-key: {certificate}\n"
     with _TlsUnbound(["www.example.com. 60 IN A 192.0.2.80", *big], config) as unbound:
         address = Address("127.0.0.1", unbound.tls_port, Tls("dns.test", str(authority.file)))
-        small, large = asyncio.run(ask(address))
+        small, large = steadily(ask(address))
     assert small == ["www.example.com. 60 A 192.0.2.80"]
     assert len(large) == 40
 
