@@ -20,12 +20,18 @@ SECONDS: Final = 3.0
 
 _TRIES: Final = 2
 _OPT_SIZE: Final = 11  # the OPT that `question` ends with
+_FLAGS_OF_OPT, _DO = -4, 0x80  # an octet of it, and the bit there (RFC 3225)
 
 
 async def look_up(server: Address, name: str, qtype: int, *, cd: bool = False) -> Heard:
-    """What `server` says of a name in text; with `cd` it is asked not to validate (RFC 4035 section 3.2.2)."""
+    """What `server` says of a name in text; with `cd` it is asked not to validate (RFC 4035 section 3.2.2).
+
+    DO goes with CD: systemd-resolved looks at neither of them alone.
+    """
     query = bytearray(question(name, qtype))
-    query[3] |= FLAG_CD if cd else 0
+    if cd:
+        query[3] |= FLAG_CD
+        query[_FLAGS_OF_OPT] |= _DO
     for _ in range(_TRIES):
         query[:2] = secrets.token_bytes(2)
         message = await _over_udp(server, bytes(query))

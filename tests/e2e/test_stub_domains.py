@@ -18,13 +18,14 @@ from tests.rig.named import Named
 from tests.rig.nameserver import NameServer
 from tests.rig.nsd import Nsd
 from tests.rig.ports import free_port
+from tests.rig.resolved import Resolved
 from tests.rig.signedroot import SignedRoot
 from tests.rig.unbound import Unbound
 from tests.rig.waiting import eventually
 
 pytestmark = pytest.mark.rig
 
-TARGETS = ("coredns", "dnsmasq", "unbound", "bind")
+TARGETS = ("coredns", "dnsmasq", "unbound", "bind", "systemd-resolved")
 GATEWAY = ("203.0.113.20",)
 
 
@@ -129,7 +130,19 @@ def _bind(text: str, public: SignedRoot, folder: Path) -> NameServer:
     )
 
 
-_FRONTS = {"coredns": _coredns, "dnsmasq": _dnsmasq, "unbound": _unbound, "bind": _bind}
+def _resolved(text: str, public: SignedRoot, folder: Path) -> NameServer:
+    """A validating systemd-resolved with both printed files; it knows no other servers, so meshdns has to forward."""
+    settings, _, negative = text.partition("\n\n")
+    return Resolved(public.ds, settings, negative)
+
+
+_FRONTS = {
+    "coredns": _coredns,
+    "dnsmasq": _dnsmasq,
+    "unbound": _unbound,
+    "bind": _bind,
+    "systemd-resolved": _resolved,
+}
 
 
 @pytest.mark.parametrize("target", TARGETS)
@@ -155,13 +168,14 @@ def test_what_is_printed_works(
         assert kind(dead) == "meshdns silent", dead.out
 
 
-@pytest.mark.parametrize("target", ["unbound", "bind"])
+@pytest.mark.parametrize("target", ["unbound", "bind", "systemd-resolved"])
 def test_without_the_exception_validation_is_blamed(
     meshdns: Commands, target: str, instance: Instance, public: SignedRoot, tmp_path: Path
 ) -> None:
     """The public root proves that global is signed, our answers are not: SERVFAIL, and the check knows why."""
     lines = printed(meshdns, target, instance.port).splitlines()
-    text = "\n".join(line for line in lines if "domain-insecure" not in line and "validate-except" not in line)
+    excepting = ("domain-insecure", "validate-except")
+    text = "\n".join(line for line in lines if line != "global" and not line.strip().startswith(excepting))
     with _FRONTS[target](text, public, tmp_path) as front:
         assert dig("frontend.default.global", port=front.port).status == "SERVFAIL"
         ended = checked(meshdns, front)

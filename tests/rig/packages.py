@@ -4,16 +4,20 @@ Run as ``python -m tests.rig.packages`` it installs with apt-get what is missing
 does. Nothing but the standard library: the set-up runs it.
 """
 
+import ctypes
 import os
 import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 from tests.rig.absence import ComponentUnavailable
 
 DEBIAN_PACKAGES: Mapping[str, str] = {
     "chromium": "chromium",
+    "curl": "curl",
     "dig": "bind9-dnsutils",
     "dnssec-keygen": "bind9-utils",
     "dnssec-signzone": "bind9-utils",
@@ -37,6 +41,8 @@ DEBIAN_PACKAGES: Mapping[str, str] = {
     "unshare": "util-linux",
 }
 
+LIBRARIES: Mapping[str, str] = {"libatomic.so.1": "libatomic1"}  # what the driver of the browser is linked with
+
 # Servers live in the sbin folders, which are not on the path of every user.
 _SEARCH_PATH = os.pathsep.join([os.environ.get("PATH", os.defpath), "/usr/local/sbin", "/usr/sbin", "/sbin"])
 
@@ -56,9 +62,25 @@ def program(name: str) -> str:
     return path
 
 
+def unpacked(package: str, target: Path) -> Path:
+    """`target` with the files of a Debian package that is not to be installed; raises `ComponentUnavailable`."""
+    download = ["apt-get", "download", "-qq", "-o", "APT::Sandbox::User=root", package]
+    with tempfile.TemporaryDirectory(prefix="package-") as folder:
+        try:
+            if subprocess.run(download, cwd=folder, capture_output=True, check=False).returncode:
+                subprocess.run(["apt-get", "update", "-qq"], capture_output=True, check=True)
+                subprocess.run(download, cwd=folder, capture_output=True, check=True)
+            (file,) = Path(folder).glob("*.deb")
+            subprocess.run(["dpkg-deb", "-x", str(file), str(target)], capture_output=True, check=True)
+        except (OSError, subprocess.CalledProcessError, ValueError) as fault:
+            raise ComponentUnavailable(f"the Debian package {package} cannot be had: {fault}") from fault
+    return target
+
+
 def missing_packages() -> list[str]:
-    """Debian packages whose program is not installed here, in the order of their names."""
-    return sorted({package for name, package in DEBIAN_PACKAGES.items() if _find(name) is None})
+    """Debian packages whose program or library is not installed here, in the order of their names."""
+    programs = {package for name, package in DEBIAN_PACKAGES.items() if _find(name) is None}
+    return sorted(programs | {package for name, package in LIBRARIES.items() if not _can_be_loaded(name)})
 
 
 def main() -> int:
@@ -77,6 +99,14 @@ def main() -> int:
 
 def _find(name: str) -> str | None:
     return shutil.which(name, path=_SEARCH_PATH)
+
+
+def _can_be_loaded(library: str) -> bool:
+    try:
+        ctypes.CDLL(library)
+    except OSError:
+        return False
+    return True
 
 
 def _apt_line(packages: Sequence[str]) -> str:
