@@ -162,7 +162,7 @@ class Controller:
     def failed(self, cluster: str, kind: Kind, reason: str) -> None:
         """The source was not heard from. Said once for each reason."""
         self._news = True
-        self._states.cluster(cluster).failures[kind] = reason
+        self._states.cluster(cluster).failed(kind, reason)
         self._process.measures.failed(cluster, kind)
         if self._said.get((cluster, kind)) != reason:
             self._said[cluster, kind] = reason

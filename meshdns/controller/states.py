@@ -39,7 +39,7 @@ class ClusterState:
         self.listed: set[Kind] = set()
         self.remembered = False  # a view that an earlier process wrote holds its declarations
         self.contacts: dict[Kind, float] = {}
-        self.failures: dict[Kind, str] = {}
+        self.failures: dict[Kind, str] = {}  # the last one last
         self.alarms: tuple[Alarm, ...] = ()  # what the mass-delete guard keeps
         self.empty_since = now  # from when on it counts as one without data
         self.withheld = False  # stale for longer than it may be
@@ -54,6 +54,11 @@ class ClusterState:
     def complete(self) -> bool:
         """Whether this process has listed everything."""
         return bool(self.kinds) and self.kinds <= self.listed
+
+    def failed(self, kind: Kind, reason: str) -> None:
+        """A kind could not be read; what is newer says more of the cluster."""
+        self.failures.pop(kind, None)
+        self.failures[kind] = reason
 
     def age(self, now: float) -> float:
         """Seconds since the kind that was not heard of for longest was; those of this process where it never was."""
@@ -74,7 +79,7 @@ class ClusterState:
     @property
     def reason(self) -> str:
         """Why the cluster is not as it should be: what is kept against its word, and the last failure that holds."""
-        failure = next((self.failures[kind] for kind in Kind if kind in self.failures), "")
+        failure = next(reversed(self.failures.values()), "")
         withheld = ("its names are withheld, as its maxStale says",) if self.withheld else ()
         alarms = (f"{each.reason}; {each.advice}" for each in self.alarms)
         return "; ".join((*alarms, *withheld, *((failure,) if failure else ())))

@@ -104,8 +104,15 @@ def test_words_for_people() -> None:
     assert east.status(START) == "never synced"
     _listed(found, "east")
     assert (east.status(START), east.status(START + 91), east.reason) == ("synced", "stale", "")
-    east.failures[Kind.SERVICE] = "connection refused"
-    assert east.reason == "connection refused"
+    for kind, reason in (
+        (Kind.SERVICE_ENTRY, "connection refused"),
+        (Kind.SERVICE, "the credentials are not accepted"),
+        (Kind.SERVICE_ENTRY, "the credentials have expired"),
+    ):
+        east.failed(kind, reason)
+        assert east.reason == reason
+    del east.failures[Kind.SERVICE_ENTRY]
+    assert east.reason == "the credentials are not accepted"
 
 
 def test_ready_needs_the_own_and_every_required_cluster() -> None:
@@ -113,7 +120,7 @@ def test_ready_needs_the_own_and_every_required_cluster() -> None:
     found = _states(required=("west", "north"))
     _join(found, "east")
     _join(found, "west")
-    found.cluster("west").failures[Kind.SERVICE] = "services is forbidden; grant it"
+    found.cluster("west").failed(Kind.SERVICE, "services is forbidden; grant it")
     late = START + 1e6
     assert found.waits_for(late) == (
         "cluster east has not synced: its lists are under way; wait; "

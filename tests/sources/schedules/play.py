@@ -140,7 +140,7 @@ class Receiver:
 
     def failed(self, cluster: str, kind: Kind, reason: str) -> None:
         """A failure."""
-        self.states.cluster(cluster).failures[kind] = reason
+        self.states.cluster(cluster).failed(kind, reason)
 
     def seen(self) -> Seen:
         """What is served now."""
