@@ -35,7 +35,8 @@ def reference() -> str:
 
 def _helps() -> Iterator[tuple[str, str]]:
     """Each command that can be run, with its help."""
-    above = click.Context(root, info_name="meshdns", terminal_width=_WIDTH, max_content_width=_WIDTH)
+    settings = {**root.context_settings, "terminal_width": _WIDTH, "max_content_width": _WIDTH}
+    above = click.Context(root, info_name="meshdns", **settings)
     for name in root.list_commands(above):
         command = root.get_command(above, name)
         if isinstance(command, click.Group):
