@@ -30,6 +30,11 @@ _NETWORK: Final = ("etc/resolv.conf", "etc/hosts", "etc/pip.conf", "etc/ssl/cert
 _INDEX: Final = ("PIP_CERT", "PIP_INDEX_URL", "GOPROXY", "http_proxy", "https_proxy", "no_proxy")
 """Variables by which they are reached."""
 
+_ENTER: Final = (
+    'root=$1; shift; mount --rbind "$root" "$root"; mount -t proc proc "$root/proc"; exec chroot "$root" "$@"'
+)
+"""A root is a mount, as in every container: what is run in it may make namespaces of its own."""
+
 _ENVIRONMENT: Final = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "HOME": "/root", "LANG": "C.UTF-8"}
 _PATIENCE: Final = 600.0  # seconds for the first answer: packages come over the network
 
@@ -57,8 +62,8 @@ def inside(root: Path, *command: str) -> list[str]:
     """The command line that runs `command` in the clone, with processes, mounts and environment of its own."""
     index = {name: os.environ[name] for name in _INDEX if name in os.environ}
     variables = [f"{name}={value}" for name, value in {**_ENVIRONMENT, **index}.items()]
-    entering = ["unshare", "--mount", "--pid", "--fork", "--kill-child", f"--mount-proc={root}/proc"]
-    return [*entering, "chroot", str(root), "env", "-i", f"--chdir=/{_CLONE}", *variables, *command]
+    entering = ["unshare", "--mount", "--pid", "--fork", "--kill-child", "sh", "-c", _ENTER, "enter", str(root)]
+    return [*entering, "env", "-i", f"--chdir=/{_CLONE}", *variables, *command]
 
 
 def first_answer(root: Path) -> float:

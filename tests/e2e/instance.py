@@ -143,6 +143,14 @@ class Instance(NameServer):
         for name, text in self.files().items():
             (self.folder / name).write_text(text)
 
+    def flush_cache(self) -> None:
+        """``meshdns cache flush``, and wait until it is done."""
+        program = str(Path(sys.executable).with_name("meshdns"))
+        command = [program, "cache", "flush", "--config", str(self.folder / "meshdns.yaml")]
+        done = subprocess.run(command, check=False, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+        eventually(lambda: self.metric("meshdns_cache_entries") == 0, what="the cache is empty")
+
     def crash(self) -> list[int]:
         """``kill -9`` of the supervisor, and only of it; returns the pids of the children that it had."""
         children = [pid for pids in self.children().values() for pid in pids]

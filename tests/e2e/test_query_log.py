@@ -122,17 +122,9 @@ def test_a_reader_that_stands_still_is_waited_for_by_nobody(silent: Instance) ->
 
 def test_the_cache_can_be_flushed(silent: Instance) -> None:
     """After ``meshdns cache flush`` a name is asked of the upstream again."""
-    program = str(Path(sys.executable).with_name("meshdns"))
     silent.ask("www.example.com")
     eventually(lambda: silent.metric("meshdns_cache_entries") == 1, what="it is cached")
-    done = subprocess.run(
-        [program, "cache", "flush", "--config", str(silent.folder / "meshdns.yaml")],
-        check=False,
-        capture_output=True,
-        text=True,
-    )
-    assert done.returncode == 0, done.stderr
-    eventually(lambda: silent.metric("meshdns_cache_entries") == 0, what="it is forgotten")
+    silent.flush_cache()
 
 
 def test_a_reload_can_be_ordered(silent: Instance) -> None:

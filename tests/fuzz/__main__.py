@@ -13,13 +13,14 @@ from pathlib import Path
 from typing import Final
 
 from tests.bench.machine import machine
+from tests.bench.processes import memory
 from tests.bench.programs import Answering
 from tests.e2e import boutique
 from tests.e2e.instance import Instance, wait_until_ready
 from tests.fuzz.cost import SEARCHES, climb
-from tests.fuzz.flood import ROOT, Outcome, Siege, capacity, flood, siege
+from tests.fuzz.flood import ROOT, capacity, flood, siege
 from tests.fuzz.mutation import Dice
-from tests.fuzz.report import PATH, Cost, Guided, Report
+from tests.fuzz.report import PATH, Attack, Cost, Guided, Report
 from tests.fuzz.targets import CORPUS, Target, targets
 
 _KNOWN: Final = ("frontend.default.global", "203.0.113.20")
@@ -41,9 +42,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     findings = chosen.findings or Path(tempfile.mkdtemp(prefix="meshdns-fuzz-"))
     guided = [_guided(target, chosen.seconds, findings / target.name) for target in targets().values()]
     costs = [_cost(number, chosen.seconds / 2) for number in range(len(SEARCHES))]
-    taken, floods, sieges = _attack()
+    attacked = _attack()
     command = f"make fuzz FUZZ_SECONDS={chosen.seconds:g}"
-    report = Report(command, before, guided, costs, taken, floods, sieges)
+    report = Report(command, before, guided, costs, attacked)
     PATH.parent.mkdir(exist_ok=True)
     PATH.write_text(report.markdown())
     sys.stdout.write(f"{report.markdown()}\nwritten: {PATH.relative_to(ROOT)}; new inputs: {findings}\n")
@@ -98,27 +99,29 @@ def _cost(number: int, seconds: float) -> Cost:
     return Cost(search.name, search.longest, worst.tried, worst.seconds, search.most)
 
 
-def _attack() -> tuple[float, dict[str, Outcome], dict[str, Siege]]:
+def _attack() -> Attack:
     """Flood and besiege one worker on Online Boutique, with an upstream that knows every name."""
     with Answering() as upstream:
         forward = [{"zone": ".", "to": [f"{upstream.address}:{upstream.port}"]}]
         return _attack_with(forward)
 
 
-def _attack_with(forward: Sequence[Mapping[str, object]]) -> tuple[float, dict[str, Outcome], dict[str, Siege]]:
+def _attack_with(forward: Sequence[Mapping[str, object]]) -> Attack:
     settings = {"sources": [{"kind": "manifests", "path": str(boutique.ZONE)}], "vantage": {"cluster": "cluster1"}}
-    with Instance({**settings, "forward": forward}) as instance:
+    with Instance({**settings, "forward": forward, "admin": {"socket": "./admin.sock"}}) as instance:
         wait_until_ready(instance)
         _say("capacity")
         taken = capacity(instance)
         _say(f"{_DATAGRAMS:,} mutated messages over UDP")
         rate = int(_SHARE * taken)
         floods = {"UDP": flood(instance, "udp", _DATAGRAMS, rate=rate, known=_KNOWN)}
+        instance.flush_cache()
+        flushed = memory(instance.pid)
         _say(f"{_STREAMED:,} over TCP")
         floods["TCP"] = flood(instance, "tcp", _STREAMED, rate=_STREAM_RATE, known=_KNOWN)
         _say(f"{_IDLE:,} idle connections")
         held = siege(instance, idle=_IDLE, writers=_WRITERS, known=_KNOWN)
-    return taken, floods, {f"{_IDLE:,} idle, {_WRITERS} of an octet a second": held}
+    return Attack(taken, floods, flushed, {f"{_IDLE:,} idle, {_WRITERS} of an octet a second": held})
 
 
 if __name__ == "__main__":

@@ -41,6 +41,19 @@ class Cost:
 
 
 @dataclass(frozen=True)
+class Attack:
+    """What was done to a running instance: messages a second it takes, floods and sieges by what they were.
+
+    `flushed` is its memory (MiB of PSS) after the flood over UDP, once its caches were emptied.
+    """
+
+    capacity: float
+    floods: Mapping[str, Outcome]
+    flushed: float
+    sieges: Mapping[str, Siege]
+
+
+@dataclass(frozen=True)
 class Report:
     """All parts; an empty one was left out."""
 
@@ -48,18 +61,16 @@ class Report:
     machine: Mapping[str, str]
     guided: Sequence[Guided]
     costs: Sequence[Cost]
-    capacity: float
-    floods: Mapping[str, Outcome]
-    sieges: Mapping[str, Siege]
+    attack: Attack
 
     def faults(self) -> list[str]:
         """What must not be: crashes, messages over their bound, canaries without answer or with a wrong one."""
         found = [f"{run.target}: {run.crashes} crashes" for run in self.guided if run.crashes]
         found += [f"{cost.name}: {_ms(cost.worst)}" for cost in self.costs if cost.worst > cost.most]
-        for name, outcome in (*self.floods.items(), *self.sieges.items()):
+        for name, outcome in (*self.attack.floods.items(), *self.attack.sieges.items()):
             if outcome.unanswered or outcome.wrong:
                 found.append(f"{name}: {outcome.unanswered} canaries unanswered, {outcome.wrong} wrong")
-        for name, flood in self.floods.items():
+        for name, flood in self.attack.floods.items():
             if flood.restarts or len(flood.lines) >= 10:
                 found.append(f"{name}: {flood.restarts} restarts, {len(flood.lines)} lines")
         return found
@@ -93,7 +104,7 @@ class Report:
                 [(c.name, c.longest, f"{c.tried:,}", _ms(c.worst), _ms(c.most)) for c in self.costs],
             )
         )
-        parts.append(f"Capacity for mutated messages over UDP: {self.capacity:,.0f} a second, one worker.\n")
+        parts.append(f"Capacity for mutated messages over UDP: {self.attack.capacity:,.0f} a second, one worker.\n")
         parts.append(
             _table(
                 "Mutated messages to a running instance, a canary every 100 ms",
@@ -101,8 +112,12 @@ class Report:
                     *("transport", "sent", "per second", "taken", "canaries", "unanswered", "wrong", "over 50 ms"),
                     *("longest", "restarts", "MiB before", "MiB after", "log lines"),
                 ),
-                [_flooded(name, outcome) for name, outcome in self.floods.items()],
+                [_flooded(name, outcome) for name, outcome in self.attack.floods.items()],
             )
+        )
+        parts.append(
+            "What is there after the flood over UDP is what its questions left in the caches, and the allocator's room "
+            f"around it: {self.attack.flushed:.1f} MiB once `meshdns cache flush` had emptied them.\n"
         )
         parts.append(
             _table(
@@ -111,7 +126,7 @@ class Report:
                     *("connections", "open at most", "gave way", "refused", "ended", "canaries", "unanswered", "wrong"),
                     *("over 50 ms", "longest", "MiB before", "MiB at most", "MiB after", "log lines"),
                 ),
-                [_besieged(name, outcome) for name, outcome in self.sieges.items()],
+                [_besieged(name, outcome) for name, outcome in self.attack.sieges.items()],
             )
         )
         return "\n".join(parts)

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from meshdns.worker.lateness import discard, note_arrivals
+from tests.rig.waiting import eventually
 from tests.worker.scene import bound
 
 
@@ -15,6 +16,8 @@ def server() -> Iterator[socket.socket]:
     """A bound socket that notes arrivals."""
     with bound() as sock:
         note_arrivals(sock)
+        # The kernel begins to do so a moment later, where it did for nobody else: until then it notes when one is read.
+        eventually(lambda: _noted(sock), what="arrivals are noted")
         yield sock
 
 
@@ -22,6 +25,15 @@ def _send(server: socket.socket, count: int) -> None:
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
         for number in range(count):
             client.sendto(bytes([number]), server.getsockname())
+
+
+def _noted(server: socket.socket) -> bool:
+    _send(server, 1)
+    sent = time.time()
+    time.sleep(0.001)  # what is noted now is later than that
+    noted = discard(server, older_than=0.0, now=sent) == 1
+    _waiting(server)
+    return noted
 
 
 def _waiting(server: socket.socket) -> list[int]:
