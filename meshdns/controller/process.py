@@ -42,6 +42,7 @@ from meshdns.controller.states import ClusterStates
 from meshdns.controller.totals import read_totals
 from meshdns.lifeline import bond, die_with_parent, say
 from meshdns.mesh.addresses import parsed, scope
+from meshdns.scheduling import give_way
 from meshdns.scoreboard import Scoreboard
 from meshdns.sources import manifests
 from meshdns.sources.problems import fault
@@ -217,6 +218,7 @@ async def _ended(control: asyncio.StreamReader) -> None:
 def main() -> None:
     """Run the controller until it is told to end or its supervisor is gone."""
     die_with_parent()
+    give_way()
     asyncio.run(_run())
 
 

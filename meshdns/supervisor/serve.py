@@ -12,6 +12,8 @@ import signal
 import sys
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any, Final
@@ -22,6 +24,7 @@ from meshdns.config import Settings, SettingsError
 from meshdns.config.values import host_port
 from meshdns.controller.settings import ControllerSettings
 from meshdns.controller.zones import socket_addresses
+from meshdns.scheduling import give_way
 from meshdns.scoreboard import Scoreboard
 from meshdns.supervisor import cookie_secrets
 from meshdns.supervisor.children import CRASHES, PATIENCE, Child
@@ -83,6 +86,7 @@ class Supervisor:
             gate=self._judged,
         )
         self._readiness = Readiness([worker.name for worker in self._workers])
+        self._scrapes = ThreadPoolExecutor(1, thread_name_prefix="scrapes", initializer=give_way)
         self._web = Web({"/health": self._health_page, "/ready": self._ready_page, "/metrics": self._metrics_page})
         self._health = Health()
         self._reload_failures = 0
@@ -335,7 +339,8 @@ class Supervisor:
             health=self._health.ledger.encode(),
         )
         instance = metrics.Instance(self._board, len(self._workers), now=time.monotonic(), about=about)
-        body, content_type = metrics.exposition(instance, accept)
+        expose = partial(metrics.exposition, instance, accept)
+        body, content_type = await asyncio.get_running_loop().run_in_executor(self._scrapes, expose)
         return Page(HTTPStatus.OK, body, content_type)
 
 

@@ -11,6 +11,7 @@ from typing import Final
 
 from meshdns import logs
 from meshdns.lifeline import bond, die_with_parent, say
+from meshdns.scheduling import take_short_turns
 from meshdns.worker.mmsg import available
 from meshdns.worker.selector import ServingSelector
 from meshdns.worker.settings import decode
@@ -53,6 +54,7 @@ async def _listen(control: asyncio.StreamReader, worker: Worker) -> None:
 def main() -> None:
     """Run a worker until it is told to end or its supervisor is gone."""
     die_with_parent()
+    take_short_turns()
     selector = ServingSelector() if available() else None
     with asyncio.Runner(loop_factory=lambda: asyncio.SelectorEventLoop(selector)) as runner:
         runner.run(_run(selector))

@@ -1,8 +1,12 @@
 """Whatever dies, queries are answered, and nobody is left behind."""
 
+import ctypes
+import os
+import platform
 import secrets
 import signal
 import socket
+import sys
 from collections.abc import Callable, Iterator
 from http import HTTPStatus
 from pathlib import Path
@@ -346,3 +350,28 @@ def test_source_taken_from_the_settings_is_forgotten(clusters: Path, resolver: U
         eventually(
             lambda: instance.addresses("extra.default.global") == ["NXDOMAIN"], what="it is forgotten", within=100
         )
+
+
+# ---------------------------------------------------------------------------------------------- processors
+
+_GET_ATTRIBUTES = {"x86_64": 315, "aarch64": 275}
+"""The number of the system call ``sched_getattr``."""
+
+
+def _slice(pid: int) -> int:
+    """The turn that a process asked for, in nanoseconds (``struct sched_attr``, include/uapi/linux/sched/types.h)."""
+    attributes = ctypes.create_string_buffer(48)
+    done = ctypes.CDLL(None).syscall(_GET_ATTRIBUTES[platform.machine()], pid, attributes, len(attributes), 0)
+    assert done == 0
+    return int.from_bytes(attributes[24:32], sys.byteorder)
+
+
+def test_workers_take_short_turns_and_the_control_plane_gives_way(pair: Instance) -> None:
+    """Who reads clusters, shows them or is scraped holds up no answer; a scrape leaves the supervisor as it is."""
+    pair.page("/metrics")
+    assert [os.getpriority(os.PRIO_PROCESS, pid) for pid in (*pair.workers, pair.pid)] == [0, 0, 0]
+    assert os.getpriority(os.PRIO_PROCESS, pair.controller) == 10
+    threads = (Path("/proc") / str(pair.pid) / "task").iterdir()
+    assert max(os.getpriority(os.PRIO_PROCESS, int(thread.name)) for thread in threads) == 10
+    if tuple(map(int, platform.release().split(".")[:2])) >= (6, 12):  # kernels before take no notice
+        assert [_slice(pid) for pid in pair.workers] == [100_000] * 2
