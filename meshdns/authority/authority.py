@@ -101,10 +101,10 @@ class Authority:
     def owner(self, query: Query, rows: Rows) -> bytes | None:
         """The owner name whose row alone makes the reply to this query, so that the reply may be kept until it changes.
 
-        None where the reply must not be kept: other cases than lower (they are many), options, unknown names, and
-        names without records, which a wildcard may cover.
+        None where the reply must not be kept: options, unknown names, and names without records, which a wildcard may
+        cover.
         """
-        if query.fault or query.qname != query.lower or query.nsid or query.cookie or query.keepalive:
+        if query.fault or query.nsid or query.cookie or query.keepalive:
             return None
         found = rows.row(query.lower)
         if found is None or query.lower in self._zones or (rows.state.wildcards and Row(found).hollow):

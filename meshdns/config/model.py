@@ -305,8 +305,9 @@ class Settings(Section):
     )
     allow_debug: tuple[Client, ...] = Field(
         default=("127.0.0.0/8", "::1/128"),
-        description="Who may ask _explain.<name> and _status.<zone>, which tell the mesh's inside, of those who may "
-        "ask at all. Default: this machine.",
+        description="Who may ask _explain.<name> and _status.<zone>, which tell the mesh's inside, and hears in "
+        "extended errors which cluster's object is not served and why, of those who may ask at all. "
+        "Default: this machine.",
     )
     special_names: SpecialNames = Field(
         default_factory=SpecialNames, description="Which special names are answered here."

@@ -52,6 +52,11 @@ def problems_of(cluster: str, declaration: AnyDeclaration, settings: MeshSetting
     """What is wrong with a declaration: by itself, and under these settings."""
     yield from declaration.problems
     yield from cautions(declaration)
+    yield from judged(cluster, declaration, settings)
+
+
+def judged(cluster: str, declaration: AnyDeclaration, settings: MeshSettings) -> Iterator[Problem]:
+    """Why names that a declaration asks for are not served under these settings."""
     match declaration:
         case ServiceEntry():
             yield from host_problems(declaration, cluster, settings)

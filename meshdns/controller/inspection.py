@@ -34,7 +34,7 @@ from meshdns.controller.listing import (
 from meshdns.controller.overview import ClusterGlance, Counts, Overview, ProblemCount, ZoneGlance
 from meshdns.controller.publishing import decode_declaration
 from meshdns.controller.searching import Selection, matching
-from meshdns.controller.settings import vantage_cluster
+from meshdns.controller.settings import mesh_settings, vantage_cluster
 from meshdns.controller.surroundings import Around, descriptions, stored_problems
 from meshdns.controller.zones import served_zones
 from meshdns.dns import names, query
@@ -66,6 +66,7 @@ class Inspection:
     def __init__(self, settings: Settings, read: Read, *, unwritten: Callable[[], Sequence[Problem]] = tuple) -> None:
         """`unwritten` gives the problems of the running controller itself, which a view that is full cannot hold."""
         self._settings = settings
+        self._mesh = mesh_settings(settings)
         self._read = read
         self._unwritten = unwritten
         self._authority = Authority(list(served_zones(settings)))
@@ -82,7 +83,7 @@ class Inspection:
     def explain(self, name: str, rtype: str) -> Explanation:
         """Why `name` (lower-case, no trailing dot) of type `rtype` (upper-case) is answered the way it is."""
         with self._read() as txn:
-            around = Around(txn)
+            around = Around(txn, self._mesh)
             standing = self._standing(around.clusters)
             reply = self._reply(name, rtype, txn)
             explanation = explain(name, rtype, standing=standing, around=around, reply=reply)

@@ -15,7 +15,7 @@ from meshdns.authority.rows import Blocks, Part, Service, Status
 from meshdns.authority.state import ViewState, decode, encode
 from meshdns.controller.census import Census
 from meshdns.controller.description import ClusterDescription, GatewayDescription
-from meshdns.controller.findings import GATEWAYS, Findings, problems_of
+from meshdns.controller.findings import GATEWAYS, Findings, judged, problems_of
 from meshdns.controller.refused import Refused
 from meshdns.dns import names, records
 from meshdns.dns.codes import TYPE_A, TYPE_AAAA
@@ -25,12 +25,11 @@ from meshdns.mesh.answer import Answer, Outcome, pack
 from meshdns.mesh.candidates import Level
 from meshdns.mesh.catalog import Catalog
 from meshdns.mesh.consequences import consequences, placed
-from meshdns.mesh.declarations import AnyDeclaration, Key, Kind, ServiceEntry, key_of
+from meshdns.mesh.declarations import AnyDeclaration, Key, Kind, key_of
 from meshdns.mesh.passthrough import Passage
 from meshdns.mesh.settings import MeshSettings
 from meshdns.mesh.squeeze import expand, squeeze
 from meshdns.mesh.topology import Topology, topology_problems
-from meshdns.mesh.visibility import host_problems
 from meshdns.view.writer import Commit, Writer
 
 _STATUS: Final = {
@@ -94,8 +93,7 @@ class Publisher:
             cluster = key.split(b"\0", 1)[0].decode()
             declaration = decode_declaration(value)
             self.catalog.upsert(cluster, declaration)
-            if isinstance(declaration, ServiceEntry):
-                self._refused.declare(cluster, declaration, host_problems(declaration, cluster, self._settings))
+            self._refused.declare(cluster, declaration, judged(cluster, declaration, self._settings))
             clusters.add(cluster)
         self._leftovers = {key for key, _ in self._writer.stored(b"rows")}
         self._refused.restore(dict(self._writer.stored(b"refusals")))

@@ -12,7 +12,7 @@ from typing import Final
 
 from meshdns.dns import names
 from meshdns.mesh.answer import Answer
-from meshdns.mesh.declarations import AnyDeclaration, Key, ServiceEntry, key_of
+from meshdns.mesh.declarations import AnyDeclaration, Key, Service, ServiceEntry, key_of
 from meshdns.mesh.problems import Problem
 from meshdns.mesh.refused import refusal, refused_hosts, unreachable
 from meshdns.mesh.settings import MeshSettings
@@ -47,9 +47,9 @@ class Refused:
         by = _by(cluster, key_of(declaration))
         if by in self._by:
             self._withdraw(by)
-        if not isinstance(declaration, ServiceEntry):
+        if not isinstance(declaration, ServiceEntry | Service):
             return
-        for host, problem in refused_hosts(declaration, problems):
+        for host, problem in refused_hosts(declaration, problems, cluster, self._settings):
             if self._settings.zone_of(host) is not None:  # else it is no matter of ours
                 self._hosts.setdefault(host, {})[by] = refusal(cluster, host, problem)
                 self._by.setdefault(by, []).append(host)

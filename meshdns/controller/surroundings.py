@@ -15,6 +15,7 @@ from meshdns.mesh.explanation import GatewayState, Refusal
 from meshdns.mesh.passthrough import Passage
 from meshdns.mesh.problems import NORMAL, Problem
 from meshdns.mesh.refused import refused_hosts
+from meshdns.mesh.settings import MeshSettings
 from meshdns.mesh.visibility import may_be_gateway
 from meshdns.view.environment import Transaction
 
@@ -24,8 +25,9 @@ _GATEWAY_KINDS: Final = (Kind.SERVICE.value, Kind.GATEWAY.value)
 class Around:
     """The surroundings of a name, inside one transaction (`meshdns.mesh.explanation.Surroundings`)."""
 
-    def __init__(self, txn: Transaction) -> None:
+    def __init__(self, txn: Transaction, settings: MeshSettings) -> None:
         self._txn = txn
+        self._settings = settings
         self._answers: dict[str, Answer | None] = {}
         self._problems: dict[str, defaultdict[tuple[str, str, str], list[Problem]]] = {}
         self.clusters = descriptions(txn.items(b"clusters"))
@@ -92,12 +94,12 @@ class Around:
     def refusals(self, name: str) -> Iterator[Refusal]:
         """The declarations that name this host but do not count."""
         for cluster, problem in stored_problems(self._txn.items(b"problems")):
-            if problem.kind not in NORMAL or not problem.field.startswith("spec.hosts["):
+            if problem.kind not in NORMAL:
                 continue
-            entry = self.declaration(cluster, problem.object, problem.namespace, problem.name)
-            if not isinstance(entry, ServiceEntry):
+            declared = self.declaration(cluster, problem.object, problem.namespace, problem.name)
+            if not isinstance(declared, ServiceEntry | Service):
                 continue
-            for host, _ in refused_hosts(entry, [problem]):
+            for host, _ in refused_hosts(declared, [problem], cluster, self._settings):
                 if host == name or (host.startswith("*.") and name.endswith(host[1:])):
                     yield Refusal(cluster, problem)
 

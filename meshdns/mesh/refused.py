@@ -9,8 +9,10 @@ from typing import Final
 
 from meshdns.dns.codes import EDE_PROHIBITED
 from meshdns.mesh.answer import Answer, Outcome
-from meshdns.mesh.declarations import ServiceEntry
+from meshdns.mesh.declarations import Service, ServiceEntry
 from meshdns.mesh.problems import NORMAL, Problem, ProblemKind
+from meshdns.mesh.settings import MeshSettings
+from meshdns.mesh.visibility import hidden_names
 
 MAX_TEXT: Final = 120
 """Octets of a sentence: a reply must still fit into the 512 octets of the smallest client."""
@@ -21,11 +23,19 @@ _PROHIBITED_TO_ALL: Final = f"this name is not exported to here{_TO_DO}".encode(
 _OTHER_TO_ALL: Final = f"this name is declared, but cannot be reached from here{_TO_DO}".encode()
 
 
-def refused_hosts(entry: ServiceEntry, problems: Iterable[Problem]) -> Iterator[tuple[str, Problem]]:
-    """The hosts of `entry` that are not served because one of its problems says so, each with that problem."""
+def refused_hosts(
+    declaration: ServiceEntry | Service, problems: Iterable[Problem], cluster: str, settings: MeshSettings
+) -> Iterator[tuple[str, Problem]]:
+    """The hosts of a declaration that are not served because one of its problems says so, each with that problem."""
     refused = {problem.field: problem for problem in problems if problem.kind in NORMAL}
-    for at, host in enumerate(entry.hosts) if refused else ():
-        problem = refused.get(entry.host_field(at)[0])
+    if not refused:
+        return
+    if isinstance(declaration, Service):
+        for host in hidden_names(declaration, cluster, settings):
+            yield host, next(iter(refused.values()))
+        return
+    for at, host in enumerate(declaration.hosts):
+        problem = refused.get(declaration.host_field(at)[0])
         if problem is not None:
             yield host, problem
 

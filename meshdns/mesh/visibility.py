@@ -40,15 +40,20 @@ def host_problems(entry: ServiceEntry, cluster: str, settings: MeshSettings) -> 
 
 def service_problems(service: Service, cluster: str, settings: MeshSettings) -> Iterator[Problem]:
     """Why a Service, which would have derived names, has none: its annotation does not export it to all."""
+    if any(hidden_names(service, cluster, settings)):
+        field = f"metadata.annotations.{EXPORT_TO_ANNOTATION}"
+        reason = "is not exported to all, so it has no derived names"
+        advice = 'add "*" to it, or set exportTo: ignore'
+        kind = ProblemKind.NOT_PUBLIC
+        yield Problem(kind, "Service", service.namespace, service.name, field, reason, advice, service.where)
+
+
+def hidden_names(service: Service, cluster: str, settings: MeshSettings) -> Iterator[str]:
+    """The derived names that a Service has not, because its annotation does not export it to all."""
     own = settings.cluster(cluster)
     for zone in settings.zones:
         if not _public(service, zone) and _discovered(service, own, settings, zone):
-            field = f"metadata.annotations.{EXPORT_TO_ANNOTATION}"
-            reason = "is not exported to all, so it has no derived names"
-            advice = 'add "*" to it, or set exportTo: ignore'
-            kind = ProblemKind.NOT_PUBLIC
-            yield Problem(kind, "Service", service.namespace, service.name, field, reason, advice, service.where)
-            return
+            yield f"{service.name}.{service.namespace}.{zone.services_at}"
 
 
 def service_host(host: str, domain: str) -> tuple[str, str] | None:

@@ -1,7 +1,8 @@
 """What is at hand: whole replies made ready, found by the octets of a question.
 
-- Replies from the view, without their id, by the query without its id. Only replies to lower-case questions about names
-  that exist are kept, and a commit of the view drops those it changed. A reply with several addresses is kept in all
+- Replies from the view, without their id, by the query without its id, both in lower case however it was asked: who
+  draws the case of each question anew would else have all of them made. Only replies to questions about names that
+  exist are kept, and a commit of the view drops those it changed. A reply with several addresses is kept in all
   its rotations; the low octet of the query id picks one, so that a client's answers are spread without any state.
 - Denials, which hold for the siblings of the name too (`meshdns.worker.denials`).
 - Answers of upstreams, each for as long as it stays the same (`meshdns.worker.relays`).
@@ -76,8 +77,10 @@ class Ready:
 
     def keep(self, query: Query, authority: Authority, rows: Rows, reply: bytes) -> None:
         """Keep a reply that depends on one owner name alone, or a denial, to a question as plain as most."""
-        asked = query.data[2:]
-        if len(query.data) > query.end + OPT_SIZE or asked in self.replies:
+        data, lower = query.data, query.lower
+        end = HEADER_SIZE + len(lower)
+        asked = data[2:HEADER_SIZE] + lower + data[end:]
+        if len(data) > query.end + OPT_SIZE or asked in self.replies:
             return
         owner = authority.owner(query, rows)
         if owner is None:
@@ -92,7 +95,7 @@ class Ready:
             self.clear()
         case = self._case(query, reply, Standing(query.level, query.stale))
         self._octets += _COST + len(asked) + count * (_COST_VARIANT + len(reply))
-        self.replies[asked] = (case, tuple(variant[2:] for variant in variants))
+        self.replies[asked] = (case, tuple(each[2:HEADER_SIZE] + lower + each[end:] for each in variants))
         self._keys.setdefault(owner, []).append(asked)
 
     def keep_relay(self, query: Query, reply: bytes, *, now: float, changes: float, expires: float) -> None:

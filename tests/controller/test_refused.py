@@ -5,15 +5,15 @@ from pathlib import Path
 
 import pytest
 
+from meshdns.controller.findings import judged
 from meshdns.controller.publishing import Publisher
 from meshdns.controller.refused import Refused
 from meshdns.dns import names
-from meshdns.mesh.declarations import ServiceEntry, key_of
+from meshdns.mesh.declarations import AnyDeclaration, key_of
 from meshdns.mesh.refused import told
 from meshdns.mesh.settings import MeshSettings
-from meshdns.mesh.visibility import host_problems
 from meshdns.view.writer import Writer
-from tests.mesh.scene import entry, mesh
+from tests.mesh.scene import entry, mesh, service
 
 REVIEWS = names.wire("reviews.prod.global")
 FORBIDDEN = b"known in cluster west, but it is not exported to all; see meshdns explain"
@@ -66,6 +66,16 @@ def test_a_refusal_goes_with_its_cluster(publisher: Publisher, writer: Writer) -
     publisher.upsert("west", HIDDEN)
     kept(publisher, writer)
     publisher.remove_cluster("west")
+    assert kept(publisher, writer) == {}
+
+
+def test_a_service_may_be_refused(publisher: Publisher, writer: Writer) -> None:
+    """By its annotation: the name that it would have is told like a host of a ServiceEntry."""
+    hidden = service(annotations={"networking.istio.io/exportTo": "."})
+    publisher.upsert("west", hidden)
+    said = b"known in cluster west, but is not exported to all, so it has no derived names; see meshdns explain"
+    assert kept(publisher, writer) == {"reviews.prod.global": said}
+    publisher.upsert("west", service())
     assert kept(publisher, writer) == {}
 
 
@@ -159,6 +169,5 @@ def test_a_later_process_takes_over_what_is_still_true(publisher: Publisher, wri
     assert kept(everything, writer) == {}
 
 
-def _declare(refused: Refused, cluster: str, declaration: object, settings: MeshSettings) -> None:
-    assert isinstance(declaration, ServiceEntry)
-    refused.declare(cluster, declaration, host_problems(declaration, cluster, settings))
+def _declare(refused: Refused, cluster: str, declaration: AnyDeclaration, settings: MeshSettings) -> None:
+    refused.declare(cluster, declaration, judged(cluster, declaration, settings))

@@ -16,7 +16,7 @@ HIDDEN = {"exportTo": ["."]}
 def _kept(cluster: str, declaration: AnyDeclaration, settings: MeshSettings) -> list[tuple[str, bytes]]:
     """The refused hosts of a declaration and what is kept of them."""
     assert isinstance(declaration, ServiceEntry)
-    found = refused_hosts(declaration, host_problems(declaration, cluster, settings))
+    found = refused_hosts(declaration, host_problems(declaration, cluster, settings), cluster, settings)
     return [(host, refusal(cluster, host, problem)) for host, problem in found]
 
 

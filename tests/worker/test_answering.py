@@ -29,17 +29,16 @@ def _ask(bench: Bench, data: bytes, source: bytes = SOURCE) -> bytes | None:
 @pytest.mark.parametrize(
     "data",
     [
-        message("ONE.global", 1),
         message("unknown.global", 1),
         message("global", 1, qtype=b"\0\x06\0\x01"),
         message("one.global", 1)[:-2] + b"\0\x05\0\x03\0\x01\0",  # NSID
         message("one.global", 1)[:-2] + b"\0\x08\0\x0c\0\x04abcd",  # padding
         message("www.example", 1),
     ],
-    ids=["another case", "unknown", "apex", "nsid", "padding", "forwarded"],
+    ids=["unknown", "apex", "nsid", "padding", "forwarded"],
 )
 def test_not_kept(data: bytes) -> None:
-    """Only plain questions in lower case for names that exist are kept."""
+    """Only plain questions for names that exist are kept."""
     bench = Bench(NAMES)
     _ask(bench, data)
     assert bench.answerer.ready == {}
@@ -53,6 +52,21 @@ def test_kept(qtype: bytes) -> None:
     reply = _ask(bench, data)
     assert reply is not None
     assert bench.answerer.ready == {data[2:]: (0, (reply[2:],))}
+
+
+@pytest.mark.parametrize("qtype", [b"\0\x01\0\x01", b"\0\x1c\0\x01", b"\0\x10\0\x01"], ids=["A", "AAAA", "TXT"])
+def test_kept_in_lower_case(qtype: bytes) -> None:
+    """However a question is spelt first, what is kept is what the lower case would have made, and serves all cases."""
+    drawn, lower = Bench(NAMES), Bench(NAMES)
+    reply = _ask(drawn, message("oNe.GLObal", 1, qtype=qtype))
+    _ask(lower, message("one.global", 1, qtype=qtype))
+    assert drawn.answerer.ready == lower.answerer.ready != {}
+    assert reply is not None
+    assert b"\x03oNe\x06GLObal" in reply
+    looks = drawn.view.looks
+    assert _ask(drawn, message("oNe.GLObal", 1, qtype=qtype)) == reply
+    assert _ask(drawn, message("one.global", 1, qtype=qtype)) == _ask(lower, message("one.global", 1, qtype=qtype))
+    assert drawn.view.looks == looks
 
 
 def test_asked_again_by_others_is_kept_once() -> None:
