@@ -27,6 +27,7 @@ from meshdns.controller.zones import socket_addresses
 from meshdns.scheduling import give_way
 from meshdns.scoreboard import Scoreboard
 from meshdns.supervisor import cookie_secrets
+from meshdns.supervisor.activation import handed
 from meshdns.supervisor.children import CRASHES, PATIENCE, Child
 from meshdns.supervisor.health import Health
 from meshdns.supervisor.instance import HandOver, lock
@@ -66,7 +67,7 @@ class Supervisor:
         self._inherited = HandOver.take(os.environ)
         if self._inherited is None:
             self._lock = lock(self._state_dir)
-            self._sockets = Sockets.bind(socket_addresses(settings), workers=count)
+            self._sockets = Sockets.bind(socket_addresses(settings), workers=count, handed=handed(os.environ))
         else:
             self._lock = self._inherited.lock
             self._sockets = Sockets.adopt(self._inherited.udp, self._inherited.tcp, workers=count)

@@ -10,7 +10,7 @@ import logging
 import socket
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 from meshdns.supervisor.holders import holder
@@ -44,15 +44,22 @@ class Sockets:
         self.private = private
 
     @classmethod
-    def bind(cls, addresses: Sequence[tuple[str, int]], *, workers: int) -> "Sockets":
-        """Bind them all; raises `BindError` with none left open."""
+    def bind(
+        cls, addresses: Sequence[tuple[str, int]], *, workers: int, handed: Sequence[socket.socket] = ()
+    ) -> "Sockets":
+        """Bind all that are not `handed` over bound by a service manager; raises `BindError` with none left open."""
         sockets = cls([], [], [])
+        held = {_key(sock): sock for sock in handed}
         try:
             for host, port in addresses:
-                sockets.udp.append(_bind_patiently(host, port, socket.SOCK_DGRAM))
-                sockets.tcp.append(_bind_patiently(host, port, socket.SOCK_STREAM))
+                for kind, into in ((socket.SOCK_DGRAM, sockets.udp), (socket.SOCK_STREAM, sockets.tcp)):
+                    known = held.pop((kind, ipaddress.ip_address(host), port), None)
+                    into.append(known or _bind_patiently(host, port, kind))
+            _refuse(held.values())
             sockets.private += [_bind("127.0.0.1", 0, socket.SOCK_DGRAM) for _ in range(workers)]
         except BindError:
+            for sock in held.values():
+                sock.close()
             sockets.close()
             raise
         return sockets
@@ -71,6 +78,22 @@ class Sockets:
         """Close them all."""
         for sock in (*self.udp, *self.tcp, *self.private):
             sock.close()
+
+
+def _key(sock: socket.socket) -> tuple[int, object, int]:
+    """Kind, address and port of a bound socket; of one that has no such address what is in no settings."""
+    if sock.family not in (socket.AF_INET, socket.AF_INET6):
+        return sock.type, sock.getsockname(), -1
+    host, port, *_ = sock.getsockname()
+    return sock.type, ipaddress.ip_address(host), port
+
+
+def _refuse(surplus: Iterable[socket.socket]) -> None:
+    """Raise `BindError` for a socket that was handed over and is not listened on: its queries would get no answer."""
+    for sock in surplus:
+        kind, host, port = _key(sock)
+        where = f"{'udp' if kind == socket.SOCK_DGRAM else 'tcp'} {host} port {port}"
+        raise BindError(f"{where}: the service manager holds a socket there, and listen does not name it; add it there")
 
 
 def _bind_patiently(host: str, port: int, kind: socket.SocketKind) -> socket.socket:

@@ -20,6 +20,7 @@ from tests.rig.waiting import eventually
 pytestmark = pytest.mark.rig
 
 UNIT: Final = DEPLOY / "systemd" / "meshdns.service"
+SOCKETS: Final = DEPLOY / "systemd" / "meshdns.socket"
 EXPOSURE: Final = 15  # tenths; systemd calls up to 2.5 "OK", and an unconfined service has 96
 _EXECUTABLE: Final = re.compile(r"\b(?:mmap|mprotect|pkey_mprotect)\([^)\n]*PROT_EXEC")
 
@@ -38,6 +39,17 @@ def test_systemd_takes_the_unit(installed: Path) -> None:
     """``systemd-analyze verify`` knows every setting and finds every program."""
     done = _analyze("verify", str(installed))
     assert (done.returncode, done.stdout + done.stderr) == (0, "")
+
+
+def test_sockets_are_those_of_the_settings(tmp_path: Path, installed: Path) -> None:
+    """The socket unit holds over UDP and TCP what the example settings listen on, and systemd takes it."""
+    unit = tmp_path / SOCKETS.name
+    unit.write_text(SOCKETS.read_text())
+    done = _analyze("verify", str(unit), str(installed))
+    assert (done.returncode, done.stdout + done.stderr) == (0, "")
+    listen = list(read(DEPLOY / "systemd" / "meshdns.yaml", "/").listen)
+    for word in ("ListenDatagram", "ListenStream"):
+        assert re.findall(rf"^{word}=(.+)$", unit.read_text(), re.MULTILINE) == listen
 
 
 def test_unit_is_confined(installed: Path) -> None:

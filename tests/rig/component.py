@@ -39,6 +39,7 @@ class Component(ABC):
     def __init__(self) -> None:
         self.address = LOOPBACK
         self.port = free_port()
+        self.passed: tuple[int, ...] = ()  # descriptors that the program inherits
         self._workspace: Workspace | None = None
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -100,6 +101,7 @@ class Component(ABC):
             self._process = subprocess.Popen(
                 [*_dying_with_us(), *self.command()],
                 cwd=self.folder,
+                pass_fds=self.passed,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
