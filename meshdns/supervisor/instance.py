@@ -4,15 +4,21 @@ On SIGUSR2 a supervisor replaces itself by exec: process id, bound sockets and l
 answering until the new ones serve, and no query is lost. What is passed on travels in one environment variable.
 """
 
+import asyncio
+import contextlib
 import fcntl
 import os
+import signal
 from collections.abc import MutableMapping
 from pathlib import Path
 from typing import Final
 
 import msgspec
 
+from meshdns.supervisor.children import PATIENCE
+
 VARIABLE: Final = "MESHDNS_HAND_OVER"
+_REAP: Final = 0.02  # seconds between looks at a child that ends
 
 
 class InstanceError(Exception):
@@ -70,3 +76,14 @@ def lock(directory: Path) -> int:
     os.ftruncate(descriptor, 0)
     os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
     return descriptor
+
+
+async def reap(process: int) -> None:
+    """Wait for a child that a predecessor started and that was told to end; kill it where it does not."""
+    loop = asyncio.get_running_loop()
+    ended = loop.time() + PATIENCE
+    with contextlib.suppress(ChildProcessError, ProcessLookupError):
+        while os.waitpid(process, os.WNOHANG) == (0, 0):  # noqa: ASYNC222 — it does not block
+            if loop.time() > ended:
+                os.kill(process, signal.SIGKILL)
+            await asyncio.sleep(_REAP)

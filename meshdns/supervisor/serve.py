@@ -5,7 +5,6 @@ program by what is installed now without losing a query.
 """
 
 import asyncio
-import contextlib
 import logging
 import os
 import signal
@@ -28,9 +27,9 @@ from meshdns.scheduling import give_way
 from meshdns.scoreboard import Scoreboard
 from meshdns.supervisor import cookie_secrets
 from meshdns.supervisor.activation import handed
-from meshdns.supervisor.children import CRASHES, PATIENCE, Child
+from meshdns.supervisor.children import CRASHES, Child
 from meshdns.supervisor.health import Health
-from meshdns.supervisor.instance import HandOver, lock
+from meshdns.supervisor.instance import HandOver, lock, reap
 from meshdns.supervisor.querylog import QueryLog
 from meshdns.supervisor.readiness import Readiness
 from meshdns.supervisor.sockets import BindError, Sockets
@@ -41,7 +40,6 @@ from meshdns.view import place
 
 SILENT_WORKER: Final = 5.0  # seconds without a heartbeat after which a worker is killed and replaced
 _WATCH: Final = 0.5  # seconds between looks at the heartbeats
-_REAP: Final = 0.02  # seconds between looks at a child that ends
 _HANDED_OVER: Final = ("listen", "state_dir")
 """Settings that cannot change with SIGUSR2 either: the sockets and the lock are what is handed over."""
 
@@ -188,7 +186,7 @@ class Supervisor:
     async def _run_controller(self) -> None:
         """Start the controller once its predecessor is gone: the view has one writer."""
         if self._inherited is not None and self._inherited.controller:
-            await _reap(self._inherited.controller)
+            await reap(self._inherited.controller)
         await self._controller.run()
 
     def _worker(self, number: int) -> Child:
@@ -244,7 +242,7 @@ class Supervisor:
         """End the workers of a predecessor."""
         if self._inherited is not None:
             self._inherited.release()
-            self._relieved = [asyncio.ensure_future(_reap(process)) for process in self._inherited.workers]
+            self._relieved = [asyncio.ensure_future(reap(process)) for process in self._inherited.workers]
 
     def _heard_controller(self, said: dict[str, Any]) -> None:
         if "reload" in said:
@@ -343,14 +341,3 @@ class Supervisor:
         expose = partial(metrics.exposition, instance, accept)
         body, content_type = await asyncio.get_running_loop().run_in_executor(self._scrapes, expose)
         return Page(HTTPStatus.OK, body, content_type)
-
-
-async def _reap(process: int) -> None:
-    """Wait for a child that a predecessor started and that was told to end; kill it where it does not."""
-    loop = asyncio.get_running_loop()
-    ended = loop.time() + PATIENCE
-    with contextlib.suppress(ChildProcessError, ProcessLookupError):
-        while os.waitpid(process, os.WNOHANG) == (0, 0):  # noqa: ASYNC222 — it does not block
-            if loop.time() > ended:
-                os.kill(process, signal.SIGKILL)
-            await asyncio.sleep(_REAP)
