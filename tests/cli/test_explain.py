@@ -13,7 +13,7 @@ from meshdns.view.place import current_view
 from tests.cli.leftover import ZONES, publish, settings_of
 from tests.cli.running import Commands
 from tests.cli.serving import admin_socket
-from tests.mesh.scene import entry, gateway, passing
+from tests.mesh.scene import entry, gateway, passing, service
 
 THERE = entry("10.0.0.7", host="there.default.global", name="there")
 BOUTIQUE = ZONES / "online-boutique" / "meshdns.yaml"
@@ -109,6 +109,15 @@ def test_a_declaration_that_does_not_count_is_told(meshdns: Commands, state: Pat
     publish(settings_of("online-boutique", state), more=[("cluster2", hidden)])
     out = meshdns("explain", "hidden.prod.global", *flags(state)).out
     assert "ServiceEntry cluster2/prod/hidden names it, but does not count" in out
+    assert "exportTo" in out
+
+
+def test_a_service_that_does_not_count_is_told(meshdns: Commands, state: Path) -> None:
+    """Its annotation keeps its derived name to its cluster."""
+    hidden = service("hidden", annotations={"networking.istio.io/exportTo": "."})
+    publish(settings_of("online-boutique", state), more=[("cluster2", hidden)])
+    out = meshdns("explain", "hidden.prod.global", *flags(state)).out
+    assert "Service cluster2/prod/hidden names it, but does not count" in out
     assert "exportTo" in out
 
 

@@ -1,5 +1,6 @@
 """Sockets that a service manager holds: queries wait in them while meshdns is restarted."""
 
+import os
 import signal
 import socket
 import sys
@@ -57,6 +58,7 @@ def test_what_comes_during_a_restart_is_answered_by_the_next_program(instance: A
     instance.hold(socket.SOCK_DGRAM, socket.SOCK_STREAM)
     with instance:
         wait_until_ready(instance)
+        assert not any(os.get_blocking(sock.fileno()) for sock in instance.held)  # which all who hold one share
         instance.stop()
         with (
             socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client,
