@@ -44,11 +44,11 @@ class Refused:
 
     def declare(self, cluster: str, declaration: AnyDeclaration, problems: Iterable[Problem]) -> None:
         """Note which hosts of a declaration are refused, by its own problems."""
+        if not isinstance(declaration, ServiceEntry | Service):
+            return
         by = _by(cluster, key_of(declaration))
         if by in self._by:
             self._withdraw(by)
-        if not isinstance(declaration, ServiceEntry | Service):
-            return
         for host, problem in refused_hosts(declaration, problems, cluster, self._settings):
             if self._settings.zone_of(host) is not None:  # else it is no matter of ours
                 self._hosts.setdefault(host, {})[by] = refusal(cluster, host, problem)

@@ -91,8 +91,7 @@ def _key(sock: socket.socket) -> tuple[int, object, int]:
 def _refuse(surplus: Iterable[socket.socket]) -> None:
     """Raise `BindError` for a socket that was handed over and is not listened on: its queries would get no answer."""
     for sock in surplus:
-        kind, host, port = _key(sock)
-        where = f"{'udp' if kind == socket.SOCK_DGRAM else 'tcp'} {host} port {port}"
+        where = _where(*_key(sock))
         raise BindError(f"{where}: the service manager holds a socket there, and listen does not name it; add it there")
 
 
@@ -143,8 +142,12 @@ def _ask_for_buffer(sock: socket.socket, host: str, port: int) -> None:
         )
 
 
+def _where(kind: int, host: object, port: int) -> str:
+    return f"{'udp' if kind == socket.SOCK_DGRAM else 'tcp'} {host} port {port}"
+
+
 def _explain(host: str, port: int, kind: socket.SocketKind, error: OSError) -> str:
-    where = f"{'udp' if kind is socket.SOCK_DGRAM else 'tcp'} {host} port {port}"
+    where = _where(kind, host, port)
     if error.errno == errno.EADDRINUSE:
         who = holder(port, kind) or "another program"
         return f"{where}: {who} listens there; end it, or choose another address with --listen"

@@ -20,7 +20,7 @@ from meshdns.worker.account import CACHE, MESH
 from meshdns.worker.accounts import Accounts
 from meshdns.worker.cases import NO_STANDING, Standing
 from meshdns.worker.denials import Denials
-from meshdns.worker.relays import Relays
+from meshdns.worker.relays import Relays, in_lower_case
 
 MAX_OCTETS: Final = 64 << 20
 """Memory for ready replies, enough for some 140,000 questions; beyond it all are forgotten, which costs one lookup in
@@ -77,10 +77,8 @@ class Ready:
 
     def keep(self, query: Query, authority: Authority, rows: Rows, reply: bytes) -> None:
         """Keep a reply that depends on one owner name alone, or a denial, to a question as plain as most."""
-        data, lower = query.data, query.lower
-        end = HEADER_SIZE + len(lower)
-        asked = data[2:HEADER_SIZE] + lower + data[end:]
-        if len(data) > query.end + OPT_SIZE or asked in self.replies:
+        asked = in_lower_case(query.data, query.lower)
+        if len(query.data) > query.end + OPT_SIZE or asked in self.replies:
             return
         owner = authority.owner(query, rows)
         if owner is None:
@@ -95,7 +93,7 @@ class Ready:
             self.clear()
         case = self._case(query, reply, Standing(query.level, query.stale))
         self._octets += _COST + len(asked) + count * (_COST_VARIANT + len(reply))
-        self.replies[asked] = (case, tuple(each[2:HEADER_SIZE] + lower + each[end:] for each in variants))
+        self.replies[asked] = (case, tuple(in_lower_case(each, query.lower) for each in variants))
         self._keys.setdefault(owner, []).append(asked)
 
     def keep_relay(self, query: Query, reply: bytes, *, now: float, changes: float, expires: float) -> None:

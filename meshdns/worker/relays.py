@@ -75,10 +75,7 @@ class Relays:
         """Keep the reply to a query, whose TTLs fall by one at `changes` and each second from then on."""
         if len(self._kept) >= MAX_KEPT:
             self.clear()
-        data, lower = query.data, query.lower
-        end = HEADER_SIZE + len(lower)
-        asked = data[2:HEADER_SIZE] + lower + data[end:]
-        body = reply[2:HEADER_SIZE] + lower + reply[end:]
+        asked, body = in_lower_case(query.data, query.lower), in_lower_case(reply, query.lower)
         self._kept[asked] = _Relay(case, body, changes, min(expires, now + LONGEST))
         self._show(asked, case, body, changes, now)
 
@@ -122,3 +119,8 @@ def _ttls(body: bytes) -> tuple[tuple[int, int], ...]:
         found.append((at - 2, int.from_bytes(reply[at : at + 4], "big")))
         at += 6 + int.from_bytes(reply[at + 4 : at + 6], "big")
     return tuple(found)
+
+
+def in_lower_case(message: bytes, lower: bytes) -> bytes:
+    """A query or its reply without the id, its question's name as in `lower`; other names point there or are ours."""
+    return message[2:HEADER_SIZE] + lower + message[HEADER_SIZE + len(lower) :]

@@ -21,6 +21,8 @@ from tests.rig.nameserver import NameServer
 from tests.rig.ports import free_port
 from tests.rig.waiting import eventually
 
+PROGRAM = str(Path(sys.executable).with_name("meshdns"))
+
 
 class Instance(NameServer):
     """One instance with the given settings; its state and settings file live in `folder`."""
@@ -54,8 +56,7 @@ class Instance(NameServer):
 
     def command(self) -> Sequence[str]:
         """The installed command."""
-        program = str(Path(sys.executable).with_name("meshdns"))
-        return [program, "serve", "--config", str(self.folder / "meshdns.yaml"), *self._flags]
+        return [PROGRAM, "serve", "--config", str(self.folder / "meshdns.yaml"), *self._flags]
 
     def ask(self, name: str, rtype: str = "A", **options: Any) -> DigReply:
         """Dig at this instance."""
@@ -145,8 +146,7 @@ class Instance(NameServer):
 
     def flush_cache(self) -> None:
         """``meshdns cache flush``, and wait until it is done."""
-        program = str(Path(sys.executable).with_name("meshdns"))
-        command = [program, "cache", "flush", "--config", str(self.folder / "meshdns.yaml")]
+        command = [PROGRAM, "cache", "flush", "--config", str(self.folder / "meshdns.yaml")]
         done = subprocess.run(command, check=False, capture_output=True, text=True)
         assert done.returncode == 0, done.stderr
         eventually(lambda: self.metric("meshdns_cache_entries") == 0, what="the cache is empty")

@@ -13,6 +13,7 @@ from tests.e2e.boutique import ZONE
 from tests.e2e.instance import Instance, wait_until_ready
 from tests.e2e.load import message, read
 from tests.rig.component import ComponentFailed
+from tests.rig.ports import free_port
 from tests.rig.waiting import eventually
 
 NAME, ADDRESS = "frontend.default.global", "203.0.113.20"
@@ -90,11 +91,8 @@ def test_what_is_not_handed_over_is_bound(instance: Activated) -> None:
 def test_a_socket_that_nobody_asked_for_ends_the_start(instance: Activated) -> None:
     """The message names it and what to do."""
     instance.hold(socket.SOCK_DGRAM, socket.SOCK_STREAM)
-    spare = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-    spare.bind((instance.address, 0))
-    port = spare.getsockname()[1]
-    instance.held += (spare,)
-    instance.passed = tuple(sock.fileno() for sock in instance.held)
+    port = free_port()
+    instance.hold(socket.SOCK_DGRAM, port=port)
     said = f"udp 127.0.0.1 port {port}: the service manager holds a socket there"
     with pytest.raises(ComponentFailed, match=said), instance:
         pass

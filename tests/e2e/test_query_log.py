@@ -3,13 +3,12 @@
 import json
 import re
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.e2e.instance import Instance, on_boutique, wait_until_ready
+from tests.e2e.instance import PROGRAM, Instance, on_boutique, wait_until_ready
 from tests.rig.unbound import Unbound
 from tests.rig.waiting import eventually
 
@@ -44,9 +43,8 @@ def _queries(instance: Instance) -> list[dict[str, str]]:
 
 
 def _tail(instance: Instance, *arguments: str) -> "subprocess.Popen[str]":
-    program = str(Path(sys.executable).with_name("meshdns"))
     return subprocess.Popen(
-        [program, "tail", "--config", str(instance.folder / "meshdns.yaml"), *arguments],
+        [PROGRAM, "tail", "--config", str(instance.folder / "meshdns.yaml"), *arguments],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -129,9 +127,8 @@ def test_the_cache_can_be_flushed(silent: Instance) -> None:
 
 def test_a_reload_can_be_ordered(silent: Instance) -> None:
     """``meshdns reload`` does what SIGHUP does."""
-    program = str(Path(sys.executable).with_name("meshdns"))
     done = subprocess.run(
-        [program, "reload", "--config", str(silent.folder / "meshdns.yaml")],
+        [PROGRAM, "reload", "--config", str(silent.folder / "meshdns.yaml")],
         check=False,
         capture_output=True,
         text=True,

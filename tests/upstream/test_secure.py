@@ -328,7 +328,7 @@ def test_a_real_resolver_over_tls(authority: Authority, certificate: Path) -> No
     config = f"  tls-service-pem: {certificate}\n  tls-service-key: {certificate}\n"
     with _TlsUnbound(["www.example.com. 60 IN A 192.0.2.80", *big], config) as unbound:
         address = Address("127.0.0.1", unbound.tls_port, Tls("dns.test", str(authority.file)))
-        small, large = steadily(ask(address))
+        small, large = asyncio.run(ask(address))
     assert small == ["www.example.com. 60 A 192.0.2.80"]
     assert len(large) == 40
 

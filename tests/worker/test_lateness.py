@@ -30,7 +30,7 @@ def _send(server: socket.socket, count: int) -> None:
 def _noted(server: socket.socket) -> bool:
     _send(server, 1)
     sent = time.time()
-    time.sleep(0.001)  # what is noted now is later than that
+    eventually(lambda: time.time() > sent, what="what is noted from now on is later than that")
     noted = discard(server, older_than=0.0, now=sent) == 1
     _waiting(server)
     return noted
