@@ -43,7 +43,7 @@ def west_server(etcd: Etcd) -> Iterator[ApiServer]:
 
 @pytest.fixture
 def cut_handshakes() -> Iterator[None]:
-    """For tests that end clients of API servers at any moment, under the marks of `tests.sources.reading.ENDS_CLIENTS`.
+    """For tests that end clients of API servers at any moment (`tests.sources.real_clusters.ENDS_CLIENTS`).
 
     asyncio leaves the socket of a TLS handshake that is cut in its first turn to the collector. Without this the
     collector would come to it during another test, which pytest would blame.

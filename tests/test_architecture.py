@@ -11,7 +11,7 @@ ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "meshdns"
 MODULES = sorted(PACKAGE.rglob("*.py"))
 CHARTERS = [path for path in MODULES if path.name == "__init__.py" and path.parent != PACKAGE]
-MAX_LINES = 350
+MAX_LINES = 500
 VAGUE = frozenset({"utils", "util", "helpers", "helper", "common", "manager", "handler", "misc"})
 
 
@@ -24,7 +24,7 @@ def test_import_contracts_hold() -> None:
 
 @pytest.mark.parametrize("module", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))
 def test_modules_are_short_and_say_what_they_are(module: Path) -> None:
-    """At most 350 lines, a docstring, and a name that says something."""
+    """At most 500 lines, a docstring, and a name that says something."""
     text = module.read_text("utf-8")
     assert len(text.splitlines()) <= MAX_LINES
     assert ast.get_docstring(ast.parse(text))

@@ -10,6 +10,11 @@ Rules:
 - The root's NS are asked by CoreDNS's `forward` to see whether we live, twice a second after a failure. The reply is
   NOERROR without records, at once: an upstream's silence must not be mistaken for ours. It claims no authority, and
   without an SOA nobody keeps it (RFC 2308 section 2.2). Other types of the root are forwarded.
+
+Class CHAOS: which server is this, and what does it run (RFC 4892).
+
+``id.server`` and ``hostname.bind`` are answered with what NSID says, ``version.server`` and ``version.bind`` with the
+version, each only where it may be told. Everything else of the class is REFUSED, as if there were no such zones.
 """
 
 import enum
@@ -19,6 +24,7 @@ from typing import Final
 
 from meshdns.dns import names
 from meshdns.dns.codes import (
+    CLASS_CH,
     NOERROR,
     NXDOMAIN,
     TYPE_A,
@@ -27,9 +33,11 @@ from meshdns.dns.codes import (
     TYPE_NS,
     TYPE_PTR,
     TYPE_SOA,
+    TYPE_TXT,
 )
+from meshdns.dns.names import to_wire
 from meshdns.dns.query import HEADER_SIZE, Query
-from meshdns.dns.response import Section, build, record
+from meshdns.dns.response import Section, build_reply, record
 
 TTL: Final = 300
 """Seconds, of all records and denials here; see the rules."""
@@ -37,7 +45,7 @@ TTL: Final = 300
 _ROOT: Final = b"\0"
 
 
-class Special(enum.Enum):
+class SpecialNameGroup(enum.Enum):
     """The groups of names that can be switched, each by the field of the settings that it is called after."""
 
     LOCALHOST = "localhost"
@@ -51,10 +59,12 @@ class Special(enum.Enum):
     REVERSE = "reverse"
 
 
-_LOCALHOST: Final = names.wire("localhost")
-_RESOLVER: Final = names.wire("resolver.arpa")
+_LOCALHOST: Final = names.to_wire("localhost")
+_RESOLVER: Final = names.to_wire("resolver.arpa")
 _LOOPBACK: Final = {TYPE_A: ip_address("127.0.0.1").packed, TYPE_AAAA: ip_address("::1").packed}
-_NAMED: Final = {names.wire(ip_address(text).reverse_pointer): {TYPE_PTR: _LOCALHOST} for text in ("127.0.0.1", "::1")}
+_LOOPBACK_PTR: Final = {
+    names.to_wire(ip_address(text).reverse_pointer): {TYPE_PTR: _LOCALHOST} for text in ("127.0.0.1", "::1")
+}
 
 _PRIVATE: Final = (
     *("0.0.0.0/8", "10.0.0.0/8", "127.0.0.0/8", "169.254.0.0/16", "172.16.0.0/12", "192.168.0.0/16"),
@@ -68,35 +78,35 @@ _PRIVATE: Final = (
 class SpecialNames:
     """Answers the special names of the groups that are switched on.
 
-    `configured` are the zones of the settings, as lower-case wire names; the root among them does not count.
+    `configured_zones` are the zones of the settings, as lower-case wire names; the root among them does not count.
     """
 
-    def __init__(self, groups: Iterable[Special], configured: Collection[bytes] = ()) -> None:
+    def __init__(self, groups: Iterable[SpecialNameGroup], configured_zones: Collection[bytes] = ()) -> None:
         self._zones = frozenset(zone for group in groups for zone in _zones(group))
-        self._configured = frozenset(configured) - {_ROOT}
+        self._configured = frozenset(configured_zones) - {_ROOT}
         self._above = frozenset(above for zone in self._configured for above in _suffixes(zone))
 
-    def root(self, query: Query, *, extra: bytes, tcp: bool) -> bytes | None:
+    def respond_root_ns(self, query: Query, *, edns_options: bytes, tcp: bool) -> bytes | None:
         """The reply where the root's NS are asked; see the rules."""
-        if query.lower != _ROOT or query.qtype != TYPE_NS:
+        if query.qname_lower != _ROOT or query.qtype != TYPE_NS:
             return None
-        return build(query, NOERROR, extra=extra, tcp=tcp)
+        return build_reply(query, NOERROR, edns_options=edns_options, tcp=tcp)
 
-    def respond(self, query: Query, *, extra: bytes, tcp: bool) -> bytes | None:
+    def respond(self, query: Query, *, edns_options: bytes, tcp: bool) -> bytes | None:
         """The reply to a well-formed question of class IN; None where the name is not special."""
-        zone = self._zone(query.lower)
+        zone = self._zone(query.qname_lower)
         if zone is None:
             return None
-        apex = HEADER_SIZE + len(query.lower) - len(zone)
-        found = _rrsets(query.lower, zone)
+        apex = HEADER_SIZE + len(query.qname_lower) - len(zone)
+        found = _rrsets(query.qname_lower, zone)
         rtype = next(iter(found), TYPE_ANY) if query.qtype == TYPE_ANY else query.qtype
         if rtype in found:
             answer = Section(1, record(rtype, TTL, found[rtype]))
-            return build(query, NOERROR, answer=answer, aa=True, extra=extra, tcp=tcp)
-        exists = bool(found) or zone == _RESOLVER or query.lower in self._above
+            return build_reply(query, NOERROR, answer=answer, aa=True, edns_options=edns_options, tcp=tcp)
+        exists = bool(found) or zone == _RESOLVER or query.qname_lower in self._above
         soa = (0xC000 | apex).to_bytes(2, "big") + record(TYPE_SOA, TTL, _soa(zone))[2:]
         rcode = NOERROR if exists else NXDOMAIN
-        return build(query, rcode, authority=Section(1, soa), aa=True, extra=extra, tcp=tcp)
+        return build_reply(query, rcode, authority=Section(1, soa), aa=True, edns_options=edns_options, tcp=tcp)
 
     def _zone(self, name: bytes) -> bytes | None:
         """The longest special zone that a name is in; None also where a configured zone has the name."""
@@ -111,19 +121,21 @@ class SpecialNames:
 
 def _rrsets(name: bytes, zone: bytes) -> dict[int, bytes]:
     """The records of a name in a special zone, one of each type; none where only its absence is known."""
-    found = dict(_LOOPBACK if zone == _LOCALHOST else _NAMED.get(name, {}))  # RFC 6761 6.3: localhost, all below it
+    found = dict(
+        _LOOPBACK if zone == _LOCALHOST else _LOOPBACK_PTR.get(name, {})
+    )  # RFC 6761 6.3: localhost, all below it
     if name == zone:
         found.update({TYPE_SOA: _soa(zone), TYPE_NS: zone})
     return found
 
 
-def _zones(group: Special) -> Iterator[bytes]:
+def _zones(group: SpecialNameGroup) -> Iterator[bytes]:
     """The apexes that a group stands for."""
-    if group is Special.REVERSE:
+    if group is SpecialNameGroup.REVERSE:
         for prefix in _PRIVATE:
             yield from _reverse_zones(prefix)
     else:
-        yield names.wire(group.value.replace("_", "."))
+        yield names.to_wire(group.value.replace("_", "."))
 
 
 def _reverse_zones(prefix: str) -> Iterator[bytes]:
@@ -133,7 +145,7 @@ def _reverse_zones(prefix: str) -> Iterator[bytes]:
     length = -(-network.prefixlen // bits) * bits
     for part in network.subnets(new_prefix=length):
         labels = part.network_address.reverse_pointer.split(".")
-        yield names.wire(".".join(labels[(network.max_prefixlen - length) // bits :]))
+        yield names.to_wire(".".join(labels[(network.max_prefixlen - length) // bits :]))
 
 
 def _suffixes(name: bytes) -> Iterator[bytes]:
@@ -147,4 +159,28 @@ def _suffixes(name: bytes) -> Iterator[bytes]:
 def _soa(zone: bytes) -> bytes:
     """SOA RDATA as in RFC 6303 section 3 but for MINIMUM."""
     times = b"".join(seconds.to_bytes(4, "big") for seconds in (1, 3600, 1200, 604_800, TTL))
-    return zone + names.wire("nobody.invalid") + times
+    return zone + names.to_wire("nobody.invalid") + times
+
+
+_IDENTITY: Final = frozenset({to_wire("id.server"), to_wire("hostname.bind")})
+_VERSION: Final = frozenset({to_wire("version.server"), to_wire("version.bind")})
+_MAX_STRING: Final = 255
+
+
+class ChaosNames:
+    """What may be told of this server; empty is not told."""
+
+    def __init__(self, *, identity: bytes, version: bytes) -> None:
+        told = ((_IDENTITY, identity), (_VERSION, version))
+        self._texts = {name: text[:_MAX_STRING] for names, text in told if text for name in names}
+
+    def respond(self, query: Query, *, edns_options: bytes, tcp: bool) -> bytes | None:
+        """The reply to a question of class CHAOS, None where it is to be refused.
+
+        Without AA, as NSD's: no zone of this class is delegated to anybody.
+        """
+        text = self._texts.get(query.qname_lower)
+        if text is None or query.qtype != TYPE_TXT:
+            return None
+        answer = Section(1, record(TYPE_TXT, 0, bytes([len(text)]) + text, rclass=CLASS_CH))
+        return build_reply(query, NOERROR, answer=answer, edns_options=edns_options, tcp=tcp)

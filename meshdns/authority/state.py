@@ -3,14 +3,14 @@
 import msgspec
 
 
-class ViewState(msgspec.Struct, frozen=True):
+class NamedbState(msgspec.Struct, frozen=True):
     """The state that every answer depends on.
 
     `ready`: the own cluster has synced once (or its last view was loaded); before, only static records are served.
     `complete`: every cluster that may block a denial has synced; before, an unknown name is SERVFAIL, not NXDOMAIN.
     `clusters`: names by id; `stale` holds the ids whose last contact is too old, with the text for EDE 3.
     `wildcards`: whether any wildcard owner name exists, so that misses without one stay cheap.
-    `silent`: nobody keeps the view up to date; set by the reader, never written.
+    `is_controller_silent`: nobody keeps the view up to date; set by the reader, never written.
     """
 
     ready: bool = False
@@ -18,14 +18,14 @@ class ViewState(msgspec.Struct, frozen=True):
     clusters: tuple[str, ...] = ()
     stale: tuple[int, ...] = ()
     wildcards: bool = False
-    silent: bool = False
+    is_controller_silent: bool = msgspec.field(default=False, name="silent")
 
 
-def encode(state: ViewState) -> bytes:
+def encode_state(state: NamedbState) -> bytes:
     """The bytes kept in the view."""
     return msgspec.json.encode(state)
 
 
-def decode(data: bytes) -> ViewState:
+def decode_state(data: bytes) -> NamedbState:
     """The state from the bytes kept in the view."""
-    return msgspec.json.decode(data, type=ViewState)
+    return msgspec.json.decode(data, type=NamedbState)

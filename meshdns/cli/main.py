@@ -33,7 +33,7 @@ class _Commands(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002 — as above
         if cmd_name not in _COMMANDS:
             return None
-        command = importlib.import_module(f"meshdns.cli.{cmd_name.replace('-', '')}").command
+        command = importlib.import_module(f"meshdns.cli.commands.{cmd_name.replace('-', '_')}").command
         return command if isinstance(command, click.Command) else None
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002 — as above

@@ -8,9 +8,9 @@ from typing import Any, Final, NoReturn
 
 import click
 
-from meshdns.cli import exits
-from meshdns.config import Overrides, Settings, SettingsError, effective, resolve_sources
-from meshdns.upstream.configured import routes
+from meshdns.cli import exit_codes
+from meshdns.config import Overrides, Settings, SettingsError, load_settings, resolve_sources
+from meshdns.upstream.routes import build_routes
 
 _Command = Callable[..., Any]
 
@@ -34,34 +34,34 @@ def settings_flags(command: _Command) -> _Command:
     return command
 
 
-def settings_of(flags: dict[str, Any]) -> Settings:
+def settings_or_exit(flags: dict[str, Any]) -> Settings:
     """Settings from file, environment and flags, with sources found; ends the program where they are wrong."""
     try:
-        return read_settings(flags)
+        return settings_from_flags(flags)
     except SettingsError as error:
-        refuse(error)
+        exit_with_settings_error(error)
 
 
-def read_settings(flags: dict[str, Any]) -> Settings:
+def settings_from_flags(flags: dict[str, Any]) -> Settings:
     """Settings from file, environment and flags, with sources found. Raises `SettingsError`."""
-    settings = effective(Overrides(**flags), os.environ)
+    settings = load_settings(Overrides(**flags), os.environ)
     sources = resolve_sources(settings, os.environ, _exists)
-    return with_upstreams(settings.model_copy(update={"sources": sources}))
+    return check_upstream_files(settings.model_copy(update={"sources": sources}))
 
 
-def with_upstreams(settings: Settings) -> Settings:
+def check_upstream_files(settings: Settings) -> Settings:
     """The settings, once the files that they name for upstream servers were read. Raises `SettingsError`."""
     try:
-        routes(settings)
+        build_routes(settings)
     except ValueError as error:
         raise SettingsError([f"forward: {error}"]) from None
     return settings
 
 
-def refuse(error: SettingsError) -> NoReturn:
+def exit_with_settings_error(error: SettingsError) -> NoReturn:
     """Print what is wrong with the settings and exit with 65."""
     click.echo(str(error), err=True)
-    sys.exit(exits.SETTINGS)
+    sys.exit(exit_codes.WRONG_SETTINGS)
 
 
 def _exists(path: str) -> bool:

@@ -9,7 +9,7 @@ from typing import Final
 
 import click
 
-from meshdns.cli.exits import MEANINGS
+from meshdns.cli.exit_codes import MEANINGS
 from meshdns.cli.main import root
 
 _WIDTH: Final = 110

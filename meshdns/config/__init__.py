@@ -5,22 +5,27 @@ environment, and errors with ``file:line:column``. Does not belong here: what a 
 this package: it is handed plain values.
 """
 
-from meshdns.config.effective import effective
 from meshdns.config.errors import SettingsError
-from meshdns.config.load import parse, read
+from meshdns.config.load import (
+    Overrides,
+    apply_overrides,
+    load_settings,
+    overrides_from_environment,
+    parse_settings,
+    read_settings_file,
+)
 from meshdns.config.model import Settings
-from meshdns.config.overrides import Overrides, from_environment, overlay
-from meshdns.config.places import resolve_places, resolve_sources
+from meshdns.config.paths import fill_in_paths, resolve_sources
 
 __all__ = [
     "Overrides",
     "Settings",
     "SettingsError",
-    "effective",
-    "from_environment",
-    "overlay",
-    "parse",
-    "read",
-    "resolve_places",
+    "apply_overrides",
+    "fill_in_paths",
+    "load_settings",
+    "overrides_from_environment",
+    "parse_settings",
+    "read_settings_file",
     "resolve_sources",
 ]

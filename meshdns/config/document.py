@@ -14,7 +14,7 @@ from typing import Any, Final, NamedTuple
 
 import yaml
 
-Path = tuple[str | int, ...]
+KeyPath = tuple[str | int, ...]
 
 _STR: Final = "tag:yaml.org,2002:str"
 _MAX_DIGITS: Final = 18  # more than any setting needs, less than what makes int() expensive
@@ -26,15 +26,15 @@ class Fault(NamedTuple):
 
     line: int
     column: int
-    path: Path
+    path: KeyPath
     message: str
 
     def __str__(self) -> str:
         where = f"{self.line}:{self.column}: "
-        return where + (f"{dotted(self.path)}: " if self.path else "") + self.message
+        return where + (f"{dotted_path(self.path)}: " if self.path else "") + self.message
 
 
-def dotted(path: Path) -> str:
+def dotted_path(path: KeyPath) -> str:
     """A path as people read it: ``sources[0].path``; keys that hold dots or brackets are quoted."""
     out = ""
     for part in path:
@@ -47,7 +47,7 @@ def dotted(path: Path) -> str:
     return out
 
 
-class Document:
+class SettingsDocument:
     """The one document of a settings file: its `tree`, its `faults`, and the place of every path."""
 
     def __init__(self, text: str) -> None:
@@ -58,7 +58,7 @@ class Document:
         try:
             self._root = yaml.compose(text, Loader=_CoreLoader)
             if self._root is not None:
-                self.tree = self._plain(self._root, ())
+                self.tree = self._to_python(self._root, ())
         except yaml.reader.ReaderError as error:
             self.faults = [_reader_fault(error, text)]
         except yaml.MarkedYAMLError as error:
@@ -68,7 +68,7 @@ class Document:
         except RecursionError:
             self.faults = [Fault(1, 1, (), "nests too deeply; remove brackets")]
 
-    def place(self, path: Path, *, key: bool = False) -> tuple[int, int, Path]:
+    def position_of(self, path: KeyPath, *, key: bool = False) -> tuple[int, int, KeyPath]:
         """Line, column and the part of `path` that is in the document.
 
         With `key` the place of the last key itself, not of its value. Parts that the document lacks are passed over:
@@ -84,12 +84,12 @@ class Document:
         mark = mark or (self._root.start_mark if self._root is not None else None)
         return (mark.line + 1, mark.column + 1, tuple(found)) if mark else (1, 1, ())
 
-    def fault(self, path: Path, message: str, *, key: bool = False, lacks: str = "") -> Fault:
-        """A fault at `path`; `lacks` is a key that should be there and is not."""
-        line, column, found = self.place(path, key=key)
-        return Fault(line, column, (*found, lacks) if lacks else found, message)
+    def fault(self, path: KeyPath, message: str, *, key: bool = False, missing_key: str = "") -> Fault:
+        """A fault at `path`; `missing_key` is a key that should be there and is not."""
+        line, column, found = self.position_of(path, key=key)
+        return Fault(line, column, (*found, missing_key) if missing_key else found, message)
 
-    def _plain(self, node: yaml.Node, path: Path) -> Any:
+    def _to_python(self, node: yaml.Node, path: KeyPath) -> Any:
         if id(node) in self._seen:
             return self._report(node, path, "anchors are not supported here; repeat the value")
         self._seen.add(id(node))
@@ -98,40 +98,42 @@ class Document:
         if isinstance(node, yaml.MappingNode):
             return self._mapping(node, path)
         if isinstance(node, yaml.SequenceNode):
-            return [self._plain(child, (*path, index)) for index, child in enumerate(node.value)]
+            return [self._to_python(child, (*path, index)) for index, child in enumerate(node.value)]
         return self._scalar(node, path)
 
-    def _mapping(self, node: yaml.MappingNode, path: Path) -> dict[str, Any]:
+    def _mapping(self, node: yaml.MappingNode, path: KeyPath) -> dict[str, Any]:
         out: dict[str, Any] = {}
         for name, value in node.value:
             key = name.value
             if not isinstance(name, yaml.ScalarNode) or name.tag != _STR:
-                self._report(name, path, f"the key {_short(key)} is not text; put it in quotes")
+                self._report(name, path, f"the key {_abbreviated(key)} is not text; put it in quotes")
             elif key in out:
                 self._report(name, (*path, key), "occurs twice; remove one of the two")
-            elif not _encodable(key):
+            elif not _is_encodable(key):
                 self._report(name, path, "the key holds half a surrogate pair; write the character itself")
             else:
-                out[key] = self._plain(value, (*path, key))
+                out[key] = self._to_python(value, (*path, key))
         return out
 
-    def _scalar(self, node: yaml.Node, path: Path) -> Any:
+    def _scalar(self, node: yaml.Node, path: KeyPath) -> Any:
         reader = _SCALARS.get(node.tag)
         if reader is None:
-            return self._report(node, path, f"the tag {_short(node.tag)} is not supported here; remove it")
-        if not _encodable(node.value):
+            return self._report(node, path, f"the tag {_abbreviated(node.tag)} is not supported here; remove it")
+        if not _is_encodable(node.value):
             return self._report(node, path, "holds half a surrogate pair; write the character itself")
         try:
             return reader(node.value)
         except ValueError:
-            return self._report(node, path, f"{_short(node.value)} is no number meshdns could use; write a smaller one")
+            return self._report(
+                node, path, f"{_abbreviated(node.value)} is no number meshdns could use; write a smaller one"
+            )
 
-    def _report(self, node: yaml.Node, path: Path, message: str) -> None:
+    def _report(self, node: yaml.Node, path: KeyPath, message: str) -> None:
         mark = node.start_mark
         self.faults.append(Fault(mark.line + 1, mark.column + 1, path, message))
 
 
-def nearest(key: str, known: Sequence[str]) -> str:
+def suggest_key(key: str, known: Sequence[str]) -> str:
     """Advice on an unknown key: the known one that was probably meant, else all of them."""
     folded = {name.lower(): name for name in known}
     close = difflib.get_close_matches(key.lower().replace("_", "").replace("-", ""), folded, n=1, cutoff=0.6)
@@ -182,11 +184,11 @@ def _child(node: yaml.Node | None, part: str | int) -> tuple[yaml.Node | None, y
     return None
 
 
-def _encodable(text: str) -> bool:
+def _is_encodable(text: str) -> bool:
     return not any("\ud800" <= char <= "\udfff" for char in text)
 
 
-def _short(value: object) -> str:
+def _abbreviated(value: object) -> str:
     text = str(value) if isinstance(value, str) else "of brackets"
     return repr(text if len(text) <= 80 else text[:77] + "...") if isinstance(value, str) else text
 
@@ -214,12 +216,12 @@ def _clean(words: str) -> str:
     return " ".join(words.split())[:200]
 
 
-def text_of(octets: bytes) -> tuple[str, list[Fault]]:
+def decode_text(data: bytes) -> tuple[str, list[Fault]]:
     """The text of a file's octets, and a fault where they are no UTF-8 (a byte order mark is dropped)."""
     try:
-        return octets.decode("utf-8-sig"), []
+        return data.decode("utf-8-sig"), []
     except UnicodeDecodeError as error:
-        before = octets[: error.start]
+        before = data[: error.start]
         column = len(before[before.rfind(b"\n") + 1 :].decode("utf-8", "replace")) + 1
         fault = Fault(before.count(b"\n") + 1, column, (), "is not UTF-8; save the file in UTF-8")
         return "", [fault]

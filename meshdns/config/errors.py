@@ -5,10 +5,10 @@ from typing import Any, Final
 
 from pydantic import ValidationError
 
-from meshdns.config.document import Document, Fault, nearest
+from meshdns.config.document import Fault, SettingsDocument, suggest_key
 from meshdns.config.model import Settings
 
-Loc = tuple[str | int, ...]
+KeyPath = tuple[str | int, ...]
 
 
 class SettingsError(Exception):
@@ -19,38 +19,38 @@ class SettingsError(Exception):
         self.lines = tuple(lines)
 
 
-def faults_of(error: ValidationError, document: Document) -> Iterator[Fault]:
+def faults_from_validation(error: ValidationError, document: SettingsDocument) -> Iterator[Fault]:
     """The faults of a document that the model refused."""
-    for item in refusals(error):
+    for item in validation_errors(error):
         kind, loc = item["type"], item["loc"]
         if kind == "extra_forbidden":
-            advice = nearest(str(loc[-1]), _known_keys(loc[:-1]))
+            advice = suggest_key(str(loc[-1]), _known_keys(loc[:-1]))
             yield document.fault(loc, f"is no known key; {advice}", key=True)
         elif kind == "missing":
-            yield document.fault(loc[:-1], "is missing; add it", lacks=str(loc[-1]))
+            yield document.fault(loc[:-1], "is missing; add it", missing_key=str(loc[-1]))
         elif kind == "union_tag_not_found":
-            yield document.fault(loc, f"is missing; add it: {_SOURCES}", lacks="kind")
+            yield document.fault(loc, f"is missing; add it: {_SOURCES}", missing_key="kind")
         elif kind == "union_tag_invalid":
-            yield document.fault((*loc, "kind"), message_of(item))
+            yield document.fault((*loc, "kind"), error_message(item))
         else:
-            yield document.fault(loc, message_of(item), key=loc[-1:] == ("[key]",))
+            yield document.fault(loc, error_message(item), key=loc[-1:] == ("[key]",))
 
 
-def refusals(error: ValidationError) -> Iterator[Mapping[str, Any]]:
+def validation_errors(error: ValidationError) -> Iterator[Mapping[str, Any]]:
     """What pydantic refused; it also calls a list of nothing but bad items too short, which says nothing."""
     for item in error.errors(include_url=False):
         if item["type"] != "too_short" or not item["input"]:
             yield item
 
 
-def message_of(item: Mapping[str, Any]) -> str:
+def error_message(item: Mapping[str, Any]) -> str:
     """One of pydantic's errors in our words."""
     kind, context = item["type"], item.get("ctx", {})
     if kind == "value_error":
         return str(context["error"])
     if kind == "union_tag_invalid":
         return f"{context['tag']!r} is unknown; use one of {context['expected_tags'].replace(chr(39), '')}"
-    given = _given(item["input"])
+    given = _value_text(item["input"])
     if kind == "literal_error":
         return f"{given} is unknown; use {context['expected'].replace(chr(39), '')}"
     if kind in _BOUNDS:
@@ -78,7 +78,7 @@ _ADVICE: Final = {
 }
 
 
-def _given(value: object) -> str:
+def _value_text(value: object) -> str:
     if value is None:
         return "nothing"
     if isinstance(value, bool):
@@ -90,17 +90,17 @@ def _given(value: object) -> str:
     return "a mapping" if isinstance(value, dict) else str(value)
 
 
-def _known_keys(loc: Loc) -> Sequence[str]:
+def _known_keys(loc: KeyPath) -> Sequence[str]:
     """The keys that the model knows at `loc`, by a walk over its JSON schema."""
     schema = Settings.model_json_schema(by_alias=True)
     definitions = schema.get("$defs", {})
     at: Mapping[str, Any] = schema
     for part in loc:
-        at = _resolved(_step(at, part), definitions)
+        at = _dereferenced(_subschema(at, part), definitions)
     return tuple(at.get("properties", {}))
 
 
-def _step(at: Mapping[str, Any], part: str | int) -> Mapping[str, Any]:
+def _subschema(at: Mapping[str, Any], part: str | int) -> Mapping[str, Any]:
     if isinstance(part, int):
         found = at["items"]
     elif part in at.get("properties", {}):
@@ -112,7 +112,7 @@ def _step(at: Mapping[str, Any], part: str | int) -> Mapping[str, Any]:
     return found if isinstance(found, Mapping) else {}
 
 
-def _resolved(at: Mapping[str, Any], definitions: Mapping[str, Any]) -> Mapping[str, Any]:
+def _dereferenced(at: Mapping[str, Any], definitions: Mapping[str, Any]) -> Mapping[str, Any]:
     name = str(at.get("$ref", "")).rpartition("/")[2]
     found = definitions.get(name, at)
     return found if isinstance(found, Mapping) else {}

@@ -4,25 +4,148 @@ Rules:
 - All faults of a file are reported together: first those of YAML and of single values, and once there are none, those
   of values that contradict each other.
 - Whatever the octets are, the result is `Settings` or a `SettingsError`.
+
+What flags and environment variables change in the settings: flag > environment > file > default.
+
+The settings a process starts with: file, environment and flags joined, defaults filled in.
 """
 
 import os
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from pydantic import ValidationError
 
 from meshdns.config.consistency import conflicts
-from meshdns.config.document import Document, text_of
-from meshdns.config.errors import SettingsError, faults_of
+from meshdns.config.document import SettingsDocument, decode_text
+from meshdns.config.errors import SettingsError, error_message, faults_from_validation, validation_errors
 from meshdns.config.model import API_VERSION, Settings
-from meshdns.config.places import anchored
+from meshdns.config.paths import fill_in_paths, with_absolute_paths
+from meshdns.config.sections import KubeconfigSection
+
+
+@dataclass(frozen=True, kw_only=True)
+class Overrides:
+    """Values of flags, or of the variables of the environment; None or empty is not given.
+
+    `config` names the settings file. A `kubeconfig` or `contexts` take the place of all sources.
+    """
+
+    config: str | None = None
+    kubeconfig: str | None = None
+    contexts: tuple[str, ...] = ()
+    cluster: str | None = None
+    network: str | None = None
+    listen: tuple[str, ...] = ()
+    workers: int | str | None = None
+    state_dir: str | None = None
+    log_level: str | None = None
+    is_from_environment: bool = False  # whether an error names the variable rather than the flag
+
+
+_FLAGS: Final = {
+    "kubeconfig": "--kubeconfig",
+    "contexts": "--context",
+    "cluster": "--cluster",
+    "network": "--network",
+    "listen": "--listen",
+    "workers": "--workers",
+    "stateDir": "--state-dir",
+    "logLevel": "--log-level",
+}
+
+
+def overrides_from_environment(environ: Mapping[str, str]) -> Overrides:
+    """The overrides in the variables ``MESHDNS_*``; lists are separated by commas, an empty variable is not set."""
+
+    def one(name: str) -> str | None:
+        return environ.get(f"MESHDNS_{name}") or None
+
+    def several(name: str) -> tuple[str, ...]:
+        return tuple(item.strip() for item in (one(name) or "").split(",") if item.strip())
+
+    return Overrides(
+        config=one("CONFIG"),
+        kubeconfig=one("KUBECONFIG"),
+        contexts=several("CONTEXT"),
+        cluster=one("CLUSTER"),
+        network=one("NETWORK"),
+        listen=several("LISTEN"),
+        workers=one("WORKERS"),
+        state_dir=one("STATE_DIR"),
+        log_level=one("LOG_LEVEL"),
+        is_from_environment=True,
+    )
+
+
+def apply_overrides(settings: Settings, overrides: Overrides) -> Settings:
+    """Settings with the given overrides in place. Raises `SettingsError`, which names the flag or variable."""
+    changes = _changes(settings, overrides)
+    if not changes:
+        return settings
+    tree = settings.model_dump(mode="json")
+    vantage = changes.pop("vantage", {})
+    tree.update(changes, vantage={**tree["vantage"], **vantage})
+    try:
+        changed = Settings.model_validate(tree, by_alias=True, by_name=False)
+    except ValidationError as error:
+        raise SettingsError(
+            [f"{_origin(item['loc'], overrides)}: {error_message(item)}" for item in validation_errors(error)]
+        ) from error
+    faults = [f"{_origin(path, overrides)}: {message}" for path, message in conflicts(changed)]
+    if faults:
+        raise SettingsError(faults)
+    return changed
+
+
+def _changes(settings: Settings, overrides: Overrides) -> dict[str, Any]:
+    """What changes in the tree of the settings file."""
+    vantage = {"cluster": overrides.cluster, "network": overrides.network}
+    changes = {
+        "vantage": {key: value for key, value in vantage.items() if value is not None},
+        "sources": _overriding_sources(settings, overrides),
+        "listen": list(overrides.listen),
+        "workers": _as_integer(overrides.workers),
+        "stateDir": overrides.state_dir,
+        "logLevel": overrides.log_level,
+    }
+    return {key: value for key, value in changes.items() if value not in (None, {}, [])}
+
+
+def _overriding_sources(settings: Settings, overrides: Overrides) -> list[dict[str, Any]]:
+    """The one source that a kubeconfig or contexts ask for; contexts alone narrow the file's kubeconfig."""
+    if overrides.kubeconfig is None and not overrides.contexts:
+        return []
+    given = next((source.path for source in settings.sources if isinstance(source, KubeconfigSection)), None)
+    return [
+        {"kind": "kubeconfig", "path": overrides.kubeconfig or given, "contexts": list(overrides.contexts)},
+    ]
+
+
+def _as_integer(value: int | str | None) -> int | str | None:
+    if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) < 10:
+        return int(value)
+    return value
+
+
+def _origin(loc: tuple[str | int, ...], overrides: Overrides) -> str:
+    """The flag or variable that a place in the settings came from."""
+    key = next((str(part) for part in reversed(loc) if part in _FLAGS), "")
+    if loc[:1] == ("sources",) and key not in ("kubeconfig", "contexts"):
+        key = "kubeconfig"
+    if loc[-1:] == ("path",):
+        key = "kubeconfig"
+    flag = _FLAGS.get(key, str(loc[0]))
+    return "MESHDNS_" + flag.removeprefix("--").replace("-", "_").upper() if overrides.is_from_environment else flag
+
 
 _MAX_SIZE: Final = 1 << 20
 """Octets: far beyond any settings, far below what would delay a start."""
 
 
-def read(path: Path, home: str) -> Settings:
+def read_settings_file(path: Path, home: str) -> Settings:
     """The settings in the file at `path`; relative paths in it are relative to its folder, ``~`` is `home`.
 
     Raises `SettingsError`.
@@ -35,24 +158,24 @@ def read(path: Path, home: str) -> Settings:
         raise SettingsError([f"{path}: cannot be read ({reason}); name another file with --config"]) from error
     except ValueError as error:
         raise SettingsError([f"{str(path)!r}: is no path ({error}); name another file with --config"]) from error
-    return anchored(parse(octets, str(path)), os.path.abspath(path.parent), home)  # noqa: PTH100  keeps symlinks
+    return with_absolute_paths(parse_settings(octets, str(path)), os.path.abspath(path.parent), home)  # noqa: PTH100  keeps symlinks
 
 
-def parse(octets: bytes, file: str) -> Settings:
-    """The settings in `octets`; `file` is the name for error lines. Raises `SettingsError`."""
-    if len(octets) > _MAX_SIZE:
-        raise SettingsError([f"{file}: is larger than 1 MiB; name a settings file with --config"])
-    text, faults = text_of(octets)
+def parse_settings(data: bytes, file_name: str) -> Settings:
+    """The settings in `data`; `file_name` is the name for error lines. Raises `SettingsError`."""
+    if len(data) > _MAX_SIZE:
+        raise SettingsError([f"{file_name}: is larger than 1 MiB; name a settings file with --config"])
+    text, faults = decode_text(data)
     if not faults:
-        document = Document(text)
+        document = SettingsDocument(text)
         faults = document.faults
-        settings = _checked(document)
+        settings = _validate(document)
         if settings is not None and not faults:
             return settings
-    raise SettingsError([f"{file}:{fault}" for fault in sorted(faults, key=lambda fault: fault[:2])])
+    raise SettingsError([f"{file_name}:{fault}" for fault in sorted(faults, key=lambda fault: fault[:2])])
 
 
-def _checked(document: Document) -> Settings | None:
+def _validate(document: SettingsDocument) -> Settings | None:
     """The settings of a document; None where that failed, after adding what is wrong to its faults."""
     tree, faults = document.tree, document.faults
     if tree is None:
@@ -65,14 +188,26 @@ def _checked(document: Document) -> Settings | None:
     if tree.get("apiVersion") != API_VERSION:
         message = "is missing; begin" if "apiVersion" not in tree else "is no version that meshdns knows; begin"
         lacks = "" if "apiVersion" in tree else "apiVersion"
-        fault = document.fault(("apiVersion",), f"{message} with apiVersion: {API_VERSION}", lacks=lacks)
+        fault = document.fault(("apiVersion",), f"{message} with apiVersion: {API_VERSION}", missing_key=lacks)
         faults.append(fault)
         return None
     try:
         settings = Settings.model_validate(tree, by_alias=True, by_name=False)
     except ValidationError as error:
         seen = {fault[:2] for fault in faults}
-        faults += [fault for fault in faults_of(error, document) if fault[:2] not in seen]
+        faults += [fault for fault in faults_from_validation(error, document) if fault[:2] not in seen]
         return None
     faults += [document.fault(path, message) for path, message in conflicts(settings)]
     return settings
+
+
+def load_settings(flags: Overrides, environ: Mapping[str, str]) -> Settings:
+    """Settings by flag > environment > file > default, with ``stateDir`` and ``admin.socket`` filled in.
+
+    Reads the settings file, if one is named. Sources are left as they were set: a command that needs them calls
+    `resolve_sources`. Raises `SettingsError`.
+    """
+    variables = overrides_from_environment(environ)
+    file = flags.config or variables.config
+    settings = read_settings_file(Path(file), environ.get("HOME", "/")) if file else Settings()
+    return fill_in_paths(apply_overrides(apply_overrides(settings, variables), flags), environ, os.geteuid())

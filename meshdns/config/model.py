@@ -8,32 +8,37 @@ from typing import Annotated, Final, Literal
 
 from pydantic import BeforeValidator, Field, PlainSerializer, ValidationInfo, field_validator
 
-from meshdns.config import records
-from meshdns.config.local import Chaos, RateLimit, SpecialNames
-from meshdns.config.observability import Metrics, QueryLog
-from meshdns.config.section import Section
-from meshdns.config.sources import Source
+from meshdns.config import values
+from meshdns.config.sections import (
+    ChaosSection,
+    MetricsSection,
+    QueryLogSection,
+    RateLimitSection,
+    SettingsModel,
+    SourceSection,
+    SpecialNamesSection,
+)
 from meshdns.config.values import (
     Bool,
     Cidr,
-    Client,
-    Count,
+    ClientMatch,
+    DnsLabel,
     Domain,
     Duration,
-    Gateway,
+    FilePath,
+    GatewayHost,
+    Identifier,
     Interval,
-    Label,
     LogLevel,
     LoopbackAddress,
-    Name,
-    Namespace,
+    NamespaceName,
     NamespaceOrAll,
-    Owner,
-    Path,
+    OwnerName,
+    ProbeThreshold,
     SocketAddress,
     SocketPath,
     Ttl,
-    Upstream,
+    UpstreamOrFile,
     ZoneOrRoot,
     read_duration,
     write_duration,
@@ -42,34 +47,34 @@ from meshdns.config.values import (
 API_VERSION: Final = "meshdns/v1"
 
 
-class Vantage(Section):
+class VantageSection(SettingsModel):
     """Where this server stands. ClusterIPs and pod addresses mean something only from the right place."""
 
-    cluster: Name | None = Field(
+    cluster: Identifier | None = Field(
         default=None,
         description="The cluster this server stands in. Default: that of the inCluster source, else none: "
         "a laptop or a VM is in no cluster.",
     )
-    network: Name | None = Field(
+    network: Identifier | None = Field(
         default=None, description="The network this server stands on. Default: that of its cluster."
     )
 
 
-def _stale_from(value: object) -> object:
+def _read_max_stale(value: object) -> object:
     return None if value in (None, "never") else read_duration(value)
 
 
-def _stale_text(value: float | None) -> str:
+def _write_max_stale(value: float | None) -> str:
     return "never" if value is None else write_duration(value)
 
 
-MaxStale = Annotated[float | None, BeforeValidator(_stale_from), PlainSerializer(_stale_text)]
+MaxStale = Annotated[float | None, BeforeValidator(_read_max_stale), PlainSerializer(_write_max_stale)]
 
 
-class Cluster(Section):
+class ClusterSection(SettingsModel):
     """What is known about a cluster, whatever its source."""
 
-    network: Name | None = Field(
+    network: Identifier | None = Field(
         default=None,
         description="Its network. Default: the label topology.istio.io/network of its system namespace, else "
         "defaultNetwork, else a network of its own.",
@@ -77,7 +82,7 @@ class Cluster(Section):
     domain: Domain = Field(
         default="cluster.local", description="Its Kubernetes cluster domain. Default: cluster.local."
     )
-    gateways: tuple[Gateway, ...] | None = Field(
+    gateways: tuple[GatewayHost, ...] | None = Field(
         default=None,
         description="Addresses or host names of its gateways. Default: discovered from its Services; [] means that it "
         "has none.",
@@ -113,22 +118,22 @@ class Cluster(Section):
         description="How long objects are served on that a list suddenly lacks, more than 10 and more than 30 % of a "
         "kind, before a second list is believed that lacks them too. Default: 60s; 0s believes every list.",
     )
-    config_cluster: Name | None = Field(
+    config_cluster: Identifier | None = Field(
         default=None,
         description="The cluster whose control plane governs it. Default: what its system namespace says, else none.",
     )
-    dns_name: Label | None = Field(
+    dns_name: DnsLabel | None = Field(
         default=None, description="Its label in <cluster>.<host>. Default: its name, where that is a DNS label."
     )
 
 
-class Network(Section):
+class NetworkSection(SettingsModel):
     """What is known about a network."""
 
     cidrs: tuple[Cidr, ...] = Field(default=(), description="The prefixes of its addresses. Default: none.")
 
 
-class Zone(Section):
+class ZoneSection(SettingsModel):
     """A zone that is answered from the mesh. Names outside all zones never are."""
 
     name: Domain = Field(description="The zone's apex.")
@@ -157,7 +162,7 @@ class Zone(Section):
     export_to: Literal["public", "ignore"] = Field(
         default="public", description="public: serve only what is exported to all; ignore: serve all. Default: public."
     )
-    order: tuple[Name, ...] = Field(
+    order: tuple[Identifier, ...] = Field(
         default=(),
         description="Clusters in order of preference, the first healthy one answers. Default: none, all are merged.",
     )
@@ -168,10 +173,10 @@ class Zone(Section):
     )
 
 
-class Record(Section):
+class RecordSection(SettingsModel):
     """A static record: it answers before everything the clusters say."""
 
-    name: Owner = Field(description="Owner name, in one of the zones; may begin with *.")
+    name: OwnerName = Field(description="Owner name, in one of the zones; may begin with *.")
     type: Literal["A", "AAAA", "TXT", "SRV", "PTR"] = Field(description="A, AAAA, TXT, SRV or PTR.")
     value: str = Field(description="In presentation format: an address, a text, 'priority weight port target', a name.")
     ttl: Ttl | None = Field(default=None, description="TTL in seconds, 0 to 86400. Default: the zone's.")
@@ -181,35 +186,35 @@ class Record(Section):
     def _canonical(cls, value: str, known: ValidationInfo) -> str:
         """The value in its type's canonical form; where the type is unknown, that is what is reported."""
         kind = known.data.get("type")
-        return records.canonical_value(kind, value) if kind else value
+        return values.read_record_value(kind, value) if kind else value
 
 
-def _servers(value: object) -> object:
+def _read_fallback_servers(value: object) -> object:
     return () if value == "none" else value
 
 
-class Fallback(Section):
+class FallbackSection(SettingsModel):
     """A zone of Kubernetes names that the upstream answers first, and the mesh where the upstream says NXDOMAIN."""
 
     zone: Domain = Field(description="The cluster domain, such as cluster.local.")
-    upstream: Annotated[tuple[Upstream, ...], BeforeValidator(_servers)] = Field(
+    upstream: Annotated[tuple[UpstreamOrFile, ...], BeforeValidator(_read_fallback_servers)] = Field(
         description="Who is asked first; none where the asker is CoreDNS that falls through to us, which would loop."
     )
-    ca: Path | None = Field(default=None, description="As under forward.")
+    ca: FilePath | None = Field(default=None, description="As under forward.")
     random_case: Bool = Field(default=False, description="As under forward.")
 
 
-class Forward(Section):
+class ForwardSection(SettingsModel):
     """Where names are forwarded to; the longest zone wins."""
 
     zone: ZoneOrRoot = Field(description="The zone; . is everything else.")
-    to: tuple[Upstream, ...] = Field(
+    to: tuple[UpstreamOrFile, ...] = Field(
         min_length=1,
         description="Servers as address or address:port, or files in the form of resolv.conf(5). Over TLS (RFC 7858) "
         "tls://address:port#name: the port is 853 where none is written, and the certificate must be for the name, or "
         "for the address where no name is written. Such a server is never asked in clear.",
     )
-    ca: Path | None = Field(
+    ca: FilePath | None = Field(
         default=None,
         description="File of the PEM certificates that may vouch for its tls:// servers; read again when it changes. "
         "Relative to the settings file. Default: those the system trusts.",
@@ -222,7 +227,7 @@ class Forward(Section):
     )
 
 
-class Probe(Section):
+class ProbeSection(SettingsModel):
     """How gateways are probed."""
 
     type: Literal["tcp", "tls", "http", "none"] = Field(
@@ -232,11 +237,15 @@ class Probe(Section):
     interval: Interval = Field(
         default=10.0, description="Time between two probes of a gateway, 100ms to 1h. Default: 10s."
     )
-    down: Count = Field(default=3, description="Failures in a row that make it unhealthy, 1 to 100. Default: 3.")
-    up: Count = Field(default=2, description="Successes in a row that make it healthy again, 1 to 100. Default: 2.")
+    down: ProbeThreshold = Field(
+        default=3, description="Failures in a row that make it unhealthy, 1 to 100. Default: 3."
+    )
+    up: ProbeThreshold = Field(
+        default=2, description="Successes in a row that make it healthy again, 1 to 100. Default: 2."
+    )
 
 
-class Http(Section):
+class HttpSection(SettingsModel):
     """The port of /health, /ready and /metrics."""
 
     listen: SocketAddress = Field(
@@ -244,7 +253,7 @@ class Http(Section):
     )
 
 
-class Admin(Section):
+class AdminSection(SettingsModel):
     """How the other commands reach a running server."""
 
     socket: SocketPath | None = Field(
@@ -258,7 +267,7 @@ class Admin(Section):
     )
 
 
-class Settings(Section):
+class Settings(SettingsModel):
     """All settings of a server; `Settings()` is what serves without a file."""
 
     api_version: Literal["meshdns/v1"] = Field(
@@ -270,59 +279,65 @@ class Settings(Section):
         description="Addresses that are answered on, UDP and TCP. Default: 127.0.0.1:1053: needs no privilege and "
         "disturbs nobody.",
     )
-    vantage: Vantage = Field(default_factory=Vantage, description="Where this server stands.")
-    sources: tuple[Source, ...] = Field(
+    vantage: VantageSection = Field(default_factory=VantageSection, description="Where this server stands.")
+    sources: tuple[SourceSection, ...] = Field(
         default=(),
         description="Where declarations come from. Default: in a pod its own cluster and the remote secrets of its "
         "namespace, else ./clusters, else the current context.",
     )
-    clusters: dict[Name, Cluster] = Field(default_factory=dict, description="What is known about clusters, by name.")
-    networks: dict[Name, Network] = Field(default_factory=dict, description="What is known about networks, by name.")
-    default_network: Name | None = Field(
+    clusters: dict[Identifier, ClusterSection] = Field(
+        default_factory=dict, description="What is known about clusters, by name."
+    )
+    networks: dict[Identifier, NetworkSection] = Field(
+        default_factory=dict, description="What is known about networks, by name."
+    )
+    default_network: Identifier | None = Field(
         default=None, description="One flat network for all clusters without a network label. Default: none."
     )
-    system_namespace: Namespace = Field(
+    system_namespace: NamespaceName = Field(
         default="istio-system", description="Istio's system namespace. Default: istio-system."
     )
-    zones: tuple[Zone, ...] = Field(
-        default_factory=lambda: (Zone(name="global"),), description="The zones of the mesh. Default: global."
+    zones: tuple[ZoneSection, ...] = Field(
+        default_factory=lambda: (ZoneSection(name="global"),), description="The zones of the mesh. Default: global."
     )
-    records: tuple[Record, ...] = Field(default=(), description="Static records. Default: none.")
-    fallback: tuple[Fallback, ...] = Field(
+    records: tuple[RecordSection, ...] = Field(default=(), description="Static records. Default: none.")
+    fallback: tuple[FallbackSection, ...] = Field(
         default=(), description="Kubernetes zones answered after their upstream. Default: none."
     )
-    forward: tuple[Forward, ...] = Field(
-        default_factory=lambda: (Forward(zone=".", to=("/etc/resolv.conf",)),),
+    forward: tuple[ForwardSection, ...] = Field(
+        default_factory=lambda: (ForwardSection(zone=".", to=("/etc/resolv.conf",)),),
         description="Where everything else is asked. Default: the servers of /etc/resolv.conf.",
     )
-    allow_query: tuple[Client, ...] = Field(
+    allow_query: tuple[ClientMatch, ...] = Field(
         default=("private",),
         description="Who may ask: CIDRs, private (loopback and private addresses) or any. Default: private: an open "
         "resolver is a weapon.",
     )
-    rate_limit: RateLimit = Field(
-        default_factory=RateLimit, description="How many replies strangers may draw over UDP."
+    rate_limit: RateLimitSection = Field(
+        default_factory=RateLimitSection, description="How many replies strangers may draw over UDP."
     )
-    allow_debug: tuple[Client, ...] = Field(
+    allow_debug: tuple[ClientMatch, ...] = Field(
         default=("127.0.0.0/8", "::1/128"),
         description="Who may ask _explain.<name> and _status.<zone>, which tell the mesh's inside, and hears in "
         "extended errors which cluster's object is not served and why, of those who may ask at all. "
         "Default: this machine.",
     )
-    special_names: SpecialNames = Field(
-        default_factory=SpecialNames, description="Which special names are answered here."
+    special_names: SpecialNamesSection = Field(
+        default_factory=SpecialNamesSection, description="Which special names are answered here."
     )
-    chaos: Chaos = Field(default_factory=Chaos, description="What is told of this server in class CHAOS.")
-    probe: Probe = Field(default_factory=Probe, description="How gateways are probed.")
-    http: Http = Field(default_factory=Http, description="The port of /health, /ready and /metrics.")
-    metrics: Metrics = Field(default_factory=Metrics, description="What /metrics tells.")
-    query_log: QueryLog = Field(default_factory=QueryLog, description="Which queries are logged.")
-    admin: Admin = Field(default_factory=Admin, description="How the other commands reach a running server.")
+    chaos: ChaosSection = Field(default_factory=ChaosSection, description="What is told of this server in class CHAOS.")
+    probe: ProbeSection = Field(default_factory=ProbeSection, description="How gateways are probed.")
+    http: HttpSection = Field(default_factory=HttpSection, description="The port of /health, /ready and /metrics.")
+    metrics: MetricsSection = Field(default_factory=MetricsSection, description="What /metrics tells.")
+    query_log: QueryLogSection = Field(default_factory=QueryLogSection, description="Which queries are logged.")
+    admin: AdminSection = Field(
+        default_factory=AdminSection, description="How the other commands reach a running server."
+    )
     workers: Annotated[int, Field(strict=True, ge=1, le=256)] | None = Field(
         default=None,
         description="Processes that answer, 1 to 256. Default: one for each processor this process may use.",
     )
-    state_dir: Path | None = Field(
+    state_dir: FilePath | None = Field(
         default=None,
         description="Directory of the view and its snapshot. Default: /var/lib/meshdns for root, else "
         "$XDG_STATE_HOME/meshdns or ~/.local/state/meshdns.",

@@ -18,7 +18,7 @@ from pydantic.fields import FieldInfo
 
 from meshdns.config import values
 from meshdns.config.model import Settings
-from meshdns.config.section import Section
+from meshdns.config.sections import SettingsModel
 
 EXAMPLE: Final = Path(__file__).with_name("example.yaml")
 
@@ -49,7 +49,7 @@ _SCALARS: Final[Mapping[Callable[..., Any], str]] = {
     values.read_upstream: "server or file",
     values.read_path: "path",
     values.read_socket_path: "path",
-    values.read_name: "name",
+    values.read_identifier: "name",
     values.read_namespace: "namespace",
     values.read_namespace_or_all: "namespace or `*`",
     values.read_gateway: "address or host name, with a port or not",
@@ -57,14 +57,14 @@ _SCALARS: Final[Mapping[Callable[..., Any], str]] = {
 
 _PLAIN: Final = {bool: "`true` or `false`", int: "whole number", float: "number", str: "text"}
 
-_ALSO: Final = {
+_SPECIAL_TYPES: Final = {
     "clusters.<name>.maxStale": "duration or `never`",
     "fallback[].upstream": "list: server or file; or `none`",
 }
 """Keys that take a word beside what their type says."""
 
 
-class Key(NamedTuple):
+class KeyRow(NamedTuple):
     """One row: a key by its path, what it takes, what holds where it is not set, what it means, and a value of it."""
 
     path: str
@@ -74,33 +74,37 @@ class Key(NamedTuple):
     example: str
 
 
-class Chapter(NamedTuple):
+class ReferenceSection(NamedTuple):
     """A section of the file with its keys; of several kinds of sources one each."""
 
     title: str
-    section: type[Section]
-    keys: list[Key]
+    section: type[SettingsModel]
+    keys: list[KeyRow]
 
 
 def reference() -> str:
     """The text of ``docs/settings.md``."""
-    return _HEAD + "".join(_chapter(each) for each in chapters()) + f"\n## All of it\n\n```yaml\n{_example()}```\n"
+    return (
+        _HEAD
+        + "".join(_section_text(each) for each in reference_sections())
+        + f"\n## All of it\n\n```yaml\n{_example()}```\n"
+    )
 
 
-def chapters() -> Iterator[Chapter]:
+def reference_sections() -> Iterator[ReferenceSection]:
     """First the file itself, then its sections in the order of the file."""
     example = yaml.safe_load(_example())
-    yield Chapter("The file", Settings, list(_keys(Settings, "", example)))
+    yield ReferenceSection("The file", Settings, list(_keys(Settings, "", example)))
     for name, field in Settings.model_fields.items():
-        for title, path, section, value in _sections(_written(Settings, name), field, example):
-            yield Chapter(title, section, list(_keys(section, path, value)))
+        for title, path, section, value in _sections(_file_key(Settings, name), field, example):
+            yield ReferenceSection(title, section, list(_keys(section, path, value)))
 
 
 def _example() -> str:
     return EXAMPLE.read_text("utf-8")
 
 
-def _sections(key: str, field: FieldInfo, example: Any) -> Iterator[tuple[str, str, type[Section], Any]]:
+def _sections(key: str, field: FieldInfo, example: Any) -> Iterator[tuple[str, str, type[SettingsModel], Any]]:
     """The models below a key, each with its title, the path of its keys, and its part of the example."""
     value = example[key]
     for section in _models(field.annotation):
@@ -115,12 +119,12 @@ def _sections(key: str, field: FieldInfo, example: Any) -> Iterator[tuple[str, s
             yield key, f"{key}.", section, value
 
 
-def _keys(section: type[Section], path: str, example: Mapping[str, Any]) -> Iterator[Key]:
+def _keys(section: type[SettingsModel], path: str, example: Mapping[str, Any]) -> Iterator[KeyRow]:
     for name, field in section.model_fields.items():
-        key = _written(section, name)
-        kind = _ALSO.get(path + key) or _kind(field.annotation, field.metadata)
-        shown = "below" if list(_models(field.annotation)) else f"`{_flow(example[key])}`"
-        yield Key(path + key, kind, *_described(field), shown)
+        key = _file_key(section, name)
+        kind = _SPECIAL_TYPES.get(path + key) or _type_words(field.annotation, field.metadata)
+        shown = "below" if list(_models(field.annotation)) else f"`{_one_line_yaml(example[key])}`"
+        yield KeyRow(path + key, kind, *_described(field), shown)
 
 
 def _described(field: FieldInfo) -> tuple[str, str]:
@@ -128,7 +132,7 @@ def _described(field: FieldInfo) -> tuple[str, str]:
     meaning, _, default = (field.description or "The kind of source.").partition("Default: ")
     if not default:
         default = "required" if field.is_required() else _fallback(field)
-    return _plain(default.strip().removesuffix(".")), _plain(meaning.strip())
+    return _markdown_escaped(default.strip().removesuffix(".")), _markdown_escaped(meaning.strip())
 
 
 def _fallback(field: FieldInfo) -> str:
@@ -138,37 +142,37 @@ def _fallback(field: FieldInfo) -> str:
     return "none" if field.default_factory is dict else "what its keys say"
 
 
-def _plain(text: str) -> str:
+def _markdown_escaped(text: str) -> str:
     """Text without what Markdown would take for a tag."""
     return text.replace("<", "\\<")
 
 
-def _written(section: type[Section], name: str) -> str:
+def _file_key(section: type[SettingsModel], name: str) -> str:
     """The key as the file has it."""
     return section.model_fields[name].alias or name
 
 
-def _models(annotation: Any) -> Iterator[type[Section]]:
-    if isinstance(annotation, type) and issubclass(annotation, Section):
+def _models(annotation: Any) -> Iterator[type[SettingsModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, SettingsModel):
         yield annotation
     for inner in get_args(annotation):
         yield from _models(inner)
 
 
-def _kind(annotation: Any, metadata: list[Any] | tuple[Any, ...]) -> str:
+def _type_words(annotation: Any, metadata: list[Any] | tuple[Any, ...]) -> str:
     """What a key takes, in words."""
     for each in metadata:
         if isinstance(each, AfterValidator | BeforeValidator) and each.func in _SCALARS:
             return _SCALARS[each.func]
     origin, inner = get_origin(annotation), get_args(annotation)
     if origin is Annotated:
-        return _kind(inner[0], inner[1:])
+        return _type_words(inner[0], inner[1:])
     if any(_models(annotation)):
         return {tuple: "list of sections", dict: "section by name"}.get(origin, "section")
     if origin in (Union, UnionType):
-        return " or ".join(_kind(each, metadata) for each in inner if each is not NoneType)
+        return " or ".join(_type_words(each, metadata) for each in inner if each is not NoneType)
     if origin is tuple:
-        return f"list: {_kind(inner[0], [])}"
+        return f"list: {_type_words(inner[0], [])}"
     if origin is Literal:
         return " or ".join(f"`{word}`" for word in inner)
     return _bounded(
@@ -183,17 +187,17 @@ def _bounded(words: str, metadata: list[Any] | tuple[Any, ...]) -> str:
     return f"{words}, {low[0]} to {high[0]}" if low and high else words
 
 
-def _flow(value: Any) -> str:
+def _one_line_yaml(value: Any) -> str:
     """A value as one line of YAML."""
     return yaml.safe_dump(value, default_flow_style=True, width=10_000).removesuffix("\n").removesuffix("\n...").strip()
 
 
-def _chapter(chapter: Chapter) -> str:
+def _section_text(chapter: ReferenceSection) -> str:
     rows = "".join(
         f"| `{key.path}` | {key.kind} | {key.default} | {key.meaning} | {key.example} |\n".replace(" |  |", " | |")
         for key in chapter.keys
     )
-    opening = f"\n## {chapter.title}\n\n{_plain(inspect.cleandoc(chapter.section.__doc__ or ''))}\n\n"
+    opening = f"\n## {chapter.title}\n\n{_markdown_escaped(inspect.cleandoc(chapter.section.__doc__ or ''))}\n\n"
     return f"{opening}| key | takes | default | meaning | example |\n|---|---|---|---|---|\n{rows}"
 
 

@@ -4,40 +4,89 @@ Rules:
 - A reader takes text and gives canonical text (or a number), so that equal settings compare equal.
 - What it refuses it refuses with a `ValueError` that ends with what to write instead.
 - Canonical text is read back unchanged: settings survive a round trip through JSON.
+
+The values of static records, in presentation format (RFC 1035 section 5.1).
 """
 
 import re
-from ipaddress import ip_address, ip_network
+from collections.abc import Callable, Mapping
+from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from typing import Annotated, Final, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer, StrictBool, StrictInt
 
 from meshdns.dns import names
 
+_MAX_TEXT: Final = 4096
+"""Octets of a TXT record: more would not fit beside anything else into a reply over UDP, and hardly over TCP."""
+
+
+def read_record_value(record_type: str, value: str) -> str:
+    """The canonical form of the value of a record of type `record_type` (A, AAAA, TXT, SRV or PTR).
+
+    Raises ValueError, ending with what to write, where `value` is not one of that type.
+    """
+    return _RECORD_READERS[record_type](value)
+
+
+def _read_a(value: str) -> str:
+    try:
+        return str(IPv4Address(value))
+    except ValueError:
+        raise ValueError(f"value {value[:80]!r} is no IPv4 address; write one such as 192.0.2.1") from None
+
+
+def _read_aaaa(value: str) -> str:
+    try:
+        return str(IPv6Address(value))
+    except ValueError:
+        raise ValueError(f"value {value[:80]!r} is no IPv6 address; write one such as 2001:db8::1") from None
+
+
+def _read_txt(value: str) -> str:
+    if len(value.encode()) > _MAX_TEXT:
+        raise ValueError(f"the text is longer than {_MAX_TEXT} octets; shorten it")
+    return value
+
+
+def _read_srv(value: str) -> str:
+    """RFC 2782: priority, weight, port and target."""
+    numbers, target = value.split()[:-1], value.split()[-1:]
+    if len(numbers) != 3 or not all(_is_uint16(number) for number in numbers):
+        raise ValueError(
+            f"value {value[:80]!r} is no SRV value; write priority, weight, port and target: 0 0 443 a.global"
+        )
+    return " ".join([*(str(int(number)) for number in numbers), read_domain(target[0])])
+
+
+def _is_uint16(number: str) -> bool:
+    return number.isascii() and number.isdigit() and len(number) <= 5 and int(number) < 65536
+
+
 DNS_PORT: Final = 53
 TLS_PORT: Final = 853
-_TLS: Final = "tls://"
+_TLS_SCHEME: Final = "tls://"
 MAX_TTL: Final = 86400
 """A day, in seconds: longer ones only keep dead addresses alive (RFC 8767 section 4 caps at a week at most)."""
 
 _MAX_DURATION: Final = 365 * 86400.0
 _MAX_SOCKET_PATH: Final = 103  # sun_path holds 104 octets on macOS and 108 on Linux, one of them the closing NUL
-_SECONDS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
+_UNIT_SECONDS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 _DURATION: Final = re.compile(r"(?:[0-9]{1,11}(?:\.[0-9]{1,3})?(?:ms|s|m|h))+", re.ASCII)
-_STEP: Final = re.compile(r"([0-9.]+)(ms|s|m|h)", re.ASCII)
+_DURATION_PART: Final = re.compile(r"([0-9.]+)(ms|s|m|h)", re.ASCII)
 _BRACKETED: Final = re.compile(r"\[([0-9A-Fa-f:.]+)\](?::([0-9]{1,5}))?", re.ASCII)
 _DOTTED: Final = re.compile(r"([0-9.]+)(?::([0-9]{1,5}))?", re.ASCII)
 _LABEL: Final = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?", re.ASCII)
-_FOLDER_MARKS: Final = ("/", "./", "../", "~/")
+_PATH_PREFIXES: Final = ("/", "./", "../", "~/")
 
 
 def read_duration(text: object) -> float:
     """Seconds of a duration such as ``10s``, ``500ms`` or ``1h30m``; 0 to one year, to the millisecond."""
     if not isinstance(text, str) or not _DURATION.fullmatch(text):
-        raise ValueError(f"{_shown(text)} is no duration; write a number and a unit: 500ms, 10s, 5m or 1h")
-    seconds = round(sum(float(number) * _SECONDS[unit] for number, unit in _STEP.findall(text)), 3)
+        raise ValueError(f"{_quoted(text)} is no duration; write a number and a unit: 500ms, 10s, 5m or 1h")
+    seconds = round(sum(float(number) * _UNIT_SECONDS[unit] for number, unit in _DURATION_PART.findall(text)), 3)
     if seconds > _MAX_DURATION:
-        raise ValueError(f"{_shown(text)} is longer than a year; write at most 8760h")
+        raise ValueError(f"{_quoted(text)} is longer than a year; write at most 8760h")
     return seconds
 
 
@@ -49,9 +98,9 @@ def write_duration(seconds: float) -> str:
 def read_domain(text: str) -> str:
     """A domain name: lower-case, without trailing dot."""
     name = text.lower().removesuffix(".")
-    if fault := names.fault(name):
+    if fault := names.invalid_reason(name):
         advice = "write its xn-- form" if not name.isascii() else "write a name such as global"
-        raise ValueError(f"{_shown(text)} {fault}; {advice}")
+        raise ValueError(f"{_quoted(text)} {fault}; {advice}")
     return name
 
 
@@ -70,7 +119,7 @@ def read_label(text: str) -> str:
     """One DNS label (RFC 1123 section 2.1), lower-case."""
     label = text.lower()
     if not _LABEL.fullmatch(label):
-        raise ValueError(f"{_shown(text)} is no DNS label; use letters, digits and hyphens, at most 63")
+        raise ValueError(f"{_quoted(text)} is no DNS label; use letters, digits and hyphens, at most 63")
     return label
 
 
@@ -79,9 +128,9 @@ def read_cidr(text: str) -> str:
     try:
         prefix = ip_network(text, strict=False)
     except ValueError:
-        raise ValueError(f"{_shown(text)} is no CIDR; write one such as 10.128.0.0/16 or fd00:1::/64") from None
+        raise ValueError(f"{_quoted(text)} is no CIDR; write one such as 10.128.0.0/16 or fd00:1::/64") from None
     if "/" in text and str(prefix.network_address) != str(ip_address(text.partition("/")[0])):
-        raise ValueError(f"{_shown(text)} has bits set behind its prefix; write {prefix}")
+        raise ValueError(f"{_quoted(text)} has bits set behind its prefix; write {prefix}")
     return str(prefix)
 
 
@@ -97,58 +146,58 @@ def read_client(text: str) -> str:
 
 def read_socket_address(text: str) -> str:
     """An IP address and a port, 0 (the kernel chooses) to 65535: ``127.0.0.1:1053`` or ``[::1]:1053``."""
-    split = _split(text)
+    split = _split_address_port(text)
     if split is None or split[1] is None:
-        raise ValueError(f"{_shown(text)} is no address and port; write both: 127.0.0.1:1053, or [::1]:1053 in quotes")
-    return _joined(split[0], split[1])
+        raise ValueError(f"{_quoted(text)} is no address and port; write both: 127.0.0.1:1053, or [::1]:1053 in quotes")
+    return _join_address_port(split[0], split[1])
 
 
 def read_loopback_address(text: str) -> str:
     """A loopback address and a port, as `read_socket_address`."""
     found = read_socket_address(text)
-    if not ip_address(host_port(found)[0]).is_loopback:
-        raise ValueError(f"{_shown(text)} can be reached by others; write a loopback address: 127.0.0.1:8053")
+    if not ip_address(split_host_port(found)[0]).is_loopback:
+        raise ValueError(f"{_quoted(text)} can be reached by others; write a loopback address: 127.0.0.1:8053")
     return found
 
 
 def read_server(text: str) -> str:
     """A DNS server as ``address:port``; the port is 53 where none is written, 853 behind ``tls://``."""
-    if text.startswith(_TLS):
-        return _read_secure_server(text)
-    split = _split(text)
+    if text.startswith(_TLS_SCHEME):
+        return _read_tls_server(text)
+    split = _split_address_port(text)
     if split is None or split[1] == 0:
         raise ValueError(
-            f"{_shown(text)} is no server; write an address and perhaps a port: 10.0.0.53, [fd00::53]:5353"
+            f"{_quoted(text)} is no server; write an address and perhaps a port: 10.0.0.53, [fd00::53]:5353"
         )
-    return _joined(split[0], DNS_PORT if split[1] is None else split[1])
+    return _join_address_port(split[0], DNS_PORT if split[1] is None else split[1])
 
 
-def _read_secure_server(text: str) -> str:
+def _read_tls_server(text: str) -> str:
     """``tls://address:port#name``, the name being that in the server's certificate, or without it."""
-    server, mark, name = text.removeprefix(_TLS).partition("#")
-    split = _split(server)
+    server, mark, name = text.removeprefix(_TLS_SCHEME).partition("#")
+    split = _split_address_port(server)
     if split is None or split[1] == 0 or (mark and not name):
         advice = "write an address and the name in its certificate: tls://9.9.9.9#dns.quad9.net"
-        raise ValueError(f"{_shown(text)} is no server that is asked over TLS; {advice}")
-    joined = _joined(split[0], TLS_PORT if split[1] is None else split[1])
-    return f"{_TLS}{joined}#{read_domain(name)}" if name else f"{_TLS}{joined}"
+        raise ValueError(f"{_quoted(text)} is no server that is asked over TLS; {advice}")
+    joined = _join_address_port(split[0], TLS_PORT if split[1] is None else split[1])
+    return f"{_TLS_SCHEME}{joined}#{read_domain(name)}" if name else f"{_TLS_SCHEME}{joined}"
 
 
 def read_upstream(text: str) -> str:
     """A server as `read_server` takes it, or the path of a file in the form of resolv.conf(5)."""
-    if text.startswith(_FOLDER_MARKS):
+    if text.startswith(_PATH_PREFIXES):
         return read_path(text)
     try:
         return read_server(text)
     except ValueError as error:
-        hint = "" if text.startswith(_TLS) else ", or a path that begins with / or ./"
+        hint = "" if text.startswith(_TLS_SCHEME) else ", or a path that begins with / or ./"
         raise ValueError(f"{error}{hint}") from None
 
 
 def read_path(text: str) -> str:
     """A path: not empty, without control characters."""
     if not text or not text.isprintable():
-        raise ValueError(f"{_shown(text)} is no path; write one such as ./clusters")
+        raise ValueError(f"{_quoted(text)} is no path; write one such as ./clusters")
     return text
 
 
@@ -161,17 +210,17 @@ def read_socket_path(text: str) -> str:
     return text
 
 
-def read_name(text: str) -> str:
+def read_identifier(text: str) -> str:
     """The name of a cluster, a network or a context: 1 to 253 printable characters without spaces."""
     if not 0 < len(text) <= 253 or not text.isprintable() or " " in text:
-        raise ValueError(f"{_shown(text)} is no name; use 1 to 253 characters without spaces")
+        raise ValueError(f"{_quoted(text)} is no name; use 1 to 253 characters without spaces")
     return text
 
 
 def read_namespace(text: str) -> str:
     """A Kubernetes namespace (a DNS label, RFC 1123)."""
     if not _LABEL.fullmatch(text):
-        raise ValueError(f"{_shown(text)} is no namespace; use lower-case letters, digits and hyphens, at most 63")
+        raise ValueError(f"{_quoted(text)} is no namespace; use lower-case letters, digits and hyphens, at most 63")
     return text
 
 
@@ -182,21 +231,21 @@ def read_namespace_or_all(text: str) -> str:
 
 def read_gateway(text: str) -> str:
     """A gateway's address or host name, with or without a port, in canonical form."""
-    split = _split(text)
+    split = _split_address_port(text)
     if split is not None:
         address, port = split
-        return address if port is None else _joined(address, port)
+        return address if port is None else _join_address_port(address, port)
     if re.fullmatch(r"[0-9.]+(:[0-9]+)?|\[.*", text):
-        raise ValueError(f"{_shown(text)} is no address; write one such as 203.0.113.7 or 203.0.113.7:15443")
+        raise ValueError(f"{_quoted(text)} is no address; write one such as 203.0.113.7 or 203.0.113.7:15443")
     host, colon, port_text = text.rpartition(":")
     if not colon:
         return read_domain(text)
     if not (port_text.isascii() and port_text.isdigit() and 0 < int(port_text[:6]) < 65536):
-        raise ValueError(f"{_shown(text)} has no port from 1 to 65535 behind its colon; write lb.example.com:15443")
+        raise ValueError(f"{_quoted(text)} has no port from 1 to 65535 behind its colon; write lb.example.com:15443")
     return f"{read_domain(host)}:{int(port_text)}"
 
 
-def host_port(text: str) -> tuple[str, int]:
+def split_host_port(text: str) -> tuple[str, int]:
     """Split canonical ``address:port`` or ``[address]:port`` into the two."""
     host, _, port = text.rpartition(":")
     return host.removeprefix("[").removesuffix("]"), int(port)
@@ -204,10 +253,10 @@ def host_port(text: str) -> tuple[str, int]:
 
 def is_path(upstream: str) -> bool:
     """Whether an upstream is a file (resolv.conf(5)) rather than a server."""
-    return upstream.startswith(_FOLDER_MARKS)
+    return upstream.startswith(_PATH_PREFIXES)
 
 
-def _split(text: str) -> tuple[str, int | None] | None:
+def _split_address_port(text: str) -> tuple[str, int | None] | None:
     """Canonical address and port (None where there is none) of ``address[:port]``; None where it is none."""
     match = _BRACKETED.fullmatch(text) or _DOTTED.fullmatch(text)
     host, port = match.groups() if match else (text, None)
@@ -219,33 +268,42 @@ def _split(text: str) -> tuple[str, int | None] | None:
     return (address, number) if address and (number or 0) < 65536 else None
 
 
-def _joined(address: str, port: int) -> str:
+def _join_address_port(address: str, port: int) -> str:
     return f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
 
 
-def _shown(value: object) -> str:
+def _quoted(value: object) -> str:
     return repr(value if len(str(value)) <= 80 else str(value)[:77] + "...")
 
 
 Bool = StrictBool
-Count = Annotated[StrictInt, Field(ge=1, le=100)]
+ProbeThreshold = Annotated[StrictInt, Field(ge=1, le=100)]
 Ttl = Annotated[StrictInt, Field(ge=0, le=MAX_TTL)]
 Duration = Annotated[float, BeforeValidator(read_duration), PlainSerializer(write_duration)]
 """Seconds; written as text with a unit."""
 Interval = Annotated[Duration, Field(ge=0.1, le=3600)]
+_RECORD_READERS: Final[Mapping[str, Callable[[str], str]]] = {
+    "A": _read_a,
+    "AAAA": _read_aaaa,
+    "TXT": _read_txt,
+    "SRV": _read_srv,
+    "PTR": read_domain,
+}
+
+
 Domain = Annotated[str, AfterValidator(read_domain)]
 ZoneOrRoot = Annotated[str, AfterValidator(read_zone_or_root)]
-Owner = Annotated[str, AfterValidator(read_owner)]
-Label = Annotated[str, AfterValidator(read_label)]
+OwnerName = Annotated[str, AfterValidator(read_owner)]
+DnsLabel = Annotated[str, AfterValidator(read_label)]
 Cidr = Annotated[str, AfterValidator(read_cidr)]
-Client = Annotated[str, AfterValidator(read_client)]
+ClientMatch = Annotated[str, AfterValidator(read_client)]
 SocketAddress = Annotated[str, AfterValidator(read_socket_address)]
-Upstream = Annotated[str, AfterValidator(read_upstream)]
-Path = Annotated[str, AfterValidator(read_path)]
+UpstreamOrFile = Annotated[str, AfterValidator(read_upstream)]
+FilePath = Annotated[str, AfterValidator(read_path)]
 LoopbackAddress = Annotated[str, AfterValidator(read_loopback_address)]
 SocketPath = Annotated[str, AfterValidator(read_socket_path)]
-Name = Annotated[str, AfterValidator(read_name)]
-Namespace = Annotated[str, AfterValidator(read_namespace)]
+Identifier = Annotated[str, AfterValidator(read_identifier)]
+NamespaceName = Annotated[str, AfterValidator(read_namespace)]
 NamespaceOrAll = Annotated[str, AfterValidator(read_namespace_or_all)]
-Gateway = Annotated[str, AfterValidator(read_gateway)]
+GatewayHost = Annotated[str, AfterValidator(read_gateway)]
 LogLevel = Literal["debug", "info", "warning", "error"]

@@ -15,105 +15,104 @@ from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from meshdns.controller.census import Census
-from meshdns.controller.descriptions import Descriptions
-from meshdns.controller.guard import Guard
-from meshdns.controller.intake import Intake
-from meshdns.controller.measures import Measures
-from meshdns.controller.probing import Probes
-from meshdns.controller.publishing import Publisher
-from meshdns.controller.resolving import HostNames
-from meshdns.controller.snapshots import Snapshots
-from meshdns.controller.states import ClusterStates, Standing
-from meshdns.mesh.declarations import AnyDeclaration, Kind
-from meshdns.mesh.problems import Problem, ProblemKind
-from meshdns.view import snapshot
-from meshdns.view.environment import DamagedView, ViewError
-from meshdns.view.place import UNREADABLE
-from meshdns.view.snapshot import SnapshotError
+from meshdns.controller.cluster_state import ClusterTracker, ServingState
+from meshdns.controller.gateway_prober import GatewayProber
+from meshdns.controller.gauges import ControllerMetrics, MeshCounts
+from meshdns.controller.hostname_resolver import HostnameResolver
+from meshdns.controller.ingest import Ingest
+from meshdns.controller.mass_delete_guard import MassDeleteGuard
+from meshdns.controller.publisher import Publisher
+from meshdns.controller.snapshot_writer import SnapshotWriter
+from meshdns.controller.summary_writer import SummaryWriter
+from meshdns.mesh.objects.declarations import AnyDeclaration, ObjectKind
+from meshdns.mesh.objects.problems import Problem, ProblemKind
+from meshdns.namedb import snapshot
+from meshdns.namedb.database import DamagedDatabaseError, NameDatabaseError
+from meshdns.namedb.location import EXIT_DATABASE_DAMAGED
+from meshdns.namedb.snapshot import SnapshotError
 
-TICK: Final = 1.0  # seconds
+TICK_INTERVAL: Final = 1.0  # seconds
 
 _log = logging.getLogger("meshdns.controller")
 
 
-class Process(NamedTuple):
+class ProcessHooks(NamedTuple):
     """What the process around does for the controller: tell the supervisor, beat on the scoreboard, begin anew.
 
-    `waits` is told why the instance is not ready, and nothing ("") once it is; `wall` is the clock for people,
-    in seconds since 1970; `settle` gives back the memory that reading everything took.
+    `waits` is told why the instance is not ready, and nothing ("") once it is; `wall_clock` is the clock for people,
+    in seconds since 1970; `release_memory` gives back the memory that reading everything took.
     """
 
-    waits: Callable[[str], None]
-    wall: Callable[[], float]
-    beat: Callable[[float], None]
-    restart: Callable[[], None]
-    settle: Callable[[], None]
-    measures: Measures
+    report_not_ready: Callable[[str], None]
+    wall_clock: Callable[[], float]
+    write_heartbeat: Callable[[float], None]
+    request_restart: Callable[[], None]
+    release_memory: Callable[[], None]
+    metrics: ControllerMetrics
 
 
 class Background(NamedTuple):
     """The work that goes on beside: resolving host names and probing gateways."""
 
-    host_names: HostNames
-    probes: Probes
+    hostname_resolver: HostnameResolver
+    gateway_prober: GatewayProber
 
 
 class Controller:
-    """Implements `meshdns.sources.port.Sink`."""
+    """Implements `meshdns.sources.sink.Sink`."""
 
     def __init__(
         self,
         *,
         publisher: Publisher,
-        states: ClusterStates,
-        guard: Guard,
+        tracker: ClusterTracker,
+        guard: MassDeleteGuard,
         state_dir: Path,
-        process: Process,
+        hooks: ProcessHooks,
         loop: asyncio.AbstractEventLoop,
         clock: Callable[[], float],
     ) -> None:
         self._publisher = publisher
-        self._snapshots = Snapshots(state_dir, publisher.declarations, loop=loop)
-        self._process = process
-        self._told_waits: str | None = None
-        self._intake = Intake(publisher, states, guard)
-        self._said: dict[tuple[str, Kind], str] = {}
-        self._settled: set[str] = set()  # clusters whose first lists were read
-        self._states = states
+        self._snapshot_writer = SnapshotWriter(state_dir, publisher.declarations, loop=loop)
+        self._hooks = hooks
+        self._reported_reason: str | None = None
+        self._ingest = Ingest(publisher, tracker, guard)
+        self._logged_failures: dict[tuple[str, ObjectKind], str] = {}
+        self._fully_listed: set[str] = set()  # clusters whose first lists were read
+        self._tracker = tracker
         self._loop = loop
         self._clock = clock
-        self._scheduled = False
-        self._failing = ""
-        self._descriptions = Descriptions(publisher, states, process.wall)
-        self._news = True  # whether more than declarations came since the clusters were judged
-        self._standing = Standing()
-        self._surveyed = publisher.catalog.topology
+        self._commit_scheduled = False
+        self._commit_error = ""
+        self._summary_writer = SummaryWriter(publisher, tracker, hooks.wall_clock)
+        self._recheck_due = True  # whether more than declarations came since the clusters were judged
+        self._serving_state = ServingState()
+        self._seen_topology = publisher.catalog.topology
         self._background: Background | None = None
-        self._wanted = -1  # the version of the hosts that are resolved
-        self._targets: frozenset[tuple[str, int]] = frozenset()
-        self._troubles: dict[str, tuple[Problem, ...]] = {}
+        self._resolver_version = -1  # the version of the hosts that are resolved
+        self._probe_targets: frozenset[tuple[str, int]] = frozenset()
+        self._source_problems: dict[str, tuple[Problem, ...]] = {}
 
     def start(self) -> None:
         """Take over what the view holds, or else the snapshot, and begin to tick."""
         remembered = self._publisher.restore()
         if remembered:
-            self._snapshots.doubt()  # whoever wrote this view may have ended before it wrote a snapshot
+            self._snapshot_writer.mark_outdated()  # whoever wrote this view may have ended before it wrote a snapshot
         else:
             remembered = self._restore_snapshot()
         for cluster in remembered:
-            self._states.cluster(cluster).remembered = True
-        self._tick()
+            self._tracker.state_of(cluster).restored = True
+        self._on_tick()
 
     async def close(self) -> None:
         """Leave a snapshot behind that holds everything."""
-        await self._snapshots.close(self._publisher.changes)
+        await self._snapshot_writer.close(self._publisher.change_count)
 
     def _restore_snapshot(self) -> frozenset[str]:
         """Begin with the declarations of the snapshot: after a reboot, or when the view was damaged."""
         clusters = set()
         try:
-            for cluster, declaration in snapshot.read(self._snapshots.directory):
+            for cluster, declaration in snapshot.read_snapshot(self._snapshot_writer.directory):
                 self._publisher.upsert(cluster, declaration)
                 clusters.add(cluster)
         except SnapshotError as error:
@@ -124,226 +123,228 @@ class Controller:
 
     # ------------------------------------------------------------------------------------------ Sink
 
-    def joined(self, cluster: str, kinds: Collection[Kind], *, source: str, relists: bool = True) -> None:
+    def cluster_added(
+        self, cluster: str, kinds: Collection[ObjectKind], *, source: str, can_relist: bool = True
+    ) -> None:
         """A source will read this cluster."""
-        self._news = True
-        self._intake.joined(cluster, kinds, source=source, relists=relists)
-        self._publisher.catalog.join_cluster(cluster)
-        self._schedule()
+        self._recheck_due = True
+        self._ingest.add_cluster(cluster, kinds, source=source, can_relist=can_relist)
+        self._publisher.catalog.add_cluster(cluster)
+        self._schedule_commit()
 
-    def named(self, source: str) -> None:
+    def source_listed(self, source: str) -> None:
         """A source has joined all clusters that it has."""
-        self._states.named(source)
+        self._tracker.record_source_listed(source)
 
-    def listed(self, cluster: str, kind: Kind, declarations: Sequence[AnyDeclaration]) -> float:
+    def kind_listed(self, cluster: str, kind: ObjectKind, declarations: Sequence[AnyDeclaration]) -> float:
         """A complete list: what is not in it is gone, once that can be believed."""
-        self._news = True
-        again = self._intake.listed(cluster, kind, declarations, self._clock())
+        self._recheck_due = True
+        again = self._ingest.apply_list(cluster, kind, declarations, self._clock())
         if again:
-            for alarm in self._states.cluster(cluster).alarms:
+            for alarm in self._tracker.state_of(cluster).alarms:
                 _log.error("cluster %s: %s; %s", cluster, *alarm)
-        self._schedule()
+        self._schedule_commit()
         return again
 
-    def changed(self, cluster: str, declaration: AnyDeclaration) -> None:
+    def object_changed(self, cluster: str, declaration: AnyDeclaration) -> None:
         """One object was added or modified."""
-        self._news |= self._intake.changed(cluster, declaration)
-        self._schedule()
+        self._recheck_due |= self._ingest.apply_change(cluster, declaration)
+        self._schedule_commit()
 
-    def removed(self, cluster: str, kind: Kind, namespace: str, name: str) -> None:
+    def object_removed(self, cluster: str, kind: ObjectKind, namespace: str, name: str) -> None:
         """One object is gone."""
-        self._news |= self._intake.removed(cluster, (kind, namespace, name))
-        self._schedule()
+        self._recheck_due |= self._ingest.apply_removal(cluster, (kind, namespace, name))
+        self._schedule_commit()
 
-    def contact(self, cluster: str, kind: Kind) -> None:
+    def contact_made(self, cluster: str, kind: ObjectKind) -> None:
         """The source was heard from. Never a commit by itself."""
-        self._news |= self._intake.contact(cluster, kind, self._clock())
+        self._recheck_due |= self._ingest.record_contact(cluster, kind, self._clock())
 
-    def failed(self, cluster: str, kind: Kind, reason: str) -> None:
+    def read_failed(self, cluster: str, kind: ObjectKind, reason: str) -> None:
         """The source was not heard from. Said once for each reason."""
-        self._news = True
-        self._states.cluster(cluster).failed(kind, reason)
-        self._process.measures.failed(cluster, kind)
-        if self._said.get((cluster, kind)) != reason:
-            self._said[cluster, kind] = reason
+        self._recheck_due = True
+        self._tracker.state_of(cluster).record_failure(kind, reason)
+        self._hooks.metrics.record_read_failure(cluster, kind)
+        if self._logged_failures.get((cluster, kind)) != reason:
+            self._logged_failures[cluster, kind] = reason
             _log.warning("cluster %s: %s: %s", cluster, kind.value, reason)
 
-    def expect(self, sources: int) -> None:
+    def expect_sources(self, sources: int) -> None:
         """So many sources will say what clusters they have; what nobody names is kept until all have."""
-        self._states.expect(sources)
+        self._tracker.expect_sources(sources)
 
-    def identified(self, cluster: str, uid: str) -> None:
+    def cluster_identified(self, cluster: str, uid: str) -> None:
         """The UID of the cluster's namespace kube-system."""
-        self._states.cluster(cluster).uid = uid
+        self._tracker.state_of(cluster).uid = uid
 
-    def authenticated(self, cluster: str, until: float, *, renewed: bool) -> None:
+    def credentials_obtained(self, cluster: str, expires_at: float, *, renewable: bool) -> None:
         """Until when the cluster's credentials are good."""
-        state = self._states.cluster(cluster)
-        state.until, state.renewed = until, renewed
+        state = self._tracker.state_of(cluster)
+        state.credentials_expire_at, state.credentials_renewable = expires_at, renewable
 
-    def left(self, cluster: str) -> None:
+    def cluster_removed(self, cluster: str) -> None:
         """The cluster was removed from its source."""
-        self._news = True
-        self._intake.left(cluster, self._clock())
-        self._schedule()
+        self._recheck_due = True
+        self._ingest.mark_removed(cluster, self._clock())
+        self._schedule_commit()
 
-    def troubled(self, source: str, problems: Sequence[Problem]) -> None:
+    def source_problems(self, source: str, problems: Sequence[Problem]) -> None:
         """What is wrong with a source itself. Each problem is said once in the log."""
-        before = self._troubles.get(source, ())
-        self._troubles[source] = tuple(problems)
+        before = self._source_problems.get(source, ())
+        self._source_problems[source] = tuple(problems)
         for problem in problems:
             if problem not in before:
                 _log.warning("%s: %s %s: %s; %s", source, problem.object, problem.name, problem.reason, problem.advice)
 
     # ------------------------------------------------------------------------------------------ commits
 
-    def _schedule(self) -> None:
-        self._process.measures.changed()
-        if not self._scheduled:
-            self._scheduled = True
+    def _schedule_commit(self) -> None:
+        self._hooks.metrics.record_change()
+        if not self._commit_scheduled:
+            self._commit_scheduled = True
             self._loop.call_soon(self._commit)
 
     def _commit(self) -> None:
-        self._scheduled = False
+        self._commit_scheduled = False
         now = self._clock()
-        if self._news:
-            self._standing = self._states.standing(now)
+        if self._recheck_due:
+            self._serving_state = self._tracker.serving_state(now)
         try:
-            changed = self._publisher.publish(**self._standing._asdict())
-        except DamagedView as error:
+            changed = self._publisher.publish(**self._serving_state._asdict())
+        except DamagedDatabaseError as error:
             _log.error("the view cannot be used any more, and is rebuilt: %s", error)
-            sys.exit(UNREADABLE)
-        except ViewError as error:
-            self._process.measures.not_committed()
-            if str(error) != self._failing:
+            sys.exit(EXIT_DATABASE_DAMAGED)
+        except NameDatabaseError as error:
+            self._hooks.metrics.record_commit_failure()
+            if str(error) != self._commit_error:
                 _log.error("%s; the last good view is served on", error)
-            self._failing = str(error)
+            self._commit_error = str(error)
         else:
-            self._failing = ""
+            self._commit_error = ""
             topology = self._publisher.catalog.topology
-            if self._news or topology is not self._surveyed:
-                self._surveyed, self._news = topology, True
-                if self._descriptions.look(now):
-                    self._schedule()
+            if self._recheck_due or topology is not self._seen_topology:
+                self._seen_topology, self._recheck_due = topology, True
+                if self._summary_writer.write_changes(now):
+                    self._schedule_commit()
             if self._publisher.busy:
-                self._schedule()
+                self._schedule_commit()
                 return
-            self._process.measures.committed(changed)
-            self._want_resolved()
-            if self._news:
-                self._follow(now)
-                self._news = self._scheduled
+            self._hooks.metrics.record_commit(changed)
+            self._update_resolver()
+            if self._recheck_due:
+                self._after_commit(now)
+                self._recheck_due = self._commit_scheduled
 
-    def _follow(self, now: float) -> None:
+    def _after_commit(self, now: float) -> None:
         """Do what the state of the clusters asks for, once everything that came is committed."""
-        self._tell(self._states.waits_for(now))
-        self._want_probed()
-        self._seal()
-        complete = {state.name for state in self._states.clusters.values() if state.complete}
-        if not self._scheduled:  # else there is more to come that is to stay
-            if complete - self._settled:
-                self._process.settle()
-            self._settled = complete
+        self._report_readiness(self._tracker.not_ready_reason(now))
+        self._update_prober()
+        self._drop_pod_addresses()
+        complete = {state.name for state in self._tracker.clusters.values() if state.fully_listed}
+        if not self._commit_scheduled:  # else there is more to come that is to stay
+            if complete - self._fully_listed:
+                self._hooks.release_memory()
+            self._fully_listed = complete
 
-    def _tell(self, waits: str) -> None:
+    def _report_readiness(self, reason: str) -> None:
         """Tell the supervisor what the instance waits for, where that changed; once it is ready it stays so."""
-        if self._told_waits not in ("", waits):
-            self._told_waits = waits
-            self._process.waits(waits)
+        if self._reported_reason not in ("", reason):
+            self._reported_reason = reason
+            self._hooks.report_not_ready(reason)
 
-    def _seal(self) -> None:
+    def _drop_pod_addresses(self) -> None:
         """Let go of pod addresses that mean nothing from here; begin anew where some are needed after all.
 
         Which these are is only known once the own network is: before, a neighbour would look far away.
         """
-        if not self._states.placed:
+        if not self._tracker.has_read_own_cluster:
             return
-        for name, state in self._states.clusters.items():
-            if state.complete:
-                for part in self._publisher.catalog.seal(name):
+        for name, state in self._tracker.clusters.items():
+            if state.fully_listed:
+                for part in self._publisher.catalog.drop_pod_addresses(name):
                     self._publisher.upsert(name, part)
-                    self._schedule()
-        if self._publisher.catalog.misses_addresses():
+                    self._schedule_commit()
+        if self._publisher.catalog.needs_pod_addresses():
             _log.warning("a cluster came onto the own network; reading all clusters again")
-            self._process.restart()
+            self._hooks.request_restart()
 
     # ------------------------------------------------------------------------------------------ background
 
-    def attend(self, background: Background) -> None:
+    def start_background(self, background: Background) -> None:
         """Keep host names resolved and gateways probed from now on."""
-        self._news = True
+        self._recheck_due = True
         self._background = background
-        self._schedule()
+        self._schedule_commit()
 
-    def resolved(self, host: str, addresses: tuple[str, ...]) -> None:
+    def on_resolved(self, host: str, addresses: tuple[str, ...]) -> None:
         """A host name's addresses changed; none means that it exists no more."""
         _log.info("host name %s resolves to %s", host, ", ".join(addresses) or "nothing")
-        self._news = True
+        self._recheck_due = True
         self._publisher.set_resolved(host, addresses)
-        self._schedule()
+        self._schedule_commit()
 
-    def probed(self, address: str, port: int, healthy: bool) -> None:  # noqa: FBT001 — the callback of Probes
+    def on_health_change(self, address: str, port: int, healthy: bool) -> None:  # noqa: FBT001 — the callback of Probes
         """A gateway's health changed."""
         _log.warning("gateway %s port %d is %s", address, port, "healthy" if healthy else "not healthy")
-        self._news = True
+        self._recheck_due = True
         self._publisher.catalog.set_health(address, port, healthy=healthy)
-        self._schedule()
+        self._schedule_commit()
 
     def problems(self) -> tuple[Problem, ...]:
         """What is wrong with the sources, with their lists, and with the view itself: full, or on a disk that is."""
-        sources = tuple(problem for problems in self._troubles.values() for problem in problems) + tuple(
+        sources = tuple(problem for problems in self._source_problems.values() for problem in problems) + tuple(
             Problem(ProblemKind.MASS_DELETE, "Cluster", "", state.name, "", *alarm)
-            for state in self._states.clusters.values()
+            for state in self._tracker.clusters.values()
             for alarm in state.alarms
         )
-        if not self._failing:
+        if not self._commit_error:
             return sources
-        advice = "free space, or remove the view's directory and restart to have it rebuilt"
-        return (*sources, Problem(ProblemKind.VIEW, "View", "", "view", "", self._failing, advice))
+        advice = "free space, or remove the directory of the name database and restart meshdns, which rebuilds it"
+        return (*sources, Problem(ProblemKind.DATABASE, "NameDatabase", "", "namedb", "", self._commit_error, advice))
 
     @property
-    def census(self) -> Census:
+    def mesh_counts(self) -> MeshCounts:
         """How many names and problems there are."""
-        return self._publisher.census
+        return self._publisher.mesh_counts
 
-    def contacts(self) -> dict[str, float]:
+    def contact_ages(self) -> dict[str, float]:
         """Seconds since each cluster was heard of."""
-        return self._states.contacts(self._clock())
+        return self._tracker.contact_ages(self._clock())
 
-    def _want_resolved(self) -> None:
+    def _update_resolver(self) -> None:
         """Say what has to be resolved, where that changed."""
         catalog = self._publisher.catalog
-        if self._background is not None and self._wanted != catalog.unresolved_version:
-            self._wanted = catalog.unresolved_version
-            self._background.host_names.want(catalog.unresolved_hosts)
+        if self._background is not None and self._resolver_version != catalog.hosts_to_resolve_version:
+            self._resolver_version = catalog.hosts_to_resolve_version
+            self._background.hostname_resolver.set_hosts(catalog.hosts_to_resolve)
 
-    def _want_probed(self) -> None:
+    def _update_prober(self) -> None:
         """Say what has to be probed."""
         if self._background is None:
             return
         catalog = self._publisher.catalog
-        targets = frozenset(catalog.gateway_addresses())
-        for address, port in self._targets - targets:
+        targets = frozenset(catalog.probe_targets())
+        for address, port in self._probe_targets - targets:
             catalog.set_health(address, port, healthy=True)
-        if targets != self._targets:
-            self._targets = targets
-            self._background.probes.want(targets)
+        if targets != self._probe_targets:
+            self._probe_targets = targets
+            self._background.gateway_prober.set_targets(targets)
 
-    def _tick(self) -> None:
-        self._loop.call_later(TICK, self._tick)
-        self._process.beat(self._clock())
+    def _on_tick(self) -> None:
+        self._loop.call_later(TICK_INTERVAL, self._on_tick)
+        self._hooks.write_heartbeat(self._clock())
         self._publisher.reader_check()
-        for name in self._intake.look(self._clock()):
+        for name in self._ingest.on_tick(self._clock()):
             _log.warning("cluster %s is in no source any more; its names are gone", name)
-            self._descriptions.forget(name)
-        self._news = True  # time has passed
+            self._summary_writer.forget_cluster(name)
+        self._recheck_due = True  # time has passed
         self._commit()
-        self._snapshots.look(self._publisher.changes, self._clock())
-        self._process.measures.publish(
-            described=self._descriptions.known,
-            contacts=self.contacts(),
-            credentials=self._states.credentials(),
-            census=self._publisher.census,
+        self._snapshot_writer.write_if_due(self._publisher.change_count, self._clock())
+        self._hooks.metrics.publish(
+            summaries=self._summary_writer.summaries,
+            contact_ages=self.contact_ages(),
+            credential_expiry=self._tracker.credential_expiry(),
+            mesh_counts=self._publisher.mesh_counts,
             inventory=self._publisher.catalog.inventory,
-            own=self.problems(),
+            controller_problems=self.problems(),
         )

@@ -3,32 +3,32 @@
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from meshdns.controller.findings import problems_of
+from meshdns.controller.problem_index import problems_of
 from meshdns.mesh.answer import Answer
-from meshdns.mesh.catalog import Catalog
-from meshdns.mesh.consequences import Found, consequences, placed
-from meshdns.mesh.declarations import AnyDeclaration
+from meshdns.mesh.diagnostics import ClusterProblem, check_answer, with_locations
+from meshdns.mesh.name_table import NameTable
+from meshdns.mesh.objects.declarations import AnyDeclaration
 from meshdns.mesh.settings import MeshSettings
 from meshdns.mesh.topology import topology_problems
-from meshdns.sources.manifests import Folder, load_folder
+from meshdns.sources.folder.source import FolderContents, load_folder
 
 
-def read_folders(paths: Iterable[Path]) -> list[Folder]:
+def read_folders(paths: Iterable[Path]) -> list[FolderContents]:
     """The folders of clusters at `paths`, each read once."""
     return [load_folder(path) for path in paths]
 
 
-def answers(folders: Iterable[Folder], mesh: MeshSettings) -> dict[str, Answer]:
+def answers(folders: Iterable[FolderContents], mesh: MeshSettings) -> dict[str, Answer]:
     """Every known name and its answer, empty non-terminals left out."""
     catalog = _catalog(folders, mesh)
     return {
         name: answer
         for name, answer in catalog.refresh().items()
-        if answer is not None and (answer.considered or answer.records)
+        if answer is not None and (answer.candidates or answer.records)
     }
 
 
-def problems(folders: Iterable[Folder], mesh: MeshSettings) -> list[Found]:
+def problems(folders: Iterable[FolderContents], mesh: MeshSettings) -> list[ClusterProblem]:
     """What is wrong with the folders (their cluster is empty), with each object, and with what the mesh makes of them.
 
     Each problem is there once, however many names show it.
@@ -37,7 +37,7 @@ def problems(folders: Iterable[Folder], mesh: MeshSettings) -> list[Found]:
     return list(dict.fromkeys(_problems(read, mesh)))
 
 
-def declarations(folders: Iterable[Folder]) -> Iterable[tuple[str, AnyDeclaration]]:
+def declarations(folders: Iterable[FolderContents]) -> Iterable[tuple[str, AnyDeclaration]]:
     """All declarations with their clusters."""
     for folder in folders:
         for cluster, found in folder.clusters.items():
@@ -45,22 +45,22 @@ def declarations(folders: Iterable[Folder]) -> Iterable[tuple[str, AnyDeclaratio
                 yield cluster, declaration
 
 
-def _problems(folders: list[Folder], mesh: MeshSettings) -> Iterator[Found]:
+def _problems(folders: list[FolderContents], mesh: MeshSettings) -> Iterator[ClusterProblem]:
     for folder in folders:
         yield from (("", problem) for problem in folder.problems)
     for cluster, declaration in declarations(folders):
         yield from ((cluster, problem) for problem in problems_of(cluster, declaration, mesh))
     catalog = _catalog(folders, mesh)
     judged = catalog.refresh()
-    yield from placed(topology_problems(catalog.inventory, catalog.topology), catalog.inventory)
+    yield from with_locations(topology_problems(catalog.inventory, catalog.topology), catalog.inventory)
     for name in sorted(judged):
         answer = judged[name]
         if answer is not None:
-            yield from consequences(name, answer, catalog.inventory, catalog.topology)
+            yield from check_answer(name, answer, catalog.inventory, catalog.topology)
 
 
-def _catalog(folders: Iterable[Folder], mesh: MeshSettings) -> Catalog:
-    catalog = Catalog(mesh)
+def _catalog(folders: Iterable[FolderContents], mesh: MeshSettings) -> NameTable:
+    catalog = NameTable(mesh)
     for cluster, declaration in declarations(folders):
         catalog.upsert(cluster, declaration)
     return catalog

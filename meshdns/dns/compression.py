@@ -10,43 +10,43 @@ Rules:
 from typing import Final
 
 HEADER_SIZE: Final = 12
-MAX_NAME: Final = 255  # RFC 1035 2.3.4, octets with the root label
-MAX_PLACES: Final = 8192  # labels and pointers walked in one message; 1,000 uncompressed names of eight labels
+MAX_NAME_SIZE: Final = 255  # RFC 1035 2.3.4, octets with the root label
+MAX_LABELS: Final = 8192  # labels and pointers walked in one message; 1,000 uncompressed names of eight labels
 
 
 class MalformedError(Exception):
     """The message breaks a rule of the wire format; never leaves `meshdns.dns`."""
 
 
-def behind(data: bytes, at: int) -> int:
-    """The offset behind a well-formed name that begins at `at`, without a look at where its pointer leads."""
-    while data[at]:
-        if data[at] > 63:
-            return at + 2
-        at += data[at] + 1
-    return at + 1
+def skip_name(data: bytes, start: int) -> int:
+    """The offset behind a well-formed name that begins at `start`, without a look at where its pointer leads."""
+    while data[start]:
+        if data[start] > 63:
+            return start + 2
+        start += data[start] + 1
+    return start + 1
 
 
-class Names:
-    """The names of one message. `walked` is the number of labels and pointers looked at so far."""
+class NameReader:
+    """The names of one message. `labels_read` is the number of labels and pointers looked at so far."""
 
-    __slots__ = ("_data", "_known")
+    __slots__ = ("_cache", "_data")
 
     def __init__(self, data: bytes) -> None:
         self._data = data
-        self._known: dict[int, tuple[bytes, int]] = {}  # the name at a place, and where its first pointer leads
+        self._cache: dict[int, tuple[bytes, int]] = {}  # the name at a place, and where its first pointer leads
 
     @property
-    def walked(self) -> int:
-        """Places walked so far, at most `MAX_PLACES` and one name."""
-        return len(self._known)
+    def labels_read(self) -> int:
+        """Places walked so far, at most `MAX_LABELS` and one name."""
+        return len(self._cache)
 
     def read(self, start: int) -> tuple[bytes, int]:
         """The name at `start`, expanded and in its own letter case, and the offset behind it.
 
         Raises MalformedError.
         """
-        data, known = self._data, self._known
+        data, known = self._data, self._cache
         fresh: list[int] = []
         at = segment = start
         end = 0
@@ -72,25 +72,25 @@ class Names:
                 segment = at
         except IndexError:
             raise MalformedError from None
-        return self._keep(fresh, *found), end or at + 1
+        return self._store(fresh, *found), end or at + 1
 
-    def _keep(self, fresh: list[int], name: bytes, first: int) -> bytes:
+    def _store(self, new_offsets: list[int], name: bytes, first_pointer: int) -> bytes:
         """Note what stands at each newly walked place, last one first."""
-        data, known = self._data, self._known
-        if len(known) + len(fresh) > MAX_PLACES:
+        data, known = self._data, self._cache
+        if len(known) + len(new_offsets) > MAX_LABELS:
             raise MalformedError
-        for place in reversed(fresh):
+        for place in reversed(new_offsets):
             if data[place] <= 63:
                 name = data[place : place + data[place] + 1] + name
-                if len(name) > MAX_NAME:
+                if len(name) > MAX_NAME_SIZE:
                     raise MalformedError
             else:
-                first = (data[place] & 0x3F) << 8 | data[place + 1]
-            known[place] = name, first
+                first_pointer = (data[place] & 0x3F) << 8 | data[place + 1]
+            known[place] = name, first_pointer
         return name
 
 
-def below(name: bytes, ancestor: bytes) -> bool:
+def is_wire_subdomain(name: bytes, ancestor: bytes) -> bool:
     """Whether a lower-case wire name is `ancestor` or stands below it."""
     at = 0
     while len(name) - at > len(ancestor):

@@ -15,9 +15,9 @@ from hmac import compare_digest
 from typing import Final
 
 SECRET_SIZE: Final = 16  # octets: the 128 bits of RFC 9018
-CLIENT_SIZE: Final = 8
+CLIENT_COOKIE_SIZE: Final = 8
 MAX_AGE: Final = 3600  # seconds that a server cookie is good (RFC 9018 section 4.3)
-MAX_AHEAD: Final = 300  # seconds that another server's clock may be ahead, as there
+MAX_CLOCK_SKEW: Final = 300  # seconds that another server's clock may be ahead, as there
 
 _FULL_SIZE: Final = 24
 _HASH_SIZE: Final = 8
@@ -32,10 +32,12 @@ def issue(secret: bytes, client: bytes, source: bytes, *, now: int) -> bytes:
     return head + blake2s(head + source, key=secret, digest_size=_HASH_SIZE).digest()
 
 
-def is_good(secret: bytes, cookie: bytes, source: bytes, *, now: int) -> bool:
+def is_valid(secret: bytes, cookie: bytes, source: bytes, *, now: int) -> bool:
     """Whether a full cookie was issued under this secret to this packed address, and not too long ago."""
     if len(cookie) != _FULL_SIZE:
         return False
     made = int.from_bytes(cookie[12:16], "big")
-    age = (now - made + MAX_AHEAD) % _MODULUS
-    return age <= MAX_AGE + MAX_AHEAD and compare_digest(cookie, issue(secret, cookie[:CLIENT_SIZE], source, now=made))
+    age = (now - made + MAX_CLOCK_SKEW) % _MODULUS
+    return age <= MAX_AGE + MAX_CLOCK_SKEW and compare_digest(
+        cookie, issue(secret, cookie[:CLIENT_COOKIE_SIZE], source, now=made)
+    )

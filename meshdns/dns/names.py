@@ -11,7 +11,7 @@ from collections.abc import Iterator
 _LABEL = re.compile(r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?")
 
 
-def fault(host: str) -> str:
+def invalid_reason(host: str) -> str:
     """Why `host` (lower-case, no trailing dot) is no valid host name; empty where it is one.
 
     Letters, digits, hyphens (RFC 1123 section 2.1) and underscores (RFC 8552). A leading ``*.`` is for the caller.
@@ -30,7 +30,7 @@ def fault(host: str) -> str:
     return ""
 
 
-def wire(name: str) -> bytes:
+def to_wire(name: str) -> bytes:
     """Wire format of a name in text; the empty string is the root."""
     if not name:
         return b"\0"
@@ -50,7 +50,7 @@ def labels(name: bytes) -> Iterator[bytes]:
         at += length + 1
 
 
-def text(name: bytes) -> str:
+def to_text(name: bytes) -> str:
     r"""Presentation form of a well-formed wire name without trailing dot (RFC 1035 5.1: ``\.`` and ``\DDD``)."""
     return ".".join(_escape(label) for label in labels(name)) or "."
 
@@ -71,6 +71,6 @@ def parents(name: str) -> Iterator[str]:
         yield name
 
 
-def within(name: str, zone: str) -> bool:
+def is_subdomain(name: str, zone: str) -> bool:
     """Whether `name` is `zone` or below it."""
     return name == zone or name.endswith("." + zone)

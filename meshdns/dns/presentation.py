@@ -26,10 +26,10 @@ from meshdns.dns.codes import (
     TYPE_SRV,
     TYPE_TXT,
 )
-from meshdns.dns.compression import HEADER_SIZE, Names
+from meshdns.dns.compression import HEADER_SIZE, NameReader
 from meshdns.dns.query import MAX_UDP_SIZE
 
-_TYPES: Final = {
+_TYPE_NUMBERS: Final = {
     "A": TYPE_A,
     "NS": TYPE_NS,
     "CNAME": TYPE_CNAME,
@@ -43,11 +43,11 @@ _TYPES: Final = {
     "HTTPS": 65,
     "ANY": TYPE_ANY,
 }
-_NAMES: Final = {number: name for name, number in _TYPES.items()}
+_TYPE_NAMES: Final = {number: name for name, number in _TYPE_NUMBERS.items()}
 _RCODES: Final = ("NOERROR", "FORMERR", "SERVFAIL", "NXDOMAIN", "NOTIMP", "REFUSED")
 
 
-class ShownRecord(msgspec.Struct, frozen=True, rename="camel"):
+class PresentationRecord(msgspec.Struct, frozen=True, rename="camel"):
     """One record of an answer section, its TTL in seconds, its RDATA in presentation format."""
 
     type: str
@@ -55,7 +55,7 @@ class ShownRecord(msgspec.Struct, frozen=True, rename="camel"):
     data: str
 
 
-class ShownReply(msgspec.Struct, frozen=True, rename="camel"):
+class PresentationReply(msgspec.Struct, frozen=True, rename="camel"):
     """A reply as people read it.
 
     `negative_ttl` is that of the SOA of a denial in seconds, -1 where there is none; `error` is the extended error
@@ -64,7 +64,7 @@ class ShownReply(msgspec.Struct, frozen=True, rename="camel"):
 
     rcode: str
     authoritative: bool = False
-    records: tuple[ShownRecord, ...] = ()
+    records: tuple[PresentationRecord, ...] = ()
     negative_ttl: int = -1
     error_code: int = -1
     error: str = ""
@@ -73,8 +73,8 @@ class ShownReply(msgspec.Struct, frozen=True, rename="camel"):
 def type_number(text: str) -> int:
     """The number of a type by its name in any letter case, or by ``TYPE123`` (RFC 3597 section 5); -1 where unknown."""
     name = text.upper()
-    if name in _TYPES:
-        return _TYPES[name]
+    if name in _TYPE_NUMBERS:
+        return _TYPE_NUMBERS[name]
     digits = name.removeprefix("TYPE")
     if digits != name and digits.isascii() and digits.isdigit() and len(digits) < 6 and int(digits) <= 0xFFFF:
         return int(digits)
@@ -83,22 +83,22 @@ def type_number(text: str) -> int:
 
 def type_name(number: int) -> str:
     """The name of a type."""
-    return _NAMES.get(number, f"TYPE{number}")
+    return _TYPE_NAMES.get(number, f"TYPE{number}")
 
 
-def question(name: str, qtype: int) -> bytes:
+def build_query(name: str, qtype: int) -> bytes:
     """A query for a name in text, with RD and an OPT, so that extended errors come back."""
     header = b"\0\0" + FLAG_RD.to_bytes(2, "big") + b"\0\x01\0\0\0\0\0\x01"
     opt = b"\0" + TYPE_OPT.to_bytes(2, "big") + MAX_UDP_SIZE.to_bytes(2, "big") + bytes(6)
-    return header + names.wire(name) + qtype.to_bytes(2, "big") + CLASS_IN.to_bytes(2, "big") + opt
+    return header + names.to_wire(name) + qtype.to_bytes(2, "big") + CLASS_IN.to_bytes(2, "big") + opt
 
 
-def shown(reply: bytes) -> ShownReply:
+def to_presentation(reply: bytes) -> PresentationReply:
     """A reply that `meshdns.dns.response` built, with its question."""
     counts = [int.from_bytes(reply[at : at + 2], "big") for at in (6, 8, 10)]
-    known = Names(reply)
+    known = NameReader(reply)
     at = known.read(HEADER_SIZE)[1] + 4
-    records: list[ShownRecord] = []
+    records: list[PresentationRecord] = []
     negative_ttl, error_code, error = -1, -1, ""
     for section, count in enumerate(counts):
         for _ in range(count):
@@ -108,14 +108,14 @@ def shown(reply: bytes) -> ShownReply:
             rdata = start + 10
             at = rdata + int.from_bytes(reply[start + 8 : start + 10], "big")
             if section == 0:
-                records.append(ShownRecord(type_name(rtype), ttl, _rdata(reply, rtype, rdata, at, known)))
+                records.append(PresentationRecord(type_name(rtype), ttl, _rdata(reply, rtype, rdata, at, known)))
             elif rtype == TYPE_SOA:
                 negative_ttl = ttl
             elif rtype == TYPE_OPT:
                 error_code, error = _extended_error(reply[rdata:at])
     flags = int.from_bytes(reply[2:4], "big")
     rcode = flags & 0x0F
-    return ShownReply(
+    return PresentationReply(
         _RCODES[rcode] if rcode < len(_RCODES) else f"RCODE{rcode}",
         bool(flags & FLAG_AA),
         tuple(records),
@@ -136,7 +136,7 @@ def _extended_error(options: bytes) -> tuple[int, str]:
     return -1, ""
 
 
-def _rdata(reply: bytes, rtype: int, at: int, end: int, known: Names) -> str:
+def _rdata(reply: bytes, rtype: int, at: int, end: int, known: NameReader) -> str:
     """RDATA in presentation format; of types that are not ours in the form of RFC 3597 section 5."""
     if rtype in (TYPE_A, TYPE_AAAA):
         return str(ip_address(reply[at:end]))
@@ -154,7 +154,7 @@ def _rdata(reply: bytes, rtype: int, at: int, end: int, known: Names) -> str:
 
 
 def _name(wire: bytes) -> str:
-    return names.text(wire).removesuffix(".") + "."
+    return names.to_text(wire).removesuffix(".") + "."
 
 
 def _numbers(reply: bytes, at: int, count: int, size: int) -> list[str]:
@@ -177,6 +177,6 @@ def _character(octet: int) -> str:
     return chr(octet) if 0x20 <= octet < 0x7F else f"\\{octet:03d}"
 
 
-def printable(text: str) -> str:
+def escape_unprintable(text: str) -> str:
     r"""Text on one line, whoever wrote it: what is not printable is escaped, a line feed as ``\n``, ESC as ``\x1b``."""
     return text if text.isprintable() else "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)

@@ -3,7 +3,7 @@
 Rules:
 - It never raises on any input and never does more work than one pass over the message.
 - ``None`` means silence: shorter than a header, or a response (QR=1), which must never be answered (RFC 1035 4.1.1).
-- Otherwise a `Query` comes back; `Query.fault` is the RCODE that refuses it, NOERROR where it may be answered.
+- Otherwise a `Query` comes back; `Query.error_rcode` is the RCODE that refuses it, NOERROR where it may be answered.
 - Names are kept as bytes in wire format. Any octet may occur in a label (RFC 2181 section 11); only ASCII letters fold
   (RFC 4343 section 3). ``bytes.lower`` folds a whole wire name at once, since length octets (0-63) are no letters.
 - Compression pointers are refused in a question: there is nothing before it to point at (RFC 1035 4.1.4).
@@ -38,11 +38,12 @@ _COOKIE_SIZES: Final = frozenset({8, *range(16, 41)})  # RFC 7873 section 4: cli
 class Query:
     """A query as far as it must be understood to be answered.
 
-    `end` is the offset just behind the question (12 where there is none to echo). `size` is the largest UDP reply the
-    client takes, 512 to 1232 octets. `edns` says that an OPT was there, so that the reply carries one (RFC 6891 6.1.1).
-    A query without a question and without a fault asks for nothing but a cookie (RFC 7873 section 5.4). `reply_cookie`
-    is the full cookie that the reply carries; whoever holds the secret puts it there. `level` is that of the mesh data
-    that it was answered with, 0 for none, and `stale` whether that is but the last known; the authority notes both.
+    `question_end` is the offset just behind the question (12 where there is none to echo). `udp_size` is the largest
+    UDP reply the client takes, 512 to 1232 octets. `edns` says that an OPT was there, so that the reply carries one
+    (RFC 6891 6.1.1). A query without a question and without a fault asks for nothing but a cookie (RFC 7873 section
+    5.4). `reply_cookie` is the full cookie that the reply carries; whoever holds the secret puts it there. `level` is
+    that of the mesh data that it was answered with, 0 for none, and `stale` whether that is but the last known; the
+    authority notes both.
     """
 
     __slots__ = (
@@ -50,33 +51,33 @@ class Query:
         "data",
         "do",
         "edns",
-        "end",
-        "fault",
+        "error_rcode",
         "flags",
         "keepalive",
         "level",
-        "lower",
         "nsid",
         "qclass",
         "qname",
+        "qname_lower",
         "qtype",
+        "question_end",
         "reply_cookie",
-        "size",
         "stale",
+        "udp_size",
     )
 
     def __init__(self, data: bytes) -> None:
         self.data = data
         self.flags = data[2] << 8 | data[3]
         self.qname = b""
-        self.lower = b""
+        self.qname_lower = b""
         self.qtype = 0
         self.qclass = 0
-        self.end = HEADER_SIZE
-        self.fault = NOERROR
+        self.question_end = HEADER_SIZE
+        self.error_rcode = NOERROR
         self.edns = False
         self.do = False
-        self.size = MIN_UDP_SIZE
+        self.udp_size = MIN_UDP_SIZE
         self.nsid = False
         self.keepalive = False
         self.cookie = b""
@@ -95,32 +96,32 @@ class Query:
         return bool(self.flags & 0x0010)
 
 
-def parse(data: bytes) -> Query | None:
+def parse_query(data: bytes) -> Query | None:
     """Parse one message; see the rules above."""
     if len(data) < HEADER_SIZE or data[2] & 0x80:
         return None
     query = Query(data)
     if data[2] & 0x78:
-        query.fault = NOTIMP  # row 12-14: every opcode but QUERY
+        query.error_rcode = NOTIMP  # row 12-14: every opcode but QUERY
         return query
     if data[3] & 0x0F:
-        query.fault = FORMERR  # a query has no RCODE; NSD refuses the same
+        query.error_rcode = FORMERR  # a query has no RCODE; NSD refuses the same
         return query
     if data[4:10] == b"\x00\x00\x00\x00\x00\x00":
-        query.fault = _read_cookie_alone(query, data)
+        query.error_rcode = _read_cookie_query(query, data)
         return query
     if data[4:10] != b"\x00\x01\x00\x00\x00\x00":
-        query.fault = FORMERR  # RFC 9619: exactly one question; nothing belongs into answer and authority
+        query.error_rcode = FORMERR  # RFC 9619: exactly one question; nothing belongs into answer and authority
         return query
     if not _read_question(query, data):
-        query.fault = FORMERR
-        query.end = HEADER_SIZE
+        query.error_rcode = FORMERR
+        query.question_end = HEADER_SIZE
         return query
     additional = data[10] << 8 | data[11]
     if additional:
-        query.fault = _read_opt(query, data, query.end) if additional == 1 else FORMERR
-    if query.fault == NOERROR:
-        query.fault = _refusal(query)
+        query.error_rcode = _read_opt(query, data, query.question_end) if additional == 1 else FORMERR
+    if query.error_rcode == NOERROR:
+        query.error_rcode = _refusal_rcode(query)
     return query
 
 
@@ -141,10 +142,10 @@ def _read_question(query: Query, data: bytes) -> bool:
     if at - HEADER_SIZE > _MAX_NAME:
         return False
     query.qname = data[HEADER_SIZE:at]
-    query.lower = query.qname.lower()
+    query.qname_lower = query.qname.lower()
     query.qtype = data[at] << 8 | data[at + 1]
     query.qclass = data[at + 2] << 8 | data[at + 3]
-    query.end = at + 4
+    query.question_end = at + 4
     return True
 
 
@@ -153,7 +154,7 @@ def _read_opt(query: Query, data: bytes, at: int) -> int:
     if len(data) < at + _OPT_FIXED or data[at] or data[at + 1] << 8 | data[at + 2] != TYPE_OPT:
         return FORMERR
     query.edns = True
-    query.size = min(max(data[at + 3] << 8 | data[at + 4], MIN_UDP_SIZE), MAX_UDP_SIZE)
+    query.udp_size = min(max(data[at + 3] << 8 | data[at + 4], MIN_UDP_SIZE), MAX_UDP_SIZE)
     query.do = bool(data[at + 7] & 0x80)
     start = at + _OPT_FIXED
     end = start + (data[at + 9] << 8 | data[at + 10])
@@ -164,7 +165,7 @@ def _read_opt(query: Query, data: bytes, at: int) -> int:
     return BADVERS if data[at + 6] else NOERROR
 
 
-def _read_cookie_alone(query: Query, data: bytes) -> int:
+def _read_cookie_query(query: Query, data: bytes) -> int:
     """Read a query without a question, which may only ask for a cookie (RFC 7873 section 5.4); returns the fault."""
     if data[10] << 8 | data[11] != 1:
         return FORMERR
@@ -193,7 +194,7 @@ def _read_options(query: Query, data: bytes, at: int, end: int) -> bool:
     return True
 
 
-def _refusal(query: Query) -> int:
+def _refusal_rcode(query: Query) -> int:
     """The RCODE for questions that are well-formed but never answered with data (checklist rows 15-17)."""
     if query.qclass != CLASS_IN:
         return REFUSED

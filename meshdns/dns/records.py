@@ -13,7 +13,7 @@ SOA_TIMES = (7200, 1800, 86400)
 """Refresh, retry and expire in seconds, as CoreDNS's kubernetes plugin sets them."""
 
 
-def apex(zone: str, *, serial: int, ttl: int, negative_ttl: int) -> list[str]:
+def apex_lines(zone: str, *, serial: int, ttl: int, negative_ttl: int) -> list[str]:
     """The SOA and NS lines of a zone."""
     times = (serial & 0xFFFFFFFF, *SOA_TIMES, negative_ttl)
     soa = RR(zone, QTYPE.SOA, ttl=negative_ttl, rdata=SOA(f"ns.{zone}.", f"hostmaster.{zone}.", times))
@@ -32,7 +32,7 @@ def _line(record: RR) -> str:
     return " ".join(record.toZone().replace("(", " ").replace(")", " ").split())
 
 
-def rdata(rtype: str, value: str) -> tuple[int, bytes]:
+def encode_rdata(rtype: str, value: str) -> tuple[int, bytes]:
     """Type number and uncompressed RDATA of a record whose value is in presentation format, as the settings hold it.
 
     `rtype` is TXT, SRV or PTR; names in `value` are absolute whether or not they end with a dot.
@@ -40,10 +40,10 @@ def rdata(rtype: str, value: str) -> tuple[int, bytes]:
     if rtype == "TXT":
         return QTYPE.TXT, _strings(value)
     if rtype == "PTR":
-        return QTYPE.PTR, names.wire(value.lower().removesuffix("."))
+        return QTYPE.PTR, names.to_wire(value.lower().removesuffix("."))
     priority, weight, port, target = value.split()
     numbers = b"".join(int(number).to_bytes(2, "big") for number in (priority, weight, port))
-    return QTYPE.SRV, numbers + names.wire(target.lower().removesuffix("."))
+    return QTYPE.SRV, numbers + names.to_wire(target.lower().removesuffix("."))
 
 
 def static_line(owner: str, ttl: int, rtype: str, value: str) -> str:

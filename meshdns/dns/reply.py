@@ -2,8 +2,8 @@
 
 Rules:
 - Nothing raises on input; work is bounded by `MAX_RECORDS` and by the walk of names (see `compression`).
-- `echoes` tells a reply to our question from everything else: only header and question count (RFC 5452 9.1). What does
-  not echo is to be ignored while the wait goes on. What echoes but is malformed is the upstream's fault.
+- `is_reply_to` tells a reply to our question from everything else: only header and question count (RFC 5452 9.1). What
+  does not echo is to be ignored while the wait goes on. What echoes but is malformed is the upstream's fault.
 - All records are walked with RDLENGTH enforced and the RDATA of well-known types checked, dropped records included:
   a message that desynchronises one reader must not reach another (RFC 9267 section 5).
 - Nothing beyond the question's own chain is believed: the answer section keeps records whose owner is the QNAME or
@@ -37,22 +37,22 @@ from meshdns.dns.codes import (
     TYPE_SOA,
     TYPE_SRV,
 )
-from meshdns.dns.compression import HEADER_SIZE, MalformedError, Names, below
-from meshdns.dns.plain import addresses
-from meshdns.dns.response import EMPTY, Section
+from meshdns.dns.compression import HEADER_SIZE, MalformedError, NameReader, is_wire_subdomain
+from meshdns.dns.fast_reply import read_address_reply
+from meshdns.dns.response import EMPTY_SECTION, Section
 
 MAX_RECORDS: Final = 1000  # in one message; BIND refuses more than 100 of one RRset
 MAX_TTL: Final = 86_400  # seconds
 MAX_NEGATIVE_TTL: Final = 3_600  # seconds, RFC 2308 section 5 suggests one to three hours
-BARE_NEGATIVE_TTL: Final = 5  # seconds, a denial without SOA must hardly be kept at all (RFC 2308 section 5)
-MAX_SECTIONS: Final = 65_000  # octets of answer and authority: leaves room for header, question and OPT
+NEGATIVE_TTL_WITHOUT_SOA: Final = 5  # seconds, a denial without SOA must hardly be kept at all (RFC 2308 section 5)
+MAX_SECTIONS_SIZE: Final = 65_000  # octets of answer and authority: leaves room for header, question and OPT
 
 _TYPE_MX: Final = 15
 _TYPE_DNAME: Final = 39
 _TYPE_RRSIG: Final = 46
 _PROOF_TYPES: Final = frozenset({47, 50})  # NSEC, NSEC3
 
-_LAYOUT: Final = {
+_RDATA_LAYOUT: Final = {
     TYPE_A: (4, 0, 0),
     TYPE_AAAA: (16, 0, 0),
     TYPE_NS: (0, 1, 0),
@@ -71,7 +71,7 @@ _write_fixed = struct.Struct(">HHIH").pack
 _write_ttl = struct.Struct(">I").pack_into
 
 
-class Kind(enum.Enum):
+class ReplyKind(enum.Enum):
     """What a reply says about its question."""
 
     POSITIVE = "positive"
@@ -81,14 +81,14 @@ class Kind(enum.Enum):
     TRUNCATED = "truncated"
 
 
-class Part(msgspec.Struct, frozen=True, gc=False):
+class RelayedPart(msgspec.Struct, frozen=True, gc=False):
     """What is kept of one section; `ttls` holds the offset of each TTL inside `section.wire` and its seconds."""
 
-    section: Section = EMPTY
+    section: Section = EMPTY_SECTION
     ttls: tuple[tuple[int, int], ...] = ()
 
 
-NOTHING: Final = Part()
+EMPTY_PART: Final = RelayedPart()
 
 
 class Reply(msgspec.Struct, frozen=True, gc=False):
@@ -98,49 +98,60 @@ class Reply(msgspec.Struct, frozen=True, gc=False):
     are empty for FAILURE and TRUNCATED.
     """
 
-    kind: Kind
+    kind: ReplyKind
     rcode: int = NOERROR
     ttl: int = 0
-    answer: Part = NOTHING
-    authority: Part = NOTHING
+    answer: RelayedPart = EMPTY_PART
+    authority: RelayedPart = EMPTY_PART
 
 
 class _Record:
     """One record as it stands in the message."""
 
-    __slots__ = ("end", "lower", "owner", "rclass", "rdata", "rtype", "start", "target", "ttl", "ttl_at")
+    __slots__ = (
+        "end",
+        "owner",
+        "owner_lower",
+        "rclass",
+        "rdata_start",
+        "rtype",
+        "start",
+        "target",
+        "ttl",
+        "ttl_offset",
+    )
 
-    def __init__(self, data: bytes, start: int, names: Names) -> None:
+    def __init__(self, data: bytes, start: int, names: NameReader) -> None:
         self.start = start
         self.owner, at = names.read(start)
-        self.lower = self.owner.lower()
+        self.owner_lower = self.owner.lower()
         if at + 10 > len(data):
             raise MalformedError
         self.rtype, self.rclass, ttl, length = _fixed(data, at)
-        self.ttl_at = at + 4
+        self.ttl_offset = at + 4
         self.ttl = 0 if ttl & 0x8000_0000 else min(ttl, MAX_TTL)
-        self.rdata = at + 10
-        self.end = self.rdata + length
+        self.rdata_start = at + 10
+        self.end = self.rdata_start + length
         self.target = b""
         if self.end > len(data):
             raise MalformedError
-        layout = _LAYOUT.get(self.rtype)
+        layout = _RDATA_LAYOUT.get(self.rtype)
         if layout is not None:
-            self._check(layout, names)
+            self._check_rdata(layout, names)
 
-    def _check(self, layout: tuple[int, int, int], names: Names) -> None:
+    def _check_rdata(self, layout: tuple[int, int, int], names: NameReader) -> None:
         """The names of the RDATA must be well-formed and fill it exactly."""
-        at = self.rdata + layout[0]
+        at = self.rdata_start + layout[0]
         for _ in range(layout[1]):
             self.target, at = names.read(at)
         if at + layout[2] != self.end:
             raise MalformedError
 
-    def anew(self, data: bytes, names: Names) -> bytes:
+    def uncompressed(self, data: bytes, names: NameReader) -> bytes:
         """The record without compression and with its capped TTL."""
-        before, count, after = _LAYOUT.get(self.rtype, (self.end - self.rdata, 0, 0))
-        at = self.rdata + before
-        rdata = data[self.rdata : at]
+        before, count, after = _RDATA_LAYOUT.get(self.rtype, (self.end - self.rdata_start, 0, 0))
+        at = self.rdata_start + before
+        rdata = data[self.rdata_start : at]
         for _ in range(count):
             name, at = names.read(at)
             rdata += name
@@ -148,7 +159,7 @@ class _Record:
         return self.owner + _write_fixed(self.rtype, self.rclass, self.ttl, len(rdata)) + rdata
 
 
-def echoes(data: bytes, ident: int, question: bytes) -> bool:
+def is_reply_to(data: bytes, ident: int, question: bytes) -> bool:
     """Whether `data` replies to our query: id, QR=1, opcode 0, one question, the same but for letter case.
 
     `question` is the lower-case wire name with type and class.
@@ -162,18 +173,18 @@ def echoes(data: bytes, ident: int, question: bytes) -> bool:
     return data[HEADER_SIZE:name_end].lower() + data[name_end : name_end + 4] == question
 
 
-def read(data: bytes, question: bytes, *, dnssec: bool = False) -> Reply | None:
-    """What is believed of a message that `echoes` the question; None where it is malformed.
+def parse_reply(data: bytes, question: bytes, *, dnssec: bool = False) -> Reply | None:
+    """What is believed of a message that `is_reply_to` the question; None where it is malformed.
 
     `dnssec` keeps signatures and the proofs of denials, which only a query with DO may get (RFC 4035 3.2.1).
     """
     flags = data[2] << 8 | data[3]
     if flags & FLAG_TC:
-        return Reply(Kind.TRUNCATED)  # what follows may be cut anywhere and is ignored (RFC 2181 section 9)
-    plain = addresses(data, question, longest=MAX_TTL)
+        return Reply(ReplyKind.TRUNCATED)  # what follows may be cut anywhere and is ignored (RFC 2181 section 9)
+    plain = read_address_reply(data, question, max_ttl=MAX_TTL)
     if plain is not None:
         lifetime, records, ttls = plain
-        return Reply(Kind.POSITIVE, NOERROR, lifetime, Part(Section(len(ttls), records), ttls))
+        return Reply(ReplyKind.POSITIVE, NOERROR, lifetime, RelayedPart(Section(len(ttls), records), ttls))
     try:
         return _Message(data, question, dnssec=dnssec).reply(flags)
     except MalformedError:
@@ -185,11 +196,11 @@ class _Message:
 
     def __init__(self, data: bytes, question: bytes, *, dnssec: bool) -> None:
         self.data = data
-        self.names = Names(data)
+        self.names = NameReader(data)
         self.qtype = question[-4] << 8 | question[-3]
         self.dnssec = dnssec
         self.chain = {question[:-4]}
-        self.last = question[:-4]  # the chain's end, lower-case
+        self.chain_end = question[:-4]  # the chain's end, lower-case
         self.dnames: set[bytes] = set()
         self.start = HEADER_SIZE + len(question)
         _, _, _, answers, authorities, additionals = _header(data)
@@ -211,78 +222,86 @@ class _Message:
 
     def reply(self, flags: int) -> Reply:
         """Decide what the message says (RFC 2308 section 2)."""
-        rcode = flags & 0x0F | self._extended()
+        rcode = flags & 0x0F | self._extended_rcode()
         if rcode not in (NOERROR, NXDOMAIN):
-            return Reply(Kind.FAILURE, rcode)
+            return Reply(ReplyKind.FAILURE, rcode)
         kept = [record for record in self.answers if self._on_chain(record)]
         if self.answers and not kept:
             raise MalformedError  # neither an answer to the question nor a denial of it
-        if any(self._asked(record) for record in kept):
+        if any(self._answers_question(record) for record in kept):
             if rcode == NXDOMAIN:
                 raise MalformedError  # an answer and its denial: one of them is wrong
             return self._positive(kept)
         soa = self._soa()
-        if rcode == NOERROR and soa is None and not kept and not flags & FLAG_AA and self._refers():
-            return Reply(Kind.FAILURE, rcode)  # a referral: this upstream does not recurse
+        if rcode == NOERROR and soa is None and not kept and not flags & FLAG_AA and self._is_referral():
+            return Reply(ReplyKind.FAILURE, rcode)  # a referral: this upstream does not recurse
         return self._negative(rcode, kept, soa)
 
-    def _extended(self) -> int:
+    def _extended_rcode(self) -> int:
         """The upper bits of the RCODE from OPT, of which there is at most one, owned by the root (RFC 6891 6.1.1)."""
         opts = [r for r in (*self.answers, *self.authorities, *self.additionals) if r.rtype == TYPE_OPT]
         if not opts:
             return 0
         if len(opts) > 1 or opts[0].owner != b"\0" or opts[0] not in self.additionals:
             raise MalformedError
-        return self.data[opts[0].ttl_at] << 4
+        return self.data[opts[0].ttl_offset] << 4
 
     def _on_chain(self, record: _Record) -> bool:
         """Whether an answer belongs to the question; follows the chain as a side effect, so call it in order."""
         if record.rclass != CLASS_IN:
             return False
         if record.rtype == _TYPE_RRSIG:
-            signs = record.lower in self.chain or record.lower in self.dnames
-            return signs and (self.dnssec or self._asked(record))  # RFC 4035 3.2.1: only for DO
-        if record.rtype == _TYPE_DNAME and record.lower != self.last and below(self.last, record.lower):
-            self.dnames.add(record.lower)
+            signs = record.owner_lower in self.chain or record.owner_lower in self.dnames
+            return signs and (self.dnssec or self._answers_question(record))  # RFC 4035 3.2.1: only for DO
+        if (
+            record.rtype == _TYPE_DNAME
+            and record.owner_lower != self.chain_end
+            and is_wire_subdomain(self.chain_end, record.owner_lower)
+        ):
+            self.dnames.add(record.owner_lower)
             return True
-        if record.lower != self.last:
+        if record.owner_lower != self.chain_end:
             return False
-        if self._asked(record):
+        if self._answers_question(record):
             return True
         if record.rtype == TYPE_CNAME:
-            self.last = record.target.lower()
-            self.chain.add(self.last)
+            self.chain_end = record.target.lower()
+            self.chain.add(self.chain_end)
             return True
         return False
 
-    def _asked(self, record: _Record) -> bool:
-        return record.lower == self.last and self.qtype in (record.rtype, TYPE_ANY)
+    def _answers_question(self, record: _Record) -> bool:
+        return record.owner_lower == self.chain_end and self.qtype in (record.rtype, TYPE_ANY)
 
     def _soa(self) -> _Record | None:
         """The SOA of a zone that the chain's end is in; any other denies nothing here."""
         for record in self.authorities:
-            if record.rtype == TYPE_SOA and record.rclass == CLASS_IN and below(self.last, record.lower):
+            if (
+                record.rtype == TYPE_SOA
+                and record.rclass == CLASS_IN
+                and is_wire_subdomain(self.chain_end, record.owner_lower)
+            ):
                 return record
         return None
 
-    def _refers(self) -> bool:
+    def _is_referral(self) -> bool:
         return any(record.rtype == TYPE_NS for record in self.authorities)
 
     def _positive(self, kept: list[_Record]) -> Reply:
         proofs = self._proofs(with_soa=False)
         ttl = min(record.ttl for record in (*kept, *proofs))
-        return self._bounded(Reply(Kind.POSITIVE, NOERROR, ttl, self._answer(kept), self._anew(proofs)))
+        return self._check_size(Reply(ReplyKind.POSITIVE, NOERROR, ttl, self._answer(kept), self._uncompressed(proofs)))
 
     def _negative(self, rcode: int, kept: list[_Record], soa: _Record | None) -> Reply:
-        ttl = BARE_NEGATIVE_TTL
+        ttl = NEGATIVE_TTL_WITHOUT_SOA
         believed: list[_Record] = []
         if soa is not None:
             minimum = int.from_bytes(self.data[soa.end - 4 : soa.end], "big")
             soa.ttl = ttl = min(soa.ttl, minimum, MAX_NEGATIVE_TTL)
             believed = [soa, *self._proofs(with_soa=True)]
         ttl = min([ttl, *(record.ttl for record in (*kept, *believed))])
-        kind = Kind.NXDOMAIN if rcode == NXDOMAIN else Kind.NODATA
-        return self._bounded(Reply(kind, rcode, ttl, self._answer(kept), self._anew(believed)))
+        kind = ReplyKind.NXDOMAIN if rcode == NXDOMAIN else ReplyKind.NODATA
+        return self._check_size(Reply(kind, rcode, ttl, self._answer(kept), self._uncompressed(believed)))
 
     def _proofs(self, *, with_soa: bool) -> list[_Record]:
         """NSEC and NSEC3 records and the signatures over them, and over the SOA of a denial."""
@@ -293,35 +312,37 @@ class _Message:
             record
             for record in self.authorities
             if record.rclass == CLASS_IN
-            and (record.rtype in _PROOF_TYPES or (record.rtype == _TYPE_RRSIG and self._covers(record) in covered))
+            and (
+                record.rtype in _PROOF_TYPES or (record.rtype == _TYPE_RRSIG and self._covered_type(record) in covered)
+            )
         ]
 
-    def _covers(self, record: _Record) -> int:
+    def _covered_type(self, record: _Record) -> int:
         """The type that an RRSIG covers (RFC 4034 3.1.1)."""
-        return int.from_bytes(self.data[record.rdata : min(record.rdata + 2, record.end)], "big")
+        return int.from_bytes(self.data[record.rdata_start : min(record.rdata_start + 2, record.end)], "big")
 
-    def _answer(self, kept: list[_Record]) -> Part:
+    def _answer(self, kept: list[_Record]) -> RelayedPart:
         """The answer section as it stands if all of it is kept, else anew."""
         if len(kept) != len(self.answers):
-            return self._anew(kept)
+            return self._uncompressed(kept)
         wire = bytearray(self.data[self.start : self.answers_end])
-        ttls = tuple((record.ttl_at - self.start, record.ttl) for record in kept)
+        ttls = tuple((record.ttl_offset - self.start, record.ttl) for record in kept)
         for at, ttl in ttls:
             _write_ttl(wire, at, ttl)
-        return Part(Section(len(kept), bytes(wire)), ttls)
+        return RelayedPart(Section(len(kept), bytes(wire)), ttls)
 
-    def _anew(self, records: list[_Record]) -> Part:
+    def _uncompressed(self, records: list[_Record]) -> RelayedPart:
         wire = bytearray()
         ttls = []
         for record in records:
             ttls.append((len(wire) + len(record.owner) + 4, record.ttl))
-            wire += record.anew(self.data, self.names)
-            if len(wire) > MAX_SECTIONS:
+            wire += record.uncompressed(self.data, self.names)
+            if len(wire) > MAX_SECTIONS_SIZE:
                 raise MalformedError
-        return Part(Section(len(records), bytes(wire)), tuple(ttls))
+        return RelayedPart(Section(len(records), bytes(wire)), tuple(ttls))
 
     @staticmethod
-    def _bounded(reply: Reply) -> Reply:
-        if len(reply.answer.section.wire) + len(reply.authority.section.wire) > MAX_SECTIONS:
+    def _check_size(reply: Reply) -> Reply:
+        if len(reply.answer.section.wire) + len(reply.authority.section.wire) > MAX_SECTIONS_SIZE:
             raise MalformedError
         return reply

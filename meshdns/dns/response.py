@@ -30,7 +30,7 @@ from meshdns.dns.query import HEADER_SIZE, MAX_UDP_SIZE, Query
 QUESTION_POINTER: Final = b"\xc0\x0c"  # the owner name of the question, right behind the header
 
 _OPCODE: Final = 0x7800
-OPT_HEAD: Final = b"\0\0\x29" + MAX_UDP_SIZE.to_bytes(2, "big")  # of every OPT of ours: root owner, type, our size
+OPT_PREFIX: Final = b"\0\0\x29" + MAX_UDP_SIZE.to_bytes(2, "big")  # of every OPT of ours: root owner, type, our size
 _OPT_SIZE: Final = 11  # octets of an OPT without options
 _header = struct.Struct(">HHHHH").pack
 _opt = struct.Struct(">BHHBBHH").pack
@@ -48,7 +48,7 @@ class Section:
         self.wire = wire
 
 
-EMPTY: Final = Section(0, b"")
+EMPTY_SECTION: Final = Section(0, b"")
 
 
 def record(rtype: int, ttl: int, rdata: bytes, *, rclass: int = CLASS_IN) -> bytes:
@@ -56,7 +56,7 @@ def record(rtype: int, ttl: int, rdata: bytes, *, rclass: int = CLASS_IN) -> byt
     return _record(QUESTION_POINTER, rtype, rclass, ttl, len(rdata)) + rdata
 
 
-def options(query: Query, *, ede: int = -1, text: bytes = b"", nsid: bytes = b"", keepalive: int = 0) -> bytes:
+def reply_options(query: Query, *, ede: int = -1, text: bytes = b"", nsid: bytes = b"", keepalive: int = 0) -> bytes:
     """The options of the reply's OPT: extended error (RFC 8914), NSID only where asked (RFC 5001), keepalive.
 
     `keepalive` is the idle timeout of a TCP connection in units of 100 ms (RFC 7828 3.1), 0 on UDP.
@@ -71,24 +71,24 @@ def options(query: Query, *, ede: int = -1, text: bytes = b"", nsid: bytes = b""
     return out
 
 
-def opt(query: Query, rcode: int, extra: bytes) -> bytes:
+def build_opt(query: Query, rcode: int, edns_options: bytes) -> bytes:
     """The OPT record of a reply: version 0, our UDP size, the query's DO (RFC 3225 section 3), the cookie due to it."""
     if query.reply_cookie:
-        extra += _option(OPTION_COOKIE, len(query.reply_cookie)) + query.reply_cookie
-    return _opt(0, TYPE_OPT, MAX_UDP_SIZE, rcode >> 4, 0, 0x8000 if query.do else 0, len(extra)) + extra
+        edns_options += _option(OPTION_COOKIE, len(query.reply_cookie)) + query.reply_cookie
+    return _opt(0, TYPE_OPT, MAX_UDP_SIZE, rcode >> 4, 0, 0x8000 if query.do else 0, len(edns_options)) + edns_options
 
 
-def opt_at(reply: bytes) -> int:
+def find_opt(reply: bytes) -> int:
     """Where the OPT of a reply of ours begins, its last record; -1 where it has none."""
-    at = reply.rfind(OPT_HEAD)
+    at = reply.rfind(OPT_PREFIX)
     while at >= 0 and at + _OPT_SIZE + (reply[at + 9] << 8 | reply[at + 10]) != len(reply):
-        at = reply.rfind(OPT_HEAD, 0, at)
+        at = reply.rfind(OPT_PREFIX, 0, at)
     return at
 
 
-def with_error(reply: bytes, code: int, text: bytes) -> bytes:
+def with_extended_error(reply: bytes, code: int, text: bytes) -> bytes:
     """A reply of ours with one extended error more (RFC 8914); as it is where it has no OPT."""
-    at = opt_at(reply)
+    at = find_opt(reply)
     if at < 0:
         return reply
     added = _option(OPTION_EDE, 2 + len(text)) + code.to_bytes(2, "big") + text
@@ -96,25 +96,25 @@ def with_error(reply: bytes, code: int, text: bytes) -> bytes:
     return reply[: at + 9] + size.to_bytes(2, "big") + reply[at + _OPT_SIZE :] + added
 
 
-def build(
+def build_reply(
     query: Query,
     rcode: int,
     *,
-    answer: Section = EMPTY,
-    authority: Section = EMPTY,
+    answer: Section = EMPTY_SECTION,
+    authority: Section = EMPTY_SECTION,
     aa: bool = False,
-    extra: bytes = b"",
+    edns_options: bytes = b"",
     tcp: bool = False,
 ) -> bytes:
-    """A whole reply; see the rules above. `extra` are the options from `options`, used where the query has an OPT."""
+    """A whole reply, by the rules above. `edns_options` come from `reply_options`; an OPT in the query is needed."""
     flags = FLAG_QR | FLAG_RA | query.flags & (_OPCODE | FLAG_RD | FLAG_CD)
     if aa and rcode != BADVERS:
         flags |= FLAG_AA
-    questions = int(query.end > HEADER_SIZE)
-    tail = opt(query, rcode, extra) if query.edns else b""
-    size = query.end + len(answer.wire) + len(authority.wire) + len(tail)
-    if size > query.size and not tcp:
-        answer = authority = EMPTY
+    questions = int(query.question_end > HEADER_SIZE)
+    tail = build_opt(query, rcode, edns_options) if query.edns else b""
+    size = query.question_end + len(answer.wire) + len(authority.wire) + len(tail)
+    if size > query.udp_size and not tcp:
+        answer = authority = EMPTY_SECTION
         flags |= FLAG_TC
     header = _header(flags | rcode & 0x0F, questions, answer.count, authority.count, int(query.edns))
-    return query.data[:2] + header + query.data[12 : query.end] + answer.wire + authority.wire + tail
+    return query.data[:2] + header + query.data[12 : query.question_end] + answer.wire + authority.wire + tail

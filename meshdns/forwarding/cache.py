@@ -5,7 +5,8 @@ Rules:
 - The bound is bytes. New entries are on *probation*; one that is asked for again is *protected*, and what falls out of
   protection goes back to probation. A flood of random names only ever turns over the probation.
 - An entry outlives its lifetime until it is evicted: a popular name that is fetched again stays protected, and is told
-  *stale* while its upstreams fail (RFC 8767). A refresh is then tried every `RECHECK` seconds and not more often.
+  *stale* while its upstreams fail (RFC 8767). A refresh is then tried every `STALE_REFRESH_INTERVAL` seconds and not
+  more often.
 - TTL 0 is not kept, nor what it replaces (RFC 1035 3.2.1). Ages are counted on a monotonic clock, so a TTL told never
   rises.
 - Failures are kept apart, so that they evict no answers: 1 s, doubled each time in a row (RFC 9520 3.2). The RFC allows
@@ -18,101 +19,103 @@ from typing import Final
 import cachetools
 import msgspec
 
-from meshdns.dns.reply import Kind, Reply
+from meshdns.dns.reply import Reply, ReplyKind
 from meshdns.forwarding.counters import ForwardCounters
 from meshdns.forwarding.policy import Failure
 
-FIRST_FAILURE: Final = 1.0  # seconds, the least that RFC 9520 3.2 asks for
-LONGEST_FAILURE: Final = 32.0  # seconds
-RECHECK: Final = 30.0  # seconds, the least between attempts to refresh what is told stale (RFC 8767 section 5)
+MIN_FAILURE_TTL: Final = 1.0  # seconds, the least that RFC 9520 3.2 asks for
+MAX_FAILURE_TTL: Final = 32.0  # seconds
+STALE_REFRESH_INTERVAL: Final = (
+    30.0  # seconds, the least between attempts to refresh what is told stale (RFC 8767 section 5)
+)
 MAX_STALE: Final = 86_400.0
 """Seconds past its lifetime that an answer may be told: a day outlasts most outages, and the addresses of last week
 are more likely somebody else's by now. RFC 8767 section 5 suggests one to three days."""
 
 _ENTRY_OVERHEAD: Final = 1100  # octets of the objects around an entry's bytes, as tests/forwarding measures them
 _TTL_OVERHEAD: Final = 150  # octets of one noted TTL
-_DENIALS: Final = frozenset({Kind.NXDOMAIN, Kind.NODATA})
+_DENIALS: Final = frozenset({ReplyKind.NXDOMAIN, ReplyKind.NODATA})
 
 
-class Entry(msgspec.Struct, frozen=True, gc=False):
+class CacheEntry(msgspec.Struct, frozen=True, gc=False):
     """One reply and when it came and expires, in seconds of the monotonic clock.
 
-    `size` is what it costs in octets, `denial` whether it says that there is no such name, or no such data.
+    `size` is what it costs in octets, `is_denial` whether it says that there is no such name, or no such data.
     """
 
     reply: Reply
-    stored: float
-    expires: float
+    stored_at: float
+    expires_at: float
     size: int
-    denial: bool
+    is_denial: bool
 
 
-class FailedEntry(msgspec.Struct, frozen=True, gc=False):
+class FailureEntry(msgspec.Struct, frozen=True, gc=False):
     """One failure, when it may be tried again, and how long this one is kept, in seconds."""
 
     failure: Failure
-    until: float
+    retry_at: float
     period: float
     size: int
 
 
-def _size(entry: FailedEntry) -> int:
+def _size(entry: FailureEntry) -> int:
     return entry.size
 
 
 class _Segment:
-    """Entries from the one used longest ago to the last, at most `room` octets of them, and how many are denials.
+    """Entries from the one used longest ago to the last, at most `max_bytes` octets of them, and how many are denials.
 
     By hand and not by cachetools, which costs a miss six times as much.
     """
 
-    __slots__ = ("denials", "entries", "octets", "room")
+    __slots__ = ("bytes_used", "denials", "entries", "max_bytes")
 
-    def __init__(self, room: int) -> None:
-        self.entries: OrderedDict[bytes, Entry] = OrderedDict()
-        self.room = room
-        self.octets = 0
+    def __init__(self, max_bytes: int) -> None:
+        self.entries: OrderedDict[bytes, CacheEntry] = OrderedDict()
+        self.max_bytes = max_bytes
+        self.bytes_used = 0
         self.denials = 0
 
-    def put(self, key: bytes, entry: Entry) -> None:
+    def add(self, key: bytes, entry: CacheEntry) -> None:
         """Add one that is not there and for which there is room."""
         self.entries[key] = entry
-        self.octets += entry.size
-        self.denials += entry.denial
+        self.bytes_used += entry.size
+        self.denials += entry.is_denial
 
-    def take(self, key: bytes) -> Entry | None:
+    def remove(self, key: bytes) -> CacheEntry | None:
         """Remove one."""
         entry = self.entries.pop(key, None)
         if entry is not None:
-            self.octets -= entry.size
-            self.denials -= entry.denial
+            self.bytes_used -= entry.size
+            self.denials -= entry.is_denial
         return entry
 
-    def oldest(self) -> tuple[bytes, Entry]:
+    def pop_oldest(self) -> tuple[bytes, CacheEntry]:
         """Remove the one used longest ago."""
         key, entry = self.entries.popitem(last=False)
-        self.octets -= entry.size
-        self.denials -= entry.denial
+        self.bytes_used -= entry.size
+        self.denials -= entry.is_denial
         return key, entry
 
     def clear(self) -> None:
         """Remove all."""
         self.entries.clear()
-        self.octets = self.denials = 0
+        self.bytes_used = self.denials = 0
 
 
 class Cache:
-    """Answers and failures by key (see `question.key`), at most `budget` octets in all.
+    """Answers and failures by key (see `question.key`), at most `max_bytes` octets in all.
 
     What is evicted is counted in `counters`.
     """
 
-    def __init__(self, budget: int, counters: ForwardCounters) -> None:
-        failures = budget // 16
-        probation = (budget - failures) // 4
-        self._failed: cachetools.LRUCache[bytes, FailedEntry] = cachetools.LRUCache(failures, _size)
+    def __init__(self, max_bytes: int, counters: ForwardCounters) -> None:
+        failures = max_bytes // 16
+        probation = (max_bytes - failures) // 4
+        self._failures: cachetools.LRUCache[bytes, FailureEntry] = cachetools.LRUCache(failures, _size)
         self._probation = _Segment(probation)
-        self._protected = _Segment(budget - failures - probation)
+        self._protected = _Segment(max_bytes - failures - probation)
         self._counters = counters
 
     def __len__(self) -> int:
@@ -124,86 +127,86 @@ class Cache:
         return self._probation.denials + self._protected.denials
 
     @property
-    def octets(self) -> int:
+    def bytes_used(self) -> int:
         """What all entries cost, never more than the budget."""
-        return int(self._failed.currsize) + self._probation.octets + self._protected.octets
+        return int(self._failures.currsize) + self._probation.bytes_used + self._protected.bytes_used
 
-    def entry(self, key: bytes, now: float) -> Entry | None:
+    def get(self, key: bytes, now: float) -> CacheEntry | None:
         """The answer that may be told now; being asked for is what earns protection."""
         protected = self._protected.entries
         entry = protected.get(key)
         if entry is not None:
             protected.move_to_end(key)
-            return entry if now < entry.expires else None
+            return entry if now < entry.expires_at else None
         entry = self._probation.entries.get(key)
-        if entry is None or now >= entry.expires:
+        if entry is None or now >= entry.expires_at:
             return None
-        self._probation.take(key)
+        self._probation.remove(key)
         self._protect(key, entry)
         return entry
 
-    def stale(self, key: bytes, now: float) -> Entry | None:
+    def get_stale(self, key: bytes, now: float) -> CacheEntry | None:
         """The answer that has expired, but is better than none."""
         entry = self._protected.entries.get(key) or self._probation.entries.get(key)
-        return entry if entry is not None and entry.expires <= now < entry.expires + MAX_STALE else None
+        return entry if entry is not None and entry.expires_at <= now < entry.expires_at + MAX_STALE else None
 
-    def failure(self, key: bytes, now: float) -> Failure | None:
+    def get_failure(self, key: bytes, now: float) -> Failure | None:
         """The failure that is still fresh."""
-        failed = self._failed.get(key) if self._failed else None
-        return failed.failure if failed is not None and now < failed.until else None
+        failed = self._failures.get(key) if self._failures else None
+        return failed.failure if failed is not None and now < failed.retry_at else None
 
-    def keep(self, key: bytes, reply: Reply, now: float) -> None:
+    def store(self, key: bytes, reply: Reply, now: float) -> None:
         """Keep an answer for its lifetime; it clears the question's failures."""
-        if self._failed:
-            self._failed.pop(key, None)
-        protected = self._protected.take(key)
-        self._probation.take(key)
+        if self._failures:
+            self._failures.pop(key, None)
+        protected = self._protected.remove(key)
+        self._probation.remove(key)
         if reply.ttl == 0:
             return
         wires = len(reply.answer.section.wire) + len(reply.authority.section.wire)
         marks = len(reply.answer.ttls) + len(reply.authority.ttls)
         size = _ENTRY_OVERHEAD + len(key) + wires + marks * _TTL_OVERHEAD
-        entry = Entry(reply, now, now + reply.ttl, size, reply.kind in _DENIALS)
+        entry = CacheEntry(reply, now, now + reply.ttl, size, reply.kind in _DENIALS)
         if protected is not None:
             self._protect(key, entry)
         else:
             self._admit(key, entry)
 
-    def fail(self, key: bytes, failure: Failure, now: float) -> None:
-        """Keep a failure; twice as long as the one before, if that ended less than `LONGEST_FAILURE` ago.
+    def store_failure(self, key: bytes, failure: Failure, now: float) -> None:
+        """Keep a failure; twice as long as the one before, if that ended less than `MAX_FAILURE_TTL` ago.
 
-        Where a stale answer stands in, it is kept for `RECHECK` at least.
+        Where a stale answer stands in, it is kept for `STALE_REFRESH_INTERVAL` at least.
         """
-        before = self._failed.get(key)
-        period = FIRST_FAILURE
-        if before is not None and now - before.until < LONGEST_FAILURE:
-            period = min(before.period * 2, LONGEST_FAILURE)
-        if self.stale(key, now) is not None:
-            period = max(period, RECHECK)
+        before = self._failures.get(key)
+        period = MIN_FAILURE_TTL
+        if before is not None and now - before.retry_at < MAX_FAILURE_TTL:
+            period = min(before.period * 2, MAX_FAILURE_TTL)
+        if self.get_stale(key, now) is not None:
+            period = max(period, STALE_REFRESH_INTERVAL)
         size = _ENTRY_OVERHEAD + len(key)
-        if size <= self._failed.maxsize:
-            self._failed[key] = FailedEntry(failure, now + period, period, size)
+        if size <= self._failures.maxsize:
+            self._failures[key] = FailureEntry(failure, now + period, period, size)
 
     def clear(self) -> None:
         """Forget everything."""
-        self._failed.clear()
+        self._failures.clear()
         self._probation.clear()
         self._protected.clear()
 
-    def _protect(self, key: bytes, entry: Entry) -> None:
+    def _protect(self, key: bytes, entry: CacheEntry) -> None:
         protected = self._protected
-        if entry.size > protected.room:
+        if entry.size > protected.max_bytes:
             return
-        while protected.octets + entry.size > protected.room:
-            self._admit(*protected.oldest())
-        protected.put(key, entry)
+        while protected.bytes_used + entry.size > protected.max_bytes:
+            self._admit(*protected.pop_oldest())
+        protected.add(key, entry)
 
-    def _admit(self, key: bytes, entry: Entry) -> None:
+    def _admit(self, key: bytes, entry: CacheEntry) -> None:
         probation = self._probation
-        if entry.size > probation.room:
+        if entry.size > probation.max_bytes:
             return
-        while probation.octets + entry.size > probation.room:
-            _, evicted = probation.oldest()
-            self._counters.evicted_denials += evicted.denial
-            self._counters.evicted_answers += not evicted.denial
-        probation.put(key, entry)
+        while probation.bytes_used + entry.size > probation.max_bytes:
+            _, evicted = probation.pop_oldest()
+            self._counters.evicted_denials += evicted.is_denial
+            self._counters.evicted_answers += not evicted.is_denial
+        probation.add(key, entry)

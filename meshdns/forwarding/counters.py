@@ -11,20 +11,20 @@ class ForwardCounters:
         "failures_cached",
         "hits",
         "in_flight",
-        "late",
+        "late_answers",
         "loops",
         "malformed",
         "mismatches",
         "misses",
-        "overflow",
-        "overflow_client",
-        "overflow_suffix",
+        "over_client_limit",
+        "over_limit",
+        "over_suffix_limit",
         "queries",
         "refused",
         "retries",
         "sends",
         "servfail",
-        "stale",
+        "stale_answers",
         "tcp",
         "timeouts",
         "unreachable",
@@ -38,9 +38,9 @@ class ForwardCounters:
         self.evicted_denials = 0  # as these did
         self.misses = 0  # led to an exchange with an upstream
         self.coalesced = 0  # joined an exchange for the same question
-        self.overflow = 0  # refused because too many clients wait
-        self.overflow_client = 0  # of these, because too many of one client's do
-        self.overflow_suffix = 0  # of these, because too many different names below one suffix are asked for
+        self.over_limit = 0  # refused because too many clients wait
+        self.over_client_limit = 0  # of these, because too many of one client's do
+        self.over_suffix_limit = 0  # of these, because too many different names below one suffix are asked for
         self.loops = 0  # refused because they had come through here before
         self.refused = 0  # RD=0 and not in the cache, or no route
         self.sends = 0  # queries sent to upstreams, over UDP and TCP
@@ -50,7 +50,7 @@ class ForwardCounters:
         self.mismatches = 0  # datagrams that reply to nothing we asked
         self.malformed = 0  # replies to our question that break the wire format
         self.unreachable = 0  # ICMP errors and failed sends
-        self.stale = 0  # clients that got an answer past its lifetime in place of a failure
+        self.stale_answers = 0  # clients that got an answer past its lifetime in place of a failure
         self.servfail = 0  # clients that got SERVFAIL, whatever the reason
-        self.late = 0  # answers that came after the client had got SERVFAIL, and were kept
+        self.late_answers = 0  # answers that came after the client had got SERVFAIL, and were kept
         self.in_flight = 0

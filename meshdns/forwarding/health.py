@@ -13,71 +13,75 @@ Rules:
 from collections.abc import Sequence
 from typing import Final
 
-from meshdns.forwarding.addresses import Address, is_local
+from meshdns.forwarding.upstreams import Address, is_local
 
-SILENT_SENDS: Final = 3
-SILENT_SECONDS: Final = 1.5
-FIRST_REST: Final = 2.0  # seconds; about one client's patience
-LONGEST_REST: Final = 60.0  # seconds
+DOWN_AFTER_TIMEOUTS: Final = 3
+DOWN_AFTER_SECONDS: Final = 1.5
+INITIAL_BACKOFF: Final = 2.0  # seconds; about one client's patience
+MAX_BACKOFF: Final = 60.0  # seconds
 
 
 class _Health:
-    __slots__ = ("good_at", "rest", "rests_until", "silent")
+    __slots__ = ("backoff", "last_success", "retry_at", "timeouts")
 
     def __init__(self) -> None:
-        self.silent = 0
-        self.good_at = float("-inf")
-        self.rest = 0.0  # seconds; 0 while it is up
-        self.rests_until = 0.0
+        self.timeouts = 0
+        self.last_success = float("-inf")
+        self.backoff = 0.0  # seconds; 0 while it is up
+        self.retry_at = 0.0
 
 
-class Group:
+class UpstreamGroup:
     """The upstreams of one route in order of preference, with what is known of their health."""
 
     def __init__(self, addresses: Sequence[Address]) -> None:
         self.addresses = tuple(addresses)
-        self.near = tuple(is_local(address) for address in self.addresses)  # who may be told of a query's trail
-        self.secure = tuple(address.tls is not None for address in self.addresses)  # who is asked over TLS alone
+        self.is_private = tuple(is_local(address) for address in self.addresses)  # who may be told of a query's trail
+        self.uses_tls = tuple(address.tls is not None for address in self.addresses)  # who is asked over TLS alone
         self._health = [_Health() for _ in self.addresses]
         self._all = tuple(range(len(self.addresses)))
-        self._resting = 0  # how many are down
+        self._down_count = 0  # how many are down
 
-    def order(self, now: float) -> Sequence[int]:
+    def select_order(self, now: float) -> Sequence[int]:
         """Indices of the upstreams, the one to ask first in front; spends the half-open trial that it hands out."""
-        if not self._resting:
+        if not self._down_count:
             return self._all
         up: list[int] = []
         down: list[int] = []
         trial: list[int] = []
         for i, health in enumerate(self._health):
-            if not health.rest:
+            if not health.backoff:
                 up.append(i)
-            elif now >= health.rests_until and not trial:
-                health.rest = min(health.rest * 2, LONGEST_REST)
-                health.rests_until = now + health.rest
+            elif now >= health.retry_at and not trial:
+                health.backoff = min(health.backoff * 2, MAX_BACKOFF)
+                health.retry_at = now + health.backoff
                 trial.append(i)
             else:
                 down.append(i)
         return (*trial, *up, *down)
 
-    def down(self, upstream: int) -> bool:
+    def is_down(self, upstream: int) -> bool:
         """Whether the upstream is held to be down."""
-        return self._health[upstream].rest > 0
+        return self._health[upstream].backoff > 0
 
-    def good(self, upstream: int, now: float) -> None:
+    def record_success(self, upstream: int, now: float) -> None:
         """A usable answer came."""
         health = self._health[upstream]
-        health.silent = 0
-        health.good_at = now
-        if health.rest:
-            health.rest = 0.0
-            self._resting -= 1
+        health.timeouts = 0
+        health.last_success = now
+        if health.backoff:
+            health.backoff = 0.0
+            self._down_count -= 1
 
-    def silent(self, upstream: int, now: float) -> None:
+    def record_timeout(self, upstream: int, now: float) -> None:
         """A send was not answered in its time."""
         health = self._health[upstream]
-        health.silent += 1
-        if not health.rest and health.silent >= SILENT_SENDS and now - health.good_at >= SILENT_SECONDS:
-            health.rest = FIRST_REST
-            self._resting += 1
-            health.rests_until = now + FIRST_REST
+        health.timeouts += 1
+        if (
+            not health.backoff
+            and health.timeouts >= DOWN_AFTER_TIMEOUTS
+            and now - health.last_success >= DOWN_AFTER_SECONDS
+        ):
+            health.backoff = INITIAL_BACKOFF
+            self._down_count += 1
+            health.retry_at = now + INITIAL_BACKOFF

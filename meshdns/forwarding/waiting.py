@@ -18,75 +18,75 @@ class Waiter(NamedTuple):
     query: Query
     tcp: bool
     client: bytes
-    reply: Callable[[bytes], None]
+    on_reply: Callable[[bytes], None]
 
 
-class Shares:
+class PerKeyLimit:
     """Counts what each of many has of something, and how much it may have; who has nothing is not remembered."""
 
-    def __init__(self, most: int) -> None:
-        self._most = most
-        self._taken: dict[bytes, int] = {}
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._counts: dict[bytes, int] = {}
 
     def __len__(self) -> int:
-        return len(self._taken)
+        return len(self._counts)
 
-    def all_taken(self, owner: bytes) -> bool:
+    def is_at_limit(self, key: bytes) -> bool:
         """Whether this one may have no more."""
-        return self._taken.get(owner, 0) >= self._most
+        return self._counts.get(key, 0) >= self._limit
 
-    def take(self, owner: bytes) -> None:
+    def acquire(self, key: bytes) -> None:
         """One more."""
-        self._taken[owner] = self._taken.get(owner, 0) + 1
+        self._counts[key] = self._counts.get(key, 0) + 1
 
-    def give_back(self, owner: bytes) -> None:
+    def release(self, key: bytes) -> None:
         """One less."""
-        left = self._taken[owner] - 1
+        left = self._counts[key] - 1
         if left:
-            self._taken[owner] = left
+            self._counts[key] = left
         else:
-            del self._taken[owner]
+            del self._counts[key]
 
 
-class Crowd:
+class WaitLimits:
     """Counts those who wait; what it remembers is bounded by their number."""
 
-    def __init__(self, most: int, most_per_client: int) -> None:
-        self._most = most
-        self._clients = Shares(most_per_client)
+    def __init__(self, limit: int, limit_per_client: int) -> None:
+        self._limit = limit
+        self._clients = PerKeyLimit(limit_per_client)
         self._number = 0
 
     def __len__(self) -> int:
         return self._number
 
     @property
-    def full(self) -> bool:
+    def is_full(self) -> bool:
         """Whether nobody more may wait."""
-        return self._number >= self._most
+        return self._number >= self._limit
 
-    def fills(self, client: bytes) -> bool:
+    def is_client_at_limit(self, client: bytes) -> bool:
         """Whether as many questions of this client wait as may."""
-        return self._clients.all_taken(client)
+        return self._clients.is_at_limit(client)
 
-    def join(self, client: bytes) -> None:
+    def add(self, client: bytes) -> None:
         """One question more of this client waits."""
-        self._clients.take(client)
+        self._clients.acquire(client)
         self._number += 1
 
-    def leave(self, client: bytes) -> None:
+    def remove(self, client: bytes) -> None:
         """One question less of this client waits."""
         self._number -= 1
-        self._clients.give_back(client)
+        self._clients.release(client)
 
 
-class Pending:
+class PendingExchange:
     """An exchange and who waits for it."""
 
-    __slots__ = ("exchange", "key", "place", "suffix", "waiters")
+    __slots__ = ("exchange", "key", "route_index", "suffix", "waiters")
 
-    def __init__(self, key: bytes, suffix: bytes, place: int, exchange: Exchange) -> None:
+    def __init__(self, key: bytes, suffix: bytes, route_index: int, exchange: Exchange) -> None:
         self.key = key
         self.suffix = suffix
-        self.place = place
+        self.route_index = route_index
         self.exchange = exchange
         self.waiters: list[Waiter] = []

@@ -5,7 +5,7 @@ import functools
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from typing import Final
 
-Address = IPv4Address | IPv6Address
+IpAddress = IPv4Address | IPv6Address
 
 
 class Scope(enum.Enum):
@@ -13,24 +13,24 @@ class Scope(enum.Enum):
 
     PUBLIC = "public"
     PRIVATE = "private"  # means something only in its own network
-    NEVER = "never"  # means nothing to anybody else: loopback, link-local, unspecified, multicast
+    NEVER_SERVED = "never"  # means nothing to anybody else: loopback, link-local, unspecified, multicast
 
 
 _PREFIXES: Final = (
-    ("0.0.0.0/8", Scope.NEVER),  # "this network" (RFC 1122 section 3.2.1.3)
-    ("127.0.0.0/8", Scope.NEVER),  # loopback
-    ("169.254.0.0/16", Scope.NEVER),  # link-local
-    ("224.0.0.0/4", Scope.NEVER),  # multicast
-    ("255.255.255.255/32", Scope.NEVER),  # limited broadcast (RFC 1122 section 3.2.1.3)
+    ("0.0.0.0/8", Scope.NEVER_SERVED),  # "this network" (RFC 1122 section 3.2.1.3)
+    ("127.0.0.0/8", Scope.NEVER_SERVED),  # loopback
+    ("169.254.0.0/16", Scope.NEVER_SERVED),  # link-local
+    ("224.0.0.0/4", Scope.NEVER_SERVED),  # multicast
+    ("255.255.255.255/32", Scope.NEVER_SERVED),  # limited broadcast (RFC 1122 section 3.2.1.3)
     ("10.0.0.0/8", Scope.PRIVATE),  # RFC 1918
     ("172.16.0.0/12", Scope.PRIVATE),  # RFC 1918
     ("192.168.0.0/16", Scope.PRIVATE),  # RFC 1918
     ("100.64.0.0/10", Scope.PRIVATE),  # RFC 6598, used for pods by several clouds
     ("240.0.0.0/4", Scope.PRIVATE),  # class E: Istio's and Admiral's VIPs
-    ("::/128", Scope.NEVER),  # unspecified
-    ("::1/128", Scope.NEVER),  # loopback
-    ("fe80::/10", Scope.NEVER),  # link-local
-    ("ff00::/8", Scope.NEVER),  # multicast
+    ("::/128", Scope.NEVER_SERVED),  # unspecified
+    ("::1/128", Scope.NEVER_SERVED),  # loopback
+    ("fe80::/10", Scope.NEVER_SERVED),  # link-local
+    ("ff00::/8", Scope.NEVER_SERVED),  # multicast
     ("fc00::/7", Scope.PRIVATE),  # RFC 4193
 )
 _SCOPES: Final = tuple(
@@ -41,7 +41,7 @@ _SCOPES: Final = tuple(
 
 
 @functools.lru_cache(maxsize=1 << 16)
-def parsed(text: str) -> Address | None:
+def parse_address(text: str) -> IpAddress | None:
     """The address that `text` spells; None where it is none (a host name)."""
     if ":" not in text and not text[-1:].isdecimal():
         return None  # at once: to have it refused takes longer than to have it read
@@ -52,16 +52,16 @@ def parsed(text: str) -> Address | None:
 
 
 @functools.lru_cache(maxsize=1 << 16)
-def scope(text: str) -> Scope | None:
+def scope_of(text: str) -> Scope | None:
     """The scope of the address that `text` spells, None where it is a host name.
 
     An IPv4-mapped IPv6 address has that of the IPv4 address in it.
     """
-    address = parsed(text)
-    return _scope(address) if address is not None else None
+    address = parse_address(text)
+    return _scope_of_address(address) if address is not None else None
 
 
-def _scope(address: Address) -> Scope:
+def _scope_of_address(address: IpAddress) -> Scope:
     if isinstance(address, IPv6Address) and address.ipv4_mapped is not None:
         address = address.ipv4_mapped
     version, value = address.version, int(address)

@@ -12,18 +12,18 @@ from ipaddress import IPv4Address
 
 import msgspec
 
-from meshdns.mesh.addresses import parsed
-from meshdns.mesh.candidates import Candidate, Level, NamedPort, Reach, Rule
+from meshdns.mesh.addresses import parse_address
+from meshdns.mesh.candidates import Candidate, EndpointRule, Level, NamedPort, Reach
+from meshdns.mesh.deflate import compress, decompress
 from meshdns.mesh.settings import StaticRecord
-from meshdns.mesh.squeeze import expand, squeeze
 
 MAX_PER_FAMILY = 15  # fits 512 octets with a long name; BIND-based clients refuse RRsets above 100
 POD_TTL = 5  # seconds, CoreDNS's default for endpoint addresses
 
-_SHARED = 1 << 10  # names behind one gateway have addresses and ports in common: they are worked out once
+_CACHE_SIZE = 1 << 10  # names behind one gateway have addresses and ports in common: they are worked out once
 
 
-class Outcome(enum.Enum):
+class AnswerKind(enum.Enum):
     """What a known name gets."""
 
     ADDRESSES = "addresses"
@@ -32,7 +32,7 @@ class Outcome(enum.Enum):
     FORWARD = "a forward zone of the settings"
 
 
-class Part(msgspec.Struct, frozen=True, array_like=True, gc=False):
+class AnswerPart(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """What of a name is reached in one cluster: ``<cluster>.<host>``, and with a port ``p<port>.<cluster>.<host>``."""
 
     cluster: str
@@ -53,23 +53,23 @@ class Answer(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """The answer for an owner name: addresses in canonical text and the candidates behind them.
 
     `clusters` are those whose declarations the chosen addresses rest on; while one of them is stale the answer is.
-    `considered` holds every candidate, chosen or not, in the order of the levels; `records` are static ones of other
+    `candidates` holds every candidate, chosen or not, in the order of the levels; `records` are static ones of other
     types than addresses.
     """
 
-    outcome: Outcome
+    outcome: AnswerKind
     ipv4: tuple[str, ...] = ()
     ipv6: tuple[str, ...] = ()
     ttl: int = 0
     level: Level | None = None
     clusters: tuple[str, ...] = ()
-    considered: tuple[Candidate, ...] = ()
-    parts: tuple[Part, ...] = ()
+    candidates: tuple[Candidate, ...] = msgspec.field(default=(), name="considered")
+    parts: tuple[AnswerPart, ...] = ()
     services: tuple[ServicePort, ...] = ()
     records: tuple[StaticRecord, ...] = ()
 
 
-class Policy(msgspec.Struct, frozen=True):
+class SelectionPolicy(msgspec.Struct, frozen=True):
     """The zone's part in the choice: TTL in seconds, clusters in order of preference, failover across levels."""
 
     ttl: int
@@ -77,76 +77,82 @@ class Policy(msgspec.Struct, frozen=True):
     cross_levels: bool = False
 
 
-def choose(steps: Sequence[Sequence[Candidate]], policy: Policy) -> Answer:
+def choose_answer(steps: Sequence[Sequence[Candidate]], policy: SelectionPolicy) -> Answer:
     """The answer that follows from candidates in steps of falling precedence."""
     considered = tuple(candidate for step in steps for candidate in step)
     for only_ready in (True, False):  # nothing ready anywhere: a rollout must not become a cached denial
-        decided = _first(steps, considered, policy, only_ready=only_ready)
+        decided = _first_answer(steps, considered, policy, only_ready=only_ready)
         if decided is not None:
             return decided
     pending = any(candidate.pending for candidate in considered)
-    return Answer(Outcome.PENDING if pending else Outcome.NODATA, considered=considered)
+    return Answer(AnswerKind.PENDING if pending else AnswerKind.NODATA, candidates=considered)
 
 
-def _first(
-    steps: Sequence[Sequence[Candidate]], considered: tuple[Candidate, ...], policy: Policy, *, only_ready: bool
+def _first_answer(
+    steps: Sequence[Sequence[Candidate]],
+    candidates: tuple[Candidate, ...],
+    policy: SelectionPolicy,
+    *,
+    only_ready: bool,
 ) -> Answer | None:
     """The answer of the first step that yields one; with `cross_levels` the first that yields a healthy one."""
     unhealthy: list[Candidate] = []
     for step in steps:
         found = [c for c in step if c.address and (c.ready or not only_ready)]
         if found and (not policy.cross_levels or any(c.healthy for c in found)):
-            return _answer(found, considered, policy)
+            return _build_answer(found, candidates, policy)
         unhealthy = unhealthy or found
-        itself = next((c for c in step if c.rule is Rule.ITSELF and (c.pending or c.forwarded)), None)
+        itself = next((c for c in step if c.rule is EndpointRule.SELF_REFERENCE and (c.pending or c.forwarded)), None)
         if itself is not None and not found:
-            outcome = Outcome.FORWARD if itself.forwarded else Outcome.PENDING
-            return Answer(outcome, level=itself.level, considered=considered)
-    return _answer(unhealthy, considered, policy) if unhealthy else None
+            outcome = AnswerKind.FORWARD if itself.forwarded else AnswerKind.PENDING
+            return Answer(outcome, level=itself.level, candidates=candidates)
+    return _build_answer(unhealthy, candidates, policy) if unhealthy else None
 
 
-def _answer(found: Sequence[Candidate], considered: tuple[Candidate, ...], policy: Policy) -> Answer:
-    group = _preferred(_nearest(found), policy.order)
-    ipv4, ipv6 = _families(tuple(candidate.address for candidate in group))
-    services = _services(tuple((candidate.runs_in, candidate.ports) for candidate in group))
+def _build_answer(usable: Sequence[Candidate], candidates: tuple[Candidate, ...], policy: SelectionPolicy) -> Answer:
+    group = _preferred_group(_nearest_group(usable), policy.order)
+    ipv4, ipv6 = _by_family(tuple(candidate.address for candidate in group))
+    services = _services(tuple((candidate.target_cluster, candidate.ports) for candidate in group))
     ttl = next((candidate.ttl for candidate in group if candidate.ttl >= 0), policy.ttl)
-    if any(candidate.pod for candidate in group):
+    if any(candidate.is_pod for candidate in group):
         ttl = min(ttl, POD_TTL)
     return Answer(
-        Outcome.ADDRESSES,
+        AnswerKind.ADDRESSES,
         ipv4=ipv4,
         ipv6=ipv6,
         ttl=ttl,
         level=group[0].level,
-        clusters=tuple(sorted({c.cluster for c in group} | {c.via for c in group if c.via})),
-        considered=considered,
+        clusters=tuple(sorted({c.cluster for c in group} | {c.via_cluster for c in group if c.via_cluster})),
+        candidates=candidates,
         parts=_parts(
-            tuple((c.runs_in, c.reach, c.address, c.ports) for c in considered if c.address and c.runs_in),
+            tuple(
+                (c.target_cluster, c.reach, c.address, c.ports) for c in candidates if c.address and c.target_cluster
+            ),
             ported=any(len(service.targets) > 1 for service in services),
         ),
         services=services,
     )
 
 
-def _nearest(found: Sequence[Candidate]) -> list[Candidate]:
+def _nearest_group(usable: Sequence[Candidate]) -> list[Candidate]:
     """The nearest group that has a healthy address, without its unhealthy ones; all of the nearest where none has."""
-    healthy = [candidate for candidate in found if candidate.healthy] or list(found)
+    healthy = [candidate for candidate in usable if candidate.healthy] or list(usable)
     nearest = min(candidate.reach for candidate in healthy)
     return [candidate for candidate in healthy if candidate.reach is nearest]
 
 
-def _preferred(group: list[Candidate], order: tuple[str, ...]) -> list[Candidate]:
+def _preferred_group(group: list[Candidate], order: tuple[str, ...]) -> list[Candidate]:
     """Ordered failover: the first cluster of `order` that is in the group answers alone."""
     for cluster in order:
-        preferred = [candidate for candidate in group if candidate.runs_in == cluster]
+        preferred = [candidate for candidate in group if candidate.target_cluster == cluster]
         if preferred:
             return preferred
     return group
 
 
-@functools.lru_cache(maxsize=_SHARED)
-def _families(texts: tuple[str, ...]) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    addresses = sorted({address for text in texts if (address := parsed(text)) is not None}, key=int)
+@functools.lru_cache(maxsize=_CACHE_SIZE)
+def _by_family(texts: tuple[str, ...]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    addresses = sorted({address for text in texts if (address := parse_address(text)) is not None}, key=int)
     ipv4 = [str(address) for address in addresses if isinstance(address, IPv4Address)]
     ipv6 = [str(address) for address in addresses if not isinstance(address, IPv4Address)]
     return tuple(ipv4[:MAX_PER_FAMILY]), tuple(ipv6[:MAX_PER_FAMILY])
@@ -156,21 +162,21 @@ _Reached = tuple[str, Reach, str, tuple[NamedPort, ...]]
 """The cluster in which an address is reached, how, the address and its ports."""
 
 
-@functools.lru_cache(maxsize=_SHARED)
-def _parts(reached: tuple[_Reached, ...], *, ported: bool) -> tuple[Part, ...]:
+@functools.lru_cache(maxsize=_CACHE_SIZE)
+def _parts(reached: tuple[_Reached, ...], *, ported: bool) -> tuple[AnswerPart, ...]:
     """What is reached in each cluster, ready or not; by port only where the answer needs to tell ports apart."""
     parts = []
     for cluster in sorted({each[0] for each in reached}):
         nearest = min(reach for its, reach, _, _ in reached if its == cluster)
         mine = [(address, ports) for its, reach, address, ports in reached if (its, reach) == (cluster, nearest)]
-        parts.append(Part(cluster, 0, *_families(tuple(address for address, _ in mine))))
+        parts.append(AnswerPart(cluster, 0, *_by_family(tuple(address for address, _ in mine))))
         for number in sorted({port.number for _, ports in mine for port in ports}) if ported else ():
             there = tuple(address for address, ports in mine if any(port.number == number for port in ports))
-            parts.append(Part(cluster, number, *_families(there)))
+            parts.append(AnswerPart(cluster, number, *_by_family(there)))
     return tuple(parts)
 
 
-@functools.lru_cache(maxsize=_SHARED)
+@functools.lru_cache(maxsize=_CACHE_SIZE)
 def _services(group: tuple[tuple[str, tuple[NamedPort, ...]], ...]) -> tuple[ServicePort, ...]:
     """The named ports of what was chosen, each as the cluster in which it is reached and its ports."""
     services = []
@@ -183,11 +189,11 @@ def _services(group: tuple[tuple[str, tuple[NamedPort, ...]], ...]) -> tuple[Ser
     return tuple(services)
 
 
-def pack(answer: Answer) -> bytes:
+def encode_answer(answer: Answer) -> bytes:
     """An answer with its provenance as few octets: the view holds one for each name, and hardly ever reads it."""
-    return squeeze(msgspec.msgpack.encode(answer))
+    return compress(msgspec.msgpack.encode(answer))
 
 
-def unpack(octets: bytes) -> Answer:
-    """The answer that `pack` made octets of."""
-    return msgspec.msgpack.decode(expand(octets), type=Answer)
+def decode_answer(data: bytes) -> Answer:
+    """The answer that `encode_answer` made octets of."""
+    return msgspec.msgpack.decode(decompress(data), type=Answer)

@@ -24,33 +24,33 @@ class Reach(enum.IntEnum):
     GATEWAY = 2  # through a gateway
 
 
-class Rule(enum.Enum):
+class EndpointRule(enum.Enum):
     """The row that judged an endpoint; the value is what explain prints."""
 
     STATIC = "static record of the settings"
     UNIX = "unix socket: not in DNS"
     HAIRPIN = "the own gateway: the Service behind it"
     OWN_GATEWAY = "the own gateway: its address"
-    GATEWAY_HERE = "a gateway of another cluster, as its own cluster writes it"
-    GATEWAY_OF = "a gateway of another cluster: that cluster's gateways"
+    REMOTE_GATEWAY_AS_WRITTEN = "a gateway of another cluster, as its own cluster writes it"
+    REMOTE_GATEWAYS = "a gateway of another cluster: that cluster's gateways"
     NETWORK_GATEWAYS = "another network: its gateways"
     NETWORK_PUBLIC = "another network without gateways: the public address"
-    NETWORK_NOTHING = "another network without gateways: nothing"
+    NETWORK_UNREACHABLE = "another network without gateways: nothing"
     NETWORK_OWN = "the own network: the address"
     SERVICE = "a Service of the declaring cluster"
     HOST_NAME = "a host name: what it resolves to"
     PRIVATE_DIRECT = "a private address that is reached from here"
     PRIVATE_GATEWAY = "a private address of another network: the cluster's gateways"
-    PRIVATE_NOTHING = "a private address of another network, and nothing may carry it"
+    PRIVATE_UNREACHABLE = "a private address of another network, and nothing may carry it"
     PUBLIC = "a public address"
-    NEVER = "loopback, link-local, unspecified or multicast: never served"
+    NEVER_SERVED = "loopback, link-local, unspecified or multicast: never served"
     VIP = "a VIP of the own cluster (answer: vip)"
     CLUSTER_IP = "the own Service's ClusterIP"
     PODS = "endpoints of the Service on the own network"
     CLUSTER_GATEWAYS = "a Service of another network: its cluster's gateways"
     LOAD_BALANCER = "a Service of another network: its own load balancer"
     NOT_READY = "the Service has no ready endpoint"
-    ITSELF = "the host itself is what would be resolved"
+    SELF_REFERENCE = "the host itself is what would be resolved"
 
 
 class NamedPort(msgspec.Struct, frozen=True, array_like=True, gc=False):
@@ -65,10 +65,11 @@ class Candidate(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """One address that a declaration yields, or, with an empty `address`, why it yields none.
 
     `cluster`, `origin` and `field` are its provenance, `host` is the one of the declaration's hosts that speaks for the
-    name, empty where it declares none; `via` is the cluster whose gateway carries it; `ready` is false for what counts
-    only if nothing anywhere is ready; `healthy` is what the probe of the gateway says; `pending` says that an address
-    is still to come; `forwarded` that a forward zone of the settings takes the name itself. `gateway` is the gateway
-    as its object writes it, an address or a host name, and `passes` says whether it is known to pass the name's TLS.
+    name, empty where it declares none; `via_cluster` is the cluster whose gateway carries it; `ready` is false for what
+    counts only if nothing anywhere is ready; `healthy` is what the probe of the gateway says; `pending` says that an
+    address is still to come; `forwarded` that a forward zone of the settings takes the name itself. `gateway` is the
+    gateway as its object writes it, an address or a host name, and `passes_tls` says whether it is known to pass the
+    name's TLS.
 
     It is written as an array: fields are added at the end and never change places.
     """
@@ -77,23 +78,23 @@ class Candidate(msgspec.Struct, frozen=True, array_like=True, gc=False):
     cluster: str
     origin: str
     field: str
-    rule: Rule
+    rule: EndpointRule
     address: str = ""
     reach: Reach = Reach.DIRECT
-    via: str = ""
+    via_cluster: str = ""
     port: int = 0
     ready: bool = True
     healthy: bool = True
     pending: bool = False
     forwarded: bool = False
-    pod: bool = False  # an endpoint address: short TTL
+    is_pod: bool = False  # an endpoint address: short TTL
     ttl: int = -1
     ports: tuple[NamedPort, ...] = ()
     host: str = ""
     gateway: str = ""
-    passes: bool | None = None
+    passes_tls: bool | None = None
 
     @property
-    def runs_in(self) -> str:
+    def target_cluster(self) -> str:
         """The cluster in which the service is reached through this candidate."""
-        return self.via or self.cluster
+        return self.via_cluster or self.cluster

@@ -12,11 +12,11 @@ Rules (as Istio extracts them, pilot/pkg/serviceregistry/kube/controller/network
 from collections.abc import Iterator
 from typing import Final
 
-from meshdns.mesh.addresses import Scope, parsed, scope
-from meshdns.mesh.declarations import KubernetesGateway, Service
-from meshdns.mesh.inventory import Cluster
-from meshdns.mesh.labels import GATEWAY_PORT_LABEL, NETWORK_LABEL, NODE_SELECTOR_ANNOTATION
-from meshdns.mesh.problems import Problem, ProblemKind
+from meshdns.mesh.addresses import Scope, parse_address, scope_of
+from meshdns.mesh.inventory import ClusterObjects
+from meshdns.mesh.objects.declarations import KubernetesGateway, Service
+from meshdns.mesh.objects.labels import GATEWAY_PORT_LABEL, NETWORK_LABEL, NODE_SELECTOR_ANNOTATION
+from meshdns.mesh.objects.problems import Problem, ProblemKind
 
 GATEWAY_PORTS: Final = (15443, 15008)  # mesh TLS passthrough, then HBONE
 REMOTE_CLASS: Final = "istio-remote"  # a Gateway that stands for one elsewhere; its address is written by hand
@@ -24,160 +24,160 @@ REMOTE_CLASS: Final = "istio-remote"  # a Gateway that stands for one elsewhere;
 GatewayObject = Service | KubernetesGateway
 
 
-def objects_of(cluster: Cluster) -> list[GatewayObject]:
+def gateway_objects(cluster: ClusterObjects) -> list[GatewayObject]:
     """All objects of `cluster` whose labels say that they are gateways."""
     return [*cluster.gateway_services.values(), *cluster.gateways.values()]
 
 
-def labelled(cluster: Cluster, network: str) -> list[GatewayObject]:
+def by_network_label(cluster: ClusterObjects, network: str) -> list[GatewayObject]:
     """The objects of `cluster` that are labelled as gateways of `network`."""
-    return [each for each in objects_of(cluster) if network_of(each) == network]
+    return [each for each in gateway_objects(cluster) if network_label(each) == network]
 
 
-def conventional(cluster: Cluster, label: str) -> list[GatewayObject]:
+def by_istio_label(cluster: ClusterObjects, label: str) -> list[GatewayObject]:
     """The Services of `cluster` labelled ``istio=<label>`` that offer the gateway port."""
     services = cluster.gateway_services.values()
     return [each for each in services if dict(each.labels).get("istio") == label and gateway_port(each)]
 
 
-def network_of(found: GatewayObject) -> str:
+def network_label(gateway: GatewayObject) -> str:
     """The network that an object is labelled to lead into; empty without that label."""
-    return dict(found.labels).get(NETWORK_LABEL, "")
+    return dict(gateway.labels).get(NETWORK_LABEL, "")
 
 
-def stands_for_another(found: GatewayObject) -> bool:
+def is_remote(gateway: GatewayObject) -> bool:
     """Whether it is a Gateway written for one elsewhere, so that any cluster may hold it."""
-    return isinstance(found, KubernetesGateway) and found.gateway_class == REMOTE_CLASS
+    return isinstance(gateway, KubernetesGateway) and gateway.gateway_class == REMOTE_CLASS
 
 
-def origin_of(found: GatewayObject) -> str:
+def origin_of(gateway: GatewayObject) -> str:
     """The object as people name it."""
-    return f"{_kind(found)} {found.namespace}/{found.name}"
+    return f"{_kind(gateway)} {gateway.namespace}/{gateway.name}"
 
 
-def gateway_port(found: GatewayObject) -> int:
+def gateway_port(gateway: GatewayObject) -> int:
     """The gateway port that an object offers (label ``networking.istio.io/gatewayPort``, 15443, 15008), else 0."""
-    if isinstance(found, Service):
-        offered = {port.number for port in found.ports if port.protocol != "UDP"}
+    if isinstance(gateway, Service):
+        offered = {port.number for port in gateway.ports if port.protocol != "UDP"}
     else:
-        offered = {listener.port for listener in found.listeners if listener.protocol != "UDP"}
-    return next((port for port in _wanted(found) if port in offered), 0)
+        offered = {listener.port for listener in gateway.listeners if listener.protocol != "UDP"}
+    return next((port for port in _accepted_ports(gateway) if port in offered), 0)
 
 
-def _wanted(found: GatewayObject) -> tuple[int, ...]:
-    label = dict(found.labels).get(GATEWAY_PORT_LABEL, "")
+def _accepted_ports(gateway: GatewayObject) -> tuple[int, ...]:
+    label = dict(gateway.labels).get(GATEWAY_PORT_LABEL, "")
     return (int(label),) if label.isascii() and label.isdigit() and len(label) <= 5 else GATEWAY_PORTS
 
 
 # ---------------------------------------------------------------------------------------------- where it is
 
 
-def places(found: GatewayObject, cluster: Cluster) -> list[tuple[str, int]]:
+def addresses_of(gateway: GatewayObject, cluster: ClusterObjects) -> list[tuple[str, int]]:
     """Where an object of `cluster` is reached: addresses and host names, each with its port."""
-    if not gateway_port(found):
+    if not gateway_port(gateway):
         return []
-    return [place for place in _written(found, cluster) if _is_real(place[0], cluster)]
+    return [place for place in _object_addresses(gateway, cluster) if _is_usable_address(place[0], cluster)]
 
 
-def _written(found: GatewayObject, cluster: Cluster) -> Iterator[tuple[str, int]]:
-    port = gateway_port(found)
-    if isinstance(found, KubernetesGateway):
-        for address in found.requested if stands_for_another(found) else found.assigned:
+def _object_addresses(gateway: GatewayObject, cluster: ClusterObjects) -> Iterator[tuple[str, int]]:
+    port = gateway_port(gateway)
+    if isinstance(gateway, KubernetesGateway):
+        for address in gateway.spec_addresses if is_remote(gateway) else gateway.status_addresses:
             yield address, port
         return
-    for address in (*found.ingress, *found.external_ips):
+    for address in (*gateway.ingress, *gateway.external_ips):
         yield address, port
-    node_port = next(each.node_port for each in found.ports if each.number == port and each.protocol != "UDP")
-    if found.type == "NodePort" and found.node_selector is not None and node_port:
-        for address in _node_addresses(cluster, set(found.node_selector)):
+    node_port = next(each.node_port for each in gateway.ports if each.number == port and each.protocol != "UDP")
+    if gateway.type == "NodePort" and gateway.node_selector is not None and node_port:
+        for address in _node_addresses(cluster, set(gateway.node_selector)):
             yield address, node_port
 
 
-def _node_addresses(cluster: Cluster, selector: set[tuple[str, str]]) -> Iterator[str]:
+def _node_addresses(cluster: ClusterObjects, selector: set[tuple[str, str]]) -> Iterator[str]:
     for node in cluster.nodes.values():
         if selector.issubset(node.labels):
             yield from node.addresses
 
 
-def _is_real(text: str, cluster: Cluster) -> bool:
-    if parsed(text) is not None:
-        return scope(text) is not Scope.NEVER
+def _is_usable_address(text: str, cluster: ClusterObjects) -> bool:
+    if parse_address(text) is not None:
+        return scope_of(text) is not Scope.NEVER_SERVED
     return not text.endswith(f".svc.{cluster.settings.domain}")
 
 
-def awaited(found: GatewayObject) -> bool:
+def may_get_address(gateway: GatewayObject) -> bool:
     """Whether an object without an address may get one without being changed."""
-    if not gateway_port(found):
+    if not gateway_port(gateway):
         return False
-    if isinstance(found, KubernetesGateway):
-        return not stands_for_another(found)
-    return found.type == "LoadBalancer" or (found.type == "NodePort" and found.node_selector is not None)
+    if isinstance(gateway, KubernetesGateway):
+        return not is_remote(gateway)
+    return gateway.type == "LoadBalancer" or (gateway.type == "NodePort" and gateway.node_selector is not None)
 
 
 # -------------------------------------------------------------------------------------------- what it lacks
 
 
-def fault(found: GatewayObject, cluster: Cluster) -> Problem | None:
+def no_address_problem(gateway: GatewayObject, cluster: ClusterObjects) -> Problem | None:
     """Why an object that should be a gateway of `cluster` leads nowhere; None where it does lead somewhere."""
-    if places(found, cluster):
+    if addresses_of(gateway, cluster):
         return None
-    if not gateway_port(found):
-        wanted = " or ".join(map(str, _wanted(found)))
-        field = "spec.ports" if isinstance(found, Service) else "spec.listeners"
+    if not gateway_port(gateway):
+        wanted = " or ".join(map(str, _accepted_ports(gateway)))
+        field = "spec.ports" if isinstance(gateway, Service) else "spec.listeners"
         advice = f"add the port, or name the port that takes mesh TLS in the label {GATEWAY_PORT_LABEL}"
-        return _problem(found, field, f"does not offer the gateway port {wanted}", advice)
-    unreal = [address for address, _ in _written(found, cluster)]
+        return _problem(gateway, field, f"does not offer the gateway port {wanted}", advice)
+    unreal = [address for address, _ in _object_addresses(gateway, cluster)]
     if unreal:
         reason = f"has no address that means anything outside the cluster, only {', '.join(unreal)[:120]}"
     else:
-        reason = "has no address yet" if awaited(found) else "has no address and will get none"
-    field, advice = _remedy(found)
-    return _problem(found, field, reason, f"{advice}, or set clusters.{cluster.name}.gateways")
+        reason = "has no address yet" if may_get_address(gateway) else "has no address and will get none"
+    field, advice = _address_advice(gateway)
+    return _problem(gateway, field, reason, f"{advice}, or set clusters.{cluster.name}.gateways")
 
 
-def misplaced(found: GatewayObject, cluster: Cluster, network: str) -> Problem | None:
+def wrong_network_problem(gateway: GatewayObject, cluster: ClusterObjects, network: str) -> Problem | None:
     """The problem of an object that is labelled for another network than that of `cluster`, which is `network`."""
-    label = network_of(found)
-    if not label or label == network or stands_for_another(found):
+    label = network_label(gateway)
+    if not label or label == network or is_remote(gateway):
         return None
     reason = f"is labelled for network {label}, but cluster {cluster.name} is not on it: the label does not count"
-    return _problem(found, f"metadata.labels.{NETWORK_LABEL}", reason, _joining(label, cluster))
+    return _problem(gateway, f"metadata.labels.{NETWORK_LABEL}", reason, _join_network_advice(label, cluster))
 
 
-def stray(found: GatewayObject, cluster: Cluster) -> Problem | None:
+def unknown_network_problem(gateway: GatewayObject, cluster: ClusterObjects) -> Problem | None:
     """The problem of an object of `cluster` that is labelled for a network that nobody has heard of otherwise."""
-    label = network_of(found)
-    if not label or stands_for_another(found):
+    label = network_label(gateway)
+    if not label or is_remote(gateway):
         return None
     reason = f"is labelled for network {label}, which no cluster is on: only endpoints of that network are led there"
-    advice = f"{_joining(label, cluster)}; or, where that network has no cluster, name it under networks"
-    return _problem(found, f"metadata.labels.{NETWORK_LABEL}", reason, advice)
+    advice = f"{_join_network_advice(label, cluster)}; or, where that network has no cluster, name it under networks"
+    return _problem(gateway, f"metadata.labels.{NETWORK_LABEL}", reason, advice)
 
 
-def _joining(network: str, cluster: Cluster) -> str:
+def _join_network_advice(network: str, cluster: ClusterObjects) -> str:
     """What puts `cluster` on a network."""
     return f"label the system namespace {NETWORK_LABEL}={network}, or set clusters.{cluster.name}.network"
 
 
-def _remedy(found: GatewayObject) -> tuple[str, str]:
+def _address_advice(gateway: GatewayObject) -> tuple[str, str]:
     """The field that would hold the address, and what to do so that it does."""
-    if isinstance(found, KubernetesGateway):
-        if stands_for_another(found):
+    if isinstance(gateway, KubernetesGateway):
+        if is_remote(gateway):
             return "spec.addresses", "write the address of the gateway it stands for"
         return "status.addresses", "look at the conditions in its status"
-    if found.type == "LoadBalancer":
+    if gateway.type == "LoadBalancer":
         return "status.loadBalancer.ingress", "look at its events for what the load balancer waits for"
-    if found.type == "NodePort" and found.node_selector is None:
+    if gateway.type == "NodePort" and gateway.node_selector is None:
         return f"metadata.annotations.{NODE_SELECTOR_ANNOTATION}", 'annotate it with a selector of nodes ("{}": all)'
-    if found.type == "NodePort":
+    if gateway.type == "NodePort":
         advice = "see that it selects nodes with an ExternalIP and that nodes may be listed"
         return f"metadata.annotations.{NODE_SELECTOR_ANNOTATION}", advice
     return "spec.type", "make it a LoadBalancer"
 
 
-def _problem(found: GatewayObject, field: str, reason: str, advice: str) -> Problem:
-    return Problem(ProblemKind.NO_GATEWAY, _kind(found), found.namespace, found.name, field, reason, advice)
+def _problem(gateway: GatewayObject, field: str, reason: str, advice: str) -> Problem:
+    return Problem(ProblemKind.NO_GATEWAY, _kind(gateway), gateway.namespace, gateway.name, field, reason, advice)
 
 
-def _kind(found: GatewayObject) -> str:
-    return "Service" if isinstance(found, Service) else "Gateway"
+def _kind(gateway: GatewayObject) -> str:
+    return "Service" if isinstance(gateway, Service) else "Gateway"

@@ -1,6 +1,6 @@
 """The declarations of every cluster, with the indexes that the rules need.
 
-State with one owner: the `Catalog`. `upsert` and `remove` say what they touched, so that only what depends on it is
+State with one owner: the `NameTable`. `upsert` and `remove` say what they touched, so that only what depends on it is
 recomputed; both are idempotent and independent of the order in which clusters and kinds arrive.
 """
 
@@ -10,24 +10,24 @@ from typing import TypeVar
 
 import msgspec
 
-from meshdns.mesh.declarations import (
+from meshdns.mesh.objects.declarations import (
     AnyDeclaration,
     EndpointSlice,
     IstioGateway,
-    Key,
-    Kind,
     KubernetesGateway,
     Namespace,
     Node,
+    ObjectKey,
+    ObjectKind,
     Pod,
     Service,
     ServiceEntry,
     WorkloadEntry,
     key_of,
 )
-from meshdns.mesh.labels import NETWORK_LABEL
+from meshdns.mesh.objects.labels import NETWORK_LABEL
 from meshdns.mesh.settings import ClusterSettings, MeshSettings
-from meshdns.mesh.visibility import may_be_gateway, service_host, visible_hosts
+from meshdns.mesh.visibility import has_gateway_label, parse_service_host, served_hosts
 
 ServiceKey = tuple[str, str]
 """Namespace and name of a Service."""
@@ -39,19 +39,19 @@ _Item = TypeVar("_Item")
 _API_SERVER: ServiceKey = ("default", "kubernetes")
 
 
-class Touched:
+class InvalidationSet:
     """What a change may have altered: names declared, Services by cluster, or the gateways and networks."""
 
-    __slots__ = ("hosts", "services", "topology", "workloads")
+    __slots__ = ("hosts", "services", "topology_changed", "workloads")
 
     def __init__(self) -> None:
         self.hosts: set[str] = set()
         self.services: set[tuple[str, ServiceKey]] = set()
         self.workloads: set[tuple[str, str]] = set()  # cluster and namespace whose selected workloads changed
-        self.topology = False
+        self.topology_changed = False
 
 
-class Readiness(msgspec.Struct, frozen=True):
+class ServiceReadiness(msgspec.Struct, frozen=True):
     """What the EndpointSlices say of a Service. Unknown (no slices are read) counts as ready."""
 
     known: bool
@@ -59,40 +59,40 @@ class Readiness(msgspec.Struct, frozen=True):
     addresses: tuple[str, ...] = ()  # of ready endpoints; all endpoints where none is ready
 
 
-class Cluster:
+class ClusterObjects:
     """The declarations of one cluster."""
 
     def __init__(self, name: str, settings: ClusterSettings) -> None:
         self.name = name
         self.settings = settings
-        self.declarations: dict[Key, AnyDeclaration] = {}
+        self.declarations: dict[ObjectKey, AnyDeclaration] = {}
         self.services: dict[ServiceKey, Service] = {}
         self.gateway_services: dict[ServiceKey, Service] = {}
         self.gateways: dict[tuple[str, str], KubernetesGateway] = {}  # those labelled for a network
         self.istio_gateways: dict[tuple[str, str], IstioGateway] = {}
         self.nodes: dict[str, Node] = {}
-        self.slices: defaultdict[ServiceKey, dict[str, EndpointSlice]] = defaultdict(dict)
-        self.service_hosts: defaultdict[ServiceKey, dict[Key, ServiceEntry]] = defaultdict(dict)
-        self.workloads: defaultdict[str, dict[str, WorkloadEntry]] = defaultdict(dict)
+        self.endpoint_slices: defaultdict[ServiceKey, dict[str, EndpointSlice]] = defaultdict(dict)
+        self.entries_by_service: defaultdict[ServiceKey, dict[ObjectKey, ServiceEntry]] = defaultdict(dict)
+        self.workload_entries: defaultdict[str, dict[str, WorkloadEntry]] = defaultdict(dict)
         self.pods: defaultdict[str, dict[str, Pod]] = defaultdict(dict)
-        self.selecting: defaultdict[str, dict[Key, ServiceEntry]] = defaultdict(dict)
+        self.selecting_entries: defaultdict[str, dict[ObjectKey, ServiceEntry]] = defaultdict(dict)
 
     @property
-    def readiness_known(self) -> bool:
+    def is_readiness_known(self) -> bool:
         """Whether EndpointSlices are read and there: a folder without them says nothing about readiness."""
-        return self.settings.readiness and any(service != _API_SERVER for service in self.slices)
+        return self.settings.readiness and any(service != _API_SERVER for service in self.endpoint_slices)
 
-    def readiness(self, service: ServiceKey) -> Readiness:
+    def readiness(self, service: ServiceKey) -> ServiceReadiness:
         """Readiness and endpoint addresses of a Service."""
-        if not self.readiness_known:
-            return Readiness(known=False, ready=True)
-        endpoints = [point for part in self.slices.get(service, {}).values() for point in part.endpoints]
+        if not self.is_readiness_known:
+            return ServiceReadiness(known=False, ready=True)
+        endpoints = [point for part in self.endpoint_slices.get(service, {}).values() for point in part.endpoints]
         ready = [point.address for point in endpoints if point.ready]
         addresses = ready or [point.address for point in endpoints]
-        return Readiness(known=True, ready=bool(ready), addresses=tuple(filter(None, dict.fromkeys(addresses))))
+        return ServiceReadiness(known=True, ready=bool(ready), addresses=tuple(filter(None, dict.fromkeys(addresses))))
 
     @property
-    def rests_on_nodes(self) -> bool:
+    def uses_node_addresses(self) -> bool:
         """Whether some gateway is reached at the addresses of nodes."""
         return any(
             service.type == "NodePort" and service.node_selector is not None
@@ -101,7 +101,7 @@ class Cluster:
 
     def namespace(self, name: str) -> Namespace | None:
         """The Namespace object of that name."""
-        found = self.declarations.get((Kind.NAMESPACE, "", name))
+        found = self.declarations.get((ObjectKind.NAMESPACE, "", name))
         return found if isinstance(found, Namespace) else None
 
 
@@ -110,163 +110,167 @@ class Inventory:
 
     def __init__(self, settings: MeshSettings) -> None:
         self.settings = settings
-        self.clusters: dict[str, Cluster] = {}
-        self.hosts: dict[str, dict[str, dict[Key, ServiceEntry]]] = {}
+        self.clusters: dict[str, ClusterObjects] = {}
+        self.entries_by_host: dict[str, dict[str, dict[ObjectKey, ServiceEntry]]] = {}
 
-    def cluster(self, name: str) -> Cluster:
+    def ensure_cluster(self, name: str) -> ClusterObjects:
         """The cluster of that name, made when first heard of."""
         found = self.clusters.get(name)
         if found is None:
-            found = self.clusters[name] = Cluster(name, self.settings.cluster(name))
+            found = self.clusters[name] = ClusterObjects(name, self.settings.cluster(name))
         return found
 
-    def upsert(self, cluster: str, declaration: AnyDeclaration, touched: Touched) -> bool:
+    def upsert(self, cluster: str, declaration: AnyDeclaration, invalidated: InvalidationSet) -> bool:
         """Add or replace one declaration; False where it was known just so."""
-        into = self.cluster(cluster)
+        into = self.ensure_cluster(cluster)
         key = key_of(declaration)
         before = into.declarations.get(key)
         if before == declaration:
             return False
-        known = into.readiness_known
+        known = into.is_readiness_known
         if before is not None:
-            self._unindex(into, key, before, touched)
+            self._unindex(into, key, before, invalidated)
         into.declarations[key] = declaration
-        self._index(into, key, declaration, touched)
-        _touch_readiness(into, known, touched)
+        self._index(into, key, declaration, invalidated)
+        _invalidate_readiness(into, known, invalidated)
         return True
 
-    def remove(self, cluster: str, key: Key, touched: Touched) -> bool:
+    def remove(self, cluster: str, key: ObjectKey, invalidated: InvalidationSet) -> bool:
         """Forget one declaration; False where it was not known."""
         into = self.clusters.get(cluster)
         before = into.declarations.pop(key, None) if into is not None else None
         if into is None or before is None:
             return False
-        known = into.readiness_known
-        self._unindex(into, key, before, touched)
-        _touch_readiness(into, known, touched)
+        known = into.is_readiness_known
+        self._unindex(into, key, before, invalidated)
+        _invalidate_readiness(into, known, invalidated)
         return True
 
-    def remove_cluster(self, cluster: str, touched: Touched) -> None:
+    def remove_cluster(self, cluster: str, invalidated: InvalidationSet) -> None:
         """Forget a cluster and all its declarations."""
         gone = self.clusters.pop(cluster, None)
         if gone is not None:
             for key, declaration in gone.declarations.items():
-                self._unindex(gone, key, declaration, touched)
-            touched.topology = True
+                self._unindex(gone, key, declaration, invalidated)
+            invalidated.topology_changed = True
 
     def entries(self, host: str, cluster: str) -> Iterator[ServiceEntry]:
-        """The ServiceEntries of `cluster` for exactly `host`, the oldest first, then by name and namespace."""
-        found = self.hosts.get(host, {}).get(cluster)
+        """The ServiceEntries of `ensure_cluster` for exactly `host`, the oldest first, then by name and namespace."""
+        found = self.entries_by_host.get(host, {}).get(cluster)
         if found:
-            yield from sorted(found.values(), key=age) if len(found) > 1 else found.values()
+            yield from sorted(found.values(), key=creation_order) if len(found) > 1 else found.values()
 
-    def touch_entry(self, cluster: str, entry: ServiceEntry, touched: Touched) -> None:
-        """Note what a ServiceEntry of `cluster` speaks for."""
-        touched.hosts.update(visible_hosts(entry, cluster, self.settings))
+    def invalidate_entry(self, cluster: str, entry: ServiceEntry, invalidated: InvalidationSet) -> None:
+        """Note what a ServiceEntry of `ensure_cluster` speaks for."""
+        invalidated.hosts.update(served_hosts(entry, cluster, self.settings))
         domain = self.settings.cluster(cluster).domain
-        touched.services.update((cluster, service) for service in _services_of(entry, domain))
+        invalidated.services.update((cluster, service) for service in _services_of(entry, domain))
 
-    def _index(self, into: Cluster, key: Key, declaration: AnyDeclaration, touched: Touched) -> None:
+    def _index(
+        self, cluster: ClusterObjects, key: ObjectKey, declaration: AnyDeclaration, invalidated: InvalidationSet
+    ) -> None:
         match declaration:
             case ServiceEntry():
-                for host in visible_hosts(declaration, into.name, self.settings):
-                    self.hosts.setdefault(host, {}).setdefault(into.name, {})[key] = declaration
-                for service in _services_of(declaration, into.settings.domain):
-                    into.service_hosts[service][key] = declaration
+                for host in served_hosts(declaration, cluster.name, self.settings):
+                    self.entries_by_host.setdefault(host, {}).setdefault(cluster.name, {})[key] = declaration
+                for service in _services_of(declaration, cluster.settings.domain):
+                    cluster.entries_by_service[service][key] = declaration
                 if declaration.selector is not None:
-                    into.selecting[declaration.namespace][key] = declaration
+                    cluster.selecting_entries[declaration.namespace][key] = declaration
             case Service():
-                into.services[declaration.namespace, declaration.name] = declaration
-                if may_be_gateway(declaration):
-                    into.gateway_services[declaration.namespace, declaration.name] = declaration
+                cluster.services[declaration.namespace, declaration.name] = declaration
+                if has_gateway_label(declaration):
+                    cluster.gateway_services[declaration.namespace, declaration.name] = declaration
             case EndpointSlice() if declaration.service:
-                into.slices[declaration.namespace, declaration.service][declaration.name] = declaration
+                cluster.endpoint_slices[declaration.namespace, declaration.service][declaration.name] = declaration
             case WorkloadEntry():
-                into.workloads[declaration.namespace][declaration.name] = declaration
+                cluster.workload_entries[declaration.namespace][declaration.name] = declaration
             case Pod():
-                into.pods[declaration.namespace][declaration.name] = declaration
+                cluster.pods[declaration.namespace][declaration.name] = declaration
             case KubernetesGateway() if NETWORK_LABEL in dict(declaration.labels):
-                into.gateways[declaration.namespace, declaration.name] = declaration
+                cluster.gateways[declaration.namespace, declaration.name] = declaration
             case IstioGateway():
-                into.istio_gateways[declaration.namespace, declaration.name] = declaration
+                cluster.istio_gateways[declaration.namespace, declaration.name] = declaration
             case Node():
-                into.nodes[declaration.name] = declaration
-        self._touch(into, declaration, touched)
+                cluster.nodes[declaration.name] = declaration
+        self._invalidate(cluster, declaration, invalidated)
 
-    def _unindex(self, into: Cluster, key: Key, declaration: AnyDeclaration, touched: Touched) -> None:
+    def _unindex(
+        self, cluster: ClusterObjects, key: ObjectKey, declaration: AnyDeclaration, invalidated: InvalidationSet
+    ) -> None:
         match declaration:
             case ServiceEntry():
-                for host in visible_hosts(declaration, into.name, self.settings):
-                    self._drop_host(host, into.name, key)
-                for service in _services_of(declaration, into.settings.domain):
-                    _drop(into.service_hosts, service, key)
+                for host in served_hosts(declaration, cluster.name, self.settings):
+                    self._remove_host(host, cluster.name, key)
+                for service in _services_of(declaration, cluster.settings.domain):
+                    _remove_item(cluster.entries_by_service, service, key)
                 if declaration.selector is not None:
-                    _drop(into.selecting, declaration.namespace, key)
+                    _remove_item(cluster.selecting_entries, declaration.namespace, key)
             case Service():
-                into.services.pop((declaration.namespace, declaration.name), None)
-                into.gateway_services.pop((declaration.namespace, declaration.name), None)
+                cluster.services.pop((declaration.namespace, declaration.name), None)
+                cluster.gateway_services.pop((declaration.namespace, declaration.name), None)
             case EndpointSlice() if declaration.service:
-                _drop(into.slices, (declaration.namespace, declaration.service), declaration.name)
+                _remove_item(cluster.endpoint_slices, (declaration.namespace, declaration.service), declaration.name)
             case WorkloadEntry():
-                _drop(into.workloads, declaration.namespace, declaration.name)
+                _remove_item(cluster.workload_entries, declaration.namespace, declaration.name)
             case Pod():
-                _drop(into.pods, declaration.namespace, declaration.name)
+                _remove_item(cluster.pods, declaration.namespace, declaration.name)
             case KubernetesGateway():
-                into.gateways.pop((declaration.namespace, declaration.name), None)
+                cluster.gateways.pop((declaration.namespace, declaration.name), None)
             case IstioGateway():
-                into.istio_gateways.pop((declaration.namespace, declaration.name), None)
+                cluster.istio_gateways.pop((declaration.namespace, declaration.name), None)
             case Node():
-                into.nodes.pop(declaration.name, None)
-        self._touch(into, declaration, touched)
+                cluster.nodes.pop(declaration.name, None)
+        self._invalidate(cluster, declaration, invalidated)
 
-    def _touch(self, into: Cluster, declaration: AnyDeclaration, touched: Touched) -> None:
+    def _invalidate(self, cluster: ClusterObjects, declaration: AnyDeclaration, invalidated: InvalidationSet) -> None:
         match declaration:
             case ServiceEntry():
-                self.touch_entry(into.name, declaration, touched)
+                self.invalidate_entry(cluster.name, declaration, invalidated)
             case Service():
-                touched.services.add((into.name, (declaration.namespace, declaration.name)))
-                touched.topology = touched.topology or may_be_gateway(declaration)
+                invalidated.services.add((cluster.name, (declaration.namespace, declaration.name)))
+                invalidated.topology_changed = invalidated.topology_changed or has_gateway_label(declaration)
             case EndpointSlice() if declaration.service:
-                touched.services.add((into.name, (declaration.namespace, declaration.service)))
+                invalidated.services.add((cluster.name, (declaration.namespace, declaration.service)))
             case WorkloadEntry() | Pod():
-                touched.workloads.add((into.name, declaration.namespace))
+                invalidated.workloads.add((cluster.name, declaration.namespace))
             case KubernetesGateway() if NETWORK_LABEL in dict(declaration.labels):
-                touched.topology = True
+                invalidated.topology_changed = True
             case IstioGateway():
-                touched.topology = True  # what gateways pass through is a part of it
-            case Node() if into.rests_on_nodes:
-                touched.topology = True
+                invalidated.topology_changed = True  # what gateways pass through is a part of it
+            case Node() if cluster.uses_node_addresses:
+                invalidated.topology_changed = True
             case Namespace() if declaration.name == self.settings.system_namespace:
-                touched.topology = True
+                invalidated.topology_changed = True
             case _:
                 pass
 
-    def _drop_host(self, host: str, cluster: str, key: Key) -> None:
-        clusters = self.hosts.get(host, {})
-        _drop(clusters, cluster, key)
+    def _remove_host(self, host: str, cluster: str, key: ObjectKey) -> None:
+        clusters = self.entries_by_host.get(host, {})
+        _remove_item(clusters, cluster, key)
         if not clusters:
-            self.hosts.pop(host, None)
+            self.entries_by_host.pop(host, None)
 
 
-def _touch_readiness(into: Cluster, known: bool, touched: Touched) -> None:  # noqa: FBT001 — what was known before
+def _invalidate_readiness(cluster: ClusterObjects, was_known: bool, invalidated: InvalidationSet) -> None:  # noqa: FBT001 — what was known before
     """Note all Services of a cluster where its first slice came or its last one went: that tells of all of them."""
-    if into.readiness_known is not known:
-        touched.services.update((into.name, service) for service in into.services)
+    if cluster.is_readiness_known is not was_known:
+        invalidated.services.update((cluster.name, service) for service in cluster.services)
 
 
-def age(entry: ServiceEntry) -> tuple[str, str, str]:
+def creation_order(entry: ServiceEntry) -> tuple[str, str, str]:
     """The order among ServiceEntries of one cluster: oldest, then name, then namespace (Istio's rule)."""
     return (entry.created, entry.name, entry.namespace)
 
 
 def _services_of(entry: ServiceEntry, domain: str) -> Iterator[ServiceKey]:
     for host in entry.hosts:
-        service = service_host(host, domain)
+        service = parse_service_host(host, domain)
         if service is not None:
             yield service
 
 
-def _drop(index: MutableMapping[_Outer, dict[_Inner, _Item]], outer: _Outer, inner: _Inner) -> None:
+def _remove_item(index: MutableMapping[_Outer, dict[_Inner, _Item]], outer: _Outer, inner: _Inner) -> None:
     """Remove one item of a two-level index and the outer key with its last item."""
     items = index.get(outer)
     if items is not None:

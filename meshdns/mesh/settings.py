@@ -24,7 +24,7 @@ class Discover(enum.Enum):
     ALL = "all"
 
 
-class Zone(msgspec.Struct, frozen=True):
+class MeshZone(msgspec.Struct, frozen=True):
     """A zone that is answered from the mesh. TTLs in seconds."""
 
     name: str
@@ -38,7 +38,7 @@ class Zone(msgspec.Struct, frozen=True):
     fallback: bool = False  # a Kubernetes zone: upstream answers first, then the mesh, exact names of Services only
 
     @property
-    def services_at(self) -> str:
+    def services_domain(self) -> str:
         """The name under which ``<service>.<namespace>`` are derived."""
         return f"svc.{self.name}" if self.fallback else self.name
 
@@ -76,7 +76,7 @@ class StaticRecord(msgspec.Struct, frozen=True):
 class MeshSettings(msgspec.Struct, frozen=True):
     """The whole mesh as seen by the operator of this instance."""
 
-    zones: tuple[Zone, ...]
+    zones: tuple[MeshZone, ...]
     vantage_cluster: str = ""
     vantage_network: str = ""
     clusters: dict[str, ClusterSettings] = {}
@@ -84,16 +84,16 @@ class MeshSettings(msgspec.Struct, frozen=True):
     default_network: str = ""
     records: tuple[StaticRecord, ...] = ()
     system_namespace: str = "istio-system"
-    probed: bool = True  # gateways are probed; else nothing is known of their health
+    probes_gateways: bool = True  # gateways are probed; else nothing is known of their health
     forward_zones: tuple[str, ...] = ()  # zones other than the root that the settings forward by themselves
 
     def cluster(self, name: str) -> ClusterSettings:
         """The settings of a cluster; the defaults where it has none."""
         return self.clusters.get(name) or ClusterSettings()
 
-    def zone_of(self, host: str) -> Zone | None:
+    def zone_of(self, host: str) -> MeshZone | None:
         """The longest zone that `host` is in."""
-        best: Zone | None = None
+        best: MeshZone | None = None
         for zone in self.zones:
             inside = host == zone.name or host.endswith("." + zone.name)
             if inside and (best is None or len(zone.name) > len(best.name)):

@@ -7,18 +7,18 @@ answers a whole cluster, only where they are exported to all.
 
 from collections.abc import Iterator
 
-from meshdns.mesh.declarations import Service, ServiceEntry
-from meshdns.mesh.labels import EXPORT_LABEL, EXPORT_TO_ANNOTATION, NETWORK_LABEL
-from meshdns.mesh.problems import Problem, ProblemKind
-from meshdns.mesh.settings import ClusterSettings, Discover, MeshSettings, Zone
+from meshdns.mesh.objects.declarations import Service, ServiceEntry
+from meshdns.mesh.objects.labels import EXPORT_LABEL, EXPORT_TO_ANNOTATION, NETWORK_LABEL
+from meshdns.mesh.objects.problems import Problem, ProblemKind
+from meshdns.mesh.settings import ClusterSettings, Discover, MeshSettings, MeshZone
 
 
-def visible_hosts(entry: ServiceEntry, cluster: str, settings: MeshSettings) -> Iterator[str]:
+def served_hosts(entry: ServiceEntry, cluster: str, settings: MeshSettings) -> Iterator[str]:
     """The hosts of `entry` that are served."""
     own = settings.cluster(cluster)
     for host in entry.hosts:
         zone = settings.zone_of(host)
-        if zone is not None and not _refusal(entry, host, zone, own):
+        if zone is not None and not _unserved_reason(entry, host, zone, own):
             yield host
 
 
@@ -30,9 +30,9 @@ def host_problems(entry: ServiceEntry, cluster: str, settings: MeshSettings) -> 
         refused = (
             (ProblemKind.OUTSIDE_ZONES, f"{host} is in no configured zone", "add the zone to serve it from the mesh")
             if zone is None
-            else _refusal(entry, host, zone, own) or _capture(host, zone)
+            else _unserved_reason(entry, host, zone, own) or _whole_zone_warning(host, zone)
         )
-        if refused and not (zone is None and service_host(host, own.domain)):
+        if refused and not (zone is None and parse_service_host(host, own.domain)):
             kind, reason, advice = refused
             field, where = entry.host_field(at)
             yield Problem(kind, "ServiceEntry", entry.namespace, entry.name, field, reason, advice, where)
@@ -40,7 +40,7 @@ def host_problems(entry: ServiceEntry, cluster: str, settings: MeshSettings) -> 
 
 def service_problems(service: Service, cluster: str, settings: MeshSettings) -> Iterator[Problem]:
     """Why a Service, which would have derived names, has none: its annotation does not export it to all."""
-    if any(hidden_names(service, cluster, settings)):
+    if any(unexported_names(service, cluster, settings)):
         field = f"metadata.annotations.{EXPORT_TO_ANNOTATION}"
         reason = "is not exported to all, so it has no derived names"
         advice = 'add "*" to it, or set exportTo: ignore'
@@ -48,15 +48,15 @@ def service_problems(service: Service, cluster: str, settings: MeshSettings) -> 
         yield Problem(kind, "Service", service.namespace, service.name, field, reason, advice, service.where)
 
 
-def hidden_names(service: Service, cluster: str, settings: MeshSettings) -> Iterator[str]:
+def unexported_names(service: Service, cluster: str, settings: MeshSettings) -> Iterator[str]:
     """The derived names that a Service has not, because its annotation does not export it to all."""
     own = settings.cluster(cluster)
     for zone in settings.zones:
-        if not _public(service, zone) and _discovered(service, own, settings, zone):
-            yield f"{service.name}.{service.namespace}.{zone.services_at}"
+        if not _is_exported_to_all(service, zone) and _is_discoverable(service, own, settings, zone):
+            yield f"{service.name}.{service.namespace}.{zone.services_domain}"
 
 
-def service_host(host: str, domain: str) -> tuple[str, str] | None:
+def parse_service_host(host: str, domain: str) -> tuple[str, str] | None:
     """``(namespace, service)`` of a host ``<service>.<namespace>.svc.<cluster domain>``, else None."""
     suffix = ".svc." + domain
     if not host.endswith(suffix):
@@ -65,69 +65,85 @@ def service_host(host: str, domain: str) -> tuple[str, str] | None:
     return (namespace, service) if namespace and "." not in namespace and service != "*" else None
 
 
-def derived_service(name: str, zone: str) -> tuple[str, str] | None:
+def parse_derived_service(name: str, zone: str) -> tuple[str, str] | None:
     """``(namespace, service)`` that a name ``<service>.<namespace>.<zone>`` stands for, else None."""
     inner = name.removesuffix("." + zone) if name != zone else ""
     service, _, namespace = inner.partition(".")
     return (namespace, service) if namespace and "." not in namespace and service != "*" else None
 
 
-def derived_pod(name: str, zone: str) -> tuple[tuple[str, str], str] | None:
+def parse_derived_pod(name: str, zone: str) -> tuple[tuple[str, str], str] | None:
     """Service and host name that ``<hostname>.<service>.<namespace>.<zone>`` stands for, else None."""
     labels = name.removesuffix("." + zone).split(".") if name != zone else []
     return ((labels[2], labels[1]), labels[0]) if len(labels) == 3 and "*" not in labels else None
 
 
-def may_be_gateway(service: Service) -> bool:
+def has_gateway_label(service: Service) -> bool:
     """Whether the labels of a Service say that it is a gateway of its cluster."""
     labels = dict(service.labels)
     return NETWORK_LABEL in labels or labels.get("istio") in ("eastwestgateway", "ingressgateway")
 
 
-def exported(service: Service, own: ClusterSettings, settings: MeshSettings, zone: Zone) -> bool:
+def has_derived_names(
+    service: Service, cluster_settings: ClusterSettings, settings: MeshSettings, zone: MeshZone
+) -> bool:
     """Whether a Service gets derived names in `zone` (its readiness is another matter)."""
-    return _public(service, zone) and _discovered(service, own, settings, zone)
+    return _is_exported_to_all(service, zone) and _is_discoverable(service, cluster_settings, settings, zone)
 
 
-def _public(service: Service, zone: Zone) -> bool:
+def _is_exported_to_all(service: Service, zone: MeshZone) -> bool:
     """Whether the annotation of a Service lets its names be served to everybody."""
     return not zone.public_only or not service.export_to or "*" in service.export_to
 
 
-def _discovered(service: Service, own: ClusterSettings, settings: MeshSettings, zone: Zone) -> bool:
+def _is_discoverable(
+    service: Service, cluster_settings: ClusterSettings, settings: MeshSettings, zone: MeshZone
+) -> bool:
     """Whether a Service would get derived names in `zone` if it were exported to all."""
-    if service.type == "ExternalName" or may_be_gateway(service):
+    if service.type == "ExternalName" or has_gateway_label(service):
         return False
-    if not _derives((service.namespace, service.name), own, settings, zone):
+    if not _can_have_derived_names((service.namespace, service.name), cluster_settings, settings, zone):
         return False
     label = dict(service.labels).get(EXPORT_LABEL)
-    return label != "false" and (own.discover is not Discover.LABELLED or label == "true")
+    return label != "false" and (cluster_settings.discover is not Discover.LABELLED or label == "true")
 
 
-def speaks_for(
-    entry: ServiceEntry, service: tuple[str, str], own: ClusterSettings, settings: MeshSettings, zone: Zone
+def can_give_derived_name(
+    entry: ServiceEntry,
+    service: tuple[str, str],
+    cluster_settings: ClusterSettings,
+    settings: MeshSettings,
+    zone: MeshZone,
 ) -> bool:
     """Whether a ServiceEntry for the svc host of `service` (namespace, name) gives it a derived name in `zone`."""
-    if own.discover is not Discover.ALL or not _derives(service, own, settings, zone):
+    if cluster_settings.discover is not Discover.ALL or not _can_have_derived_names(
+        service, cluster_settings, settings, zone
+    ):
         return False
-    if own.own_namespace_hosts and service[0] != entry.namespace:
+    if cluster_settings.own_namespace_hosts and service[0] != entry.namespace:
         return False
     public = not entry.export_to or "*" in entry.export_to
-    return (public or not zone.public_only) and _may_speak(entry.namespace, own)
+    return (public or not zone.public_only) and _is_allowed_namespace(entry.namespace, cluster_settings)
 
 
-def _derives(service: tuple[str, str], own: ClusterSettings, settings: MeshSettings, zone: Zone) -> bool:
+def _can_have_derived_names(
+    service: tuple[str, str], cluster_settings: ClusterSettings, settings: MeshSettings, zone: MeshZone
+) -> bool:
     """Whether the names of a Service (namespace, name) are derived in `zone` at all."""
-    if own.discover is Discover.NONE or (own.zones is not None and zone.name not in own.zones):
+    if cluster_settings.discover is Discover.NONE or (
+        cluster_settings.zones is not None and zone.name not in cluster_settings.zones
+    ):
         return False
     namespace, _ = service
     if namespace == settings.system_namespace or namespace.startswith("kube-") or service == ("default", "kubernetes"):
         return False
-    return _may_speak(namespace, own)
+    return _is_allowed_namespace(namespace, cluster_settings)
 
 
-def _refusal(entry: ServiceEntry, host: str, zone: Zone, own: ClusterSettings) -> tuple[ProblemKind, str, str] | None:
-    if zone.fallback and service_host(host, zone.name) is None:
+def _unserved_reason(
+    entry: ServiceEntry, host: str, zone: MeshZone, cluster_settings: ClusterSettings
+) -> tuple[ProblemKind, str, str] | None:
+    if zone.fallback and parse_service_host(host, zone.name) is None:
         return (ProblemKind.OUTSIDE_ZONES, f"{host} names no Service", "only Services are answered in a fallback zone")
     if zone.public_only and entry.export_to and "*" not in entry.export_to:
         return (
@@ -135,16 +151,16 @@ def _refusal(entry: ServiceEntry, host: str, zone: Zone, own: ClusterSettings) -
             f"{host} is not exported to all",
             'add "*" to exportTo, or set exportTo: ignore',
         )
-    if own.zones is not None and zone.name not in own.zones:
+    if cluster_settings.zones is not None and zone.name not in cluster_settings.zones:
         return (ProblemKind.NOT_PUBLIC, f"the cluster may not speak for {zone.name}", "allow it in clusters.zones")
-    if not _may_speak(entry.namespace, own):
+    if not _is_allowed_namespace(entry.namespace, cluster_settings):
         return (ProblemKind.NOT_PUBLIC, f"namespace {entry.namespace} may not speak", "allow it in clusters.namespaces")
-    if own.own_namespace_hosts and _foreign(host, zone.name, entry.namespace):
+    if cluster_settings.own_namespace_hosts and _is_foreign_host(host, zone.name, entry.namespace):
         return (ProblemKind.NOT_PUBLIC, f"{host} belongs to another namespace", "declare it in its own namespace")
     return None
 
 
-def _capture(host: str, zone: Zone) -> tuple[ProblemKind, str, str] | None:
+def _whole_zone_warning(host: str, zone: MeshZone) -> tuple[ProblemKind, str, str] | None:
     """A wildcard over a whole zone is served, and warned of: it covers any name that a search list completes."""
     if host != f"*.{zone.name}":
         return None
@@ -152,11 +168,11 @@ def _capture(host: str, zone: Zone) -> tuple[ProblemKind, str, str] | None:
     return (ProblemKind.SHADOWED, reason, "declare narrower hosts, or keep the zone out of search lists")
 
 
-def _may_speak(namespace: str, own: ClusterSettings) -> bool:
-    return "*" in own.namespaces or namespace in own.namespaces
+def _is_allowed_namespace(namespace: str, cluster_settings: ClusterSettings) -> bool:
+    return "*" in cluster_settings.namespaces or namespace in cluster_settings.namespaces
 
 
-def _foreign(host: str, zone: str, namespace: str) -> bool:
+def _is_foreign_host(host: str, zone: str, namespace: str) -> bool:
     """Whether `host` is ``<svc>.<other namespace>.<zone>`` (or a wildcard that covers such names)."""
     inner = host.removesuffix(zone).removesuffix(".").split(".")
     return inner[-1] != namespace and (len(inner) > 1 or inner[0] == "*")

@@ -1,6 +1,6 @@
 """API servers as a source: by kubeconfig, by the pod's service account, by remote secrets.
 
-Pods are not listed here (`meshdns.sources.resources` says why); a workloadSelector over pods works for a folder of
+Pods are not listed here (`meshdns.sources.kube.resources` says why); a workloadSelector over pods works for a folder of
 manifests.
 """
 
@@ -10,64 +10,74 @@ from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Final
 
-from meshdns.sources.access import Access
-from meshdns.sources.clusters import Surroundings
-from meshdns.sources.kubeconfig import contexts
-from meshdns.sources.kubefiles import ACCOUNT, account, follow_account, follow_kubeconfigs
-from meshdns.sources.port import Sink
-from meshdns.sources.registrations import Registrations
-from meshdns.sources.remotesecrets import Load, follow_secrets
-from meshdns.sources.roster import Roster
+from meshdns.sources.auth.kubeconfig import ClientConfig, load_contexts
+from meshdns.sources.cluster_reader import SourceContext
+from meshdns.sources.cluster_set import ClusterSet
+from meshdns.sources.kubeconfig_files import (
+    SERVICE_ACCOUNT_DIR,
+    service_account_config,
+    watch_kubeconfigs,
+    watch_service_account,
+)
+from meshdns.sources.registry import ClusterRegistry
+from meshdns.sources.remote_secrets import LoadClientConfig, watch_remote_secrets
 from meshdns.sources.settings import InClusterSource, KubeconfigSource, RemoteSecretsSource, SourceError
+from meshdns.sources.sink import Sink
 
 _NAMESPACE_LIMIT: Final = 63  # RFC 1123 label
 
 ApiServerSource = KubeconfigSource | InClusterSource | RemoteSecretsSource
 
 
-async def run(
+async def watch_api_servers(
     *,
     source: ApiServerSource,
     sink: Sink,
     draw: Callable[[], float],
-    registrations: Registrations,
+    registry: ClusterRegistry,
     rank: int = 0,
-    unready: Collection[str] = (),
+    without_readiness: Collection[str] = (),
     environment: Mapping[str, str] = os.environ,
 ) -> None:
     """Report the clusters of `source` to `sink` until cancelled; `draw` gives numbers from 0 to 1 for jitter.
 
-    All sources of one sink share `registrations`; `rank` is the place of this one in the settings. EndpointSlices of
-    the clusters `unready` are not read. What is wrong with a source is told to the sink; only a remote secrets source
-    without a namespace raises `SourceError` outside of a pod.
+    All sources of one sink share `registry`; `rank` is the place of this one in the settings. EndpointSlices of
+    the clusters `without_readiness` are not read. What is wrong with a source is told to the sink; only a remote
+    secrets source without a namespace raises `SourceError` outside of a pod.
     """
     async with asyncio.TaskGroup() as group:
-        around = Surroundings(sink, registrations, draw, group, rank, unready)
+        around = SourceContext(sink, registry, draw, group, rank, without_readiness)
         match source:
             case KubeconfigSource():
-                roster = Roster(f"kubeconfig {_paths(source)}", "", around)
-                work = follow_kubeconfigs(source, roster)
+                roster = ClusterSet(f"kubeconfig {_joined_paths(source)}", "", around)
+                work = watch_kubeconfigs(source, roster)
             case InClusterSource():
-                roster = Roster("the pod's own cluster", "", around)
-                work = follow_account(source.cluster, environment, roster)
+                roster = ClusterSet("the pod's own cluster", "", around)
+                work = watch_service_account(source.cluster, environment, roster)
             case RemoteSecretsSource():
-                namespace = source.namespace or _own_namespace(ACCOUNT)
-                roster = Roster(f"remote secrets of namespace {namespace}", source.own, around)
-                load = _load(source.kubeconfig, environment)
-                work = follow_secrets(namespace=namespace, load=load, own=source.own, roster=roster, draw=draw)
+                namespace = source.namespace or _own_namespace(SERVICE_ACCOUNT_DIR)
+                roster = ClusterSet(f"remote secrets of namespace {namespace}", source.own, around)
+                load = _config_loader(source.kubeconfig, environment)
+                work = watch_remote_secrets(
+                    namespace=namespace, load_client_config=load, own=source.own, cluster_set=roster, draw=draw
+                )
         group.create_task(roster.run(), name="roster")
         await work
 
 
-def _paths(source: KubeconfigSource) -> str:
+def _joined_paths(source: KubeconfigSource) -> str:
     return os.pathsep.join(map(str, source.paths))
 
 
-def _load(kubeconfig: KubeconfigSource | None, environment: Mapping[str, str]) -> Load:
+def _config_loader(kubeconfig: KubeconfigSource | None, environment: Mapping[str, str]) -> LoadClientConfig:
     """How to reach the API server that holds the Secrets."""
 
-    def load() -> Access:
-        return account(environment, ACCOUNT) if kubeconfig is None else next(iter(contexts(kubeconfig).values()))
+    def load() -> ClientConfig:
+        return (
+            service_account_config(environment, SERVICE_ACCOUNT_DIR)
+            if kubeconfig is None
+            else next(iter(load_contexts(kubeconfig).values()))
+        )
 
     return load
 

@@ -1,7 +1,12 @@
-"""What a source is told: plain values, already checked, with no defaults that look at the machine."""
+"""What a source is told: plain values, already checked, with no defaults that look at the machine.
+
+What is wrong with a source itself, as a value.
+"""
 
 from dataclasses import dataclass
 from pathlib import Path
+
+from meshdns.mesh.objects.problems import Problem, ProblemKind
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,3 +53,9 @@ AnySource = ManifestsSource | KubeconfigSource | InClusterSource | RemoteSecrets
 
 class SourceError(Exception):
     """A source that cannot be used as it is set up; the message is for people and ends with what to do."""
+
+
+def problem_from_message(subject: str, name: str, message: str, namespace: str = "") -> Problem:
+    """A problem from a message that ends with what to do, behind its last semicolon."""
+    reason, _, advice = message.rpartition("; ")
+    return Problem(ProblemKind.UNREADABLE, subject, namespace, name, "", reason or message, advice)

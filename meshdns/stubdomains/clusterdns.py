@@ -9,21 +9,21 @@ from typing import Any, Final
 
 import msgspec
 
-from meshdns.stubdomains.corefile import block, placed
-from meshdns.stubdomains.stub import Stub, StubError
+from meshdns.stubdomains.corefile import server_block, with_server_block
+from meshdns.stubdomains.stub import StubDomain, StubDomainError
 
 _SERVER: Final = "meshdns"  # the name of our entry in OpenShift's list
 
 
-def stub_domains_text(stub: Stub, deployed: str) -> str:
+def stub_domains_text(stub: StubDomain, deployed: str) -> str:
     """The JSON of kube-dns's key ``stubDomains`` (kubernetes/dns pkg/dns/config): servers by domain."""
     try:
         known = json.loads(deployed or "{}")
     except ValueError:
         known = None
     if not isinstance(known, dict):
-        raise StubError("the deployed stubDomains are no JSON object; correct them with kubectl edit")
-    return json.dumps({**known, **{zone: [stub.colon] for zone in stub.zones}}, indent=2) + "\n"
+        raise StubDomainError("the deployed stubDomains are no JSON object; correct them with kubectl edit")
+    return json.dumps({**known, **{zone: [stub.host_port] for zone in stub.zones}}, indent=2) + "\n"
 
 
 def stub_domains_manifest(text: str) -> str:
@@ -31,19 +31,21 @@ def stub_domains_manifest(text: str) -> str:
     return _config_map("kube-dns", "stubDomains", text)
 
 
-def corefile_text(stub: Stub, deployed: str) -> str:
+def corefile_text(stub: StubDomain, deployed: str) -> str:
     """The Corefile with our server block; the block alone where none is deployed."""
     if not deployed and stub.fallback:
         zones = ", ".join(stub.fallback)
-        raise StubError(f"{zones} goes into the Corefile's own clauses; name it with --file, or name its --context")
-    return placed(stub, deployed) if deployed else block(stub)
+        raise StubDomainError(
+            f"{zones} goes into the Corefile's own clauses; name it with --file, or name its --context"
+        )
+    return with_server_block(stub, deployed) if deployed else server_block(stub)
 
 
-def whole_corefile_text(stub: Stub, deployed: str) -> str:
+def whole_corefile_text(stub: StubDomain, deployed: str) -> str:
     """The Corefile with our server block, where only a whole one can be set."""
     if not deployed:
-        raise StubError("the whole Corefile is replaced; name the present one with --file, or name its --context")
-    return placed(stub, deployed)
+        raise StubDomainError("the whole Corefile is replaced; name the present one with --file, or name its --context")
+    return with_server_block(stub, deployed)
 
 
 def add_on_manifest(text: str) -> str:
@@ -51,9 +53,9 @@ def add_on_manifest(text: str) -> str:
     return json.dumps({"corefile": text}, indent=2) + "\n"
 
 
-def server_block_text(stub: Stub, deployed: str) -> str:  # noqa: ARG001 — one of a table: nothing is kept
+def server_block_text(stub: StubDomain, deployed: str) -> str:  # noqa: ARG001 — one of a table: nothing is kept
     """The file ``meshdns.server``, which is ours alone."""
-    return block(stub)
+    return server_block(stub)
 
 
 def custom_manifest(text: str) -> str:
@@ -61,18 +63,18 @@ def custom_manifest(text: str) -> str:
     return _config_map("coredns-custom", "meshdns.server", text)
 
 
-def servers_text(stub: Stub, deployed: str) -> str:
+def servers_text(stub: StubDomain, deployed: str) -> str:
     """``spec.servers`` of OpenShift's DNS operator (openshift/api operator/v1 types_dns.go), as JSON."""
     try:
         known = json.loads(deployed or "[]")
     except ValueError:
         known = None
     if not isinstance(known, list):
-        raise StubError("the deployed spec.servers are no list; name them as JSON, as oc get -o json prints them")
+        raise StubDomainError("the deployed spec.servers are no list; name them as JSON, as oc get -o json prints them")
     ours = {
         "name": _SERVER,
         "zones": list(stub.zones),
-        "forwardPlugin": {"policy": "Random", "upstreams": [stub.colon]},
+        "forwardPlugin": {"policy": "Random", "upstreams": [stub.host_port]},
     }
     others = [server for server in known if not (isinstance(server, dict) and server.get("name") == _SERVER)]
     return json.dumps([*others, ours], indent=2) + "\n"

@@ -7,11 +7,11 @@ import sys
 from collections.abc import Iterator
 from typing import Final
 
-from meshdns.stubdomains.stub import Stub, StubError
-from meshdns.stubdomains.targets import TARGETS, Part, Target
+from meshdns.stubdomains.stub import StubDomain, StubDomainError
+from meshdns.stubdomains.targets import TARGETS, Snippet, Target
 
-_STUB: Final = Stub(("global",), "10.96.0.53")
-_FALLBACK: Final = Stub(("global",), "10.96.0.53", fallback=("cluster.local",))
+_STUB: Final = StubDomain(("global",), "10.96.0.53")
+_FALLBACK: Final = StubDomain(("global",), "10.96.0.53", fallback=("cluster.local",))
 _COREFILE: Final = """\
 .:53 {
     errors
@@ -102,31 +102,31 @@ Targets whose clause `kubernetes` is not yours refuse it. For CoreDNS, the Coref
 def reference() -> str:
     """The text of ``docs/stub-domains.md``."""
     sections = "".join("\n".join(_section(target)) + "\n" for target in TARGETS.values())
-    corefile = TARGETS["coredns"].parts[0].text(_FALLBACK, _COREFILE)
+    corefile = TARGETS["coredns"].snippets[0].text(_FALLBACK, _COREFILE)
     return f"{_HEAD}{sections}{_FALLBACK_HEAD}```\n{corefile}```\n\n{_CHECK}".rstrip() + "\n"
 
 
 def _section(target: Target) -> Iterator[str]:
     yield f"## {target.name}\n"
     yield f"{target.title}.\n"
-    for part in target.parts:
+    for part in target.snippets:
         yield f"{part.place}:\n\n```\n{_sample(part)}```\n"
     yield "Then:\n"
     for step in target.steps:
         yield f"    {step}"
-    if target.whole:
+    if target.whole_steps:
         yield "\nOr, with all that is deployed:\n"
-        for step in target.whole:
+        for step in target.whole_steps:
             yield f"    {step}"
     yield f"\nWhen it counts: {target.effect}.\n"
 
 
-def _sample(part: Part) -> str:
+def _sample(part: Snippet) -> str:
     """What is printed, beside kubeadm's Corefile where a whole one is needed."""
     try:
-        return part.printed(_STUB)
-    except StubError:
-        return part.printed(_STUB, _COREFILE)
+        return part.render(_STUB)
+    except StubDomainError:
+        return part.render(_STUB, _COREFILE)
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ the zone is not to be validated; and where private addresses are refused from ou
 from ipaddress import ip_address
 from typing import Final
 
-from meshdns.stubdomains.stub import Stub
+from meshdns.stubdomains.stub import StubDomain
 
 _BUILT_IN: Final = (
     "home.arpa",
@@ -25,14 +25,14 @@ _BUILT_IN: Final = (
 """Private domains that systemd-resolved leaves unvalidated as long as no file says otherwise."""
 
 
-def dnsmasq(stub: Stub) -> str:
+def dnsmasq(stub: StubDomain) -> str:
     """A file for ``conf-dir``. Validation is off for domains with servers of their own (dnsmasq(8), ``--server``)."""
-    lines = [f"server=/{zone}/{stub.marked('#')}" for zone in stub.all_zones]
+    lines = [f"server=/{zone}/{stub.with_port('#')}" for zone in stub.all_zones]
     lines += [f"rebind-domain-ok=/{'/'.join(stub.all_zones)}/"]
     return "\n".join(lines) + "\n"
 
 
-def unbound(stub: Stub) -> str:
+def unbound(stub: StubDomain) -> str:
     """A file for ``include-toplevel`` (unbound.conf(5))."""
     lines = ["server:"]
     if ip_address(stub.address).is_loopback:
@@ -40,30 +40,30 @@ def unbound(stub: Stub) -> str:
     for zone in stub.all_zones:
         lines += [f'  domain-insecure: "{zone}"', f'  private-domain: "{zone}"']
     for zone in stub.all_zones:
-        lines += ["forward-zone:", f'  name: "{zone}"', f"  forward-addr: {stub.marked('@')}"]
+        lines += ["forward-zone:", f'  name: "{zone}"', f"  forward-addr: {stub.with_port('@')}"]
     return "\n".join(lines) + "\n"
 
 
-def bind_options(stub: Stub) -> str:
+def bind_options(stub: StubDomain) -> str:
     """A file to be included inside ``options { … };`` of BIND 9.14 or newer."""
     zones = " ".join(f'"{zone}";' for zone in stub.all_zones)
     return f"validate-except {{ {zones} }};\n"
 
 
-def bind_zones(stub: Stub) -> str:
+def bind_zones(stub: StubDomain) -> str:
     """A file to be included after ``options { … };``."""
-    server = stub.marked(" port ")
+    server = stub.with_port(" port ")
     return "".join(
         f'zone "{zone}" {{ type forward; forward only; forwarders {{ {server}; }}; }};\n' for zone in stub.all_zones
     )
 
 
-def resolved(stub: Stub) -> str:
+def resolved(stub: StubDomain) -> str:
     """A drop-in of systemd-resolved: the zones as routing domains, which are not searched (resolved.conf(5))."""
-    return f"[Resolve]\nDNS={stub.colon}\nDomains={' '.join(f'~{zone}' for zone in stub.all_zones)}\n"
+    return f"[Resolve]\nDNS={stub.host_port}\nDomains={' '.join(f'~{zone}' for zone in stub.all_zones)}\n"
 
 
-def resolved_anchors(stub: Stub) -> str:
+def resolved_anchors(stub: StubDomain) -> str:
     """Negative trust anchors (RFC 7646): with a file of them the built-in ones are gone, so they stand here again."""
     zones = [*stub.all_zones, *(zone for zone in _BUILT_IN if zone not in stub.all_zones)]
     return "\n".join(zones) + "\n"

@@ -8,43 +8,44 @@ from collections.abc import Callable
 from typing import Final, NamedTuple
 
 from meshdns.stubdomains import clusterdns, resolvers
-from meshdns.stubdomains.stub import Stub, StubError
+from meshdns.stubdomains.stub import StubDomain, StubDomainError
 
 
-class Live(NamedTuple):
+class ApiLocation(NamedTuple):
     """Where a text lies in the API: the path of its object, and the keys that lead to it there."""
 
-    path: str
+    object_path: str
     keys: tuple[str, ...]
 
 
-class Part(NamedTuple):
-    """One thing to write. `text` takes the stub domain and the deployed text, and may raise `StubError`.
+class Snippet(NamedTuple):
+    """One thing to write. `text` takes the stub domain and the deployed text, and may raise `StubDomainError`.
 
-    `manifest` makes of a text what is applied; `sign` begins a comment, empty where the format has none; `live` says
-    where it is deployed in an API. With `shared` others write in it too, so all of it counts in a comparison.
+    `manifest` makes of a text what is applied; `comment_sign` begins a comment, empty where the format has none;
+    `location` says where it is deployed in an API. With `is_shared` others write in it too, so all of it counts in a
+    comparison.
     """
 
     place: str
-    text: Callable[[Stub, str], str]
+    text: Callable[[StubDomain, str], str]
     manifest: Callable[[str], str] | None = None
-    sign: str = "#"
-    live: Live | None = None
-    shared: bool = False
+    comment_sign: str = "#"
+    location: ApiLocation | None = None
+    is_shared: bool = False
 
     @property
-    def replaces(self) -> bool:
+    def is_overwriting(self) -> bool:
         """Whether what is applied takes the place of what others wrote, so that this must be known."""
-        return self.shared and self.manifest is not None
+        return self.is_shared and self.manifest is not None
 
-    def printed(self, stub: Stub, deployed: str = "") -> str:
-        """All that is to be pasted or applied, under the name of its place. Raises `StubError`."""
+    def render(self, stub: StubDomain, deployed: str = "") -> str:
+        """All that is to be pasted or applied, under the name of its place. Raises `StubDomainError`."""
         text = self.text(stub, deployed)
-        head = f"{self.sign} {self.place}\n" if self.sign else ""
+        head = f"{self.comment_sign} {self.place}\n" if self.comment_sign else ""
         return head + (self.manifest(text) if self.manifest is not None else text)
 
-    def compared(self, stub: Stub, deployed: str) -> tuple[list[str], list[str]]:
-        """The lines that are deployed and those that should be. Raises `StubError`."""
+    def comparison_lines(self, stub: StubDomain, deployed: str) -> tuple[list[str], list[str]]:
+        """The lines that are deployed and those that should be. Raises `StubDomainError`."""
         return self._lines(deployed), self._lines(self.text(stub, deployed))
 
     def _lines(self, text: str) -> list[str]:
@@ -54,85 +55,87 @@ class Part(NamedTuple):
         except ValueError:
             pass
         lines = text.splitlines()
-        return lines if self.shared else [line for line in lines if line.strip() and line.lstrip()[0] not in "#;"]
+        return lines if self.is_shared else [line for line in lines if line.strip() and line.lstrip()[0] not in "#;"]
 
 
 class Target(NamedTuple):
     """A kind of server. `steps` are what to do with the parts; `effect` says when it counts, as the end of a sentence.
 
-    `whole` are other steps for a print that holds all that is deployed, where these differ. `fallback` is empty where
-    fallback zones can be written, else why not and what to do.
+    `whole_steps` are other steps for a print that holds all that is deployed, where these differ.
+    `fallback_unsupported` is empty where fallback zones can be written, else why not and what to do.
     """
 
     name: str
     title: str
-    parts: tuple[Part, ...]
+    snippets: tuple[Snippet, ...]
     steps: tuple[str, ...]
     effect: str
-    fallback: str = ""
-    whole: tuple[str, ...] = ()
+    fallback_unsupported: str = ""
+    whole_steps: tuple[str, ...] = ()
 
     @property
-    def upstream(self) -> str:
-        """What ``upstream`` of a fallback zone must be in meshdns's settings, where this server asks for it.
+    def fallback_upstream(self) -> str:
+        """What ``fallback_upstream`` of a fallback zone must be in meshdns's settings, where this server asks for it.
 
         The cluster's DNS has asked itself before it falls through; to ask it again would be a loop.
         """
-        return "none" if any(part.live is not None for part in self.parts) else "[the cluster's DNS]"
+        return "none" if any(part.location is not None for part in self.snippets) else "[the cluster's DNS]"
 
-    def check(self, stub: Stub) -> None:
-        """Raises `StubError` where this server cannot be told so."""
-        if stub.fallback and self.fallback:
-            raise StubError(f"{self.name} cannot send {', '.join(stub.fallback)} here: {self.fallback}")
+    def check_supported(self, stub: StubDomain) -> None:
+        """Raises `StubDomainError` where this server cannot be told so."""
+        if stub.fallback and self.fallback_unsupported:
+            raise StubDomainError(
+                f"{self.name} cannot send {', '.join(stub.fallback)} here: {self.fallback_unsupported}"
+            )
 
 
 _SYSTEM: Final = "/api/v1/namespaces/kube-system/configmaps"
 _OWN_DOMAIN: Final = "it refuses the cluster's own domain as a stub domain; use names of your zones instead"
 _MANAGED: Final = "the clause kubernetes of its Corefile is managed and does not fall through; use names of your zones"
-_COREFILE: Final = Live(f"{_SYSTEM}/coredns", ("data", "Corefile"))
+_COREFILE: Final = ApiLocation(f"{_SYSTEM}/coredns", ("data", "Corefile"))
 # By force, because whoever wrote the key first owns it; what that was is part of what is printed.
 _KUBECTL: Final = "kubectl apply --server-side --force-conflicts --field-manager=meshdns -f -"
 _APPLY: Final = f"meshdns stub-domain print --target {{name}} | {_KUBECTL}"
 _RESTART: Final = "kubectl -n kube-system rollout restart deployment coredns   # where the Corefile has no `reload`"
-_PATIENCE: Final = "kubelet brings a ConfigMap to its pods within about a minute"
+_KUBELET_DELAY: Final = "kubelet brings a ConfigMap to its pods within about a minute"
 
-_STUB_DOMAINS: Final = Part(
+_STUB_DOMAINS: Final = Snippet(
     "ConfigMap kube-system/kube-dns, key stubDomains",
     clusterdns.stub_domains_text,
     clusterdns.stub_domains_manifest,
-    live=Live(f"{_SYSTEM}/kube-dns", ("data", "stubDomains")),
-    shared=True,
+    location=ApiLocation(f"{_SYSTEM}/kube-dns", ("data", "stubDomains")),
+    is_shared=True,
 )
-_CUSTOM: Final = Part(
+_CUSTOM: Final = Snippet(
     "ConfigMap kube-system/coredns-custom, key meshdns.server",
     clusterdns.server_block_text,
     clusterdns.custom_manifest,
-    live=Live(f"{_SYSTEM}/coredns-custom", ("data", "meshdns.server")),
+    location=ApiLocation(f"{_SYSTEM}/coredns-custom", ("data", "meshdns.server")),
 )
 
-_ALL: Final = (
+_TARGETS: Final = (
     Target(
         "kube-dns",
         "kube-dns",
         (_STUB_DOMAINS,),
         (_APPLY.format(name="kube-dns"),),
-        f"{_PATIENCE}; kube-dns looks every 10 s and restarts its dnsmasq",
+        f"{_KUBELET_DELAY}; kube-dns looks every 10 s and restarts its dnsmasq",
         _OWN_DOMAIN,
     ),
     Target(
         "coredns",
         "CoreDNS of kubeadm, kops, kubespray and others whose Corefile is yours",
         (
-            Part(
+            Snippet(
                 "ConfigMap kube-system/coredns, key Corefile",
                 clusterdns.corefile_text,
-                live=_COREFILE,
-                shared=True,
+                location=_COREFILE,
+                is_shared=True,
             ),
         ),
         ("kubectl -n kube-system edit configmap coredns   # paste it at the end of the Corefile", _RESTART),
-        f"{_PATIENCE}; `reload` sees it up to a minute later",
-        whole=(
+        f"{_KUBELET_DELAY}; `reload` sees it up to a minute later",
+        whole_steps=(
             "meshdns stub-domain print --target coredns --context CONTEXT > Corefile",
             f"kubectl create cm coredns -n kube-system --from-file=Corefile --dry-run=client -o yaml | {_KUBECTL}",
             _RESTART,
@@ -151,20 +154,20 @@ _ALL: Final = (
         "NodeLocal DNSCache, which answers before the cluster's DNS: tell both, or this one alone",
         (_STUB_DOMAINS,),
         (_APPLY.format(name="nodelocal"),),
-        f"{_PATIENCE}; NodeLocal DNSCache looks every 10 s",
+        f"{_KUBELET_DELAY}; NodeLocal DNSCache looks every 10 s",
         _OWN_DOMAIN,
     ),
     Target(
         "openshift",
         "OpenShift",
         (
-            Part(
+            Snippet(
                 "dns.operator.openshift.io/default, spec.servers",
                 clusterdns.servers_text,
                 clusterdns.servers_manifest,
-                sign="",
-                live=Live("/apis/operator.openshift.io/v1/dnses/default", ("spec", "servers")),
-                shared=True,
+                comment_sign="",
+                location=ApiLocation("/apis/operator.openshift.io/v1/dnses/default", ("spec", "servers")),
+                is_shared=True,
             ),
         ),
         (
@@ -178,13 +181,13 @@ _ALL: Final = (
         "eks",
         "EKS with the add-on coredns (Auto Mode has no stub domains: use dnsConfig of the pods)",
         (
-            Part(
+            Snippet(
                 "configuration values of the add-on coredns",
                 clusterdns.whole_corefile_text,
                 clusterdns.add_on_manifest,
-                sign="",
-                live=_COREFILE,
-                shared=True,
+                comment_sign="",
+                location=_COREFILE,
+                is_shared=True,
             ),
         ),
         (
@@ -206,20 +209,20 @@ _ALL: Final = (
         "GKE Standard (Autopilot uses Cloud DNS, which reads no ConfigMap: make a forwarding zone there)",
         (_STUB_DOMAINS,),
         (_APPLY.format(name="gke"),),
-        f"{_PATIENCE}; kube-dns looks every 10 s",
+        f"{_KUBELET_DELAY}; kube-dns looks every 10 s",
         _OWN_DOMAIN,
     ),
     Target(
         "dnsmasq",
         "dnsmasq, also that of NetworkManager (/etc/NetworkManager/dnsmasq.d)",
-        (Part("/etc/dnsmasq.d/meshdns.conf", lambda stub, _: resolvers.dnsmasq(stub)),),
+        (Snippet("/etc/dnsmasq.d/meshdns.conf", lambda stub, _: resolvers.dnsmasq(stub)),),
         ("systemctl restart dnsmasq",),
         "with the restart",
     ),
     Target(
         "unbound",
         "Unbound",
-        (Part("/etc/unbound/unbound.conf.d/meshdns.conf", lambda stub, _: resolvers.unbound(stub)),),
+        (Snippet("/etc/unbound/unbound.conf.d/meshdns.conf", lambda stub, _: resolvers.unbound(stub)),),
         ("unbound-checkconf", "systemctl reload unbound"),
         "with the reload",
     ),
@@ -227,11 +230,11 @@ _ALL: Final = (
         "systemd-resolved",
         "systemd-resolved 246 or newer; it may ask the address other names too, so let meshdns forward to real servers",
         (
-            Part("/etc/systemd/resolved.conf.d/meshdns.conf", lambda stub, _: resolvers.resolved(stub)),
-            Part(
+            Snippet("/etc/systemd/resolved.conf.d/meshdns.conf", lambda stub, _: resolvers.resolved(stub)),
+            Snippet(
                 "/etc/dnssec-trust-anchors.d/meshdns.negative",
                 lambda stub, _: resolvers.resolved_anchors(stub),
-                sign=";",
+                comment_sign=";",
             ),
         ),
         ("systemctl restart systemd-resolved",),
@@ -241,13 +244,13 @@ _ALL: Final = (
         "bind",
         'BIND 9.14 or newer; in `options { … };` write include "/etc/bind/meshdns.options"; and after it the other',
         (
-            Part("/etc/bind/meshdns.options", lambda stub, _: resolvers.bind_options(stub)),
-            Part("/etc/bind/meshdns.zones", lambda stub, _: resolvers.bind_zones(stub)),
+            Snippet("/etc/bind/meshdns.options", lambda stub, _: resolvers.bind_options(stub)),
+            Snippet("/etc/bind/meshdns.zones", lambda stub, _: resolvers.bind_zones(stub)),
         ),
         ("named-checkconf", "rndc reconfig"),
         "with the reconfig",
     ),
 )
 
-TARGETS: Final = {target.name: target for target in _ALL}
+TARGETS: Final = {target.name: target for target in _TARGETS}
 """The rows by the word that asks for them."""

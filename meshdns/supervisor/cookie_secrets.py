@@ -16,10 +16,10 @@ from typing import Final
 
 import msgspec
 
-from meshdns.dns.cookies import MAX_AHEAD, SECRET_SIZE
+from meshdns.dns.cookies import MAX_CLOCK_SKEW, SECRET_SIZE
 
 LIFETIME: Final = 86_400.0  # seconds; a cookie is good for one hour of them
-_FILE: Final = "cookie-secrets.json"
+_FILE_NAME: Final = "cookie-secrets.json"
 
 _log = logging.getLogger("meshdns.supervisor")
 
@@ -29,23 +29,23 @@ class CookieSecrets(msgspec.Struct, frozen=True):
 
     current: bytes
     previous: bytes
-    made: float
+    created_at: float = msgspec.field(name="made")
 
-    def due(self, now: float) -> bool:
+    def is_due(self, now: float) -> bool:
         """Whether it is time for another one; a clock that was set back counts as that."""
-        return not -MAX_AHEAD <= now - self.made < LIFETIME
+        return not -MAX_CLOCK_SKEW <= now - self.created_at < LIFETIME
 
 
-def load(directory: Path, *, now: float) -> CookieSecrets:
+def load_or_create(directory: Path, *, now: float) -> CookieSecrets:
     """The secrets in force: those kept in `directory`, or new ones, kept there, where it has none or another is due."""
-    kept = _read(directory / _FILE)
-    if kept is not None and not kept.due(now):
+    kept = _read(directory / _FILE_NAME)
+    if kept is not None and not kept.is_due(now):
         return kept
     fresh = CookieSecrets(secrets.token_bytes(SECRET_SIZE), kept.current if kept is not None else b"", now)
     try:
-        _write(directory / _FILE, fresh)
+        _write(directory / _FILE_NAME, fresh)
     except OSError as error:
-        _log.warning("%s/%s: %s; cookies will not outlast this process", directory, _FILE, error.strerror)
+        _log.warning("%s/%s: %s; cookies will not outlast this process", directory, _FILE_NAME, error.strerror)
     return fresh
 
 

@@ -13,30 +13,30 @@ from typing import Final
 
 import msgspec
 
-from meshdns import sampled
-from meshdns.sampled import FOR_LOG
-from meshdns.scoreboard import RING, Scoreboard
+from meshdns.instance import samples
+from meshdns.instance.samples import FOR_LOG
+from meshdns.instance.scoreboard import SAMPLE_RING_SIZE, Scoreboard
 
 _PERIOD: Final = 0.1  # seconds
-MAX_WAITING: Final = 1 << 20
+MAX_BUFFERED_BYTES: Final = 1 << 20
 """Octets of lines that wait for standard output to take them."""
 
 
 class QueryLog:
-    """Writes what `form` (``coredns`` or ``json``) says. `written` counts lines, and those that were dropped."""
+    """Writes lines in `line_format` (``coredns`` or ``json``). `line_counts` counts written and dropped lines."""
 
-    def __init__(self, board: Scoreboard, workers: int, form: Callable[[], str]) -> None:
+    def __init__(self, board: Scoreboard, workers: int, line_format: Callable[[], str]) -> None:
         self._board = board
-        self._form = form
-        self._read = [board.samples_taken(worker) for worker in range(workers)]
-        self._waiting = bytearray()
-        self._lines = 0
+        self._line_format = line_format
+        self._read_positions = [board.samples_written(worker) for worker in range(workers)]
+        self._buffer = bytearray()
+        self._lines_written = 0
         self._dropped = 0
 
     @property
-    def written(self) -> tuple[int, int]:
+    def line_counts(self) -> tuple[int, int]:
         """The number of lines written, and of queries that should have been lines."""
-        return self._lines, self._dropped
+        return self._lines_written, self._dropped
 
     async def run(self) -> None:
         """Write until cancelled, and then what is left."""
@@ -51,42 +51,42 @@ class QueryLog:
 
     def _collect(self) -> None:
         """Make lines of what the rings took since the last time."""
-        for worker, before in enumerate(self._read):
-            taken = self._board.samples_taken(worker)
+        for worker, before in enumerate(self._read_positions):
+            taken = self._board.samples_written(worker)
             if taken == before:
                 continue
-            self._read[worker] = taken
-            self._dropped += max(taken - before - RING, 0)
-            for octets in self._board.samples(worker, before):
-                query = sampled.decode(octets)
-                if query is not None and query.marks & FOR_LOG:
+            self._read_positions[worker] = taken
+            self._dropped += max(taken - before - SAMPLE_RING_SIZE, 0)
+            for octets in self._board.read_samples(worker, before):
+                query = samples.decode(octets)
+                if query is not None and query.destinations & FOR_LOG:
                     self._add(query)
 
-    def _add(self, query: sampled.Sampled) -> None:
-        if len(self._waiting) > MAX_WAITING:
+    def _add(self, query: samples.QuerySample) -> None:
+        if len(self._buffer) > MAX_BUFFERED_BYTES:
             self._dropped += 1
             return
-        self._lines += 1
-        if self._form() == "json":
-            self._waiting += msgspec.json.encode(sampled.as_json(query)) + b"\n"
+        self._lines_written += 1
+        if self._line_format() == "json":
+            self._buffer += msgspec.json.encode(samples.as_json(query)) + b"\n"
         else:
-            self._waiting += sampled.as_coredns(query).encode() + b"\n"
+            self._buffer += samples.as_coredns(query).encode() + b"\n"
 
     def _flush(self) -> None:
         """Give standard output what it takes."""
         descriptor = sys.stdout.fileno()
-        while self._waiting:
-            if not _writable(descriptor):
+        while self._buffer:
+            if not _is_writable(descriptor):
                 return
             try:
-                written = os.write(descriptor, self._waiting[: select.PIPE_BUF])
+                written = os.write(descriptor, self._buffer[: select.PIPE_BUF])
             except OSError:
-                self._waiting.clear()  # nobody reads any more
+                self._buffer.clear()  # nobody reads any more
                 return
-            del self._waiting[:written]
+            del self._buffer[:written]
 
 
-def _writable(descriptor: int) -> bool:
+def _is_writable(descriptor: int) -> bool:
     """Whether `select.PIPE_BUF` octets can be written without waiting."""
     poll = select.poll()
     poll.register(descriptor, select.POLLOUT)

@@ -6,12 +6,12 @@
 import sys
 from collections.abc import Iterator
 
-from meshdns import meters
 from meshdns.config import Settings
-from meshdns.meters import CONTEXT, Ledger, Meter
-from meshdns.scoreboard import CONTROLLER, Scoreboard
-from meshdns.supervisor.metrics import PREFIX, About, Instance, Metric
-from meshdns.supervisor.usage import Usage
+from meshdns.instance import metric_pages
+from meshdns.instance.metric_pages import INSTANCE_LABELS, MetricDefinition, MetricPage
+from meshdns.instance.scoreboard import CONTROLLER, Scoreboard
+from meshdns.supervisor.exposition import PREFIX, InstanceCollector, Metric, SupervisorStatus
+from meshdns.supervisor.usage import ProcessUsage
 
 _HEAD = """\
 # Metrics
@@ -29,27 +29,27 @@ and buckets of CoreDNS 1.14 behind the prefix; with `metrics: {corednsNames: tru
 
 def reference() -> str:
     """The text of ``docs/metrics.md``."""
-    families = {family.name: family for family in _families()}
+    families = {family.name: family for family in _all_families()}
     twins = {name.removeprefix("coredns_") for name in families if name.startswith("coredns_")}
     told = [family for name, family in families.items() if not name.startswith("coredns_")]
     return _HEAD + "".join(_row(family, twins) for family in sorted(told, key=lambda family: family.name))
 
 
-def _families() -> Iterator[Metric]:
+def _all_families() -> Iterator[Metric]:
     """All families, each with a sample."""
     board = Scoreboard.create()
-    for process, known in ((0, meters.WORKERS), (CONTROLLER, meters.CONTROLLERS)):
-        ledger = Ledger()
+    for process, known in ((0, metric_pages.WORKER_METRICS), (CONTROLLER, metric_pages.CONTROLLER_METRICS)):
+        ledger = MetricPage()
         for meter in known:
-            ledger.row(meter, *_labels(meter))
-        board.publish(process, ledger.encode())
+            ledger.series_values(meter, *_labels(meter))
+        board.publish_page(process, ledger.encode())
     settings = Settings.model_validate({"metrics": {"corednsNames": True}})
-    about = About(settings, [("", 0)], 1, ready=True, reload_failures=0, usage=Usage(0, 0, 0))
-    return Instance(board, 1, now=0, about=about).collect()
+    about = SupervisorStatus(settings, [("", 0)], 1, ready=True, reload_failures=0, usage=ProcessUsage(0, 0, 0))
+    return InstanceCollector(board, 1, now=0, status=about).collect()
 
 
-def _labels(meter: Meter) -> list[str]:
-    return ["" for label in meter.labels if label not in CONTEXT]
+def _labels(meter: MetricDefinition) -> list[str]:
+    return ["" for label in meter.labels if label not in INSTANCE_LABELS]
 
 
 def _row(family: Metric, twins: set[str]) -> str:

@@ -2,28 +2,34 @@
 
 UDP: one shared socket per address, so that a worker that dies strands nothing; TCP: one shared listener. Another
 program on the port is found out by binding without SO_REUSEPORT, which would share it silently.
+
+Sockets that a service manager holds, as systemd does for a socket unit (sd_listen_fds(3)).
+
+Queries wait in them while the program is restarted, and are answered by the next one.
+
+Who holds a port: from the kernel's socket tables and the descriptors of processes. On Linux; elsewhere unknown.
 """
 
 import errno
 import ipaddress
 import logging
+import os
 import socket
 import sys
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, MutableMapping, Sequence
+from pathlib import Path
 from typing import Final
-
-from meshdns.supervisor.holders import holder
 
 RECEIVE_BUFFER: Final = 4 << 20
 """Octets asked for; the default holds some 256 queries, less than a burst while a worker restarts."""
 
 _BACKLOG: Final = 1024
 _SO_RCVBUFFORCE: Final = 33 if sys.platform == "linux" else socket.SO_RCVBUF  # asm-generic/socket.h; CAP_NET_ADMIN
-_PREDECESSOR: Final = 1.0
+_BIND_RETRY_FOR: Final = 1.0
 """Seconds for which a port in use is tried again: the children of a supervisor that was killed die a moment later."""
 
-_AGAIN: Final = 0.02
+_BIND_RETRY_INTERVAL: Final = 0.02
 _log = logging.getLogger("meshdns.supervisor")
 
 
@@ -45,17 +51,17 @@ class Sockets:
 
     @classmethod
     def bind(
-        cls, addresses: Sequence[tuple[str, int]], *, workers: int, handed: Sequence[socket.socket] = ()
+        cls, addresses: Sequence[tuple[str, int]], *, workers: int, activated: Sequence[socket.socket] = ()
     ) -> "Sockets":
-        """Bind all that are not `handed` over bound by a service manager; raises `BindError` with none left open."""
+        """Bind all that are not `activated` over bound by a service manager; raises `BindError` with none left open."""
         sockets = cls([], [], [])
-        held = {_key(sock): sock for sock in handed}
+        held = {_socket_key(sock): sock for sock in activated}
         try:
             for host, port in addresses:
                 for kind, into in ((socket.SOCK_DGRAM, sockets.udp), (socket.SOCK_STREAM, sockets.tcp)):
                     known = held.pop((kind, ipaddress.ip_address(host), port), None)
-                    into.append(known or _bind_patiently(host, port, kind))
-            _refuse(held.values())
+                    into.append(known or _bind_with_retry(host, port, kind))
+            _reject_unlisted(held.values())
             sockets.private += [_bind("127.0.0.1", 0, socket.SOCK_DGRAM) for _ in range(workers)]
         except BindError:
             for sock in held.values():
@@ -65,7 +71,7 @@ class Sockets:
         return sockets
 
     @classmethod
-    def adopt(cls, udp: Sequence[int], tcp: Sequence[int], *, workers: int) -> "Sockets":
+    def from_descriptors(cls, udp: Sequence[int], tcp: Sequence[int], *, workers: int) -> "Sockets":
         """Take over descriptors of sockets that are bound already."""
         private = [_bind("127.0.0.1", 0, socket.SOCK_DGRAM) for _ in range(workers)]
         return cls([socket.socket(fileno=fd) for fd in udp], [socket.socket(fileno=fd) for fd in tcp], private)
@@ -80,7 +86,7 @@ class Sockets:
             sock.close()
 
 
-def _key(sock: socket.socket) -> tuple[int, object, int]:
+def _socket_key(sock: socket.socket) -> tuple[int, object, int]:
     """Kind, address and port of a bound socket; of one that has no such address what is in no settings."""
     if sock.family not in (socket.AF_INET, socket.AF_INET6):
         return sock.type, sock.getsockname(), -1
@@ -88,22 +94,22 @@ def _key(sock: socket.socket) -> tuple[int, object, int]:
     return sock.type, ipaddress.ip_address(host), port
 
 
-def _refuse(surplus: Iterable[socket.socket]) -> None:
+def _reject_unlisted(surplus: Iterable[socket.socket]) -> None:
     """Raise `BindError` for a socket that was handed over and is not listened on: its queries would get no answer."""
     for sock in surplus:
-        where = _where(*_key(sock))
+        where = _address_text(*_socket_key(sock))
         raise BindError(f"{where}: the service manager holds a socket there, and listen does not name it; add it there")
 
 
-def _bind_patiently(host: str, port: int, kind: socket.SocketKind) -> socket.socket:
-    ended = time.monotonic() + _PREDECESSOR
+def _bind_with_retry(host: str, port: int, kind: socket.SocketKind) -> socket.socket:
+    ended = time.monotonic() + _BIND_RETRY_FOR
     while True:
         try:
             return _bind(host, port, kind)
         except BindError as error:
             if not error.in_use or time.monotonic() > ended:
                 raise
-        time.sleep(_AGAIN)
+        time.sleep(_BIND_RETRY_INTERVAL)
 
 
 def _bind(host: str, port: int, kind: socket.SocketKind) -> socket.socket:
@@ -115,18 +121,18 @@ def _bind(host: str, port: int, kind: socket.SocketKind) -> socket.socket:
         if kind is socket.SOCK_STREAM:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # over connections in TIME_WAIT, not listeners
         else:
-            _ask_for_buffer(sock, host, port)
+            _set_receive_buffer(sock, host, port)
         sock.bind((host, port))
         if kind is socket.SOCK_STREAM:
             sock.listen(_BACKLOG)
     except OSError as error:
         sock.close()
-        raise BindError(_explain(host, port, kind, error), in_use=error.errno == errno.EADDRINUSE) from None
+        raise BindError(_bind_error_text(host, port, kind, error), in_use=error.errno == errno.EADDRINUSE) from None
     sock.setblocking(False)
     return sock
 
 
-def _ask_for_buffer(sock: socket.socket, host: str, port: int) -> None:
+def _set_receive_buffer(sock: socket.socket, host: str, port: int) -> None:
     try:
         sock.setsockopt(socket.SOL_SOCKET, _SO_RCVBUFFORCE, RECEIVE_BUFFER)  # beyond the limit, where that is granted
     except OSError:
@@ -142,17 +148,61 @@ def _ask_for_buffer(sock: socket.socket, host: str, port: int) -> None:
         )
 
 
-def _where(kind: int, host: object, port: int) -> str:
+def _address_text(kind: int, host: object, port: int) -> str:
     return f"{'udp' if kind == socket.SOCK_DGRAM else 'tcp'} {host} port {port}"
 
 
-def _explain(host: str, port: int, kind: socket.SocketKind, error: OSError) -> str:
-    where = _where(kind, host, port)
+def _bind_error_text(host: str, port: int, kind: socket.SocketKind, error: OSError) -> str:
+    where = _address_text(kind, host, port)
     if error.errno == errno.EADDRINUSE:
-        who = holder(port, kind) or "another program"
+        who = port_owner(port, kind) or "another program"
         return f"{where}: {who} listens there; end it, or choose another address with --listen"
     if error.errno == errno.EACCES:
         return f"{where}: not permitted; choose a port above 1023 with --listen, or grant CAP_NET_BIND_SERVICE"
     if error.errno == errno.EADDRNOTAVAIL:
         return f"{where}: this machine has no such address; choose one it has with --listen"
     return f"{where}: {error.strerror}; choose another address with --listen"
+
+
+_FIRST_DESCRIPTOR: Final = 3  # SD_LISTEN_FDS_START
+_PROCESS, _NUMBER, _NAMES = "LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES"
+
+
+def activated_sockets(environ: MutableMapping[str, str]) -> list[socket.socket]:
+    """The sockets that were passed to this process, which are taken once; none where they are for another process."""
+    process, number, _ = (environ.pop(name, "") for name in (_PROCESS, _NUMBER, _NAMES))
+    if process != str(os.getpid()) or not number.isdecimal():
+        return []
+    taken = [
+        socket.socket(fileno=descriptor) for descriptor in range(_FIRST_DESCRIPTOR, _FIRST_DESCRIPTOR + int(number))
+    ]
+    for sock in taken:
+        sock.set_inheritable(False)
+        sock.setblocking(False)
+    return taken
+
+
+def port_owner(port: int, kind: socket.SocketKind) -> str:
+    """``name (pid)`` of a process that has a socket bound to `port`; empty where it can't be found out."""
+    inodes = set(_socket_inodes(port, "udp" if kind is socket.SOCK_DGRAM else "tcp"))
+    for process in Path("/proc").glob("[0-9]*") if inodes else ():
+        try:
+            if any(str(link.readlink()) in inodes for link in (process / "fd").iterdir()):
+                return f"{(process / 'comm').read_text().strip()} (pid {process.name})"
+        except OSError:
+            continue  # it ended, or belongs to somebody else
+    return ""
+
+
+def _socket_inodes(port: int, protocol: str) -> Iterator[str]:
+    """The sockets bound to `port`, as links in a process's descriptors name them."""
+    for table in (protocol, protocol + "6"):
+        try:
+            lines = (Path("/proc/net") / table).read_text("ascii").splitlines()[1:]
+        except OSError:
+            continue
+        for line in lines:
+            fields = line.split()
+            listening = protocol == "udp" or fields[3] == "0A"
+            if listening and int(fields[1].rpartition(":")[2], 16) == port:
+                yield f"socket:[{fields[9]}]"

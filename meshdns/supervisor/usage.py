@@ -6,37 +6,37 @@ from pathlib import Path
 from typing import NamedTuple
 
 
-class Usage(NamedTuple):
-    """Of the supervisor and its children. `processor` is in seconds and never falls; `resident` in octets."""
+class ProcessUsage(NamedTuple):
+    """Of the supervisor and its children. `cpu_seconds` is in seconds and never falls; `resident_bytes` in octets."""
 
-    processor: float
-    resident: int
-    started: float
+    cpu_seconds: float
+    resident_bytes: int
+    start_time: float
 
     @classmethod
-    def of(cls, children: Iterable[int], *, started: float) -> "Usage":
-        """What they use now; `started` is in seconds since 1970. Zeros where the system has no /proc."""
+    def measure(cls, child_pids: Iterable[int], *, start_time: float) -> "ProcessUsage":
+        """What they use now; `start_time` is in seconds since 1970. Zeros where the system has no /proc."""
         spent = os.times()
         processor = spent.user + spent.system + spent.children_user + spent.children_system
-        resident = _resident(os.getpid())
-        for child in children:
-            processor += _processor(child)
-            resident += _resident(child)
-        return cls(processor, resident, started)
+        resident = _resident_bytes_of(os.getpid())
+        for child in child_pids:
+            processor += _cpu_seconds_of(child)
+            resident += _resident_bytes_of(child)
+        return cls(processor, resident, start_time)
 
 
-def _processor(process: int) -> float:
+def _cpu_seconds_of(pid: int) -> float:
     """Seconds that a living process has spent."""
     try:
-        fields = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     except OSError:
         return 0.0
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
-def _resident(process: int) -> int:
+def _resident_bytes_of(pid: int) -> int:
     """Octets of memory of a living process; what several share is counted for each."""
     try:
-        return int(Path(f"/proc/{process}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+        return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
     except OSError:
         return 0

@@ -13,11 +13,11 @@ from typing import Final
 import msgspec
 
 _MAX_REQUEST: Final = 8192
-_PATIENCE: Final = 5.0  # seconds
-_MAX_OPEN: Final = 64
+_REQUEST_TIMEOUT: Final = 5.0  # seconds
+_MAX_CONNECTIONS: Final = 64
 
 
-class Page(msgspec.Struct, frozen=True):
+class HttpReply(msgspec.Struct, frozen=True):
     """What a path answers."""
 
     status: HTTPStatus
@@ -25,17 +25,17 @@ class Page(msgspec.Struct, frozen=True):
     content_type: str = "text/plain; charset=utf-8"
 
 
-Answering = Callable[[str], Awaitable[Page]]
+HttpResource = Callable[[str], Awaitable[HttpReply]]
 """Makes the page of a path; its argument is the request's Accept header."""
 
 
-class Web:
+class HttpServer:
     """A listening HTTP port."""
 
-    def __init__(self, pages: Mapping[str, Answering]) -> None:
-        self._pages = dict(pages)
+    def __init__(self, resources: Mapping[str, HttpResource]) -> None:
+        self._resources = dict(resources)
         self._server: asyncio.Server | None = None
-        self._open = 0
+        self._open_connections = 0
 
     async def listen(self, host: str, port: int) -> None:
         """Begin to answer; raises OSError where the port cannot be had."""
@@ -47,32 +47,32 @@ class Web:
             self._server.close()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self._open += 1
+        self._open_connections += 1
         try:
             with contextlib.suppress(TimeoutError, OSError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):
-                if self._open <= _MAX_OPEN:
-                    async with asyncio.timeout(_PATIENCE):
-                        page, body = await self._page(await reader.readuntil(b"\r\n\r\n"))
-                        writer.write(_head(page) + (page.body if body else b""))
+                if self._open_connections <= _MAX_CONNECTIONS:
+                    async with asyncio.timeout(_REQUEST_TIMEOUT):
+                        page, body = await self._reply_to(await reader.readuntil(b"\r\n\r\n"))
+                        writer.write(_response_head(page) + (page.body if body else b""))
                         await writer.drain()
         finally:
-            self._open -= 1
+            self._open_connections -= 1
             writer.close()
 
-    async def _page(self, request: bytes) -> tuple[Page, bool]:
+    async def _reply_to(self, request: bytes) -> tuple[HttpReply, bool]:
         line, *headers = request.decode("latin-1").split("\r\n")
         method, path, *_ = [*line.split(" "), "", ""]
         if method not in ("GET", "HEAD"):
-            return Page(HTTPStatus.METHOD_NOT_ALLOWED, b"only GET and HEAD\n"), True
-        answering = self._pages.get(path.partition("?")[0])
+            return HttpReply(HTTPStatus.METHOD_NOT_ALLOWED, b"only GET and HEAD\n"), True
+        answering = self._resources.get(path.partition("?")[0])
         if answering is None:
-            known = ", ".join(self._pages)
-            return Page(HTTPStatus.NOT_FOUND, f"there are {known}\n".encode()), True
+            known = ", ".join(self._resources)
+            return HttpReply(HTTPStatus.NOT_FOUND, f"there are {known}\n".encode()), True
         accept = next((h.partition(":")[2].strip() for h in headers if h.lower().startswith("accept:")), "")
         return await answering(accept), method == "GET"
 
 
-def _head(page: Page) -> bytes:
+def _response_head(page: HttpReply) -> bytes:
     lines = (
         f"HTTP/1.1 {page.status.value} {page.status.phrase}",
         f"Content-Type: {page.content_type}",

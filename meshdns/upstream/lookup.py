@@ -10,39 +10,39 @@ from typing import Final
 from meshdns.dns import reply
 from meshdns.dns.codes import FLAG_CD, FLAG_TC
 from meshdns.dns.compression import HEADER_SIZE
-from meshdns.dns.presentation import question
-from meshdns.forwarding.addresses import Address
-from meshdns.stubdomains.heard import Heard, heard
-from meshdns.upstream.stream import exchange
+from meshdns.dns.presentation import build_query
+from meshdns.forwarding.upstreams import Address
+from meshdns.stubdomains.observed import ObservedReply, observe
+from meshdns.upstream.tcp import query_over_tcp
 
-SECONDS: Final = 3.0
+TRY_TIMEOUT: Final = 3.0
 """Patience with one try; forwarders give up on a dead upstream within about 2 s, and say so."""
 
 _TRIES: Final = 2
-_OPT_SIZE: Final = 11  # the OPT that `question` ends with
+_OPT_SIZE: Final = 11  # the OPT that `build_query` ends with
 _FLAGS_OF_OPT, _DO = -4, 0x80  # an octet of it, and the bit there (RFC 3225)
 
 
-async def look_up(server: Address, name: str, qtype: int, *, cd: bool = False) -> Heard:
+async def look_up(server: Address, name: str, qtype: int, *, cd: bool = False) -> ObservedReply:
     """What `server` says of a name in text; with `cd` it is asked not to validate (RFC 4035 section 3.2.2).
 
     DO goes with CD: systemd-resolved looks at neither of them alone.
     """
-    query = bytearray(question(name, qtype))
+    query = bytearray(build_query(name, qtype))
     if cd:
         query[3] |= FLAG_CD
         query[_FLAGS_OF_OPT] |= _DO
     for _ in range(_TRIES):
         query[:2] = secrets.token_bytes(2)
-        message = await _over_udp(server, bytes(query))
+        message = await _query_over_udp(server, bytes(query))
         if message is not None and int.from_bytes(message[2:4], "big") & FLAG_TC:
-            message = await exchange(server, bytes(query), seconds=SECONDS)
+            message = await query_over_tcp(server, bytes(query), seconds=TRY_TIMEOUT)
         if message is not None:
-            return heard(message, bytes(query)) if _echoes(message, bytes(query)) else Heard()
-    return Heard()
+            return observe(message, bytes(query)) if _is_reply_to(message, bytes(query)) else ObservedReply()
+    return ObservedReply()
 
 
-class _Exchange(asyncio.DatagramProtocol):
+class _UdpReply(asyncio.DatagramProtocol):
     """Waits for the reply to one query; what does not echo it is ignored (RFC 5452 section 9.1)."""
 
     def __init__(self, query: bytes, replied: asyncio.Future[bytes | None]) -> None:
@@ -51,7 +51,7 @@ class _Exchange(asyncio.DatagramProtocol):
 
     def datagram_received(self, data: bytes, addr: object) -> None:  # noqa: ARG002 — the socket is connected
         """Take the first reply that echoes the query."""
-        if _echoes(data, self._query) and not self._replied.done():
+        if _is_reply_to(data, self._query) and not self._replied.done():
             self._replied.set_result(data)
 
     def error_received(self, exc: Exception) -> None:  # noqa: ARG002 — which error it is changes nothing
@@ -60,18 +60,18 @@ class _Exchange(asyncio.DatagramProtocol):
             self._replied.set_result(None)
 
 
-async def _over_udp(server: Address, query: bytes) -> bytes | None:
+async def _query_over_udp(server: Address, query: bytes) -> bytes | None:
     loop = asyncio.get_running_loop()
     replied: asyncio.Future[bytes | None] = loop.create_future()
     try:
         transport, _ = await loop.create_datagram_endpoint(
-            lambda: _Exchange(query, replied), remote_addr=(server.host, server.port)
+            lambda: _UdpReply(query, replied), remote_addr=(server.host, server.port)
         )
     except OSError:  # no route, or no such family here
         return None
     try:
         transport.sendto(query)
-        async with asyncio.timeout(SECONDS):
+        async with asyncio.timeout(TRY_TIMEOUT):
             return await replied
     except TimeoutError:
         return None
@@ -79,6 +79,6 @@ async def _over_udp(server: Address, query: bytes) -> bytes | None:
         transport.close()
 
 
-def _echoes(message: bytes, query: bytes) -> bool:
+def _is_reply_to(message: bytes, query: bytes) -> bool:
     asked = query[HEADER_SIZE:-_OPT_SIZE]
-    return reply.echoes(message, int.from_bytes(query[:2], "big"), asked[:-4].lower() + asked[-4:])
+    return reply.is_reply_to(message, int.from_bytes(query[:2], "big"), asked[:-4].lower() + asked[-4:])

@@ -3,27 +3,27 @@
 from asyncio import AbstractEventLoop, TimerHandle
 from typing import Final
 
-from meshdns.forwarding.addresses import Address
+from meshdns.forwarding.upstreams import Address
 from meshdns.upstream.entropy import Entropy
-from meshdns.upstream.readiness import readiness
-from meshdns.upstream.secure import SecurePool, StreamListener
-from meshdns.upstream.sockets import Pool
+from meshdns.upstream.poller import create_poller
+from meshdns.upstream.tls import ConnectionListener, TlsPool
+from meshdns.upstream.udp import UdpPool
 
 SWEEP_SECONDS: Final = 15.0  # what is idle is closed after one to two of these
 
 
-class Pools:
+class UpstreamPools:
     """The sockets and connections towards all upstreams, closed by themselves while idle."""
 
-    def __init__(self, loop: AbstractEventLoop, entropy: Entropy, listener: StreamListener) -> None:
+    def __init__(self, loop: AbstractEventLoop, entropy: Entropy, listener: ConnectionListener) -> None:
         self._loop = loop
         self._entropy = entropy
         self._listener = listener
-        self._pools: dict[Address, Pool | SecurePool] = {}
-        self._readiness = readiness(loop)
+        self._pools: dict[Address, UdpPool | TlsPool] = {}
+        self._poller = create_poller(loop)
         self._sweeper: TimerHandle | None = None
 
-    def at(self, address: Address) -> Pool | SecurePool:
+    def pool_for(self, address: Address) -> UdpPool | TlsPool:
         """Those towards one upstream."""
         pool = self._pools.get(address)
         if pool is None:
@@ -38,18 +38,18 @@ class Pools:
             self._sweeper.cancel()
         for pool in self._pools.values():
             pool.close()
-            if isinstance(pool, SecurePool):
-                await pool.closed()
-        self._readiness.close()
+            if isinstance(pool, TlsPool):
+                await pool.wait_closed()
+        self._poller.close()
 
-    def _open(self, address: Address) -> Pool | SecurePool:
+    def _open(self, address: Address) -> UdpPool | TlsPool:
         if address.tls is None:
-            return Pool(self._readiness, address, self._entropy, self._listener)
-        return SecurePool(self._loop, address, self._entropy, self._listener)
+            return UdpPool(self._poller, address, self._entropy, self._listener)
+        return TlsPool(self._loop, address, self._entropy, self._listener)
 
     def _sweep(self) -> None:
         """Close the sockets of idle upstreams."""
         for pool in self._pools.values():
-            pool.rest()
+            pool.close_idle()
         open_sockets = any(len(pool) for pool in self._pools.values())
         self._sweeper = self._loop.call_later(SWEEP_SECONDS, self._sweep) if open_sockets else None

@@ -14,48 +14,48 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from _typeshed import FileDescriptorLike
 
-_BLOCK: Final = -1.0
+_NO_TIMEOUT: Final = -1.0
 
-Ready = list[tuple[selectors.SelectorKey, int]]
+ReadyFiles = list[tuple[selectors.SelectorKey, int]]
 
 
 class ServingSelector(selectors.BaseSelector):
     """`selectors.EpollSelector`, and sockets that are answered as soon as it sees them."""
 
     def __init__(self) -> None:
-        self._others = selectors.EpollSelector()
-        self._all = select.epoll()
-        self._all.register(self._others.fileno(), select.EPOLLIN)
-        self._served: dict[int, Callable[[], bool]] = {}
+        self._asyncio_selector = selectors.EpollSelector()
+        self._outer_epoll = select.epoll()
+        self._outer_epoll.register(self._asyncio_selector.fileno(), select.EPOLLIN)
+        self._callbacks: dict[int, Callable[[], bool]] = {}
 
-    def serve(self, fd: int, answer: Callable[[], bool]) -> None:
-        """Call `answer` whenever there is something to read; it says whether the loop has something to do now.
+    def serve(self, fd: int, on_readable: Callable[[], bool]) -> None:
+        """Call `on_readable` whenever there is something to read; it says whether the loop has something to do now.
 
         It must not raise: what it raises would end the loop.
         """
-        self._all.register(fd, select.EPOLLIN)
-        self._served[fd] = answer
+        self._outer_epoll.register(fd, select.EPOLLIN)
+        self._callbacks[fd] = on_readable
 
-    def dismiss(self, fd: int) -> None:
+    def stop_serving(self, fd: int) -> None:
         """Call no more; to be called before the file is closed."""
-        if self._served.pop(fd, None) is not None:
-            self._all.unregister(fd)
+        if self._callbacks.pop(fd, None) is not None:
+            self._outer_epoll.unregister(fd)
 
-    def select(self, timeout: float | None = None) -> Ready:
+    def select(self, timeout: float | None = None) -> ReadyFiles:
         """What is ready of the registered files, within `timeout` seconds; meanwhile the served ones are answered."""
         until = None if timeout is None else time.monotonic() + timeout
-        wait = _BLOCK if timeout is None else max(timeout, 0.0)
-        served = self._served
+        wait = _NO_TIMEOUT if timeout is None else max(timeout, 0.0)
+        served = self._callbacks
         while True:
             others = wanted = False
-            for fd, _ in self._all.poll(wait):
+            for fd, _ in self._outer_epoll.poll(wait):
                 answer = served.get(fd)
                 if answer is None:
                     others = True
                 elif answer():
                     wanted = True
             if others:
-                return self._others.select(0)
+                return self._asyncio_selector.select(0)
             if until is not None:
                 wait = until - time.monotonic()
             if wanted or (until is not None and wait <= 0):
@@ -63,27 +63,27 @@ class ServingSelector(selectors.BaseSelector):
 
     def close(self) -> None:
         """Close both."""
-        self._all.close()
-        self._others.close()
+        self._outer_epoll.close()
+        self._asyncio_selector.close()
 
     # ------------------------------------------------------------------------------------------ as asyncio's own
 
     def register(self, fileobj: "FileDescriptorLike", events: int, data: object = None) -> selectors.SelectorKey:
         """See `selectors.BaseSelector`."""
-        return self._others.register(fileobj, events, data)
+        return self._asyncio_selector.register(fileobj, events, data)
 
     def unregister(self, fileobj: "FileDescriptorLike") -> selectors.SelectorKey:
         """See `selectors.BaseSelector`."""
-        return self._others.unregister(fileobj)
+        return self._asyncio_selector.unregister(fileobj)
 
     def modify(self, fileobj: "FileDescriptorLike", events: int, data: object = None) -> selectors.SelectorKey:
         """See `selectors.BaseSelector`."""
-        return self._others.modify(fileobj, events, data)
+        return self._asyncio_selector.modify(fileobj, events, data)
 
     def get_key(self, fileobj: "FileDescriptorLike") -> selectors.SelectorKey:
         """See `selectors.BaseSelector`."""
-        return self._others.get_key(fileobj)
+        return self._asyncio_selector.get_key(fileobj)
 
     def get_map(self) -> "Mapping[FileDescriptorLike, selectors.SelectorKey]":
         """See `selectors.BaseSelector`."""
-        return self._others.get_map()
+        return self._asyncio_selector.get_map()

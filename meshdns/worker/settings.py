@@ -2,10 +2,10 @@
 
 import msgspec
 
-from meshdns.authority.apex import ServedZone
-from meshdns.authority.limit import Limit
-from meshdns.authority.special import Special
-from meshdns.forwarding.routes import Route
+from meshdns.authority.rrl import RrlSettings
+from meshdns.authority.special import SpecialNameGroup
+from meshdns.authority.zone import ServedZone
+from meshdns.forwarding.upstreams import Route
 
 
 class WorkerSettings(msgspec.Struct, frozen=True):
@@ -14,8 +14,8 @@ class WorkerSettings(msgspec.Struct, frozen=True):
     `number` is the worker's slot on the scoreboard; `private` a UDP socket that only this worker reads, through which
     it is asked whether it is well; `nsid` identifies the server to those who ask (RFC 5001); `identity` and `version`
     are told in class CHAOS, empty is refused; `special` are the special names that are answered here; `cookie_secret`
-    is that of all workers of the instance, 16 octets, `previous_cookie_secret` the one before it, none at first; `view`
-    is the directory of the view, empty while there is none; `rate_limit` bounds replies to strangers over UDP.
+    is that of all workers of the instance, 16 octets, `previous_cookie_secret` the one before it, none at first;
+    `namedb` is the directory of the view, empty while there is none; `rate_limit` bounds replies to strangers over UDP.
     `debug` are the CIDRs of those who may ask for the debugging names; `sample` is the share of queries that the query
     log takes, 0 to 1, of the kinds in `sample_classes`.
     """
@@ -33,10 +33,10 @@ class WorkerSettings(msgspec.Struct, frozen=True):
     nsid: bytes = b""
     identity: bytes = b""
     version: bytes = b""
-    special: tuple[Special, ...] = ()
+    special: tuple[SpecialNameGroup, ...] = ()
     previous_cookie_secret: bytes = b""
-    rate_limit: Limit | None = None
-    view: str = ""
+    rate_limit: RrlSettings | None = None
+    namedb: str = msgspec.field(default="", name="view")
     log_level: str = "info"
     log_format: str = "auto"
     debug: tuple[str, ...] = ("127.0.0.0/8", "::1/128")

@@ -14,42 +14,41 @@ from pathlib import Path
 from typing import Any, Final
 
 from meshdns.authority.authority import Authority
-from meshdns.authority.chaos import Chaos
-from meshdns.authority.special import SpecialNames
+from meshdns.authority.special import ChaosNames, SpecialNames
 from meshdns.forwarding.counters import ForwardCounters
-from meshdns.forwarding.question import MARK_SIZE
-from meshdns.meters import Ledger
-from meshdns.scoreboard import Scoreboard
+from meshdns.forwarding.question import INSTANCE_ID_SIZE
+from meshdns.instance.metric_pages import MetricPage
+from meshdns.instance.scoreboard import Scoreboard
+from meshdns.namedb.database import DamagedDatabaseError, NameDatabaseError
+from meshdns.namedb.location import EXIT_DATABASE_DAMAGED
+from meshdns.namedb.reader import Reader, ReadTransaction
 from meshdns.upstream.forwarder import Forwarder
-from meshdns.view.environment import DamagedView, ViewError
-from meshdns.view.place import UNREADABLE
-from meshdns.view.reader import Look, Reader
-from meshdns.worker.access import AccessList
-from meshdns.worker.accounts import Accounts
-from meshdns.worker.answering import Answerer
-from meshdns.worker.datagrams import DatagramSocket
-from meshdns.worker.debugging import Debugger
-from meshdns.worker.lateness import discard, note_arrivals
-from meshdns.worker.local import Local
-from meshdns.worker.mmsg import BatchSocket, available
+from meshdns.worker.acl import AccessList
+from meshdns.worker.diagnostic_names import DiagnosticNames
+from meshdns.worker.local_answers import LocalAnswers
+from meshdns.worker.reply_metrics import ReplyMetrics
+from meshdns.worker.responder import Responder
 from meshdns.worker.sampling import Sampler
+from meshdns.worker.scoreboard_counters import CounterPublisher
 from meshdns.worker.selector import ServingSelector
 from meshdns.worker.settings import WorkerSettings
-from meshdns.worker.streams import Connections, room_for_connections
-from meshdns.worker.tally import Tally
+from meshdns.worker.stale_datagrams import drop_stale, enable_receive_timestamps
+from meshdns.worker.tcp_server import TcpConnections, connection_limit
+from meshdns.worker.udp_batch import BatchSocket, is_available
+from meshdns.worker.udp_portable import DatagramSocket
 
 BATCHES_PER_WAKE_UP: Final = 4
 """More would starve timers, TCP and upstream replies under load."""
 
-ACCEPTS: Final = 32
+ACCEPTS_PER_WAKE_UP: Final = 32
 """Connections accepted per wake-up, some 100 µs each."""
 BACKLOG: Final = 512
 """Connections that wait in the kernel; one that finds no room there tries again a second later."""
 
-BEAT: Final = 0.2  # seconds between heartbeats
-STALLED: Final = 2.0  # seconds without a beat after which what waits in the socket is too old to answer
-SILENT: Final = 10.0  # seconds without the controller's heartbeat after which its answers are stale
-_DRAIN: Final = 2.0  # seconds for what was promised when the worker ends; a client gave up by then
+HEARTBEAT_INTERVAL: Final = 0.2  # seconds between heartbeats
+STALL_THRESHOLD: Final = 2.0  # seconds without a beat after which what waits in the socket is too old to answer
+CONTROLLER_TIMEOUT: Final = 10.0  # seconds without the controller's heartbeat after which its answers are stale
+_DRAIN_TIMEOUT: Final = 2.0  # seconds for what was promised when the worker ends; a client gave up by then
 
 _log = logging.getLogger("meshdns.worker")
 
@@ -64,264 +63,266 @@ class Worker:
         self._selector = selector  # of the loop, where it can serve
         self._number = settings.number
         self._board = Scoreboard(settings.scoreboard)
-        self._tally = Tally(self._board, settings.number)
-        self._accounts = Accounts(Ledger(self._board.published(settings.number)))
-        self._sampler = Sampler(self._board, settings.number, draw=_draw, clock=time.time)
-        self._account_for(settings)
-        self._flushes = self._board.flushes()
+        self._counter_publisher = CounterPublisher(self._board, settings.number)
+        self._metrics = ReplyMetrics(MetricPage(self._board.read_page(settings.number)))
+        self._sampler = Sampler(self._board, settings.number, random=_random, clock=time.time)
+        self._configure_metrics(settings)
+        self._flushes = self._board.cache_flush_requests()
         self._reader: Reader | None = None
-        self._view = ""
-        self._failing = ""
-        self._forwarding = ForwardCounters()
-        self._retiring: set[asyncio.Task[None]] = set()
-        self._forwarder = self._forwarder_for(settings)
-        self._answerer = Answerer(
+        self._namedb_path = ""
+        self._logged_error = ""
+        self._forward_counters = ForwardCounters()
+        self._closing_forwarders: set[asyncio.Task[None]] = set()
+        self._forwarder = self._make_forwarder(settings)
+        self._responder = Responder(
             authority=Authority(settings.zones, nsid=settings.nsid),
-            access=AccessList(settings.allow),
-            forward=self._forwarder,
-            look=self._look,
-            fault=self._note,
+            access_list=AccessList(settings.allow),
+            forwarder=self._forwarder,
+            begin_read=self._begin_read,
+            on_database_error=self._on_database_error,
             clock=time.monotonic,
-            local=_local(settings),
-            debugger=_debugger(settings),
-            accounts=self._accounts,
+            local_answers=_local_answers(settings),
+            diagnostic_names=_diagnostic_names(settings),
+            metrics=self._metrics,
             sampler=self._sampler,
         )
-        self._connections = Connections(self._answerer, loop=loop, most=room_for_connections())
+        self._connections = TcpConnections(self._responder, loop=loop, max_connections=connection_limit())
         self._servers: list[asyncio.Server] = []
-        self._sockets = [_inherited(fd) for fd in (*settings.udp, settings.private)]
-        self._batches = [self._transport(sock) for sock in self._sockets]
-        self._listeners = [_inherited(fd) for fd in settings.tcp]
-        self._beaten = time.monotonic()
-        self._open_view(settings.view)
+        self._udp_sockets = [_inherited_socket(fd) for fd in (*settings.udp, settings.private)]
+        self._udp_transports = [self._udp_transport(sock) for sock in self._udp_sockets]
+        self._tcp_listeners = [_inherited_socket(fd) for fd in settings.tcp]
+        self._last_heartbeat = time.monotonic()
+        self._open_namedb(settings.namedb)
 
     @property
-    def ready(self) -> bool:
+    def is_ready(self) -> bool:
         """Whether the view that is served can answer for the mesh."""
-        self._answerer.begin()
-        self._answerer.end()
+        self._responder.begin_read()
+        self._responder.end_read()
         return self._reader is not None and self._reader.ready
 
     async def serve(self) -> None:
         """Start answering on every inherited socket."""
         self._loop.set_exception_handler(self._count_panic)
-        self._beat()
-        for sock, batches in zip(self._sockets, self._batches, strict=True):
-            note_arrivals(sock)
+        self._heartbeat()
+        for sock, batches in zip(self._udp_sockets, self._udp_transports, strict=True):
+            enable_receive_timestamps(sock)
             if self._selector is not None:
-                self._selector.serve(sock.fileno(), partial(self._serve, batches))
+                self._selector.serve(sock.fileno(), partial(self._wake_up_outside_loop, batches))
             else:
                 self._loop.add_reader(sock, self._wake_up, batches)
-        for listener in self._listeners:
-            server = await self._loop.create_server(self._connections.protocol, sock=listener, backlog=ACCEPTS)
+        for listener in self._tcp_listeners:
+            server = await self._loop.create_server(
+                self._connections.make_protocol, sock=listener, backlog=ACCEPTS_PER_WAKE_UP
+            )
             listener.listen(BACKLOG)  # asyncio lets the kernel hold no more than it takes itself in one turn
             self._servers.append(server)
 
     def reconfigure(self, settings: WorkerSettings) -> None:
         """Go on by other settings; sockets stay as they are."""
         if settings.routes != self._routes:  # else the cache and what is under way stay
-            self._retire(self._forwarder)
-            self._forwarder = self._forwarder_for(settings)
-        self._answerer.reconfigure(
+            self._close_after_drain(self._forwarder)
+            self._forwarder = self._make_forwarder(settings)
+        self._responder.reconfigure(
             authority=Authority(settings.zones, nsid=settings.nsid),
-            access=AccessList(settings.allow),
-            forward=self._forwarder,
-            local=_local(settings),
-            debugger=_debugger(settings),
+            access_list=AccessList(settings.allow),
+            forwarder=self._forwarder,
+            local_answers=_local_answers(settings),
+            diagnostic_names=_diagnostic_names(settings),
         )
-        self._account_for(settings)
-        if settings.view != self._view:
-            self._open_view(settings.view)
+        self._configure_metrics(settings)
+        if settings.namedb != self._namedb_path:
+            self._open_namedb(settings.namedb)
 
-    def _account_for(self, settings: WorkerSettings) -> None:
+    def _configure_metrics(self, settings: WorkerSettings) -> None:
         """Tell the zones of these settings apart, sample as they want."""
         zones = [zone.apex for zone in settings.zones]
-        self._accounts.configure(zones, (route.zone for route in settings.routes))
+        self._metrics.configure(zones, (route.zone for route in settings.routes))
         self._sampler.configure(settings.sample, settings.sample_classes)
 
-    def _retire(self, forwarder: Forwarder) -> None:
+    def _close_after_drain(self, forwarder: Forwarder) -> None:
         """Close a forwarder once everybody who waits for it has heard."""
 
         async def close() -> None:
-            await asyncio.sleep(_DRAIN)
+            await asyncio.sleep(_DRAIN_TIMEOUT)
             await forwarder.close()
 
         task = self._loop.create_task(close(), name="retiring forwarder")
-        self._retiring.add(task)
-        task.add_done_callback(self._retiring.discard)
+        self._closing_forwarders.add(task)
+        task.add_done_callback(self._closing_forwarders.discard)
 
     async def close(self) -> None:
         """Answer what has come, keep what was promised, let go of the sockets."""
         for server in self._servers:
             server.close()
-        for sock, batches in zip(self._sockets, self._batches, strict=True):
+        for sock, batches in zip(self._udp_sockets, self._udp_transports, strict=True):
             if self._selector is not None:
-                self._selector.dismiss(sock.fileno())
+                self._selector.stop_serving(sock.fileno())
             else:
                 self._loop.remove_reader(sock)
             self._wake_up(batches)
         self._connections.close()
-        ended = self._loop.time() + _DRAIN
-        while (self._forwarding.in_flight or len(self._connections)) and self._loop.time() < ended:  # noqa: ASYNC110 — callback code counts
-            await asyncio.sleep(BEAT / 4)
+        ended = self._loop.time() + _DRAIN_TIMEOUT
+        while (self._forward_counters.in_flight or len(self._connections)) and self._loop.time() < ended:  # noqa: ASYNC110 — callback code counts
+            await asyncio.sleep(HEARTBEAT_INTERVAL / 4)
         await self._forwarder.close()
-        for batches in self._batches:
+        for batches in self._udp_transports:
             batches.flush()
-        self._beat_once()
+        self._write_heartbeat()
         if self._reader is not None:
             self._reader.close()
 
     # ------------------------------------------------------------------------------------------ view
 
-    def _open_view(self, path: str) -> None:
+    def _open_namedb(self, path: str) -> None:
         """Answer from the view at `path` from now on, from none where that is empty or cannot be opened."""
         if self._reader is not None:
             self._reader.close()
             self._reader = None
-        self._view = path
+        self._namedb_path = path
         if path:
             try:
                 self._reader = Reader(Path(path))
-            except ViewError as error:
-                self._note(error)
-        self._answerer.forget(None)
+            except NameDatabaseError as error:
+                self._on_database_error(error)
+        self._responder.invalidate(None)
 
-    def _look(self, forget: Callable[[list[bytes] | None], None]) -> Look | None:
+    def _begin_read(self, invalidate: Callable[[list[bytes] | None], None]) -> ReadTransaction | None:
         if self._reader is None:
             return None
         try:
-            look = self._reader.look(forget)
-        except ViewError as error:
-            self._note(error)
-            forget(None)
+            look = self._reader.begin(invalidate)
+        except NameDatabaseError as error:
+            self._on_database_error(error)
+            invalidate(None)
             return None
-        self._failing = ""
+        self._logged_error = ""
         return look
 
-    def _note(self, error: ViewError) -> None:
+    def _on_database_error(self, error: NameDatabaseError) -> None:
         """Say once that the view cannot be read, and end where it never can be again."""
-        self._answerer.counters.view_faults += 1
-        if str(error) != self._failing:
+        self._responder.counters.namedb_errors += 1
+        if str(error) != self._logged_error:
             _log.error("%s; names of the mesh are not answered until it can be read", error)
-        self._failing = str(error)
-        if isinstance(error, DamagedView):
-            self._beat_once()
-            sys.exit(UNREADABLE)
+        self._logged_error = str(error)
+        if isinstance(error, DamagedDatabaseError):
+            self._write_heartbeat()
+            sys.exit(EXIT_DATABASE_DAMAGED)
 
     # ------------------------------------------------------------------------------------------ turns
 
-    def _serve(self, batches: BatchSocket | DatagramSocket) -> bool:
+    def _wake_up_outside_loop(self, transport: BatchSocket | DatagramSocket) -> bool:
         """Answer outside a turn of the loop; whether something was done that the loop has to go on with."""
         try:
-            return self._wake_up(batches)
+            return self._wake_up(transport)
         except Exception as fault:  # noqa: BLE001 — as the loop does with what its handles raise
             self._loop.call_exception_handler({"message": "a batch was not answered", "exception": fault})
             return True
 
-    def _wake_up(self, batches: BatchSocket | DatagramSocket) -> bool:
+    def _wake_up(self, transport: BatchSocket | DatagramSocket) -> bool:
         """Answer what has come; whether any of it was asked of an upstream."""
-        if time.monotonic() - self._beaten > STALLED:
-            self._catch_up()
-        counters = self._answerer.counters
+        if time.monotonic() - self._last_heartbeat > STALL_THRESHOLD:
+            self._drop_stale()
+        counters = self._responder.counters
         forwarded = counters.forwarded
-        self._answerer.begin()
+        self._responder.begin_read()
         try:
             for _ in range(BATCHES_PER_WAKE_UP):
-                if not batches.exchange(self._answerer):
+                if not transport.serve_batch(self._responder):
                     break
         finally:
-            self._answerer.end()
+            self._responder.end_read()
         return counters.forwarded != forwarded
 
-    def _catch_up(self) -> None:
+    def _drop_stale(self) -> None:
         """This process stood still: drop what is too old, whose askers have given up, and nothing that is fresh."""
-        counters = self._answerer.counters
-        for sock in self._sockets:
-            dropped = discard(sock, older_than=STALLED, now=time.time())
+        counters = self._responder.counters
+        for sock in self._udp_sockets:
+            dropped = drop_stale(sock, older_than=STALL_THRESHOLD, now=time.time())
             counters.queries += dropped
-            counters.late += dropped
-        self._beat_once()
+            counters.expired_in_socket += dropped
+        self._write_heartbeat()
 
     def _count_panic(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
         """An exception that nobody foresaw ended a callback: one batch is lost, and the next is answered."""
-        self._answerer.counters.panics += 1
+        self._responder.counters.panics += 1
         loop.default_exception_handler(context)
 
-    def _beat(self) -> None:
-        self._loop.call_later(BEAT, self._beat)
-        if time.monotonic() - self._beaten > STALLED:
-            self._catch_up()  # timers come first where the wait for sockets was what stood still
+    def _heartbeat(self) -> None:
+        self._loop.call_later(HEARTBEAT_INTERVAL, self._heartbeat)
+        if time.monotonic() - self._last_heartbeat > STALL_THRESHOLD:
+            self._drop_stale()  # timers come first where the wait for sockets was what stood still
         else:
-            self._beat_once()
+            self._write_heartbeat()
 
-    def _beat_once(self) -> None:
-        now = self._beaten = time.monotonic()
-        self._board.beat_worker(self._number, now)
-        self._tally.publish(
-            self._answerer.counters,
-            self._forwarding,
-            relayed=self._accounts.relayed,
-            ready_replies=len(self._answerer.ready),
+    def _write_heartbeat(self) -> None:
+        now = self._last_heartbeat = time.monotonic()
+        self._board.record_worker_heartbeat(self._number, now)
+        self._counter_publisher.publish(
+            self._responder.counters,
+            self._forward_counters,
+            forwarded_hits=self._metrics.forwarded_hits,
+            cached_replies=len(self._responder.cached_replies),
             connections=len(self._connections),
         )
-        self._board.show_cached(self._number, *self._forwarder.cached)
-        if self._board.flushes() != self._flushes:
-            self._flushes = self._board.flushes()
+        self._board.set_forward_cache_sizes(self._number, *self._forwarder.cache_counts)
+        if self._board.cache_flush_requests() != self._flushes:
+            self._flushes = self._board.cache_flush_requests()
             self._forwarder.flush()
-            self._answerer.forget(None)
-        self._tally.publish_accounts(self._accounts, queries=self._answerer.counters.queries)
-        self._sampler.beat(live=self._board.watched(now))
-        silent = self._board.controller_silence(now) > SILENT
-        if self._reader is not None and self._reader.set_silent(silent):
-            self._answerer.forget(None)
+            self._responder.invalidate(None)
+        self._counter_publisher.publish_metrics(self._metrics, queries=self._responder.counters.queries)
+        self._sampler.on_heartbeat(live=self._board.is_watching_live_queries(now))
+        silent = self._board.controller_heartbeat_age(now) > CONTROLLER_TIMEOUT
+        if self._reader is not None and self._reader.set_controller_silent(silent):
+            self._responder.invalidate(None)
 
-    def _forwarder_for(self, settings: WorkerSettings) -> Forwarder:
+    def _make_forwarder(self, settings: WorkerSettings) -> Forwarder:
         self._routes = settings.routes
         return Forwarder(
             loop=self._loop,
             routes=settings.routes,
-            counters=self._forwarding,
+            counters=self._forward_counters,
             nsid=settings.nsid,
-            mark=_mark(settings),
-            timed=self._accounts.upstream,
+            instance_id=_instance_id(settings),
+            on_reply_time=self._metrics.observe_upstream,
         )
 
-    def _transport(self, sock: socket.socket) -> BatchSocket | DatagramSocket:
-        counters = self._answerer.counters
-        return BatchSocket(sock, counters, self._loop.call_soon) if available() else DatagramSocket(sock, counters)
+    def _udp_transport(self, sock: socket.socket) -> BatchSocket | DatagramSocket:
+        counters = self._responder.counters
+        return BatchSocket(sock, counters, self._loop.call_soon) if is_available() else DatagramSocket(sock, counters)
 
 
-def _local(settings: WorkerSettings) -> Local:
+def _local_answers(settings: WorkerSettings) -> LocalAnswers:
     """What is answered without the mesh and without upstreams."""
     configured = [*(zone.apex for zone in settings.zones), *(route.zone for route in settings.routes)]
-    return Local(
+    return LocalAnswers(
         special=SpecialNames(settings.special, configured),
-        chaos=Chaos(identity=settings.identity, version=settings.version),
+        chaos=ChaosNames(identity=settings.identity, version=settings.version),
         nsid=settings.nsid,
         secret=settings.cookie_secret,
-        previous=settings.previous_cookie_secret,
-        limit=settings.rate_limit,
+        previous_secret=settings.previous_cookie_secret,
+        rate_limit=settings.rate_limit,
         clock=time.time,
     )
 
 
-def _debugger(settings: WorkerSettings) -> Debugger:
+def _diagnostic_names(settings: WorkerSettings) -> DiagnosticNames:
     zones = (zone.apex for zone in settings.zones)
-    return Debugger(Authority(settings.zones), zones, AccessList(settings.debug))
+    return DiagnosticNames(Authority(settings.zones), zones, AccessList(settings.debug))
 
 
-def _mark(settings: WorkerSettings) -> bytes:
+def _instance_id(settings: WorkerSettings) -> bytes:
     """What tells this instance from others, the same in all its workers: its scoreboard is made once and is its own."""
     origin = f"{os.getppid()} {os.fstat(settings.scoreboard).st_ino} ".encode() + settings.nsid
-    return hashlib.blake2b(origin, digest_size=MARK_SIZE).digest()
+    return hashlib.blake2b(origin, digest_size=INSTANCE_ID_SIZE).digest()
 
 
-def _draw() -> float:
+def _random() -> float:
     """A number from 0 to 1."""
     return secrets.randbits(30) / (1 << 30)
 
 
-def _inherited(fd: int) -> socket.socket:
+def _inherited_socket(fd: int) -> socket.socket:
     sock = socket.socket(fileno=fd)
     sock.setblocking(False)
     return sock

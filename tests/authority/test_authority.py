@@ -12,22 +12,22 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from meshdns.authority import rows
-from meshdns.authority.apex import ServedZone
+from meshdns.authority import row_format
 from meshdns.authority.authority import Authority, Verdict
-from meshdns.authority.rows import Status
-from meshdns.authority.state import ViewState
+from meshdns.authority.row_format import RowStatus
+from meshdns.authority.state import NamedbState
+from meshdns.authority.zone import ServedZone
 from meshdns.dns import names
 from meshdns.dns.codes import TYPE_A, TYPE_AAAA
-from meshdns.dns.query import Query, parse
+from meshdns.dns.query import Query, parse_query
 
 
 @dataclass
-class Plain:
+class MemoryRowReader:
     """A view in memory: rows in a dict."""
 
     served: dict[bytes, bytes]
-    state: ViewState
+    state: NamedbState
     serial: int = 7
 
     def row(self, owner: bytes) -> bytes | None:
@@ -43,10 +43,10 @@ def row(*addresses: str, ttl: int = 30, clusters: tuple[int, ...] = (0,), static
         for rtype, version in ((TYPE_A, 4), (TYPE_AAAA, 6))
     }
     present = {rtype: found for rtype, found in rrsets.items() if found}
-    return rows.encode(Status.DATA, present, ttl=ttl, clusters=clusters, static=static)
+    return row_format.encode_row(RowStatus.DATA, present, ttl=ttl, clusters=clusters, static=static)
 
 
-PENDING = rows.encode(Status.PENDING, {}, ttl=0)
+PENDING = row_format.encode_row(RowStatus.PENDING, {}, ttl=0)
 NAMES: dict[str, bytes] = {
     "reviews.prod.global": row("198.51.100.7"),
     "both.prod.global": row("198.51.100.7", "2001:db8::7"),
@@ -70,34 +70,34 @@ NAMES: dict[str, bytes] = {
     "in.corp.global": row("192.0.2.9"),
     "a.mesh.example": row("192.0.2.10"),
 }
-READY = ViewState(ready=True, complete=True, clusters=("east", "west"), wildcards=True)
-ZONES = (ServedZone(names.wire("global")), ServedZone(names.wire("x.corp.global"), ttl=60, negative_ttl=9))
+READY = NamedbState(ready=True, complete=True, clusters=("east", "west"), wildcards=True)
+ZONES = (ServedZone(names.to_wire("global")), ServedZone(names.to_wire("x.corp.global"), ttl=60, negative_ttl=9))
 SOA = "global. 5 IN SOA ns.global. hostmaster.global. 7 7200 1800 86400 5"
 
 
-def view(state: ViewState = READY, served: dict[str, bytes] | None = None) -> Plain:
+def view(state: NamedbState = READY, served: dict[str, bytes] | None = None) -> MemoryRowReader:
     """The view of the names above, and of those in `served`."""
-    return Plain({names.wire(name): value for name, value in {**NAMES, **(served or {})}.items()}, state)
+    return MemoryRowReader({names.to_wire(name): value for name, value in {**NAMES, **(served or {})}.items()}, state)
 
 
 def asked(question: str, *, edns: int = 0, payload: int = 1232) -> Query:
     """The parsed query for ``NAME TYPE``."""
     name, rtype = question.split()
-    query = parse(dns.message.make_query(name, rtype, use_edns=edns, payload=payload, id=1).to_wire())
+    query = parse_query(dns.message.make_query(name, rtype, use_edns=edns, payload=payload, id=1).to_wire())
     assert query is not None
     return query
 
 
 def answered(
     question: str,
-    looked: Plain | None,
+    looked: MemoryRowReader | None,
     zones: tuple[ServedZone, ...] = ZONES,
     *,
     tcp: bool = False,
-    spin: int = 0,
+    rotation: int = 0,
 ) -> dns.message.Message:
     """The reply, read by dnspython."""
-    reply = Authority(zones).respond(asked(question), looked, tcp=tcp, spin=spin)
+    reply = Authority(zones).respond(asked(question), looked, tcp=tcp, rotation=rotation)
     assert isinstance(reply, bytes), reply
     return dns.message.from_wire(reply)
 
@@ -116,7 +116,7 @@ class Case:
     answer: tuple[str, ...] = ()
     authority: tuple[str, ...] = ()
     ede: int | None = None
-    state: ViewState = field(default=READY)
+    state: NamedbState = field(default=READY)
 
     def check(self, reply: dns.message.Message) -> None:
         """Compare a reply with this row."""
@@ -128,10 +128,10 @@ class Case:
         assert reply.edns == 0
 
 
-UNREADY = ViewState()
-WAITING = ViewState(ready=True, complete=False, clusters=("east", "west"), wildcards=True)
-STALE = ViewState(ready=True, complete=True, clusters=("east", "west"), stale=(1,), wildcards=True)
-SILENT = ViewState(ready=True, complete=True, clusters=("east", "west"), wildcards=True, silent=True)
+UNREADY = NamedbState()
+WAITING = NamedbState(ready=True, complete=False, clusters=("east", "west"), wildcards=True)
+STALE = NamedbState(ready=True, complete=True, clusters=("east", "west"), stale=(1,), wildcards=True)
+SILENT = NamedbState(ready=True, complete=True, clusters=("east", "west"), wildcards=True, is_controller_silent=True)
 
 TABLE: dict[str, Case] = {
     "an exact name": Case("reviews.prod.global. A", answer=("reviews.prod.global. 30 IN A 198.51.100.7",)),
@@ -223,7 +223,7 @@ def test_the_table(name: str) -> None:
 
 def test_what_lies_between_two_zones_exists() -> None:
     """An ancestor of an inner zone is an empty non-terminal of the outer one (RFC 8020 section 2)."""
-    empty = Plain({}, READY)
+    empty = MemoryRowReader({}, READY)
     Case("corp.global. A", authority=(SOA,)).check(answered("corp.global. A", empty))
 
 
@@ -233,7 +233,7 @@ def test_without_a_view_every_name_of_ours_fails() -> None:
         Case(question, "SERVFAIL", ede=14).check(answered(question, None))
 
 
-CLOSEST = (ServedZone(names.wire("global"), closest_encloser=True),)
+CLOSEST = (ServedZone(names.to_wire("global"), closest_encloser=True),)
 CLOSEST_ENCLOSER: dict[str, Case] = {
     "one label": Case("x.wild.global. A", answer=("x.wild.global. 30 IN A 203.0.113.50",)),
     "several labels": Case("x.y.wild.global. A", answer=("x.y.wild.global. 30 IN A 203.0.113.50",)),
@@ -287,7 +287,7 @@ def test_a_label_with_the_octets_of_a_wildcard_is_no_wildcard() -> None:
     case.check(answered(case.question, view()))
 
 
-FALLTHROUGH = (ServedZone(names.wire("global"), fallthrough=True),)
+FALLTHROUGH = (ServedZone(names.to_wire("global"), fallthrough=True),)
 
 
 def test_fallthrough_forwards_only_what_is_unknown() -> None:
@@ -312,7 +312,7 @@ def test_rotation_puts_every_address_first_once() -> None:
     looked = view(served={"many.global": row(*MANY)})
     firsts = []
     for spin in range(len(MANY)):
-        found = [rdata.address for rdata in answered("many.global. A", looked, spin=spin).answer[0]]
+        found = [rdata.address for rdata in answered("many.global. A", looked, rotation=spin).answer[0]]
         assert sorted(found) == sorted(MANY)
         firsts.append(found[0])
     assert sorted(firsts) == sorted(MANY)
@@ -360,7 +360,7 @@ def test_refusals_come_before_zones(question: str, rcode: str) -> None:
 def test_nsid_says_which_instance_answers() -> None:
     """NSID is answered where it is asked for, and with the NSID of this instance."""
     options: list[dns.edns.Option] = [dns.edns.GenericOption(dns.edns.OptionType.NSID, b"")]
-    query = parse(dns.message.make_query("reviews.prod.global.", "A", use_edns=0, options=options).to_wire())
+    query = parse_query(dns.message.make_query("reviews.prod.global.", "A", use_edns=0, options=options).to_wire())
     assert query is not None
     reply = Authority(ZONES, nsid=b"node-7").respond(query, view(), tcp=False)
     assert isinstance(reply, bytes)
@@ -380,7 +380,7 @@ KEPT = [
 def test_a_reply_that_rests_on_one_row_may_be_kept(question: str) -> None:
     """The owner name whose change drops the ready reply is the question's own."""
     query = asked(question)
-    assert Authority(ZONES).owner(query, view()) == query.lower
+    assert Authority(ZONES).cacheable_owner(query, view()) == query.qname_lower
 
 
 NOT_KEPT = {
@@ -395,7 +395,7 @@ NOT_KEPT = {
 @pytest.mark.parametrize("case", NOT_KEPT)
 def test_other_replies_are_not_kept(case: str) -> None:
     """What rests on more than one row is never kept."""
-    assert Authority(ZONES).owner(asked(NOT_KEPT[case]), view()) is None
+    assert Authority(ZONES).cacheable_owner(asked(NOT_KEPT[case]), view()) is None
 
 
 QUESTION = st.builds(
@@ -414,11 +414,11 @@ STATE = st.sampled_from([READY, WAITING, STALE, UNREADY])
 @given(question=QUESTION, tcp=st.booleans(), spin=st.integers(0, 255), state=STATE, closest=st.booleans())
 @settings(max_examples=200, deadline=None)
 def test_every_reply_is_a_valid_message(
-    *, question: str, tcp: bool, spin: int, state: ViewState, closest: bool
+    *, question: str, tcp: bool, spin: int, state: NamedbState, closest: bool
 ) -> None:
     """Every reply is read by dnspython, answers this question, is within the size, and a denial carries the SOA."""
-    zone = ServedZone(names.wire("global"), closest_encloser=closest)
-    reply = Authority((zone, ZONES[1])).respond(asked(question), view(state), tcp=tcp, spin=spin)
+    zone = ServedZone(names.to_wire("global"), closest_encloser=closest)
+    reply = Authority((zone, ZONES[1])).respond(asked(question), view(state), tcp=tcp, rotation=spin)
     assert isinstance(reply, bytes)
     message = dns.message.from_wire(reply)
     assert len(reply) <= 1232

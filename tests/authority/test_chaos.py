@@ -5,18 +5,18 @@ import dns.message
 import dns.rdataclass
 import pytest
 
-from meshdns.authority.chaos import Chaos
-from meshdns.dns.query import parse
+from meshdns.authority.special import ChaosNames
+from meshdns.dns.query import parse_query
 
-OPEN = Chaos(identity=b"node-1", version=b"meshdns 1")
-SHUT = Chaos(identity=b"", version=b"")
+OPEN = ChaosNames(identity=b"node-1", version=b"meshdns 1")
+SHUT = ChaosNames(identity=b"", version=b"")
 
 
-def answer(chaos: Chaos, name: str, rtype: str = "TXT") -> list[str]:
+def answer(chaos: ChaosNames, name: str, rtype: str = "TXT") -> list[str]:
     """The answer in presentation format; empty where it is to be refused."""
-    query = parse(dns.message.make_query(name, rtype, dns.rdataclass.CHAOS).to_wire())
+    query = parse_query(dns.message.make_query(name, rtype, dns.rdataclass.CHAOS).to_wire())
     assert query is not None
-    reply = chaos.respond(query, extra=b"", tcp=False)
+    reply = chaos.respond(query, edns_options=b"", tcp=False)
     return [] if reply is None else [line.to_text() for line in dns.message.from_wire(reply).answer]
 
 
@@ -43,4 +43,4 @@ def test_everything_else_of_the_class_is_refused(question: tuple[str, str]) -> N
 
 def test_a_long_identity_is_cut_to_one_string() -> None:
     """A character string holds 255 octets (RFC 1035 3.3)."""
-    assert answer(Chaos(identity=b"n" * 300, version=b""), "id.server.") == [f'id.server. 0 CH TXT "{"n" * 255}"']
+    assert answer(ChaosNames(identity=b"n" * 300, version=b""), "id.server.") == [f'id.server. 0 CH TXT "{"n" * 255}"']

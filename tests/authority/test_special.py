@@ -6,24 +6,24 @@ import dns.rcode
 import dns.reversename
 import pytest
 
-from meshdns.authority.special import Special, SpecialNames
+from meshdns.authority.special import SpecialNameGroup, SpecialNames
 from meshdns.dns import names
-from meshdns.dns.query import Query, parse
+from meshdns.dns.query import Query, parse_query
 
-ALL = SpecialNames(Special)
+ALL = SpecialNames(SpecialNameGroup)
 
 
 def asked(question: str) -> Query:
     """The parsed query for ``NAME TYPE``."""
     name, rtype = question.split()
-    query = parse(dns.message.make_query(name, rtype, use_edns=0, id=1).to_wire())
+    query = parse_query(dns.message.make_query(name, rtype, use_edns=0, id=1).to_wire())
     assert query is not None
     return query
 
 
 def answered(question: str, special: SpecialNames = ALL) -> dns.message.Message | None:
     """The reply to a special name, read by dnspython."""
-    reply = special.respond(asked(question), extra=b"", tcp=False)
+    reply = special.respond(asked(question), edns_options=b"", tcp=False)
     return None if reply is None else dns.message.from_wire(reply)
 
 
@@ -119,17 +119,17 @@ def test_other_names_are_not_special(question: str) -> None:
 )
 def test_configured_zones_win(zone: str, question: str) -> None:
     """A zone of the mesh, a fallback or a forward zone at, below or above a special one takes its names (row 90)."""
-    assert answered(question, SpecialNames(Special, [names.wire(zone)])) is None
+    assert answered(question, SpecialNames(SpecialNameGroup, [names.to_wire(zone)])) is None
 
 
 def test_the_root_route_is_no_exception() -> None:
     """The route for everything else does not take special names along."""
-    assert answered("x.test. A", SpecialNames(Special, [b"\0"])) is not None
+    assert answered("x.test. A", SpecialNames(SpecialNameGroup, [b"\0"])) is not None
 
 
 def test_names_above_a_configured_zone_exist() -> None:
     """NXDOMAIN there would deny the configured zone to caches that take it for all below (RFC 8020)."""
-    special = SpecialNames(Special, [names.wire("3.2.10.in-addr.arpa")])
+    special = SpecialNames(SpecialNameGroup, [names.to_wire("3.2.10.in-addr.arpa")])
     above, beside = answered("2.10.in-addr.arpa. PTR", special), answered("4.10.in-addr.arpa. PTR", special)
     assert above is not None
     assert beside is not None
@@ -139,28 +139,28 @@ def test_names_above_a_configured_zone_exist() -> None:
 @pytest.mark.parametrize(
     ("group", "question"),
     [
-        (Special.LOCALHOST, "localhost. A"),
-        (Special.INVALID, "x.invalid. A"),
-        (Special.TEST, "x.test. A"),
-        (Special.ALT, "x.alt. A"),
-        (Special.ONION, "x.onion. A"),
-        (Special.LOCAL, "x.local. A"),
-        (Special.HOME_ARPA, "x.home.arpa. A"),
-        (Special.RESOLVER_ARPA, "_dns.resolver.arpa. SVCB"),
-        (Special.REVERSE, "1.1.168.192.in-addr.arpa. PTR"),
+        (SpecialNameGroup.LOCALHOST, "localhost. A"),
+        (SpecialNameGroup.INVALID, "x.invalid. A"),
+        (SpecialNameGroup.TEST, "x.test. A"),
+        (SpecialNameGroup.ALT, "x.alt. A"),
+        (SpecialNameGroup.ONION, "x.onion. A"),
+        (SpecialNameGroup.LOCAL, "x.local. A"),
+        (SpecialNameGroup.HOME_ARPA, "x.home.arpa. A"),
+        (SpecialNameGroup.RESOLVER_ARPA, "_dns.resolver.arpa. SVCB"),
+        (SpecialNameGroup.REVERSE, "1.1.168.192.in-addr.arpa. PTR"),
     ],
 )
-def test_each_group_is_switched_by_itself(group: Special, question: str) -> None:
+def test_each_group_is_switched_by_itself(group: SpecialNameGroup, question: str) -> None:
     """What is switched off is asked of an upstream."""
     assert answered(question, SpecialNames([group])) is not None
-    assert answered(question, SpecialNames(set(Special) - {group})) is None
+    assert answered(question, SpecialNames(set(SpecialNameGroup) - {group})) is None
 
 
 def test_the_roots_servers_are_answered_without_data() -> None:
     """CoreDNS asks for them to see whether we live: NOERROR, no records, no authority; nothing else of the root."""
-    reply = ALL.root(asked(". NS"), extra=b"", tcp=False)
+    reply = ALL.respond_root_ns(asked(". NS"), edns_options=b"", tcp=False)
     assert reply is not None
     read = dns.message.from_wire(reply)
     assert (read.rcode(), read.answer, read.authority, read.flags & dns.flags.AA) == (0, [], [], 0)
-    assert ALL.root(asked(". SOA"), extra=b"", tcp=False) is None
-    assert ALL.root(asked("com. NS"), extra=b"", tcp=False) is None
+    assert ALL.respond_root_ns(asked(". SOA"), edns_options=b"", tcp=False) is None
+    assert ALL.respond_root_ns(asked("com. NS"), edns_options=b"", tcp=False) is None

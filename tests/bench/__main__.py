@@ -17,7 +17,7 @@ from tests.bench.programs import Generator
 from tests.bench.report import Report, Result
 from tests.bench.rounds import FULL, QUICK, Bench
 from tests.bench.workloads import WORKLOADS
-from tests.rig.absence import ComponentUnavailable
+from tests.rig.errors import ComponentUnavailable
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -13,16 +13,16 @@ from collections.abc import Callable
 from time import process_time_ns
 from typing import Final
 
-from meshdns.worker import mmsg
-from meshdns.worker.answering import Answerer
-from meshdns.worker.counters import Counters
-from meshdns.worker.mmsg import BATCH, BatchSocket
+from meshdns.worker import udp_batch
+from meshdns.worker.responder import Responder
+from meshdns.worker.scoreboard_counters import WorkerCounters
+from meshdns.worker.udp_batch import BATCH_SIZE, BatchSocket
 from tests.bench.queries import query
-from tests.worker.scene import Bench, bound
+from tests.worker.responder_fixture import ResponderFixture, bound_udp_socket
 
 NAMES: Final = 10_000
 _ROUNDS: Final = 400
-_BATCHES: Final = NAMES // BATCH
+_BATCHES: Final = NAMES // BATCH_SIZE
 
 _ACCESS: Final = (
     (
@@ -35,11 +35,11 @@ _COUNTING: Final = (
     ("case, variants = found\n", "_, variants = found\n"),
     ("cases[case] += 1\n", "\n"),
     ("hits += 1\n", "\n"),
-    ("answerer.counters.queries += count\n", "\n"),
-    ("answerer.counters.ready += hits\n", "\n"),
+    ("responder.counters.queries += count\n", "\n"),
+    ("responder.counters.reply_cache_hits += hits\n", "\n"),
 )
 _SAMPLING: Final = (
-    ("asked = self._copies(count) if answerer.sampler.on else []\n", "\n"),
+    ("asked = self._copies(count) if responder.sampler.enabled else []\n", "\n"),
     ("if asked:\n", "if False:\n"),
 )
 PARTS: Final = {
@@ -49,7 +49,7 @@ PARTS: Final = {
     "all three": (*_ACCESS, *_COUNTING, *_SAMPLING),
 }
 
-Answer = Callable[[BatchSocket, int, Answerer], list[int]]
+Answer = Callable[[BatchSocket, int, Responder], list[int]]
 
 
 def without(cuts: tuple[tuple[str, str], ...]) -> Answer:
@@ -59,8 +59,8 @@ def without(cuts: tuple[tuple[str, str], ...]) -> Answer:
         if source.count(line) != 1:
             raise KeyError(f"{line.strip()!r} is not in BatchSocket._answer once: bring {__file__} up to date")
         source = source.replace(line, instead)
-    scope = dict(vars(mmsg))
-    exec(compile(source, mmsg.__file__, "exec"), scope)  # noqa: S102 — our own source, less some lines
+    scope = dict(vars(udp_batch))
+    exec(compile(source, udp_batch.__file__, "exec"), scope)  # noqa: S102 — our own source, less some lines
     made: Answer = scope["_answer"]
     return made
 
@@ -68,16 +68,16 @@ def without(cuts: tuple[tuple[str, str], ...]) -> Answer:
 def main() -> int:
     """Measure and print; the exit status."""
     answers = {"nothing": without(()), **{part: without(cuts) for part, cuts in PARTS.items()}}
-    bench = Bench({f"n{number}.shop.global": ["203.0.113.7"] for number in range(NAMES)})
-    with bound() as server, socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
+    bench = ResponderFixture({f"n{number}.shop.global": ["203.0.113.7"] for number in range(NAMES)})
+    with bound_udp_socket() as server, socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
         client.connect(server.getsockname())
-        batches = BatchSocket(server, Counters(), lambda flush: flush())
-        bench.answerer.begin()
+        batches = BatchSocket(server, WorkerCounters(), lambda flush: flush())
+        bench.responder.begin_read()
         for number in range(NAMES):
             client.send(query(f"n{number}.shop.global"))
-            batches.exchange(bench.answerer)  # each is made ready, the asker admitted
-        costs = _measure(answers, batches, bench.answerer)
-        bench.answerer.end()
+            batches.serve_batch(bench.responder)  # each is made ready, the asker admitted
+        costs = _measure(answers, batches, bench.responder)
+        bench.responder.end_read()
     whole = statistics.median(costs["nothing"])
     sys.stdout.write(f"a known name, without the kernel: {whole / 1000:.3f} µs\n")
     for part in PARTS:
@@ -86,33 +86,33 @@ def main() -> int:
     return 0
 
 
-def _measure(answers: dict[str, Answer], batches: BatchSocket, answerer: Answerer) -> dict[str, list[float]]:
+def _measure(answers: dict[str, Answer], batches: BatchSocket, answerer: Responder) -> dict[str, list[float]]:
     """Nanoseconds a query of each variant, by turns."""
-    loads = [_load(batches, start) for start in range(0, _BATCHES * BATCH, BATCH)]
+    loads = [_load(batches, start) for start in range(0, _BATCHES * BATCH_SIZE, BATCH_SIZE)]
     costs: dict[str, list[float]] = {name: [] for name in answers}
     for round_number in range(_ROUNDS):
         octets, sizes = loads[round_number % len(loads)]
         for name, answer in answers.items():
             spent = []
             for _ in range(5):
-                batches._octets[:] = octets
+                batches._slots[:] = octets
                 batches._sizes[:] = sizes
                 began = process_time_ns()
-                silent = answer(batches, BATCH, answerer)
+                silent = answer(batches, BATCH_SIZE, answerer)
                 spent.append(process_time_ns() - began)
                 if silent:
                     raise RuntimeError("a known name was not answered")
-            costs[name].append(min(spent) / BATCH)
+            costs[name].append(min(spent) / BATCH_SIZE)
     return costs
 
 
 def _load(batches: BatchSocket, start: int) -> tuple[bytes, memoryview]:
     """The memory of a batch of queries that have just come."""
-    queries = [query(f"n{start + number}.shop.global") for number in range(BATCH)]
-    octets = b"".join(each.ljust(mmsg.SLOT, b"\0") for each in queries)
+    queries = [query(f"n{start + number}.shop.global") for number in range(BATCH_SIZE)]
+    octets = b"".join(each.ljust(udp_batch.SLOT_SIZE, b"\0") for each in queries)
     sizes = memoryview(bytearray(b"".join(len(each).to_bytes(4, sys.byteorder) for each in queries))).cast("I")
-    batches._ports[:] = memoryview(bytearray(b"\1\1" * BATCH)).cast("H")
-    batches._hosts[:] = memoryview(bytearray(socket.inet_aton("127.0.0.1") * BATCH)).cast("I")
+    batches._ports[:] = memoryview(bytearray(b"\1\1" * BATCH_SIZE)).cast("H")
+    batches._hosts[:] = memoryview(bytearray(socket.inet_aton("127.0.0.1") * BATCH_SIZE)).cast("I")
     return octets, sizes
 
 

@@ -15,9 +15,9 @@ from typing import ClassVar
 
 from tests.bench.arithmetic import Load
 from tests.bench.queries import Packets, ask, query
-from tests.rig.absence import ComponentUnavailable
 from tests.rig.build import cache_folder
 from tests.rig.component import Component
+from tests.rig.errors import ComponentUnavailable
 
 SOCKETS = 240
 CONNECTIONS = 8  # over TCP, so that 20 queries are in flight on each under saturation

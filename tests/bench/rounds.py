@@ -14,8 +14,8 @@ from tests.bench.processes import memory, usage
 from tests.bench.programs import Generator
 from tests.bench.queries import Packets
 from tests.bench.workloads import Subject, Workload
-from tests.rig.absence import ComponentUnavailable
 from tests.rig.component import Component
+from tests.rig.errors import ComponentUnavailable
 
 
 @dataclass(frozen=True)

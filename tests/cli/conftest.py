@@ -5,17 +5,17 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.running import Commands
-from tests.cli.serving import short_folder
+from tests.cli.admin_server import short_folder
+from tests.cli.command_runner import CommandRunner
 
 
 @pytest.fixture
-def meshdns(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Commands:
+def meshdns(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> CommandRunner:
     """The command, in an environment that sets nothing."""
     for variable in ("CONFIG", "KUBECONFIG", "CONTEXT", "CLUSTER", "NETWORK", "LISTEN", "WORKERS", "STATE_DIR"):
         monkeypatch.delenv(f"MESHDNS_{variable}", raising=False)
     monkeypatch.setenv("COLUMNS", "200")
-    return Commands(capsys)
+    return CommandRunner(capsys)
 
 
 @pytest.fixture

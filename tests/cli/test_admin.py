@@ -11,17 +11,16 @@ from pathlib import Path
 import pytest
 
 from meshdns.config import Settings
-from meshdns.controller.admin import Running, serve_admin
-from meshdns.controller.census import Census
-from meshdns.controller.inspection import Inspection
-from meshdns.controller.listing import LISTS, kind_of_list
-from meshdns.controller.livequeries import LiveQueries
-from meshdns.controller.settings import mesh_settings
-from meshdns.controller.totals import read_totals
-from meshdns.scoreboard import Scoreboard
-from meshdns.view.environment import Environment
-from tests.cli.leftover import publish, settings_of
-from tests.cli.serving import admin_socket, asked
+from meshdns.config.translate import mesh_settings
+from meshdns.controller.admin.api import LISTS, kind_of_list, read_totals
+from meshdns.controller.admin.live import LiveQueries
+from meshdns.controller.admin.reports import Reports
+from meshdns.controller.admin.server import RunningServer, serve_admin
+from meshdns.controller.gauges import MeshCounts
+from meshdns.instance.scoreboard import Scoreboard
+from meshdns.namedb.database import NameDatabase
+from tests.cli.admin_server import admin_socket, asked
+from tests.cli.stopped_server import publish, settings_of
 
 
 @pytest.fixture
@@ -100,18 +99,18 @@ def test_a_left_over_socket_is_replaced_and_its_own_removed(settings: Settings) 
 def test_the_socket_of_a_running_server_is_left_alone(settings: Settings, caplog: pytest.LogCaptureFixture) -> None:
     """A second server on the same socket says so, ends its admin part alone, and the first is asked as before."""
     view = publish(settings)
-    other = Environment(view.parent / "second", writable=True)
+    other = NameDatabase(view.parent / "second", writable=True)
     with admin_socket(settings, view) as path, caplog.at_level(logging.ERROR, "meshdns.controller"):
-        inspection = Inspection(settings, other.read)
+        inspection = Reports(settings, other.read)
         board = Scoreboard.create()
-        running = Running(
-            contacts=dict,
-            live=LiveQueries(board, time.monotonic),
-            orders={},
-            census=Census(mesh_settings(settings)),
-            totals=lambda: read_totals(board, time.monotonic()),
+        running = RunningServer(
+            contact_ages=dict,
+            live_queries=LiveQueries(board, time.monotonic),
+            commands={},
+            mesh_counts=MeshCounts(mesh_settings(settings)),
+            read_totals=lambda: read_totals(board, time.monotonic()),
         )
-        asyncio.run(serve_admin(socket=path, listen=None, inspection=inspection, running=running))
+        asyncio.run(serve_admin(socket=path, listen=None, reports=inspection, running=running))
         assert asked(path, "/clusters")[0] == 200
     other.close()
     assert "another server answers there" in caplog.text

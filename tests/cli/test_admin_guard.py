@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from meshdns.config import Settings
-from tests.cli.leftover import publish, settings_of
-from tests.cli.serving import admin_socket, asked
+from tests.cli.admin_server import admin_socket, asked
+from tests.cli.stopped_server import publish, settings_of
 from tests.rig.ports import free_port
 from tests.rig.waiting import eventually
 

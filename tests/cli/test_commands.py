@@ -10,8 +10,8 @@ import pytest
 
 from meshdns import __version__
 from meshdns.cli import main as command_line
-from tests.cli.leftover import ZONES
-from tests.cli.running import Commands
+from tests.cli.command_runner import CommandRunner
+from tests.cli.stopped_server import ZONES
 
 COMMANDS = ("check", "demo", "explain", "get", "serve", "version", "zone")
 
@@ -30,7 +30,7 @@ def test_help_is_light() -> None:
 
 
 @pytest.mark.parametrize("name", COMMANDS)
-def test_every_command_has_help(meshdns: Commands, name: str) -> None:
+def test_every_command_has_help(meshdns: CommandRunner, name: str) -> None:
     """``--help`` of each command ends with 0 and begins with its usage."""
     ended = meshdns(name, "--help")
     assert ended.status == 0
@@ -40,34 +40,34 @@ def test_every_command_has_help(meshdns: Commands, name: str) -> None:
 @pytest.mark.parametrize("name", COMMANDS)
 def test_the_list_of_commands_says_what_the_commands_say(name: str) -> None:
     """The line in the list of commands is the first sentence of the command's own help, or fits it."""
-    command = importlib.import_module(f"meshdns.cli.{name}").command
+    command = importlib.import_module(f"meshdns.cli.commands.{name}").command
     assert isinstance(command, click.Command)
     assert command.name == name
     assert command_line._COMMANDS[name].endswith(".")
 
 
-def test_version(meshdns: Commands) -> None:
+def test_version(meshdns: CommandRunner) -> None:
     """The version is that of the package."""
     ended = meshdns("version")
     assert ended.status == 0
     assert ended.out.startswith(f"meshdns {__version__} (Python ")
 
 
-def test_an_unknown_command_is_2(meshdns: Commands) -> None:
+def test_an_unknown_command_is_2(meshdns: CommandRunner) -> None:
     """A command that does not exist is wrong usage, with where to look."""
     ended = meshdns("nosuch")
     assert ended.status == 2
     assert "Try 'meshdns --help' for help." in ended.err
 
 
-def test_check_of_a_clean_folder_is_0(meshdns: Commands) -> None:
+def test_check_of_a_clean_folder_is_0(meshdns: CommandRunner) -> None:
     """A situation without problems is clean."""
     ended = meshdns("check", str(ZONES / "online-boutique" / "meshdns.yaml"))
     assert (ended.status, ended.out) == (0, "")
     assert ended.err.endswith("0 problems\n")
 
 
-def test_check_of_a_wrong_object_is_79(meshdns: Commands, tmp_path: Path) -> None:
+def test_check_of_a_wrong_object_is_79(meshdns: CommandRunner, tmp_path: Path) -> None:
     """A problem is printed with file and line, and ends with the status of findings."""
     folder = tmp_path / "clusters" / "east"
     folder.mkdir(parents=True)
@@ -80,7 +80,7 @@ def test_check_of_a_wrong_object_is_79(meshdns: Commands, tmp_path: Path) -> Non
     assert "wrong.yaml:5: ServiceEntry prod/wrong: spec.hosts[0]:" in ended.out
 
 
-def test_check_of_wrong_settings_is_65(meshdns: Commands, tmp_path: Path) -> None:
+def test_check_of_wrong_settings_is_65(meshdns: CommandRunner, tmp_path: Path) -> None:
     """An unknown key is refused with its place and the nearest key."""
     file = tmp_path / "meshdns.yaml"
     file.write_text("apiVersion: meshdns/v1\nlisten_: []\n")
@@ -89,21 +89,21 @@ def test_check_of_wrong_settings_is_65(meshdns: Commands, tmp_path: Path) -> Non
     assert f"{file}:2:1:" in ended.err
 
 
-def test_zone_prints_a_master_file(meshdns: Commands) -> None:
+def test_zone_prints_a_master_file(meshdns: CommandRunner) -> None:
     """The zone of a situation begins with SOA and NS."""
     ended = meshdns("zone", "global", "--config", str(ZONES / "online-boutique" / "meshdns.yaml"))
     assert ended.status == 0
     assert [line.split()[3] for line in ended.out.splitlines()[:2]] == ["SOA", "NS"]
 
 
-def test_zone_of_an_unknown_name_is_2(meshdns: Commands) -> None:
+def test_zone_of_an_unknown_name_is_2(meshdns: CommandRunner) -> None:
     """A zone that is not configured is wrong usage, and those that are configured are named."""
     ended = meshdns("zone", "nosuch", "--config", str(ZONES / "online-boutique" / "meshdns.yaml"))
     assert ended.status == 2
     assert "they are: global" in ended.err
 
 
-def test_zone_without_a_view_says_what_to_do(meshdns: Commands, state: Path) -> None:
+def test_zone_without_a_view_says_what_to_do(meshdns: CommandRunner, state: Path) -> None:
     """``--running`` without a view ends with 69 and what to do."""
     config = str(ZONES / "online-boutique" / "meshdns.yaml")
     ended = meshdns("zone", "--running", "--config", config, "--state-dir", str(state))

@@ -8,20 +8,20 @@ from pathlib import Path
 import pytest
 
 from meshdns.cli import main as command_line
-from tests.cli.running import Commands
+from tests.cli.command_runner import CommandRunner
 
 PROGRAM = Path(sys.executable).with_name("meshdns")
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
-def test_each_shell_gets_its_script(meshdns: Commands, shell: str) -> None:
+def test_each_shell_gets_its_script(meshdns: CommandRunner, shell: str) -> None:
     """The script asks the installed command by its name."""
     ended = meshdns("completion", shell)
     assert ended.status == 0
     assert f"_MESHDNS_COMPLETE={shell}_complete" in ended.out
 
 
-def test_bash_takes_the_script(meshdns: Commands) -> None:
+def test_bash_takes_the_script(meshdns: CommandRunner) -> None:
     """Bash finds nothing wrong with it."""
     script = meshdns("completion", "bash").out
     assert subprocess.run(["bash", "-n"], input=script, text=True, check=False).returncode == 0
@@ -40,14 +40,14 @@ def test_words_are_completed(words: str, expected: str) -> None:
 
 
 @pytest.mark.parametrize("name", [name for name in command_line._COMMANDS if name != "version"])
-def test_help_has_examples(meshdns: Commands, name: str) -> None:
+def test_help_has_examples(meshdns: CommandRunner, name: str) -> None:
     """Each command shows how it is used."""
     shown = meshdns(name, "--help").out
     assert shown.count(f"meshdns {name}") >= 3
 
 
 @pytest.mark.parametrize("arguments", [("cache", "flush"), ("reload",), ("tail",)])
-def test_without_a_server_they_say_what_to_do(meshdns: Commands, arguments: tuple[str, ...], state: Path) -> None:
+def test_without_a_server_they_say_what_to_do(meshdns: CommandRunner, arguments: tuple[str, ...], state: Path) -> None:
     """Nobody to ask is 69, and the message ends with what to do."""
     ended = meshdns(*arguments, "--state-dir", str(state))
     assert ended.status == 69

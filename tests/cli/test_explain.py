@@ -7,13 +7,13 @@ from typing import Literal
 import pytest
 import yaml
 
-from meshdns.config import read
-from meshdns.config.model import Probe
-from meshdns.view.place import current_view
-from tests.cli.leftover import ZONES, publish, settings_of
-from tests.cli.running import Commands
-from tests.cli.serving import admin_socket
-from tests.mesh.scene import entry, gateway, passing, service
+from meshdns.config import read_settings_file
+from meshdns.config.model import ProbeSection
+from meshdns.namedb.location import current_database
+from tests.cli.admin_server import admin_socket
+from tests.cli.command_runner import CommandRunner
+from tests.cli.stopped_server import ZONES, publish, settings_of
+from tests.mesh.scene import entry, gateway, passthrough_gateway, service
 
 THERE = entry("10.0.0.7", host="there.default.global", name="there")
 BOUTIQUE = ZONES / "online-boutique" / "meshdns.yaml"
@@ -24,7 +24,7 @@ def flags(state: Path, settings: Path = BOUTIQUE) -> tuple[str, ...]:
     return ("--config", str(settings), "--state-dir", str(state))
 
 
-def test_a_running_server_is_asked(meshdns: Commands, state: Path) -> None:
+def test_a_running_server_is_asked(meshdns: CommandRunner, state: Path) -> None:
     """The answer comes from the admin socket, and standard error says so."""
     settings = settings_of("online-boutique", state)
     with admin_socket(settings, publish(settings)):
@@ -34,7 +34,7 @@ def test_a_running_server_is_asked(meshdns: Commands, state: Path) -> None:
     assert ended.err == f"answered by the running server on {state}/admin.sock\n"
 
 
-def test_the_view_of_a_stopped_server_is_read(meshdns: Commands, state: Path) -> None:
+def test_the_view_of_a_stopped_server_is_read(meshdns: CommandRunner, state: Path) -> None:
     """Where nobody answers the view says the same, and standard error says that it was the view."""
     settings = settings_of("online-boutique", state)
     view = publish(settings)
@@ -46,7 +46,7 @@ def test_the_view_of_a_stopped_server_is_read(meshdns: Commands, state: Path) ->
     assert f"read from the view {view}" in stopped.err
 
 
-def test_winners_and_losers_are_named(meshdns: Commands, state: Path) -> None:
+def test_winners_and_losers_are_named(meshdns: CommandRunner, state: Path) -> None:
     """The own cluster's ServiceEntry answers through the other's gateway, whose Service loses to it."""
     publish(settings_of("online-boutique", state))
     out = meshdns("explain", "frontend.default.global", *flags(state)).out
@@ -70,7 +70,7 @@ def test_winners_and_losers_are_named(meshdns: Commands, state: Path) -> None:
     ],
 )
 def test_every_name_has_an_explanation(
-    meshdns: Commands, state: Path, question: tuple[str, ...], expected: str
+    meshdns: CommandRunner, state: Path, question: tuple[str, ...], expected: str
 ) -> None:
     """Known, covered, unknown and foreign names, in any letter case."""
     publish(settings_of("online-boutique", state))
@@ -87,7 +87,7 @@ def test_every_name_has_an_explanation(
     ],
 )
 def test_before_sync_it_is_servfail(
-    meshdns: Commands, state: Path, *, ready: bool, complete: bool, name: str, error: str
+    meshdns: CommandRunner, state: Path, *, ready: bool, complete: bool, name: str, error: str
 ) -> None:
     """What the authority answers before it may answer is what is explained."""
     publish(settings_of("online-boutique", state), ready=ready, complete=complete)
@@ -96,14 +96,14 @@ def test_before_sync_it_is_servfail(
     assert error in out
 
 
-def test_a_stale_answer_is_told(meshdns: Commands, state: Path) -> None:
+def test_a_stale_answer_is_told(meshdns: CommandRunner, state: Path) -> None:
     """The last known data of a silent cluster is answered with extended error 3."""
     publish(settings_of("online-boutique", state), stale=["cluster2"])
     out = meshdns("explain", "frontend.default.global", *flags(state)).out
     assert "with extended error 3: last known data of cluster2" in out
 
 
-def test_a_declaration_that_does_not_count_is_told(meshdns: Commands, state: Path) -> None:
+def test_a_declaration_that_does_not_count_is_told(meshdns: CommandRunner, state: Path) -> None:
     """A host that is not exported to all is unknown, and the explanation names who declares it and what to do."""
     hidden = entry("203.0.113.9", host="hidden.prod.global", name="hidden", exportTo=["."])
     publish(settings_of("online-boutique", state), more=[("cluster2", hidden)])
@@ -112,7 +112,7 @@ def test_a_declaration_that_does_not_count_is_told(meshdns: Commands, state: Pat
     assert "exportTo" in out
 
 
-def test_a_service_that_does_not_count_is_told(meshdns: Commands, state: Path) -> None:
+def test_a_service_that_does_not_count_is_told(meshdns: CommandRunner, state: Path) -> None:
     """Its annotation keeps its derived name to its cluster."""
     hidden = service("hidden", annotations={"networking.istio.io/exportTo": "."})
     publish(settings_of("online-boutique", state), more=[("cluster2", hidden)])
@@ -121,9 +121,9 @@ def test_a_service_that_does_not_count_is_told(meshdns: Commands, state: Path) -
     assert "exportTo" in out
 
 
-def test_what_the_gateways_can_carry_is_told(meshdns: Commands, state: Path) -> None:
+def test_what_the_gateways_can_carry_is_told(meshdns: CommandRunner, state: Path) -> None:
     """An Istio Gateway that passes other hosts only is named, with its port, beside the problem that follows."""
-    passed = passing("*.local", selector="ingressgateway")
+    passed = passthrough_gateway("*.local", selector="ingressgateway")
     publish(settings_of("online-boutique", state), more=[("cluster2", passed)], gateways=True)
     out = meshdns("explain", "frontend.default.global", *flags(state)).out
     assert "cluster2: port 15443, for *.local (IstioGateway istio-system/cross-network)" in out
@@ -136,10 +136,10 @@ def test_what_the_gateways_can_carry_is_told(meshdns: Commands, state: Path) -> 
 
 @pytest.mark.parametrize(("kind", "health"), [("tcp", "healthy"), ("none", "not probed")])
 def test_health_is_told_only_where_gateways_are_probed(
-    meshdns: Commands, state: Path, kind: Literal["tcp", "none"], health: str
+    meshdns: CommandRunner, state: Path, kind: Literal["tcp", "none"], health: str
 ) -> None:
     """Without probes nobody knows whether a gateway is alive."""
-    settings = settings_of("online-boutique", state).model_copy(update={"probe": Probe(type=kind)})
+    settings = settings_of("online-boutique", state).model_copy(update={"probe": ProbeSection(type=kind)})
     publish(settings, gateways=True)
     out = meshdns("explain", "frontend.default.global", *flags(state)).out
     gateway = next(line.strip() for line in out.splitlines() if "gateway of cluster2" in line)
@@ -149,7 +149,7 @@ def test_health_is_told_only_where_gateways_are_probed(
     assert row.endswith(health)
 
 
-def test_a_gateway_without_address_is_told(meshdns: Commands, state: Path) -> None:
+def test_a_gateway_without_address_is_told(meshdns: CommandRunner, state: Path) -> None:
     """The object that should lead into the other cluster is named with its problem."""
     waiting = gateway(name="istio-eastwestgateway")
     publish(settings_of("online-boutique", state), more=[("cluster3", waiting), ("cluster3", THERE)], gateways=True)
@@ -158,7 +158,7 @@ def test_a_gateway_without_address_is_told(meshdns: Commands, state: Path) -> No
     assert "Service cluster3/istio-system/istio-eastwestgateway: status.loadBalancer.ingress: has no address yet" in out
 
 
-def test_wildcards_say_what_they_beat(meshdns: Commands, state: Path) -> None:
+def test_wildcards_say_what_they_beat(meshdns: CommandRunner, state: Path) -> None:
     """A covered name shows the names that were not known and the wildcard that was less specific."""
     publish(settings_of("wildcard", state))
     out = meshdns("explain", "a.eu.shop.global", *flags(state, ZONES / "wildcard" / "meshdns.yaml")).out
@@ -167,7 +167,7 @@ def test_wildcards_say_what_they_beat(meshdns: Commands, state: Path) -> None:
     assert "less specific, beaten: *.shop.global." in out
 
 
-def test_yaml_is_the_same_as_json(meshdns: Commands, state: Path) -> None:
+def test_yaml_is_the_same_as_json(meshdns: CommandRunner, state: Path) -> None:
     """Both forms carry the same versioned value."""
     publish(settings_of("online-boutique", state))
     texts = [meshdns("explain", "frontend.default.global", "-o", form, *flags(state)).out for form in ("json", "yaml")]
@@ -175,17 +175,17 @@ def test_yaml_is_the_same_as_json(meshdns: Commands, state: Path) -> None:
     assert json.loads(texts[0])["apiVersion"] == "meshdns/v1"
 
 
-def test_without_server_and_view_it_says_what_to_do(meshdns: Commands, state: Path) -> None:
+def test_without_server_and_view_it_says_what_to_do(meshdns: CommandRunner, state: Path) -> None:
     """Nobody to ask is 69, with the next step."""
     ended = meshdns("explain", "frontend.default.global", *flags(state))
     assert (ended.status, ended.out) == (69, "")
     assert "holds no view; start meshdns serve" in ended.err
 
 
-def test_a_damaged_view_is_not_read(meshdns: Commands, state: Path) -> None:
+def test_a_damaged_view_is_not_read(meshdns: CommandRunner, state: Path) -> None:
     """A view whose check fails is refused with the next step instead of ending the tool."""
     publish(settings_of("online-boutique", state))
-    file = current_view(state) / "data.mdb"
+    file = current_database(state) / "data.mdb"
     file.write_bytes(file.read_bytes()[:5000])
     ended = meshdns("explain", "frontend.default.global", *flags(state))
     assert ended.status == 69
@@ -200,14 +200,14 @@ def test_a_damaged_view_is_not_read(meshdns: Commands, state: Path) -> None:
         ((), "Missing argument"),
     ],
 )
-def test_wrong_usage_is_2(meshdns: Commands, arguments: tuple[str, ...], advice: str) -> None:
+def test_wrong_usage_is_2(meshdns: CommandRunner, arguments: tuple[str, ...], advice: str) -> None:
     """Names and types that cannot be asked for are wrong usage, told before anybody is asked."""
     ended = meshdns("explain", *arguments)
     assert ended.status == 2
     assert advice in ended.err
 
 
-def test_wrong_settings_are_65(meshdns: Commands, tmp_path: Path) -> None:
+def test_wrong_settings_are_65(meshdns: CommandRunner, tmp_path: Path) -> None:
     """Settings that cannot be used end it with their place in the file."""
     file = tmp_path / "meshdns.yaml"
     file.write_text("apiVersion: meshdns/v1\nzone: []\n")
@@ -216,14 +216,14 @@ def test_wrong_settings_are_65(meshdns: Commands, tmp_path: Path) -> None:
     assert f"{file}:2:1:" in ended.err
 
 
-def test_a_fallback_zone_names_who_is_asked_first(meshdns: Commands, state: Path) -> None:
+def test_a_fallback_zone_names_who_is_asked_first(meshdns: CommandRunner, state: Path) -> None:
     """A Kubernetes name is explained with its upstream and what the mesh says where that denies it."""
     settings = yaml.safe_load(BOUTIQUE.read_text())
     settings["sources"][0]["path"] = str(BOUTIQUE.parent / "clusters")
     settings["fallback"] = [{"zone": "cluster.local", "upstream": ["192.0.2.10"]}]
     file = state / "meshdns.yaml"
     file.write_text(yaml.safe_dump(settings))
-    publish(read(file, "/").model_copy(update={"state_dir": str(state)}))
+    publish(read_settings_file(file, "/").model_copy(update={"state_dir": str(state)}))
     found = meshdns("explain", "cartservice.default.svc.cluster.local", *flags(state, file)).out
     assert "Zone cluster.local.: 192.0.2.10" in found
     assert "is asked first; where it denies the name, the mesh answers" in found

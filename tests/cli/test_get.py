@@ -6,21 +6,21 @@ from pathlib import Path
 import pytest
 import yaml
 
-from meshdns.controller.description import ClusterDescription, GatewayDescription
-from meshdns.controller.publishing import Publisher
-from tests.cli.leftover import publish, settings_of
-from tests.cli.running import Commands, Ended
-from tests.cli.serving import admin_socket
+from meshdns.controller.cluster_summary import ClusterSummary, GatewaySummary
+from meshdns.controller.publisher import Publisher
+from tests.cli.admin_server import admin_socket
+from tests.cli.command_runner import CommandResult, CommandRunner
+from tests.cli.stopped_server import publish, settings_of
 from tests.cli.test_explain import flags
-from tests.mesh.scene import entry, leading
+from tests.mesh.scene import entry, remote_gateway
 
 GATEWAYS = (
-    GatewayDescription("203.0.113.20", 15443, "cluster2", "Service a/gw", healthy=False),
-    GatewayDescription("gw.example.com", 15443, "cluster9", "Service b/gw"),
+    GatewaySummary("203.0.113.20", 15443, "cluster2", "Service a/gw", healthy=False),
+    GatewaySummary("gw.example.com", 15443, "cluster9", "Service b/gw"),
 )
 
 
-def got(meshdns: Commands, state: Path, *arguments: str) -> Ended:
+def got(meshdns: CommandRunner, state: Path, *arguments: str) -> CommandResult:
     """The end of ``meshdns get`` over the view of `state`."""
     return meshdns("get", *arguments, *flags(state))
 
@@ -32,7 +32,7 @@ def boutique(state: Path) -> Path:
     return state
 
 
-def test_tables_have_aligned_upper_case_headers(meshdns: Commands, boutique: Path) -> None:
+def test_tables_have_aligned_upper_case_headers(meshdns: CommandRunner, boutique: Path) -> None:
     """Columns begin where their headers do."""
     lines = got(meshdns, boutique, "names").out.splitlines()
     assert lines[0].split() == ["NAME", "ADDRESSES", "TTL", "LEVEL", "CLUSTERS"]
@@ -40,7 +40,7 @@ def test_tables_have_aligned_upper_case_headers(meshdns: Commands, boutique: Pat
     assert len(lines) == 11
 
 
-def test_an_empty_cell_is_none(meshdns: Commands, boutique: Path) -> None:
+def test_an_empty_cell_is_none(meshdns: CommandRunner, boutique: Path) -> None:
     """What is not known reads ``<none>``."""
     row = got(meshdns, boutique, "clusters", "cluster2", "--no-headers").out.split()
     network = ["only", "cluster2"]
@@ -58,19 +58,19 @@ def test_an_empty_cell_is_none(meshdns: Commands, boutique: Path) -> None:
     ],
 )
 def test_o_name_is_what_can_be_asked_for_again(
-    meshdns: Commands, boutique: Path, arguments: tuple[str, ...], expected: str
+    meshdns: CommandRunner, boutique: Path, arguments: tuple[str, ...], expected: str
 ) -> None:
     """``-o name`` prints noun and identity, one a line; an end of an identity selects."""
     assert got(meshdns, boutique, *arguments, "-o", "name").out == expected + "\n"
 
 
-def test_wide_adds_columns(meshdns: Commands, boutique: Path) -> None:
+def test_wide_adds_columns(meshdns: CommandRunner, boutique: Path) -> None:
     """``-o wide`` shows the objects behind a name."""
     line = got(meshdns, boutique, "names", "frontend.default.global", "-o", "wide", "--no-headers").out
     assert line.rstrip().endswith("cluster1/ServiceEntry default/frontend")
 
 
-def test_services_show_readiness_and_age(meshdns: Commands, boutique: Path) -> None:
+def test_services_show_readiness_and_age(meshdns: CommandRunner, boutique: Path) -> None:
     """A Service's ready endpoints are counted, and its age is that of its object."""
     row = got(meshdns, boutique, "services", "frontend", "--no-headers").out.split()
     assert row[:6] == ["cluster2", "default", "frontend", "ClusterIP", "10.20.0.32", "<none>"]
@@ -79,7 +79,9 @@ def test_services_show_readiness_and_age(meshdns: Commands, boutique: Path) -> N
 
 
 @pytest.mark.parametrize("what", ["names", "services", "clusters", "gateways", "networks", "problems"])
-def test_machine_output_is_versioned_and_the_same_in_both_forms(meshdns: Commands, boutique: Path, what: str) -> None:
+def test_machine_output_is_versioned_and_the_same_in_both_forms(
+    meshdns: CommandRunner, boutique: Path, what: str
+) -> None:
     """JSON and YAML carry ``apiVersion``, ``kind`` and ``items``, a running server's as a stopped one's."""
     texts = [got(meshdns, boutique, what, "-o", form).out for form in ("json", "yaml")]
     listing = json.loads(texts[0])
@@ -88,7 +90,7 @@ def test_machine_output_is_versioned_and_the_same_in_both_forms(meshdns: Command
     assert (listing["apiVersion"], listing["kind"]) == ("meshdns/v1", f"{what[:-1].capitalize()}List")
 
 
-def test_a_running_server_is_asked(meshdns: Commands, state: Path) -> None:
+def test_a_running_server_is_asked(meshdns: CommandRunner, state: Path) -> None:
     """The list comes from the admin socket, with the time since each cluster was heard of."""
     settings = settings_of("online-boutique", state)
     with admin_socket(settings, publish(settings), {"cluster1": 200.0, "cluster2": 1.0}):
@@ -97,11 +99,11 @@ def test_a_running_server_is_asked(meshdns: Commands, state: Path) -> None:
     assert ended.out.splitlines()[1].split()[-2:] == ["3m20s", "<none>"]
 
 
-def test_gateways_and_networks_show_what_was_written_down(meshdns: Commands, state: Path) -> None:
+def test_gateways_and_networks_show_what_was_written_down(meshdns: CommandRunner, state: Path) -> None:
     """Gateways come with port, network and health; those that were never probed say so."""
 
     def describe(publisher: Publisher) -> None:
-        publisher.describe("cluster9", ClusterDescription("manifests", "synced", network="net-2", gateways=GATEWAYS))
+        publisher.set_summary("cluster9", ClusterSummary("manifests", "synced", network="net-2", gateways=GATEWAYS))
 
     publish(settings_of("online-boutique", state), change=describe)
     rows = [line.split() for line in got(meshdns, state, "gateways", "--no-headers").out.splitlines()]
@@ -113,16 +115,20 @@ def test_gateways_and_networks_show_what_was_written_down(meshdns: Commands, sta
     assert network == ["net-2", "cluster9", "203.0.113.20,gw.example.com", "<none>"]
 
 
-def test_a_gateway_into_a_network_without_clusters_is_listed_for_it(meshdns: Commands, state: Path) -> None:
+def test_a_gateway_into_a_network_without_clusters_is_listed_for_it(meshdns: CommandRunner, state: Path) -> None:
     """It stands beside its holder's own gateways, and the network it leads into is known by it."""
-    publish(settings_of("online-boutique", state), more=[("cluster1", leading("net-vm", "203.0.113.9"))], gateways=True)
+    publish(
+        settings_of("online-boutique", state),
+        more=[("cluster1", remote_gateway("net-vm", "203.0.113.9"))],
+        gateways=True,
+    )
     rows = [line.split() for line in got(meshdns, state, "gateways", "--no-headers").out.splitlines()]
     assert ["cluster1", "203.0.113.9", "15443", "net-vm", "not", "probed"] in rows
     network = got(meshdns, state, "networks", "net-vm", "--no-headers").out.split()
     assert network == ["net-vm", "<none>", "203.0.113.9", "<none>"]
 
 
-def test_problems_name_field_reason_and_advice(meshdns: Commands, state: Path) -> None:
+def test_problems_name_field_reason_and_advice(meshdns: CommandRunner, state: Path) -> None:
     """What is wrong with an object is listed with its field and what to do."""
     wrong = entry("203.0.113.9", host="bad host!.prod.global", name="wrong")
     publish(settings_of("online-boutique", state), more=[("cluster2", wrong)])
@@ -132,7 +138,7 @@ def test_problems_name_field_reason_and_advice(meshdns: Commands, state: Path) -
     assert row.split()[:3] == ["cluster2", "ServiceEntry/prod/wrong", "spec.hosts[0]"]
 
 
-def test_normal_problems_are_counted_and_listed_on_request(meshdns: Commands, state: Path) -> None:
+def test_normal_problems_are_counted_and_listed_on_request(meshdns: CommandRunner, state: Path) -> None:
     """Hosts outside the zones alarm nobody: they are counted on standard error, and listed with ``--all``."""
     outside = entry("203.0.113.9", host="api.example.com", name="outside")
     publish(settings_of("online-boutique", state), more=[("cluster2", outside)])
@@ -142,34 +148,34 @@ def test_normal_problems_are_counted_and_listed_on_request(meshdns: Commands, st
     assert "api.example.com is in no configured zone" in loud.out
 
 
-def test_no_problems_is_good(meshdns: Commands, boutique: Path) -> None:
+def test_no_problems_is_good(meshdns: CommandRunner, boutique: Path) -> None:
     """A mesh without problems ends with 0 and says so."""
     ended = got(meshdns, boutique, "problems")
     assert (ended.status, ended.out) == (0, "")
     assert ended.err.endswith("no problems found\n")
 
 
-def test_nothing_found_is_1_with_the_next_step(meshdns: Commands, boutique: Path) -> None:
+def test_nothing_found_is_1_with_the_next_step(meshdns: CommandRunner, boutique: Path) -> None:
     """A name that is not there ends with 1 and how to list all."""
     ended = got(meshdns, boutique, "names", "nosuch.global")
     assert (ended.status, ended.out) == (1, "")
     assert ended.err.endswith("list all with: meshdns get names\n")
 
 
-def test_nobody_to_ask_is_69_with_the_next_step(meshdns: Commands, state: Path) -> None:
+def test_nobody_to_ask_is_69_with_the_next_step(meshdns: CommandRunner, state: Path) -> None:
     """Neither server nor view ends with 69 and what to start."""
     ended = got(meshdns, state, "clusters")
     assert (ended.status, ended.out) == (69, "")
     assert "start meshdns serve" in ended.err
 
 
-def test_an_unknown_kind_is_2(meshdns: Commands) -> None:
+def test_an_unknown_kind_is_2(meshdns: CommandRunner) -> None:
     """A kind that does not exist is wrong usage, and the kinds are named."""
     ended = meshdns("get", "pods")
     assert ended.status == 2
     assert "'names', 'services', 'clusters', 'gateways', 'networks', 'problems'" in ended.err
 
 
-def test_all_namespaces_is_accepted(meshdns: Commands, boutique: Path) -> None:
+def test_all_namespaces_is_accepted(meshdns: CommandRunner, boutique: Path) -> None:
     """``-A`` changes nothing: all namespaces are listed anyway."""
     assert got(meshdns, boutique, "services", "-A").out == got(meshdns, boutique, "services").out

@@ -8,16 +8,16 @@ from pathlib import Path
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from meshdns import logs, meters, sampled
-from meshdns.cli import tail
-from meshdns.config import Settings, read
-from meshdns.meters import Ledger
-from meshdns.sampled import FOR_LOG, Sampled
-from meshdns.scoreboard import CONTROLLER, Scoreboard
-from meshdns.supervisor.metrics import About, Instance, exposition
-from meshdns.supervisor.usage import Usage
-from tests.cli.leftover import publish
-from tests.cli.running import Commands
+from meshdns.cli.commands import tail
+from meshdns.config import Settings, read_settings_file
+from meshdns.instance import logs, metric_pages, samples
+from meshdns.instance.metric_pages import MetricPage
+from meshdns.instance.samples import FOR_LOG, QuerySample
+from meshdns.instance.scoreboard import CONTROLLER, Scoreboard
+from meshdns.supervisor.exposition import InstanceCollector, SupervisorStatus, encode_metrics
+from meshdns.supervisor.usage import ProcessUsage
+from tests.cli.command_runner import CommandRunner
+from tests.cli.stopped_server import publish
 
 ODD = 'a"\n{}\x1b[31m\x00'
 LABELS = [b'"\n{}', b"\x1b[2J", bytes(range(1, 64)), *(bytes(range(at, at + 61)) for at in (0, 61, 122))]
@@ -25,27 +25,27 @@ LONGEST = b"".join(bytes([len(label)]) + label for label in (b"\xff" * 63, b"\0"
 NAMES = [*(bytes([len(label)]) + label + b"\6global\0" for label in LABELS), LONGEST]
 
 
-def query(name: bytes) -> Sampled:
+def query(name: bytes) -> QuerySample:
     """A denied query for a wire name."""
-    return Sampled(
-        marks=FOR_LOG,
-        when=1_800_000_000.0,
-        source=b"\x0a\0\0\1",
-        port=5353,
+    return QuerySample(
+        destinations=FOR_LOG,
+        timestamp=1_800_000_000.0,
+        client_address=b"\x0a\0\0\1",
+        client_port=5353,
         tcp=False,
-        ident=7,
+        query_id=7,
         name=name,
         qtype=1,
         qclass=1,
         flags=0x8583,
-        asked=40,
-        replied=90,
-        do=False,
-        size=1232,
+        query_size=40,
+        reply_size=90,
+        dnssec_ok=False,
+        udp_size=1232,
         plugin="mesh",
-        kind="denial",
-        error=-1,
-        seconds=0.001,
+        reply_class="denial",
+        ede_code=-1,
+        duration=0.001,
     )
 
 
@@ -53,21 +53,21 @@ def query(name: bytes) -> Sampled:
 def test_the_query_log(name: bytes) -> None:
     """One line in CoreDNS's form, with its fields at their places, and one object whose name is a name."""
     asked = query(name)
-    line = sampled.as_coredns(asked)
+    line = samples.as_coredns(asked)
     assert line.isprintable()
     assert line.isascii()
     assert re.fullmatch(r'\[INFO] 10\.0\.0\.1:5353 - 7 "A IN [^" ]+ udp 40 false 1232" NXDOMAIN .*s', line)
-    assert json.loads(json.dumps(sampled.as_json(asked)))["name"].endswith(".")
+    assert json.loads(json.dumps(samples.as_json(asked)))["name"].endswith(".")
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_live_queries_on_the_terminal(name: bytes) -> None:
     """A line of ``meshdns tail`` holds no control character but its own colours."""
-    line = tail._line(sampled.as_json(query(name)))
+    line = tail._line(samples.as_json(query(name)))
     assert re.sub(r"\x1b\[\d+m", "", line).isprintable()
 
 
-@pytest.mark.parametrize("form", [logs.Text(colours=False), logs.Json("controller")])
+@pytest.mark.parametrize("form", [logs.TextFormatter(colours=False), logs.JsonFormatter("controller")])
 def test_logs(form: logging.Formatter) -> None:
     """A name inside a message begins no line of its own, and colours nothing."""
     record = logging.LogRecord("meshdns.controller", logging.WARNING, "", 0, "cluster %s is stale", (ODD,), None)
@@ -80,11 +80,11 @@ def test_logs(form: logging.Formatter) -> None:
 def test_metrics() -> None:
     """A cluster of that name is one label, and comes back as it was."""
     board = Scoreboard.create()
-    ledger = Ledger()
-    ledger.row(meters.CLUSTER_STATUS, ODD, "synced")[0] = 1
-    board.publish(CONTROLLER, ledger.encode())
-    about = About(Settings(), [("", 0)], 1, ready=True, reload_failures=0, usage=Usage(0, 0, 0))
-    text = exposition(Instance(board, 1, now=0, about=about), "text/plain")[0].decode()
+    ledger = MetricPage()
+    ledger.series_values(metric_pages.CLUSTER_STATUS, ODD, "synced")[0] = 1
+    board.publish_page(CONTROLLER, ledger.encode())
+    about = SupervisorStatus(Settings(), [("", 0)], 1, ready=True, reload_failures=0, usage=ProcessUsage(0, 0, 0))
+    text = encode_metrics(InstanceCollector(board, 1, now=0, status=about), "text/plain")[0].decode()
     families = {family.name: family for family in text_string_to_metric_families(text)}
     (sample,) = families["meshdns_remote_cluster_sync_status"].samples
     assert sample.labels == {"cluster": ODD, "status": "synced"}
@@ -111,7 +111,7 @@ def config(tmp_path: Path, state: Path) -> Path:
         f"apiVersion: meshdns/v1\nstateDir: {state}\nadmin: {{socket: {state}/admin.sock}}\n"
         f"sources: [{{kind: manifests, path: {tmp_path}/clusters}}]\n"
     )
-    publish(read(file, "/"))
+    publish(read_settings_file(file, "/"))
     return file
 
 
@@ -125,7 +125,7 @@ def config(tmp_path: Path, state: Path) -> Path:
         (("zone", "--running"), 4),
     ],
 )
-def test_commands(meshdns: Commands, config: Path, arguments: tuple[str, ...], lines: int) -> None:
+def test_commands(meshdns: CommandRunner, config: Path, arguments: tuple[str, ...], lines: int) -> None:
     """Tables keep their lines, and nothing in them is a control character."""
     where = (str(config),) if arguments == ("check",) else ("--config", str(config))
     out = meshdns(*arguments, *where).out

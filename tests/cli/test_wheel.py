@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.rig.digging import NoReply, dig
+from tests.rig.dig import NoReply, dig
 from tests.rig.ports import free_port
 from tests.rig.waiting import eventually
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from meshdns.config import SettingsError, parse, read
+from meshdns.config import SettingsError, parse_settings, read_settings_file
 
 V = "apiVersion: meshdns/v1\n"
 ALL_KEYS = (
@@ -183,7 +183,7 @@ BROKEN = {
 def test_a_fault_is_reported_with_its_place_and_what_to_do(text: str, line: str) -> None:
     """Broken settings raise exactly one line: file, line, column, path, message."""
     with pytest.raises(SettingsError) as caught:
-        parse(text.encode(), "m.yaml")
+        parse_settings(text.encode(), "m.yaml")
     (only,) = caught.value.lines
     assert only.startswith(f"m.yaml:{line}")
 
@@ -192,7 +192,7 @@ def test_all_faults_are_reported_in_the_order_of_the_file() -> None:
     """A fault does not hide the others."""
     text = V + "zone: []\nprobe: {interval: 5, up: 0}\nworkers: 1\nworkers: two\nlogLevel: no\n"
     with pytest.raises(SettingsError) as caught:
-        parse(text.encode(), "m.yaml")
+        parse_settings(text.encode(), "m.yaml")
     assert [line.split(": ")[0] for line in caught.value.lines] == [
         "m.yaml:2:1",
         "m.yaml:3:19",
@@ -205,22 +205,22 @@ def test_all_faults_are_reported_in_the_order_of_the_file() -> None:
 def test_octets_that_are_no_utf_8_are_reported_with_their_place() -> None:
     """The column counts characters, not octets."""
     with pytest.raises(SettingsError, match=r"^m\.yaml:2:6: is not UTF-8; save the file in UTF-8$"):
-        parse(V.encode() + "a: ü".encode() + b" \xff", "m.yaml")
+        parse_settings(V.encode() + "a: ü".encode() + b" \xff", "m.yaml")
 
 
 def test_a_file_too_large_is_refused() -> None:
     """A mistaken path must not cost a start minutes."""
     with pytest.raises(SettingsError, match=r"^m\.yaml: is larger than 1 MiB; name a settings file with --config$"):
-        parse(b"#" * (1 << 20) + b"\n", "m.yaml")
+        parse_settings(b"#" * (1 << 20) + b"\n", "m.yaml")
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
     """The message names the file and the flag."""
     with pytest.raises(SettingsError, match=r"none\.yaml: cannot be read \(No such file or directory\); name another"):
-        read(tmp_path / "none.yaml", "/home/op")
+        read_settings_file(tmp_path / "none.yaml", "/home/op")
 
 
 def test_a_directory_is_no_file(tmp_path: Path) -> None:
     """Naming the folder instead of the file in it is a common slip."""
     with pytest.raises(SettingsError, match=r"cannot be read \(Is a directory\); name another file with --config"):
-        read(tmp_path, "/home/op")
+        read_settings_file(tmp_path, "/home/op")

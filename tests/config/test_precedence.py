@@ -8,14 +8,14 @@ from meshdns.config import (
     Overrides,
     Settings,
     SettingsError,
-    effective,
-    from_environment,
-    overlay,
-    resolve_places,
+    apply_overrides,
+    fill_in_paths,
+    load_settings,
+    overrides_from_environment,
     resolve_sources,
 )
-from meshdns.config.model import Vantage
-from meshdns.config.sources import InCluster, Kubeconfig, Manifests, RemoteSecrets
+from meshdns.config.model import VantageSection
+from meshdns.config.sections import InClusterSection, KubeconfigSection, ManifestsSection, RemoteSecretsSection
 
 HOME = {"HOME": "/home/op"}
 
@@ -25,7 +25,7 @@ def test_a_flag_beats_the_environment_beats_the_file_beats_the_default(tmp_path:
     file = tmp_path / "m.yaml"
     file.write_text("apiVersion: meshdns/v1\nworkers: 1\nlogLevel: error\nlisten: ['127.0.0.1:1']\n")
     environ = {**HOME, "MESHDNS_CONFIG": str(file), "MESHDNS_WORKERS": "2", "MESHDNS_LOG_LEVEL": "debug"}
-    settings = effective(Overrides(workers=3), environ)
+    settings = load_settings(Overrides(workers=3), environ)
     assert (settings.workers, settings.log_level, settings.listen) == (3, "debug", ("127.0.0.1:1",))
     assert settings.http.listen == "127.0.0.1:9153"
 
@@ -43,31 +43,37 @@ def test_every_variable_of_the_environment_is_read() -> None:
         "MESHDNS_STATE_DIR": "/s",
         "MESHDNS_LOG_LEVEL": "warning",
     }
-    overrides = from_environment(environ)
-    settings = overlay(Settings(), overrides)
+    overrides = overrides_from_environment(environ)
+    settings = apply_overrides(Settings(), overrides)
     assert overrides.config == "m.yaml"
-    assert settings.sources == (Kubeconfig(path="k", contexts=("a", "b")),)
-    assert settings.vantage == Vantage(cluster="east")
+    assert settings.sources == (KubeconfigSection(path="k", contexts=("a", "b")),)
+    assert settings.vantage == VantageSection(cluster="east")
     assert settings.listen == ("127.0.0.1:1", "[::1]:1")
     assert (settings.workers, settings.state_dir, settings.log_level) == (4, "/s", "warning")
 
 
 def test_no_overrides_change_nothing() -> None:
     """Also with an empty environment."""
-    assert overlay(Settings(), from_environment({})) == overlay(Settings(), Overrides()) == Settings()
+    assert (
+        apply_overrides(Settings(), overrides_from_environment({}))
+        == apply_overrides(Settings(), Overrides())
+        == Settings()
+    )
 
 
 def test_a_cluster_override_keeps_the_network_of_the_file() -> None:
     """Each key is overridden on its own."""
-    settings = overlay(Settings(vantage=Vantage(cluster="a", network="n")), Overrides(cluster="b"))
-    assert settings.vantage == Vantage(cluster="b", network="n")
+    settings = apply_overrides(Settings(vantage=VantageSection(cluster="a", network="n")), Overrides(cluster="b"))
+    assert settings.vantage == VantageSection(cluster="b", network="n")
 
 
 def test_contexts_alone_choose_in_the_kubeconfig_of_the_file() -> None:
     """Without a kubeconfig source in the file the path is left to the environment."""
-    settings = Settings(sources=(Kubeconfig(path="/k"), InCluster(cluster="c")))
-    assert overlay(settings, Overrides(contexts=("x",))).sources == (Kubeconfig(path="/k", contexts=("x",)),)
-    assert overlay(Settings(), Overrides(contexts=("x",))).sources == (Kubeconfig(contexts=("x",)),)
+    settings = Settings(sources=(KubeconfigSection(path="/k"), InClusterSection(cluster="c")))
+    assert apply_overrides(settings, Overrides(contexts=("x",))).sources == (
+        KubeconfigSection(path="/k", contexts=("x",)),
+    )
+    assert apply_overrides(Settings(), Overrides(contexts=("x",))).sources == (KubeconfigSection(contexts=("x",)),)
 
 
 @pytest.mark.parametrize(
@@ -82,14 +88,20 @@ def test_contexts_alone_choose_in_the_kubeconfig_of_the_file() -> None:
         (Overrides(contexts=("a b",)), "--context: 'a b' is no name; use 1 to 253 characters without spaces"),
         (Overrides(contexts=("a", "a")), "--context: the cluster 'a' has another source already; remove one of them"),
         (Overrides(state_dir="\0"), "--state-dir: '\\x00' is no path; write one such as ./clusters"),
-        (from_environment({"MESHDNS_WORKERS": "two"}), "MESHDNS_WORKERS: 'two' is wrong here; write a whole number"),
-        (from_environment({"MESHDNS_STATE_DIR": "\t"}), "MESHDNS_STATE_DIR: '\\t' is no path; write one such as"),
+        (
+            overrides_from_environment({"MESHDNS_WORKERS": "two"}),
+            "MESHDNS_WORKERS: 'two' is wrong here; write a whole number",
+        ),
+        (
+            overrides_from_environment({"MESHDNS_STATE_DIR": "\t"}),
+            "MESHDNS_STATE_DIR: '\\t' is no path; write one such as",
+        ),
     ],
 )
 def test_a_bad_override_names_its_flag_or_variable(flags: Overrides, line: str) -> None:
     """Not a place in a file that is right."""
     with pytest.raises(SettingsError) as caught:
-        overlay(Settings(), flags)
+        apply_overrides(Settings(), flags)
     (only,) = caught.value.lines
     assert only.startswith(line)
 
@@ -100,11 +112,11 @@ def test_a_bad_override_names_its_flag_or_variable(flags: Overrides, line: str) 
         (
             {"KUBERNETES_SERVICE_HOST": "10.0.0.1", **HOME},
             {"./clusters"},
-            (InCluster(cluster="Kubernetes"), RemoteSecrets()),
+            (InClusterSection(cluster="Kubernetes"), RemoteSecretsSection()),
         ),
-        (HOME, {"./clusters", "/home/op/.kube/config"}, (Manifests(path="./clusters"),)),
-        (HOME, {"/home/op/.kube/config"}, (Kubeconfig(path="/home/op/.kube/config"),)),
-        ({"KUBECONFIG": "/a:/b", **HOME}, {"/b"}, (Kubeconfig(path="/a:/b"),)),
+        (HOME, {"./clusters", "/home/op/.kube/config"}, (ManifestsSection(path="./clusters"),)),
+        (HOME, {"/home/op/.kube/config"}, (KubeconfigSection(path="/home/op/.kube/config"),)),
+        ({"KUBECONFIG": "/a:/b", **HOME}, {"/b"}, (KubeconfigSection(path="/a:/b"),)),
     ],
     ids=["pod", "folder", "home", "KUBECONFIG"],
 )
@@ -117,10 +129,10 @@ def test_without_sources_what_is_there_is_taken(
 
 def test_in_a_pod_the_own_cluster_has_the_name_of_the_vantage() -> None:
     """Istio's default name is only for those who named none."""
-    settings = Settings(vantage=Vantage(cluster="east"))
+    settings = Settings(vantage=VantageSection(cluster="east"))
     assert resolve_sources(settings, {"KUBERNETES_SERVICE_HOST": "x"}, bool) == (
-        InCluster(cluster="east"),
-        RemoteSecrets(),
+        InClusterSection(cluster="east"),
+        RemoteSecretsSection(),
     )
 
 
@@ -136,14 +148,14 @@ def test_where_nothing_is_there_it_says_what_it_looked_for() -> None:
 
 def test_sources_that_are_set_are_taken_as_they_are() -> None:
     """Only a kubeconfig without path is completed."""
-    settings = Settings(sources=(RemoteSecrets(), Kubeconfig(contexts=("a",))))
+    settings = Settings(sources=(RemoteSecretsSection(), KubeconfigSection(contexts=("a",))))
     found = resolve_sources(settings, HOME, {"/home/op/.kube/config"}.__contains__)
-    assert found == (RemoteSecrets(), Kubeconfig(path="/home/op/.kube/config", contexts=("a",)))
+    assert found == (RemoteSecretsSection(), KubeconfigSection(path="/home/op/.kube/config", contexts=("a",)))
 
 
 def test_a_kubeconfig_that_is_not_there_is_named() -> None:
     """Before any client fails on it."""
-    settings = Settings(sources=(Kubeconfig(path="/nowhere"),))
+    settings = Settings(sources=(KubeconfigSection(path="/nowhere"),))
     with pytest.raises(SettingsError, match=r"^no kubeconfig /nowhere; name one with --kubeconfig or in KUBECONFIG$"):
         resolve_sources(settings, HOME, set().__contains__)
 
@@ -167,11 +179,11 @@ def test_state_and_socket_are_where_the_user_may_write(
     environ: dict[str, str], uid: int, state: str, socket: str
 ) -> None:
     """Root has the system's places, others their own."""
-    settings = resolve_places(Settings(), environ, uid)
+    settings = fill_in_paths(Settings(), environ, uid)
     assert (settings.state_dir, settings.admin.socket) == (state, socket)
 
 
 def test_without_a_home_the_state_needs_a_flag() -> None:
     """It is not put anywhere at random."""
     with pytest.raises(SettingsError, match=r"HOME is not set; set --state-dir$"):
-        resolve_places(Settings(), {}, 1000)
+        fill_in_paths(Settings(), {}, 1000)

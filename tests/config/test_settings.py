@@ -8,10 +8,10 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from meshdns.config import Settings, SettingsError, parse, read
-from meshdns.config.model import Fallback
-from meshdns.config.sources import Kubeconfig, Manifests
-from meshdns.config.values import host_port, read_duration, write_duration
+from meshdns.config import Settings, SettingsError, parse_settings, read_settings_file
+from meshdns.config.model import FallbackSection
+from meshdns.config.sections import KubeconfigSection, ManifestsSection
+from meshdns.config.values import read_duration, split_host_port, write_duration
 
 V = "apiVersion: meshdns/v1\n"
 ZONES = Path(__file__).parents[2] / "zones"
@@ -64,7 +64,7 @@ lameduck: 250ms
 
 def full() -> Settings:
     """Settings in which every key is set."""
-    return parse(FULL.encode(), "m.yaml")
+    return parse_settings(FULL.encode(), "m.yaml")
 
 
 def test_every_value_has_one_canonical_spelling() -> None:
@@ -81,7 +81,7 @@ def test_every_value_has_one_canonical_spelling() -> None:
     ]
     assert settings.forward[1].to == ("10.0.0.53:53", "[fd00::53]:5353")
     assert settings.forward[2].to == ("tls://9.9.9.9:853#dns.quad9.net", "tls://[2620:fe::fe]:8853")
-    assert settings.fallback == (Fallback(zone="cluster.local", upstream=()),)
+    assert settings.fallback == (FallbackSection(zone="cluster.local", upstream=()),)
     assert (settings.probe.interval, settings.lameduck) == (90.0, 0.25)
 
 
@@ -93,7 +93,7 @@ def test_settings_survive_a_round_trip_through_json(settings: Settings) -> None:
 
 def test_a_file_that_sets_nothing_means_the_defaults() -> None:
     """Nothing is needed for a first run."""
-    settings = parse(V.encode(), "m.yaml")
+    settings = parse_settings(V.encode(), "m.yaml")
     assert settings == Settings()
     assert (settings.listen, settings.http.listen) == (("127.0.0.1:1053",), "127.0.0.1:9153")
     assert [zone.name for zone in settings.zones] == ["global"]
@@ -103,16 +103,16 @@ def test_a_file_that_sets_nothing_means_the_defaults() -> None:
 
 def test_a_byte_order_mark_is_no_fault() -> None:
     """Some editors write one."""
-    assert parse(b"\xef\xbb\xbf" + V.encode(), "m.yaml") == Settings()
+    assert parse_settings(b"\xef\xbb\xbf" + V.encode(), "m.yaml") == Settings()
 
 
 def test_relative_paths_are_relative_to_the_file(tmp_path: Path) -> None:
     """And a tilde is the home of who runs it."""
     (tmp_path / "m.yaml").write_text(FULL.replace("[/etc/resolv.conf]", "[./resolv.conf]"))
-    settings = read(tmp_path / "m.yaml", "/home/op")
+    settings = read_settings_file(tmp_path / "m.yaml", "/home/op")
     manifests, _, kubeconfig, _ = settings.sources
-    assert manifests == Manifests(path=f"{tmp_path}/clusters")
-    assert kubeconfig == Kubeconfig(path="/home/op/.kube/config", contexts=("north", "west"))
+    assert manifests == ManifestsSection(path=f"{tmp_path}/clusters")
+    assert kubeconfig == KubeconfigSection(path="/home/op/.kube/config", contexts=("north", "west"))
     assert settings.forward[0].to == (f"{tmp_path}/resolv.conf",)
     assert settings.forward[1].to == ("10.0.0.53:53", "[fd00::53]:5353")
     assert settings.forward[2].ca == f"{tmp_path}/ca.pem"
@@ -122,9 +122,9 @@ def test_relative_paths_are_relative_to_the_file(tmp_path: Path) -> None:
 @pytest.mark.parametrize("folder", sorted(path.parent.name for path in ZONES.glob("*/meshdns.yaml")))
 def test_the_settings_of_every_sample_situation_are_right(folder: str) -> None:
     """The samples are what people copy."""
-    settings = read(ZONES / folder / "meshdns.yaml", "/home/op")
+    settings = read_settings_file(ZONES / folder / "meshdns.yaml", "/home/op")
     (manifests,) = settings.sources
-    assert manifests == Manifests(path=str(ZONES / folder / "clusters"))
+    assert manifests == ManifestsSection(path=str(ZONES / folder / "clusters"))
 
 
 @pytest.mark.parametrize(
@@ -132,7 +132,7 @@ def test_the_settings_of_every_sample_situation_are_right(folder: str) -> None:
 )
 def test_a_canonical_socket_address_splits_into_its_parts(text: str, parts: tuple[str, int]) -> None:
     """Brackets belong to the text, not to the address."""
-    assert host_port(text) == parts
+    assert split_host_port(text) == parts
 
 
 def test_every_setting_is_described() -> None:
@@ -183,7 +183,7 @@ DOCUMENTS = st.recursive(
 def lines_of(octets: bytes) -> tuple[str, ...]:
     """The error lines of settings; none where they are right, after a round trip through JSON."""
     try:
-        settings = parse(octets, "m.yaml")
+        settings = parse_settings(octets, "m.yaml")
     except SettingsError as error:
         return error.lines or ("no line at all",)
     assert Settings.model_validate_json(settings.model_dump_json()) == settings

@@ -15,10 +15,10 @@ from tests.conformance.lies import Shown, play, scenes
 from tests.conformance.probes import PROBES, probe
 from tests.conformance.situations import scene, views
 from tests.conformance.zone_rules import explore
-from tests.rig.absence import ComponentUnavailable
+from tests.rig.errors import ComponentUnavailable
 from tests.rig.packages import program
 from tests.rig.unbound import Unbound
-from tests.simulators.liars import Liars
+from tests.simulators.lying_servers import LyingServers
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -44,7 +44,7 @@ def _findings(examples: int) -> Findings:
     probed: dict[str, dict[str, str]] = {}
     for key, forwarder in FORWARDERS.items():
         _say(f"{forwarder.title} behind a hostile upstream")
-        with Liars([".", *_zones()]) as upstreams, forwarder.start(upstreams.routes) as server:
+        with LyingServers([".", *_zones()]) as upstreams, forwarder.start(upstreams.routes) as server:
             shown[key] = asyncio.run(play(server, upstreams))
             probed[key] = asyncio.run(probe(server, upstreams))
     asked = list(_asked())

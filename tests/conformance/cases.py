@@ -15,7 +15,7 @@ import dns.message
 import dns.name
 import dns.rcode
 
-from tests.rig.digging import DigReply, dig
+from tests.rig.dig import DigReply, dig
 from tests.rig.nameserver import NameServer
 
 RECORDS = [

@@ -7,13 +7,13 @@ from typing import Final
 
 from tests.conformance.cases import DIFFERENCES, Seen, differing
 from tests.conformance.forwarders import FORWARDERS
-from tests.conformance.hearing import DEADLINE, FORGED, MALFORMED, NOTHING
 from tests.conformance.lies import TRANSPORTS, Shown
+from tests.conformance.observed import DEADLINE, FORGED, MALFORMED, NOTHING
 from tests.conformance.probes import PROBES
 from tests.conformance.rows import ROWS, cases_of
 from tests.conformance.zone_rules import RULES
+from tests.simulators.behaviour_docs import BEHAVIOUR_DOCS
 from tests.simulators.behaviours import BEHAVIOURS
-from tests.simulators.meanings import MEANINGS
 
 DOCUMENT: Final = Path(__file__).parents[2] / "docs" / "conformance.md"
 COMMAND: Final = "make conformance"
@@ -143,9 +143,9 @@ def _lies(found: Findings) -> Iterator[str]:
     rows = [
         [
             f"`{name}`",
-            MEANINGS[name].what,
-            MEANINGS[name].source,
-            " or ".join(MEANINGS[name].right),
+            BEHAVIOUR_DOCS[name].description,
+            BEHAVIOUR_DOCS[name].source,
+            " or ".join(BEHAVIOUR_DOCS[name].accepted),
             *_row(by_cell, name),
         ]
         for name in BEHAVIOURS

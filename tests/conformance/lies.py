@@ -8,11 +8,11 @@ import asyncio
 from collections.abc import Iterator
 from typing import Final, NamedTuple
 
-from tests.conformance.hearing import KEPT, Heard, ask
+from tests.conformance.observed import CACHED, ObservedAnswer, ask
 from tests.rig.nameserver import NameServer
+from tests.simulators.behaviour_docs import BEHAVIOUR_DOCS, FAILURE
 from tests.simulators.behaviours import BEHAVIOURS
-from tests.simulators.liars import Liars
-from tests.simulators.meanings import FAILURE, MEANINGS
+from tests.simulators.lying_servers import LyingServers
 from tests.simulators.upstream import BRIEF
 
 CACHES: Final = ("cold", "warm", "stale")
@@ -45,16 +45,16 @@ class Shown(NamedTuple):
     behaviour: str
     transport: str
     cache: str
-    heard: Heard
+    heard: ObservedAnswer
 
     @property
     def right(self) -> bool:
         """Whether that is right to hear, the time aside."""
         if self.cache == "warm":
-            return self.heard.kind == KEPT and not self.heard.sends
-        fair = set(MEANINGS[self.behaviour].right)
+            return self.heard.kind == CACHED and not self.heard.sends
+        fair = set(BEHAVIOUR_DOCS[self.behaviour].accepted)
         if self.cache == "stale":
-            fair.add(KEPT)
+            fair.add(CACHED)
         if self.transport == "tcp":
             fair.add(FAILURE)  # a connection carries no strangers' messages: there is nothing to wait for
         return self.heard.kind in fair
@@ -68,7 +68,7 @@ def scenes() -> Iterator[Scene]:
                 yield Scene(behaviour, transport, kept)
 
 
-async def play(server: NameServer, upstreams: Liars) -> list[Shown]:
+async def play(server: NameServer, upstreams: LyingServers) -> list[Shown]:
     """Put all scenes to a server that asks the upstreams."""
     together = asyncio.Semaphore(_AT_ONCE)
     kept = [scene for scene in scenes() if scene.kept]
@@ -86,9 +86,11 @@ async def _warmed(scene: Scene, server: NameServer, together: asyncio.Semaphore)
         await ask(scene.name, server.address, server.port)
 
 
-async def _shown(scene: Scene, cache: str, server: NameServer, upstreams: Liars, together: asyncio.Semaphore) -> Shown:
+async def _shown(
+    scene: Scene, cache: str, server: NameServer, upstreams: LyingServers, together: asyncio.Semaphore
+) -> Shown:
     async with together:
-        before = upstreams.sends(scene.zone)
+        before = upstreams.query_count(scene.zone)
         what, seconds, remarks = await ask(scene.name, server.address, server.port)
-        sends = upstreams.sends(scene.zone) - before
-    return Shown(scene.behaviour, scene.transport, cache, Heard(what, seconds, sends, remarks))
+        sends = upstreams.query_count(scene.zone) - before
+    return Shown(scene.behaviour, scene.transport, cache, ObservedAnswer(what, seconds, sends, remarks))

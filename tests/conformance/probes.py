@@ -9,9 +9,9 @@ import dns.flags
 import dns.message
 import dns.opcode
 
-from tests.conformance.hearing import ask
+from tests.conformance.observed import ask
 from tests.rig.nameserver import NameServer
-from tests.simulators.liars import Liars
+from tests.simulators.lying_servers import LyingServers
 
 IDENTICAL: Final = 1000
 _SOCKETS: Final = 20
@@ -30,7 +30,7 @@ class Probe(NamedTuple):
     what: str
     source: str
     target: str
-    put: Callable[[NameServer, Liars, str], Awaitable[str]]
+    put: Callable[[NameServer, LyingServers, str], Awaitable[str]]
 
 
 class Clients(asyncio.DatagramProtocol):
@@ -72,44 +72,44 @@ async def crowd(server: NameServer, name: str, number: int = IDENTICAL) -> int:
     return len(answered)
 
 
-async def _identical(server: NameServer, upstreams: Liars, zone: str) -> str:
+async def _identical(server: NameServer, upstreams: LyingServers, zone: str) -> str:
     answered = await crowd(server, f"delayed.{zone}")
-    return f"{upstreams.sends(zone)} / {answered}"
+    return f"{upstreams.query_count(zone)} / {answered}"
 
 
-async def _ports(server: NameServer, upstreams: Liars, zone: str) -> str:
+async def _ports(server: NameServer, upstreams: LyingServers, zone: str) -> str:
     for number in range(_NAMES):
         await ask(f"good-{number}.{zone}", server.address, server.port)
     return str(len(set(upstreams[zone].sources)))
 
 
-async def _failing(server: NameServer, upstreams: Liars, zone: str) -> str:
+async def _failing(server: NameServer, upstreams: LyingServers, zone: str) -> str:
     for _ in range(5):
         await ask(f"servfail.{zone}", server.address, server.port)
-    return str(upstreams.sends(zone))
+    return str(upstreams.query_count(zone))
 
 
-async def _promoted(server: NameServer, upstreams: Liars, zone: str) -> str:
+async def _promoted(server: NameServer, upstreams: LyingServers, zone: str) -> str:
     await ask(f"cname.{zone}", server.address, server.port)
-    before = upstreams.sends(zone)
+    before = upstreams.query_count(zone)
     await ask(f"y.{zone}", server.address, server.port)
-    return "asked" if upstreams.sends(zone) > before else "taken from the chain"
+    return "asked" if upstreams.query_count(zone) > before else "taken from the chain"
 
 
-async def _unrecursive(server: NameServer, upstreams: Liars, zone: str) -> str:
+async def _unrecursive(server: NameServer, upstreams: LyingServers, zone: str) -> str:
     query = dns.message.make_query(f"good.{zone}", "A", flags=dns.flags.Flag(0))
     return await _passed_on(query, server, upstreams, zone)
 
 
-async def _updating(server: NameServer, upstreams: Liars, zone: str) -> str:
+async def _updating(server: NameServer, upstreams: LyingServers, zone: str) -> str:
     query = dns.message.make_query(f"good.{zone}", "SOA")
     query.set_opcode(dns.opcode.NOTIFY)
     return await _passed_on(query, server, upstreams, zone)
 
 
-async def _passed_on(query: dns.message.Message, server: NameServer, upstreams: Liars, zone: str) -> str:
+async def _passed_on(query: dns.message.Message, server: NameServer, upstreams: LyingServers, zone: str) -> str:
     """How many packets a message costs the upstream."""
-    before = upstreams.sends(zone)
+    before = upstreams.query_count(zone)
     transport, _ = await asyncio.get_running_loop().create_datagram_endpoint(
         asyncio.DatagramProtocol, remote_addr=(server.address, server.port)
     )
@@ -117,10 +117,10 @@ async def _passed_on(query: dns.message.Message, server: NameServer, upstreams: 
     await asyncio.sleep(_QUIET)
     transport.close()
     await asyncio.sleep(0)
-    return str(upstreams.sends(zone) - before)
+    return str(upstreams.query_count(zone) - before)
 
 
-async def _again(server: NameServer, upstreams: Liars, zone: str) -> str:
+async def _again(server: NameServer, upstreams: LyingServers, zone: str) -> str:
     await ask(f"silent.{zone}", server.address, server.port)
     what, seconds, _ = await ask(f"silent.{zone}", server.address, server.port)
     return f"{what} at once" if seconds < _AT_ONCE else f"{what} after {seconds:.1f} s"
@@ -143,6 +143,6 @@ PROBES: Final = (
 )
 
 
-async def probe(server: NameServer, upstreams: Liars) -> dict[str, str]:
+async def probe(server: NameServer, upstreams: LyingServers) -> dict[str, str]:
     """What was found, by zone."""
     return {each.zone: await each.put(server, upstreams, each.zone) for each in PROBES}

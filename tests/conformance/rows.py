@@ -24,10 +24,10 @@ _REPLY: Final = "tests/dns/test_reply.py"
 _COOKIES: Final = "tests/dns/test_cookies.py"
 _AUTHORITY: Final = "tests/authority/test_authority.py"
 _CHAOS: Final = "tests/authority/test_chaos.py"
-_STREAMS: Final = "tests/worker/test_streams.py"
-_LOCAL: Final = "tests/worker/test_local.py"
+_STREAMS: Final = "tests/worker/test_tcp_server.py"
+_LOCAL: Final = "tests/worker/test_local_answers.py"
 _FORWARDER: Final = "tests/upstream/test_forwarder.py"
-_HOSTILE: Final = "tests/upstream/test_hostile.py"
+_HOSTILE: Final = "tests/upstream/test_lying_server.py"
 _HOT_PATH: Final = "tests/e2e/test_hot_path.py"
 _THROUGH: Final = "tests/e2e/test_through_peers.py"
 _HEARD: Final = f"{_HOSTILE}::test_a_client_hears_the_truth_or_of_a_failure"
@@ -191,7 +191,7 @@ ROWS: Final[dict[int, Row]] = {
     62: Row(
         "DNS over TLS to an upstream, by its name",
         "RFC 8310",
-        ("tests/upstream/test_secure.py::test_a_server_that_cannot_prove_its_name_gets_no_question",),
+        ("tests/upstream/test_tls.py::test_a_server_that_cannot_prove_its_name_gets_no_question",),
     ),
 }
 

@@ -6,8 +6,8 @@ import dns.rcode
 import dns.rrset
 import pytest
 
-from tests.conformance.hearing import FORGED, KEPT, Heard, judged
 from tests.conformance.lies import Scene, Shown, scenes
+from tests.conformance.observed import CACHED, FORGED, ObservedAnswer, classify
 from tests.simulators.behaviours import BEHAVIOURS, TRUE
 from tests.simulators.behaviours import FORGED as LIE
 from tests.simulators.upstream import HONEST
@@ -28,7 +28,7 @@ def _reply(answer: tuple[str, ...] = (), authority: tuple[str, ...] = (), rcode:
     ("reply", "word"),
     [
         (_reply((f"A {TRUE}",)), "true"),
-        (_reply((f"A {HONEST}",)), KEPT),
+        (_reply((f"A {HONEST}",)), CACHED),
         (_reply((f"A {LIE}",)), FORGED),
         (_reply((f"A {TRUE}", f"A {LIE}")), FORGED),
         (_reply(("AAAA 2001:db8::66",)), FORGED),
@@ -42,33 +42,33 @@ def _reply(answer: tuple[str, ...] = (), authority: tuple[str, ...] = (), rcode:
 )
 def test_a_reply_in_a_word(reply: dns.message.Message, word: str) -> None:
     """Any lie anywhere makes it a forgery, whatever else it says."""
-    assert judged(reply) == word
+    assert classify(reply) == word
 
 
 @pytest.mark.parametrize(
     ("transport", "cache", "heard", "right"),
     [
-        ("udp", "cold", Heard("true", 0.1, 1), True),
-        ("udp", "cold", Heard("SERVFAIL", 0.1, 1), False),
-        ("tcp", "cold", Heard("SERVFAIL", 0.1, 2), True),
-        ("tcp", "cold", Heard(FORGED, 0.1, 2), False),
-        ("udp", "warm", Heard(KEPT, 0.1, 0), True),
-        ("udp", "warm", Heard(KEPT, 0.1, 1), False),
-        ("udp", "warm", Heard("true", 0.1, 1), False),
-        ("udp", "stale", Heard(KEPT, 0.1, 2), True),
-        ("udp", "stale", Heard(FORGED, 0.1, 1), False),
+        ("udp", "cold", ObservedAnswer("true", 0.1, 1), True),
+        ("udp", "cold", ObservedAnswer("SERVFAIL", 0.1, 1), False),
+        ("tcp", "cold", ObservedAnswer("SERVFAIL", 0.1, 2), True),
+        ("tcp", "cold", ObservedAnswer(FORGED, 0.1, 2), False),
+        ("udp", "warm", ObservedAnswer(CACHED, 0.1, 0), True),
+        ("udp", "warm", ObservedAnswer(CACHED, 0.1, 1), False),
+        ("udp", "warm", ObservedAnswer("true", 0.1, 1), False),
+        ("udp", "stale", ObservedAnswer(CACHED, 0.1, 2), True),
+        ("udp", "stale", ObservedAnswer(FORGED, 0.1, 1), False),
     ],
 )
-def test_what_is_right_to_hear(transport: str, cache: str, heard: Heard, *, right: bool) -> None:
+def test_what_is_right_to_hear(transport: str, cache: str, heard: ObservedAnswer, *, right: bool) -> None:
     """Of a forged reply first: the truth, over TCP also a failure, and what was kept as far as that goes."""
     assert Shown("wrongid", transport, cache, heard).right is right
 
 
 def test_an_answer_in_time_is_one_before_the_client_gives_up() -> None:
     """Silence is never in time."""
-    assert Heard("SERVFAIL", 1.8, 3).in_time
-    assert not Heard("true", 1.9, 3).in_time
-    assert not Heard("nothing", 0.1, 1).in_time
+    assert ObservedAnswer("SERVFAIL", 1.8, 3).in_time
+    assert not ObservedAnswer("true", 1.9, 3).in_time
+    assert not ObservedAnswer("nothing", 0.1, 1).in_time
 
 
 def test_every_scene_has_a_zone_of_its_own() -> None:

@@ -5,42 +5,42 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from meshdns.controller.controller import Controller, Process
-from meshdns.controller.guard import Guard
-from meshdns.controller.measures import Measures
-from meshdns.controller.publishing import Publisher
-from meshdns.controller.states import ClusterStates
-from meshdns.mesh.settings import MeshSettings, Zone
-from meshdns.scoreboard import Scoreboard
-from meshdns.view.writer import Writer
+from meshdns.controller.cluster_state import ClusterTracker
+from meshdns.controller.controller import Controller, ProcessHooks
+from meshdns.controller.gauges import ControllerMetrics
+from meshdns.controller.mass_delete_guard import MassDeleteGuard
+from meshdns.controller.publisher import Publisher
+from meshdns.instance.scoreboard import Scoreboard
+from meshdns.mesh.settings import MeshSettings, MeshZone
+from meshdns.namedb.writer import Writer
 
 
-def measures() -> Measures:
+def controller_metrics() -> ControllerMetrics:
     """On a scoreboard of their own."""
-    return Measures(Scoreboard.create(), time.monotonic)
+    return ControllerMetrics(Scoreboard.create(), time.monotonic)
 
 
-def on_view(
+def make_controller(
     writer: Writer,
     directory: Path,
-    kept: Measures,
+    metrics: ControllerMetrics,
     *,
-    own: str = "east",
+    own_cluster: str = "east",
     restart: Callable[[], None] = lambda: None,
 ) -> Controller:
-    """A controller in the cluster `own`, of zone ``global``, on the running loop; `restart` is what begins it anew."""
+    """A controller in the cluster `own_cluster`, of zone ``global``, on the running loop; `restart` restarts it."""
     return Controller(
-        publisher=Publisher(MeshSettings(zones=(Zone("global"),), vantage_cluster=own), writer),
-        states=ClusterStates(own=own, required=(), started=time.monotonic()),
-        guard=Guard({}),
+        publisher=Publisher(MeshSettings(zones=(MeshZone("global"),), vantage_cluster=own_cluster), writer),
+        tracker=ClusterTracker(own=own_cluster, required=(), started=time.monotonic()),
+        guard=MassDeleteGuard({}),
         state_dir=directory,
-        process=Process(lambda _: None, time.time, lambda _: None, restart, lambda: None, kept),
+        hooks=ProcessHooks(lambda _: None, time.time, lambda _: None, restart, lambda: None, metrics),
         loop=asyncio.get_running_loop(),
         clock=time.monotonic,
     )
 
 
-async def turns(number: int) -> None:
+async def run_turns(number: int) -> None:
     """So many turns of the loop."""
     for _ in range(number):
         await asyncio.sleep(0)

@@ -1,6 +1,6 @@
 """The chart's rights are enough and no more than that: the program runs with them against a real API server.
 
-They are those of `meshdns.sources.rbac` (test_chart.py), of which none can be spared (tests/e2e/test_rbac.py).
+They are those of `meshdns.sources.kube.rbac` (test_chart.py), of which none can be spared (tests/e2e/test_rbac.py).
 """
 
 import copy
@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 
-from meshdns.mesh.declarations import Kind
-from meshdns.sources.resources import RESOURCES, Resource
+from meshdns.mesh.objects.declarations import ObjectKind
+from meshdns.sources.kube.resources import RESOURCES, Resource
 from tests.deploy.helm import NAMESPACE, Objects, one, rendered
 from tests.deploy.pod import Pod, install
 from tests.rig.apiserver import ApiServer
-from tests.rig.digging import dig
+from tests.rig.dig import dig
 from tests.rig.ports import LOOPBACK, free_port
 from tests.rig.waiting import eventually
 
@@ -65,7 +65,7 @@ def test_rights_are_enough(platform: ApiServer, objects: Objects, ports: tuple[i
 
 def test_missing_right_is_named(platform: ApiServer, objects: Objects, ports: tuple[int, int]) -> None:
     """Without the right to ServiceEntries the pod stays alive, and ``meshdns get clusters`` says what to grant."""
-    resource = RESOURCES[Kind.SERVICE_ENTRY]
+    resource = RESOURCES[ObjectKind.SERVICE_ENTRY]
     platform.apply(_without(one(objects, "ClusterRole"), resource))
     eventually(lambda: not _may_list(platform, resource), what="the right is gone")
     with _pod(objects, platform, ports).unready() as pod:
@@ -79,7 +79,7 @@ def test_nothing_else_may_be_read(platform: ApiServer, objects: Objects) -> None
     (review,) = (_reviews(platform, verb, group, plural) for verb, group, plural in [("list", "", "services")])
     assert review
     for verb in ("get", "create", "update", "patch", "delete"):
-        for kind in Kind:
+        for kind in ObjectKind:
             if kind in RESOURCES:
                 assert not _reviews(platform, verb, RESOURCES[kind].group, RESOURCES[kind].plural)
     for plural in ("secrets", "configmaps", "pods", "serviceaccounts"):

@@ -7,8 +7,8 @@ import pytest
 import yaml
 
 import meshdns
-from meshdns.config.load import read
-from meshdns.sources.resources import RESOURCES
+from meshdns.config.load import read_settings_file
+from meshdns.sources.kube.resources import RESOURCES
 from tests.deploy.helm import RenderError, lint, one, rendered, workload
 from tests.deploy.places import CHART, DEPLOY
 
@@ -96,7 +96,7 @@ def test_settings_are_right(values: dict[str, Any], tmp_path: Path) -> None:
     """What the chart writes, the program accepts."""
     file = tmp_path / "meshdns.yaml"
     file.write_text(one(rendered(values), "ConfigMap")["data"]["meshdns.yaml"])
-    assert read(file, "/").workers == 2
+    assert read_settings_file(file, "/").workers == 2
 
 
 @pytest.mark.parametrize("values", [{"admin": {"listen": "127.0.0.1:8053"}}, {}], ids=["page", "no page"])

@@ -6,12 +6,12 @@ from typing import Final
 
 import pytest
 
-from meshdns.config.load import read
-from meshdns.stubdomains.stub import stub
+from meshdns.config.load import read_settings_file
+from meshdns.stubdomains.stub import parse_stub_domain
 from meshdns.stubdomains.targets import TARGETS
 from tests.deploy.places import CHECKOUT
 from tests.e2e.instance import on_boutique, wait_until_ready
-from tests.rig.digging import dig
+from tests.rig.dig import dig
 from tests.rig.dnsmasq import Dnsmasq
 from tests.rig.unbound import Unbound
 
@@ -41,7 +41,7 @@ def test_resolv_conf_has_its_settings(tmp_path: Path) -> None:
     """The settings for a plain resolv.conf listen where it points, and do not forward to it."""
     file = tmp_path / "meshdns.yaml"
     file.write_text("apiVersion: meshdns/v1\n" + _block("listen:"))
-    settings = read(file, "/")
+    settings = read_settings_file(file, "/")
     (server,) = re.findall(r"^nameserver (\S+)$", _block("nameserver"), re.MULTILINE)
     assert settings.listen == (f"{server}:53",)
     assert server not in str(settings.forward)
@@ -50,6 +50,6 @@ def test_resolv_conf_has_its_settings(tmp_path: Path) -> None:
 @pytest.mark.parametrize("target", ["systemd-resolved", "dnsmasq"])
 def test_recipe_is_what_is_printed(target: str) -> None:
     """``meshdns stub-domain print`` for 127.0.0.1:1053 has the same files, trust anchors too."""
-    for part in TARGETS[target].parts:
-        text = part.printed(stub(["global"], "127.0.0.1", 1053))
+    for part in TARGETS[target].snippets:
+        text = part.render(parse_stub_domain(["global"], "127.0.0.1", 1053))
         assert _block(part.place) == text

@@ -10,7 +10,7 @@ from typing import Final
 
 import pytest
 
-from meshdns.config.load import read
+from meshdns.config.load import read_settings_file
 from tests.deploy.places import CHECKOUT, DEPLOY
 from tests.e2e.instance import on_boutique, wait_until_ready
 from tests.rig.packages import program
@@ -47,7 +47,7 @@ def test_sockets_are_those_of_the_settings(tmp_path: Path, installed: Path) -> N
     unit.write_text(SOCKETS.read_text())
     done = _analyze("verify", str(unit), str(installed))
     assert (done.returncode, done.stdout + done.stderr) == (0, "")
-    listen = list(read(DEPLOY / "systemd" / "meshdns.yaml", "/").listen)
+    listen = list(read_settings_file(DEPLOY / "systemd" / "meshdns.yaml", "/").listen)
     for word in ("ListenDatagram", "ListenStream"):
         assert re.findall(rf"^{word}=(.+)$", unit.read_text(), re.MULTILINE) == listen
 
@@ -84,7 +84,7 @@ def test_unit_allows_what_the_program_does(clusters: Path, resolver: Unbound, tm
 
 def test_example_of_a_vm_is_right() -> None:
     """The example settings are valid, and stand on a network and in no cluster."""
-    settings = read(DEPLOY / "systemd" / "meshdns.yaml", "/")
+    settings = read_settings_file(DEPLOY / "systemd" / "meshdns.yaml", "/")
     assert (settings.vantage.network, settings.vantage.cluster) == ("vm-net", None)
     assert settings.listen == ("127.0.0.1:1053",)
 

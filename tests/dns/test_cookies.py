@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 
 from meshdns.dns import cookies
 from meshdns.dns.codes import BADVERS, FORMERR, NOERROR
-from meshdns.dns.query import HEADER_SIZE, parse
-from meshdns.dns.response import build
+from meshdns.dns.query import HEADER_SIZE, parse_query
+from meshdns.dns.response import build_reply
 
 SECRET = b"0123456789abcdef"
 CLIENT = bytes.fromhex("2464c4abcf10c957")
@@ -30,9 +30,9 @@ def test_a_cookie_has_the_layout_of_rfc_9018() -> None:
 
 def test_a_cookie_of_one_server_is_good_at_another_with_its_secret() -> None:
     """The secret and the client's address are all that it rests on (row 49)."""
-    assert cookies.is_good(SECRET, issued(), SOURCE, now=NOW)
-    assert not cookies.is_good(SECRET[::-1], issued(), SOURCE, now=NOW)
-    assert not cookies.is_good(SECRET, issued(), bytes([198, 51, 100, 101]), now=NOW)
+    assert cookies.is_valid(SECRET, issued(), SOURCE, now=NOW)
+    assert not cookies.is_valid(SECRET[::-1], issued(), SOURCE, now=NOW)
+    assert not cookies.is_valid(SECRET, issued(), bytes([198, 51, 100, 101]), now=NOW)
 
 
 @pytest.mark.parametrize(
@@ -40,12 +40,12 @@ def test_a_cookie_of_one_server_is_good_at_another_with_its_secret() -> None:
 )
 def test_a_cookie_is_good_for_an_hour(age: int, *, good: bool) -> None:
     """And from a server whose clock is at most five minutes ahead (row 49)."""
-    assert cookies.is_good(SECRET, issued(at=NOW - age), SOURCE, now=NOW) is good
+    assert cookies.is_valid(SECRET, issued(at=NOW - age), SOURCE, now=NOW) is good
 
 
 def test_seconds_wrap_around() -> None:
     """The time is a serial number of 32 bits (RFC 9018 section 4.3)."""
-    assert cookies.is_good(SECRET, issued(at=(1 << 32) - 10), SOURCE, now=(1 << 32) + 10)
+    assert cookies.is_valid(SECRET, issued(at=(1 << 32) - 10), SOURCE, now=(1 << 32) + 10)
 
 
 @given(st.integers(8, 23), st.integers(1, 255))
@@ -53,13 +53,13 @@ def test_another_octet_spoils_a_cookie(place: int, change: int) -> None:
     """Every octet of the server's part counts."""
     spoiled = bytearray(issued())
     spoiled[place] ^= change
-    assert not cookies.is_good(SECRET, bytes(spoiled), SOURCE, now=NOW)
+    assert not cookies.is_valid(SECRET, bytes(spoiled), SOURCE, now=NOW)
 
 
 @given(st.binary(max_size=40))
 def test_no_octets_raise(cookie: bytes) -> None:
     """Whatever is sent as a cookie is judged."""
-    assert not cookies.is_good(SECRET, cookie, SOURCE, now=NOW)
+    assert not cookies.is_valid(SECRET, cookie, SOURCE, now=NOW)
 
 
 @pytest.mark.parametrize(
@@ -76,16 +76,16 @@ def test_no_octets_raise(cookie: bytes) -> None:
 )
 def test_only_a_cookie_excuses_a_query_without_a_question(additional: str, fault: int) -> None:
     """RFC 7873 section 5.4; everything else without a question is malformed (row 2)."""
-    query = parse(bytes.fromhex("beef 0100 0000 0000 0000" + additional))
+    query = parse_query(bytes.fromhex("beef 0100 0000 0000 0000" + additional))
     assert query is not None
-    assert (query.fault, query.end, query.qname) == (fault, HEADER_SIZE, b"")
+    assert (query.error_rcode, query.question_end, query.qname) == (fault, HEADER_SIZE, b"")
 
 
 def test_the_reply_carries_the_cookie_that_is_due() -> None:
     """In its OPT, counted into its size."""
     option = dns.edns.GenericOption(dns.edns.OptionType.COOKIE, CLIENT)
-    query = parse(dns.message.make_query("a.global.", "A", use_edns=0, options=[option]).to_wire())
+    query = parse_query(dns.message.make_query("a.global.", "A", use_edns=0, options=[option]).to_wire())
     assert query is not None
     query.reply_cookie = issued()
-    (carried,) = dns.message.from_wire(build(query, NOERROR)).options
+    (carried,) = dns.message.from_wire(build_reply(query, NOERROR)).options
     assert carried.to_wire() == issued()

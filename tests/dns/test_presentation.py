@@ -3,8 +3,8 @@
 import pytest
 
 from meshdns.dns import names, query
-from meshdns.dns.presentation import ShownRecord, question, shown, type_name, type_number
-from meshdns.dns.response import Section, build, options, record
+from meshdns.dns.presentation import PresentationRecord, build_query, to_presentation, type_name, type_number
+from meshdns.dns.response import Section, build_reply, record, reply_options
 
 
 @pytest.mark.parametrize(
@@ -17,9 +17,14 @@ def test_types_are_known_by_name_and_by_number(text: str, number: int) -> None:
 
 def test_a_question_parses_as_asked() -> None:
     """The query that tools make is one that the authority takes, with an OPT."""
-    asked = query.parse(question("reviews.prod.global", 28))
+    asked = query.parse_query(build_query("reviews.prod.global", 28))
     assert asked is not None
-    assert (asked.fault, asked.lower, asked.qtype, asked.edns) == (0, names.wire("reviews.prod.global"), 28, True)
+    assert (asked.error_rcode, asked.qname_lower, asked.qtype, asked.edns) == (
+        0,
+        names.to_wire("reviews.prod.global"),
+        28,
+        True,
+    )
 
 
 @pytest.mark.parametrize(
@@ -35,16 +40,16 @@ def test_a_question_parses_as_asked() -> None:
 )
 def test_records_read_in_presentation_format(rtype: str, rdata: bytes, data: str) -> None:
     """RDATA of our types in their own form, of others in that of RFC 3597."""
-    asked = query.parse(question("reviews.prod.global", type_number(rtype)))
+    asked = query.parse_query(build_query("reviews.prod.global", type_number(rtype)))
     assert asked is not None
-    reply = build(asked, 0, answer=Section(1, record(asked.qtype, 30, rdata)), aa=True, tcp=True)
-    assert shown(reply).records == (ShownRecord(rtype, 30, data),)
+    reply = build_reply(asked, 0, answer=Section(1, record(asked.qtype, 30, rdata)), aa=True, tcp=True)
+    assert to_presentation(reply).records == (PresentationRecord(rtype, 30, data),)
     assert type_name(asked.qtype) == rtype
 
 
 def test_an_extended_error_is_shown() -> None:
     """Code and text of RFC 8914 come with the rcode."""
-    asked = query.parse(question("reviews.prod.global", 1))
+    asked = query.parse_query(build_query("reviews.prod.global", 1))
     assert asked is not None
-    reply = shown(build(asked, 2, extra=options(asked, ede=14, text=b"not yet"), tcp=True))
+    reply = to_presentation(build_reply(asked, 2, edns_options=reply_options(asked, ede=14, text=b"not yet"), tcp=True))
     assert (reply.rcode, reply.authoritative, reply.error_code, reply.error) == ("SERVFAIL", False, 14, "not yet")

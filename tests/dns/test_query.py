@@ -13,7 +13,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from meshdns.dns.codes import BADVERS, FORMERR, NOERROR, NOTIMP, REFUSED
-from meshdns.dns.query import HEADER_SIZE, Query, parse
+from meshdns.dns.query import HEADER_SIZE, Query, parse_query
 
 NAME = b"\x07reviews\x04prod\x06global\x00"
 QUESTION = NAME + b"\x00\x01\x00\x01"
@@ -141,7 +141,7 @@ ANSWERED: dict[str, bytes] = {
 
 def parsed(data: bytes) -> Query:
     """The query; it must not be silence."""
-    query = parse(data)
+    query = parse_query(data)
     assert query is not None
     return query
 
@@ -149,7 +149,7 @@ def parsed(data: bytes) -> Query:
 @pytest.mark.parametrize("case", SILENT)
 def test_silence(case: str) -> None:
     """What is shorter than a header, or a response, is never answered."""
-    assert parse(SILENT[case]) is None
+    assert parse_query(SILENT[case]) is None
 
 
 @pytest.mark.parametrize("case", REFUSED_QUERIES)
@@ -157,25 +157,25 @@ def test_refusals(case: str) -> None:
     """A query that may not be answered says with which RCODE, and what its reply can echo."""
     data, rcode, echo, edns = REFUSED_QUERIES[case]
     query = parsed(data)
-    assert (query.fault, query.end > HEADER_SIZE, query.edns) == (rcode, echo, edns)
+    assert (query.error_rcode, query.question_end > HEADER_SIZE, query.edns) == (rcode, echo, edns)
 
 
 @pytest.mark.parametrize("case", ANSWERED)
 def test_what_may_be_answered(case: str) -> None:
     """A well-formed query of class IN has no fault, whatever it asks for and drags along."""
-    assert parsed(ANSWERED[case]).fault == NOERROR
+    assert parsed(ANSWERED[case]).error_rcode == NOERROR
 
 
 def test_the_question_ends_where_trailing_octets_begin() -> None:
     """Octets behind the message are no part of what is echoed (row 10)."""
     query = parsed(PLAIN + b"\xaa" * 20)
-    assert query.data[: query.end] == PLAIN
+    assert query.data[: query.question_end] == PLAIN
 
 
 def test_letter_case_is_kept_and_folded_beside() -> None:
     """The question keeps its case (row 9); the lookup name folds ASCII letters and nothing else (row 8)."""
     query = parsed(header() + b"\x06GlObAl\x03\xc4\xd6[\x00" + A_IN)
-    assert (query.qname, query.lower) == (b"\x06GlObAl\x03\xc4\xd6[\0", b"\x06global\x03\xc4\xd6[\0")
+    assert (query.qname, query.qname_lower) == (b"\x06GlObAl\x03\xc4\xd6[\0", b"\x06global\x03\xc4\xd6[\0")
 
 
 @pytest.mark.parametrize(
@@ -184,12 +184,12 @@ def test_letter_case_is_kept_and_folded_beside() -> None:
 )
 def test_the_udp_size_has_bounds(advertised: int, taken: int) -> None:
     """Less than 512 means 512, and no reply over UDP is larger than 1232 octets (row 43)."""
-    assert parsed(ONE_MORE + opt(size=advertised)).size == taken
+    assert parsed(ONE_MORE + opt(size=advertised)).udp_size == taken
 
 
 def test_without_edns_a_reply_has_512_octets() -> None:
     """A client without EDNS takes 512 octets (RFC 1035 2.3.4)."""
-    assert parsed(PLAIN).size == 512
+    assert parsed(PLAIN).udp_size == 512
 
 
 def test_do_is_read_from_the_opt_alone() -> None:
@@ -218,8 +218,8 @@ def test_the_first_cookie_counts() -> None:
 @settings(max_examples=200, deadline=None)
 def test_any_octets_are_parsed_without_raising(data: bytes) -> None:
     """Nothing from the network raises, and what is echoed lies inside the message."""
-    query = parse(data)
-    assert query is None or HEADER_SIZE <= query.end <= len(data)
+    query = parse_query(data)
+    assert query is None or HEADER_SIZE <= query.question_end <= len(data)
 
 
 @given(st.binary(max_size=120), st.integers(0, 2), st.sampled_from([0x0000, 0x0100, 0x0120]))
@@ -227,7 +227,7 @@ def test_any_octets_are_parsed_without_raising(data: bytes) -> None:
 def test_any_octets_behind_a_good_header_are_parsed_without_raising(body: bytes, ar: int, flags: int) -> None:
     """Bad questions and bad OPTs give a fault, never an exception."""
     query = parsed(header(flags=flags, ar=ar) + body)
-    assert query.fault in (NOERROR, FORMERR, REFUSED, BADVERS)
+    assert query.error_rcode in (NOERROR, FORMERR, REFUSED, BADVERS)
 
 
 LABEL = st.binary(min_size=1, max_size=20)
@@ -264,7 +264,7 @@ def test_accepted_queries_read_as_dnspython_reads_them(
     assert (query.qtype, query.qclass) == (asked_for.rdtype, asked_for.rdclass)
     assert query.edns == (oracle.edns == 0)
     assert query.do == bool(oracle.ednsflags & dns.flags.DO)
-    assert query.size == (min(max(oracle.payload, 512), 1232) if query.edns else 512)
+    assert query.udp_size == (min(max(oracle.payload, 512), 1232) if query.edns else 512)
 
 
 @given(st.binary(min_size=17, max_size=80))
@@ -273,6 +273,6 @@ def test_what_is_accepted_another_decoder_accepts_too(body: bytes) -> None:
     """No message passes here that dnspython finds malformed."""
     data = header() + body
     query = parsed(data)
-    if query.fault == NOERROR:
+    if query.error_rcode == NOERROR:
         oracle = dns.message.from_wire(data, ignore_trailing=True)
         assert oracle.question[0].name.to_wire() == query.qname

@@ -9,11 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from meshdns.dns import reply as replies
-from meshdns.dns.compression import MAX_NAME, MAX_PLACES, MalformedError, Names
-from meshdns.dns.plain import addresses
-from meshdns.dns.query import parse
-from meshdns.dns.reply import MAX_RECORDS, MAX_TTL, Kind, Reply, echoes, read
-from meshdns.forwarding.adapt import relayed
+from meshdns.dns.compression import MAX_LABELS, MAX_NAME_SIZE, MalformedError, NameReader
+from meshdns.dns.fast_reply import read_address_reply
+from meshdns.dns.query import parse_query
+from meshdns.dns.reply import MAX_RECORDS, MAX_TTL, Reply, ReplyKind, is_reply_to, parse_reply
+from meshdns.forwarding.client_reply import forwarded_reply
 
 SOA = "example. 900 IN SOA ns.example. root.example. 1 2 3 4 60"
 
@@ -45,9 +45,9 @@ def wire(
 
 def shown(reply: Reply, name: str = "www.example.", rtype: str = "A") -> tuple[list[str], list[str]]:
     """Answer and authority as dnspython reads them behind the question."""
-    query = parse(dns.message.make_query(name, rtype, use_edns=0, want_dnssec=True).to_wire())
+    query = parse_query(dns.message.make_query(name, rtype, use_edns=0, want_dnssec=True).to_wire())
     assert query is not None
-    message = dns.message.from_wire(relayed(query, reply, age=0, tcp=True))
+    message = dns.message.from_wire(forwarded_reply(query, reply, age=0, tcp=True))
     sections = [
         [
             f"{rrset.name} {rrset.ttl} {dns.rdatatype.to_text(rrset.rdtype)} {rdata}"
@@ -63,20 +63,20 @@ A = "www.example. 300 IN A 192.0.2.1"
 RRSIG = "{} 300 IN RRSIG {} 8 2 300 20300101000000 20200101000000 1 example. AAAA"
 NSEC = "a.example. 60 IN NSEC z.example. A"
 
-BELIEVED: dict[str, tuple[bytes, Kind, int, list[str], list[str]]] = {
+BELIEVED: dict[str, tuple[bytes, ReplyKind, int, list[str], list[str]]] = {
     # case: message, kind, lifetime, answer and authority as relayed
-    "an answer": (wire(A), Kind.POSITIVE, 300, ["www.example. 300 A 192.0.2.1"], []),
-    "an answer with OPT": (wire(A, edns=0), Kind.POSITIVE, 300, ["www.example. 300 A 192.0.2.1"], []),
+    "an answer": (wire(A), ReplyKind.POSITIVE, 300, ["www.example. 300 A 192.0.2.1"], []),
+    "an answer with OPT": (wire(A, edns=0), ReplyKind.POSITIVE, 300, ["www.example. 300 A 192.0.2.1"], []),
     "authority and additional are cut": (
         wire(A, authority=("example. 60 IN NS ns.example.",), additional=("ns.example. 60 IN A 192.0.2.66",)),
-        Kind.POSITIVE,
+        ReplyKind.POSITIVE,
         300,
         ["www.example. 300 A 192.0.2.1"],
         [],
     ),
     "a chain": (
         wire("www.example. 300 IN CNAME b.example.", "b.example. 20 IN A 192.0.2.1"),
-        Kind.POSITIVE,
+        ReplyKind.POSITIVE,
         20,
         ["www.example. 300 CNAME b.example.", "b.example. 20 A 192.0.2.1"],
         [],
@@ -87,86 +87,86 @@ BELIEVED: dict[str, tuple[bytes, Kind, int, list[str], list[str]]] = {
             "www.example. 0 IN CNAME www.other.",
             "www.other. 20 IN A 192.0.2.1",
         ),
-        Kind.POSITIVE,
+        ReplyKind.POSITIVE,
         0,
         ["example. 300 DNAME other.", "www.example. 0 CNAME www.other.", "www.other. 20 A 192.0.2.1"],
         [],
     ),
     "a chain that ends in nothing": (
         wire("www.example. 300 IN CNAME b.example.", authority=(SOA,)),
-        Kind.NODATA,
+        ReplyKind.NODATA,
         60,
         ["www.example. 300 CNAME b.example."],
         ["example. 60 SOA ns.example. root.example. 1 2 3 4 60"],
     ),
     "a foreign owner between answers": (
         wire(A, "bank.example. 9 IN A 192.0.2.66", "www.example. 300 IN A 192.0.2.2"),
-        Kind.POSITIVE,
+        ReplyKind.POSITIVE,
         300,
         ["www.example. 300 A 192.0.2.1", "www.example. 300 A 192.0.2.2"],
         [],
     ),
     "a foreign owner that the answer is compressed against": (
         wire("far.away. 9 IN NS ns.far.away.", "www.example. 300 IN CNAME far.away.", "far.away. 5 IN A 192.0.2.1"),
-        Kind.POSITIVE,
+        ReplyKind.POSITIVE,
         5,
         ["www.example. 300 CNAME far.away.", "far.away. 5 A 192.0.2.1"],
         [],
     ),
     "a type that was not asked for": (
         wire(A, "www.example. 9 IN TXT boo"),
-        Kind.POSITIVE,
+        ReplyKind.POSITIVE,
         300,
         ["www.example. 300 A 192.0.2.1"],
         [],
     ),
     "data at a name that has a CNAME": (
         wire("www.example. 300 IN CNAME b.example.", A, "b.example. 300 IN A 192.0.2.9"),
-        Kind.POSITIVE,
+        ReplyKind.POSITIVE,
         300,
         ["www.example. 300 CNAME b.example.", "b.example. 300 A 192.0.2.9"],
         [],
     ),
     "a denial": (
         wire(authority=(SOA,), rcode=3),
-        Kind.NXDOMAIN,
+        ReplyKind.NXDOMAIN,
         60,
         [],
         ["example. 60 SOA ns.example. root.example. 1 2 3 4 60"],
     ),
     "a denial with long times": (
         wire(authority=("example. 99999 IN SOA a. b. 1 2 3 4 99999",), rcode=3),
-        Kind.NXDOMAIN,
+        ReplyKind.NXDOMAIN,
         3600,
         [],
         ["example. 3600 SOA a. b. 1 2 3 4 99999"],
     ),
-    "a denial without SOA": (wire(rcode=3), Kind.NXDOMAIN, 5, [], []),
+    "a denial without SOA": (wire(rcode=3), ReplyKind.NXDOMAIN, 5, [], []),
     "a denial by a foreign SOA": (
         wire(authority=("other. 900 IN SOA a. b. 1 2 3 4 60",), rcode=3),
-        Kind.NXDOMAIN,
+        ReplyKind.NXDOMAIN,
         5,
         [],
         [],
     ),
     "a type that is not there": (
         wire(authority=("example. 60 IN NS ns.example.", SOA)),
-        Kind.NODATA,
+        ReplyKind.NODATA,
         60,
         [],
         ["example. 60 SOA ns.example. root.example. 1 2 3 4 60"],
     ),
-    "nothing at all": (wire(), Kind.NODATA, 5, [], []),
+    "nothing at all": (wire(), ReplyKind.NODATA, 5, [], []),
     "a signature for a client without DO": (
         wire(A, RRSIG.format("www.example.", "A")),
-        Kind.POSITIVE,
+        ReplyKind.POSITIVE,
         300,
         ["www.example. 300 A 192.0.2.1"],
         [],
     ),
-    "a referral": (wire(authority=("example. 60 IN NS ns.example.",)), Kind.FAILURE, 0, [], []),
-    "SERVFAIL": (wire(A, rcode=2), Kind.FAILURE, 0, [], []),
-    "an extended rcode": (wire(rcode=16, edns=0), Kind.FAILURE, 0, [], []),
+    "a referral": (wire(authority=("example. 60 IN NS ns.example.",)), ReplyKind.FAILURE, 0, [], []),
+    "SERVFAIL": (wire(A, rcode=2), ReplyKind.FAILURE, 0, [], []),
+    "an extended rcode": (wire(rcode=16, edns=0), ReplyKind.FAILURE, 0, [], []),
 }
 
 
@@ -174,8 +174,8 @@ BELIEVED: dict[str, tuple[bytes, Kind, int, list[str], list[str]]] = {
 def test_what_is_believed_of_a_well_formed_reply(case: str) -> None:
     """Kind, lifetime, and the records that are relayed."""
     message, kind, ttl, answer, authority = BELIEVED[case]
-    assert echoes(message, 7, question())
-    reply = read(message, question())
+    assert is_reply_to(message, 7, question())
+    reply = parse_reply(message, question())
     assert reply is not None
     assert (reply.kind, reply.ttl) == (kind, ttl)
     shown_answer, shown_authority = shown(reply)
@@ -186,7 +186,7 @@ def test_what_is_believed_of_a_well_formed_reply(case: str) -> None:
 def test_signatures_of_an_answer_are_kept_for_a_validating_client() -> None:
     """With DO, those over the question's own chain stay."""
     signatures = (RRSIG.format("www.example.", "A"), RRSIG.format("bank.example.", "A"))
-    reply = read(wire(A, *signatures), question(), dnssec=True)
+    reply = parse_reply(wire(A, *signatures), question(), dnssec=True)
     assert reply is not None
     assert [line.split()[:3] for line in shown(reply)[0]] == [
         ["www.example.", "300", "A"],
@@ -201,7 +201,7 @@ def test_the_proofs_of_a_denial_are_kept_for_a_validating_client() -> None:
         for owner, covered in (("example.", "SOA"), ("a.example.", "NSEC"), ("example.", "NS"))
     )
     message = wire(authority=(SOA, NSEC, *signatures), rcode=3)
-    plain, proven = read(message, question()), read(message, question(), dnssec=True)
+    plain, proven = parse_reply(message, question()), parse_reply(message, question(), dnssec=True)
     assert plain is not None
     assert proven is not None
     assert [line.split()[2] for line in shown(plain)[1]] == ["SOA"]
@@ -215,7 +215,7 @@ TTLS = {0: 0, 1: 1, 86_400: 86_400, 86_401: 86_400, 0x7FFFFFFF: 86_400, 0x800000
 def test_ttls_are_capped_and_the_top_bit_means_0(ttl: int) -> None:
     """RFC 2181 section 8, in the lifetime and in what is relayed."""
     message = wire(A).replace(b"\x00\x00\x01\x2c", ttl.to_bytes(4, "big"))
-    reply = read(message, question())
+    reply = parse_reply(message, question())
     assert reply is not None
     assert reply.ttl == TTLS[ttl]
     assert shown(reply)[0] == [f"www.example. {TTLS[ttl]} A 192.0.2.1"]
@@ -250,12 +250,12 @@ STRANGE = {
 @pytest.mark.parametrize("case", STRANGE)
 def test_what_does_not_echo_the_question_is_told_apart(case: str) -> None:
     """RFC 5452 9.1: such a message is ignored, not judged."""
-    assert not echoes(STRANGE[case], 7, question())
+    assert not is_reply_to(STRANGE[case], 7, question())
 
 
 def test_letter_case_of_the_echo_does_not_matter() -> None:
     """Upstreams may fold case (RFC 4343)."""
-    assert echoes(wire(A, name="WWW.Example."), 7, question())
+    assert is_reply_to(wire(A, name="WWW.Example."), 7, question())
 
 
 def _record(owner: bytes, rtype: int, rdata: bytes, length: int | None = None) -> bytes:
@@ -314,18 +314,18 @@ MALFORMED = {
 @pytest.mark.parametrize("case", MALFORMED)
 def test_a_malformed_reply_is_refused_whole(case: str) -> None:
     """It echoes the question, but no record of it is believed."""
-    assert echoes(MALFORMED[case], 7, question())
-    assert read(MALFORMED[case], question()) is None
+    assert is_reply_to(MALFORMED[case], 7, question())
+    assert parse_reply(MALFORMED[case], question()) is None
 
 
 def test_what_stands_behind_tc_is_not_read() -> None:
     """RFC 2181 section 9: it may be cut anywhere."""
-    assert read(_with(2, b"\x83")[:-3], question()) == Reply(Kind.TRUNCATED)
+    assert parse_reply(_with(2, b"\x83")[:-3], question()) == Reply(ReplyKind.TRUNCATED)
 
 
 def test_octets_behind_the_message_are_not_relayed() -> None:
     """Trailing bytes neither hurt nor travel on."""
-    reply, trailed = read(GOOD, question()), read(GOOD + b"trailing", question())
+    reply, trailed = parse_reply(GOOD, question()), parse_reply(GOOD + b"trailing", question())
     assert reply is not None
     assert trailed is not None
     assert trailed.answer.section.wire == reply.answer.section.wire
@@ -335,7 +335,7 @@ def test_unknown_types_are_relayed_octet_by_octet() -> None:
     """RFC 3597 section 3: what looks like a pointer inside unknown RDATA is none."""
     asked = question("www.example.", "TYPE65280")
     message = _reply(_record(OWN, 65280, b"\xc0\xff\xc0\x0c\x00")).replace(question(), asked, 1)
-    reply = read(message, asked)
+    reply = parse_reply(message, asked)
     assert reply is not None
     assert reply.answer.section.wire == message[QUESTION_END:]
 
@@ -350,78 +350,78 @@ def _name_bomb(pointers: int) -> bytes:
 def test_the_walk_of_a_name_bomb_is_bounded_by_its_size() -> None:
     """Each label and pointer is walked once, however many names lead over it."""
     message = _name_bomb(900)
-    names = Names(message)
+    names = NameReader(message)
     at = HERE
     for _ in range(901):
         _, end = names.read(at)
         at = end + 10 + int.from_bytes(message[end + 8 : end + 10], "big")
-    assert names.walked <= 900 + 100 + len(question())
+    assert names.labels_read <= 900 + 100 + len(question())
 
 
 def test_the_walk_over_a_message_of_labels_is_cut_off() -> None:
     """65,535 octets of one-octet labels are not all walked."""
     count = 320
-    names = Names(bytes(12) + (b"\x01a" * 100 + b"\0") * count)
+    names = NameReader(bytes(12) + (b"\x01a" * 100 + b"\0") * count)
     with pytest.raises(MalformedError):
         list(map(names.read, range(12, 12 + 201 * count, 201)))
-    assert 100 < names.walked <= MAX_PLACES
+    assert 100 < names.labels_read <= MAX_LABELS
 
 
 def test_a_chain_of_pointers_is_walked_once() -> None:
     """Two-octet pointers, each to the one before, cost their number and no more."""
     message = bytes(12) + b"\0" + b"".join((0xC000 | max(12, 11 + 2 * i)).to_bytes(2, "big") for i in range(4000))
-    names = Names(message)
+    names = NameReader(message)
     for at in range(13, 13 + 8000, 2):
         assert names.read(at)[0] == b"\0"
-    assert names.walked <= 4001
+    assert names.labels_read <= 4001
 
 
 @pytest.mark.parametrize("target", range(12))
 def test_no_name_leads_into_the_header(target: int) -> None:
     """Not even where its octets would do as a name, as those of an id of 0 do."""
     with pytest.raises(MalformedError):
-        Names(bytes(12) + b"\1a" + bytes([0xC0, target])).read(12)
+        NameReader(bytes(12) + b"\1a" + bytes([0xC0, target])).read(12)
 
 
 def test_a_pointer_forward_is_one_however_it_is_reached() -> None:
     """A name may not lead over a pointer to behind its own beginning, whether another name was read there or not."""
     over = bytes(12) + b"\3\1a\0" + b"\xc0\x0d" + b"\xc0\x0c"  # at 12 a label that the name a. is in
-    names = Names(over)
+    names = NameReader(over)
     assert names.read(16) == (b"\1a\0", 18)
     with pytest.raises(MalformedError):
         names.read(18)
     with pytest.raises(MalformedError):
-        Names(over).read(18)
+        NameReader(over).read(18)
 
 
 def test_names_of_255_octets_are_read_and_longer_ones_refused() -> None:
     """RFC 1035 2.3.4, also where a pointer makes the length."""
     first = b"\x3f" + b"x" * 63
     message = bytes(12) + first * 3 + b"\x3d" + b"y" * 61 + b"\0" + b"\x01z\xc0\x0c"
-    names = Names(message)
-    assert len(names.read(12)[0]) == MAX_NAME
+    names = NameReader(message)
+    assert len(names.read(12)[0]) == MAX_NAME_SIZE
     with pytest.raises(MalformedError):
         names.read(12 + 255)
 
 
 def test_more_records_than_the_bound_are_refused() -> None:
     """1,000 are read, one more is not."""
-    assert read(_reply(*[_record(OWN, 1, bytes(4))] * MAX_RECORDS), question()) is not None
-    assert read(_reply(*[_record(OWN, 1, bytes(4))] * (MAX_RECORDS + 1)), question()) is None
+    assert parse_reply(_reply(*[_record(OWN, 1, bytes(4))] * MAX_RECORDS), question()) is not None
+    assert parse_reply(_reply(*[_record(OWN, 1, bytes(4))] * (MAX_RECORDS + 1)), question()) is None
 
 
 @given(st.binary(max_size=600))
 def test_no_bytes_behind_an_echo_raise(noise: bytes) -> None:
     """Whatever follows the question gives a reply or None."""
     message = b"\x00\x07\x81\x80\x00\x01" + (noise + bytes(6))[:6] + question() + noise
-    assert echoes(message, 7, question())
-    assert isinstance(read(message, question(), dnssec=True), Reply | None)
+    assert is_reply_to(message, 7, question())
+    assert isinstance(parse_reply(message, question(), dnssec=True), Reply | None)
 
 
 @given(st.binary(max_size=80))
 def test_no_bytes_at_all_raise_in_echoes(noise: bytes) -> None:
     """Noise is no echo, unless it is the echo."""
-    assert echoes(noise, 7, question()) in (False, noise[:2] == b"\x00\x07")
+    assert is_reply_to(noise, 7, question()) in (False, noise[:2] == b"\x00\x07")
 
 
 MESSAGES = [message for message, *_ in BELIEVED.values()]
@@ -442,7 +442,7 @@ def test_what_is_relayed_of_a_mutated_reply_can_be_read(
         if place < len(mutated):
             mutated[place] = value
     body = bytes(mutated[: QUESTION_END + cut])
-    reply = read(body, question())
+    reply = parse_reply(body, question())
     if reply is not None:
         shown(reply)
         for part in (reply.answer, reply.authority):
@@ -464,7 +464,7 @@ def test_commonest_replies_are_read_at_once(message: bytes, monkeypatch: pytest.
     """Without a record being made of each record."""
     monkeypatch.delattr(replies, "_Message")
     asked = message[12:].partition(b"\0")[0] + b"\0" + (b"\0\x1c" if b"\0\x1c" in message else b"\0\1") + b"\0\1"
-    assert read(message, asked) is not None
+    assert parse_reply(message, asked) is not None
 
 
 @given(
@@ -486,11 +486,11 @@ def test_what_is_read_at_once_is_what_is_read_with_care(
     for asked in (question(), question(rtype="AAAA")):
         if body[12:QUESTION_END] != asked:
             continue
-        quick = addresses(body, asked, longest=MAX_TTL)
+        quick = read_address_reply(body, asked, max_ttl=MAX_TTL)
         if quick is None:
             continue
         careful = replies._Message(body, asked, dnssec=False).reply(body[2] << 8 | body[3])
-        assert (careful.kind, careful.rcode) == (Kind.POSITIVE, 0)
+        assert (careful.kind, careful.rcode) == (ReplyKind.POSITIVE, 0)
         assert quick == (careful.ttl, careful.answer.section.wire, careful.answer.ttls)
         assert careful.answer.section.count == len(careful.answer.ttls)
         assert careful.authority.section.count == 0
@@ -501,5 +501,5 @@ def test_an_opt_that_says_more_is_read_with_care(at: int) -> None:
     """Beside the size, the version and the flags nothing in it may differ: the RCODE's upper bits make it a failure."""
     message = bytearray(PLAIN["several, an OPT"])
     message[len(message) - 11 + at] ^= 1
-    quick = addresses(bytes(message), question(), longest=MAX_TTL)
+    quick = read_address_reply(bytes(message), question(), max_ttl=MAX_TTL)
     assert (quick is not None) == (at in {3, 4, 6, 7, 8})

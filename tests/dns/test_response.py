@@ -8,15 +8,15 @@ import dns.rcode
 import pytest
 
 from meshdns.dns.codes import BADVERS, FORMERR, NOERROR, NOTIMP, NXDOMAIN, REFUSED, SERVFAIL, TYPE_A
-from meshdns.dns.query import Query, parse
-from meshdns.dns.response import QUESTION_POINTER, Section, build, opt, options, record
+from meshdns.dns.query import Query, parse_query
+from meshdns.dns.response import QUESTION_POINTER, Section, build_opt, build_reply, record, reply_options
 
 
 def asked(name: str = "ReViEwS.prod.global.", *, flags: int = dns.flags.RD, edns: int = -1, **more: object) -> Query:
     """The parsed query."""
     message = dns.message.make_query(name, "A", id=0xBEEF, use_edns=edns, **more)  # type: ignore[arg-type]
     message.flags = dns.flags.Flag(flags)
-    query = parse(message.to_wire())
+    query = parse_query(message.to_wire())
     assert query is not None
     return query
 
@@ -30,7 +30,7 @@ def addresses(count: int) -> Section:
 def test_the_reply_echoes_id_question_and_rd(rcode: int) -> None:
     """Id, question (with its letter case) and RD are the query's; QR is set (rows 1 and 9)."""
     query = asked()
-    reply = dns.message.from_wire(build(query, rcode))
+    reply = dns.message.from_wire(build_reply(query, rcode))
     assert (reply.id, reply.rcode()) == (0xBEEF, rcode)
     assert reply.question[0].name.to_text() == "ReViEwS.prod.global."
     assert reply.flags & (dns.flags.QR | dns.flags.RD) == dns.flags.QR | dns.flags.RD
@@ -41,62 +41,62 @@ def test_the_reply_echoes_id_question_and_rd(rcode: int) -> None:
 )
 def test_rd_and_cd_are_copied_and_nothing_else(asked_flags: int, kept: int) -> None:
     """RD and CD come back (RFC 4035 3.2.2); AA, TC, Z and AD of a query do not (row 1)."""
-    reply = build(asked(flags=asked_flags), NOERROR)
+    reply = build_reply(asked(flags=asked_flags), NOERROR)
     assert (reply[2] << 8 | reply[3]) & 0x0770 == kept
 
 
 def test_an_unknown_opcode_comes_back_in_a_bare_header() -> None:
     """NOTIMP is a header with the opcode, without AA (row 12)."""
-    query = parse(b"\xbe\xef\x78\x00" + b"\0" * 8)
+    query = parse_query(b"\xbe\xef\x78\x00" + b"\0" * 8)
     assert query is not None
-    assert build(query, NOTIMP, aa=False) == b"\xbe\xef\xf8\x84" + b"\0" * 8
+    assert build_reply(query, NOTIMP, aa=False) == b"\xbe\xef\xf8\x84" + b"\0" * 8
 
 
 @pytest.mark.parametrize("edns", [-1, 0])
 def test_an_opt_answers_an_opt(edns: int) -> None:
     """OPT in the query means OPT in the reply: version 0, size 1232 (row 39)."""
-    reply = dns.message.from_wire(build(asked(edns=edns), REFUSED))
+    reply = dns.message.from_wire(build_reply(asked(edns=edns), REFUSED))
     assert (reply.edns, reply.payload) == ((0, 1232) if edns == 0 else (-1, 0))
 
 
 def test_badvers_is_an_extended_rcode() -> None:
     """RCODE 16 stands in header and OPT; no AA, no data, version 0 (row 40)."""
-    reply = dns.message.from_wire(build(asked(edns=0), BADVERS, aa=True))
+    reply = dns.message.from_wire(build_reply(asked(edns=0), BADVERS, aa=True))
     assert (reply.rcode(), reply.edns, bool(reply.flags & dns.flags.AA)) == (dns.rcode.BADVERS, 0, False)
 
 
 def test_do_comes_back() -> None:
     """DO is copied into the reply's OPT (row 46)."""
-    assert dns.message.from_wire(build(asked(edns=0, want_dnssec=True), NOERROR)).ednsflags == dns.flags.DO
+    assert dns.message.from_wire(build_reply(asked(edns=0, want_dnssec=True), NOERROR)).ednsflags == dns.flags.DO
 
 
 def test_an_extended_error_carries_its_code_and_text() -> None:
     """RFC 8914: INFO-CODE and EXTRA-TEXT."""
     query = asked(edns=0)
-    extra = options(query, ede=14, text=b"the mesh has not been read yet")
-    found = dns.message.from_wire(build(query, SERVFAIL, extra=extra)).extended_errors()
+    extra = reply_options(query, ede=14, text=b"the mesh has not been read yet")
+    found = dns.message.from_wire(build_reply(query, SERVFAIL, edns_options=extra)).extended_errors()
     assert [(int(error.code), error.text) for error in found] == [(14, "the mesh has not been read yet")]
 
 
 def test_nsid_comes_only_where_asked() -> None:
     """NSID answers NSID (row 47)."""
     wanted = asked(edns=0, options=[dns.edns.GenericOption(dns.edns.OptionType.NSID, b"")])
-    assert options(wanted, nsid=b"east-1") == b"\x00\x03\x00\x06east-1"
-    assert options(asked(edns=0), nsid=b"east-1") == b""
+    assert reply_options(wanted, nsid=b"east-1") == b"\x00\x03\x00\x06east-1"
+    assert reply_options(asked(edns=0), nsid=b"east-1") == b""
 
 
 def test_keepalive_comes_only_over_tcp_and_where_asked() -> None:
     """The timeout, in units of 100 ms, answers the option; 0 stands for UDP (row 50)."""
     wanted = asked(edns=0, options=[dns.edns.GenericOption(dns.edns.OptionType(11), b"")])
-    assert options(wanted, keepalive=100) == b"\x00\x0b\x00\x02\x00\x64"
-    assert options(wanted, keepalive=0) == options(asked(edns=0), keepalive=100) == b""
+    assert reply_options(wanted, keepalive=100) == b"\x00\x0b\x00\x02\x00\x64"
+    assert reply_options(wanted, keepalive=0) == reply_options(asked(edns=0), keepalive=100) == b""
 
 
 @pytest.mark.parametrize("edns", [-1, 0])
 def test_truncation_keeps_question_and_opt(edns: int) -> None:
     """TC with question and OPT and no partial RRset (row 44)."""
     query = asked(edns=edns, payload=512) if edns == 0 else asked()
-    wire = build(query, NOERROR, answer=addresses(60), aa=True)
+    wire = build_reply(query, NOERROR, answer=addresses(60), aa=True)
     reply = dns.message.from_wire(wire)
     assert len(wire) <= 512
     assert (bool(reply.flags & dns.flags.TC), len(reply.question), reply.answer, reply.edns) == (True, 1, [], edns)
@@ -104,14 +104,14 @@ def test_truncation_keeps_question_and_opt(edns: int) -> None:
 
 def test_tcp_is_never_truncated() -> None:
     """A stream carries the whole RRset."""
-    reply = dns.message.from_wire(build(asked(), NOERROR, answer=addresses(60), tcp=True))
+    reply = dns.message.from_wire(build_reply(asked(), NOERROR, answer=addresses(60), tcp=True))
     assert (reply.flags & dns.flags.TC, len(reply.answer[0])) == (0, 60)
 
 
 @pytest.mark.parametrize(("count", "truncated"), [(29, False), (30, True)])
 def test_the_limit_is_the_last_octet(count: int, *, truncated: bool) -> None:
     """37 octets of header and question and 29 records of 16 are 501; one more is over 512."""
-    wire = build(asked(), NOERROR, answer=addresses(count))
+    wire = build_reply(asked(), NOERROR, answer=addresses(count))
     assert bool(dns.message.from_wire(wire).flags & dns.flags.TC) is truncated
 
 
@@ -122,4 +122,4 @@ def test_records_point_at_the_question() -> None:
 
 def test_an_opt_counts_its_options() -> None:
     """RDLENGTH is the octets of the options."""
-    assert opt(asked(edns=0), NOERROR, b"abcd") == b"\0\0\x29\x04\xd0\0\0\0\0\0\4abcd"
+    assert build_opt(asked(edns=0), NOERROR, b"abcd") == b"\0\0\x29\x04\xd0\0\0\0\0\0\4abcd"

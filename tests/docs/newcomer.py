@@ -18,7 +18,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-from tests.rig.digging import NoReply, dig
+from tests.rig.dig import NoReply, dig
 from tests.rig.waiting import eventually
 
 CHECKOUT: Final = Path(__file__).resolve().parents[2]

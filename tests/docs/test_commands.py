@@ -16,7 +16,7 @@ from typing import NamedTuple
 import pytest
 
 from tests.docs.pages import CHECKOUT, Block, blocks, pages
-from tests.rig.digging import NoReply, dig
+from tests.rig.dig import NoReply, dig
 from tests.rig.ports import LOOPBACK, free_port
 from tests.rig.waiting import eventually
 

@@ -8,10 +8,10 @@ import pytest
 import yaml
 
 from meshdns.cli.main import root
-from meshdns.config import Settings, parse, read
+from meshdns.config import Settings, parse_settings, read_settings_file
 from meshdns.config import reference as settings
 from meshdns.supervisor import reference as metrics
-from meshdns.supervisor import serve
+from meshdns.supervisor import supervisor
 from tests.docs.pages import CHECKOUT, Block, anchors, blocks, links, pages
 from tests.zones import reference as semantics
 
@@ -36,12 +36,12 @@ def test_semantics_are_current() -> None:
 
 def test_the_example_of_all_settings_is_good() -> None:
     """The file that shows every key is one that a server takes."""
-    assert read(settings.EXAMPLE, "/home/somebody") != Settings()
+    assert read_settings_file(settings.EXAMPLE, "/home/somebody") != Settings()
 
 
 DEFAULTS = [
     pytest.param(key.default, field.default, id=key.path)
-    for chapter in settings.chapters()
+    for chapter in settings.reference_sections()
     for key, field in zip(chapter.keys, chapter.section.model_fields.values(), strict=True)
     if isinstance(field.default, str | int | float) and key.default
 ]
@@ -74,7 +74,9 @@ def test_the_readme_names_the_versions_that_tests_run(said: str, component: str,
 def test_settings_that_need_a_restart_are_named() -> None:
     """What a running server does not take up is what the page says."""
     (said,) = re.findall(r"changed file; (.*) need a restart", settings.reference())
-    assert {Settings.model_fields[name].alias or name for name in serve._FIXED} == set(re.findall(r"`(\w+)`", said))
+    assert {Settings.model_fields[name].alias or name for name in supervisor._FIXED_ON_RELOAD} == set(
+        re.findall(r"`(\w+)`", said)
+    )
 
 
 @pytest.mark.parametrize("page", PAGES, ids=title)
@@ -134,4 +136,4 @@ def test_samples_of_yaml_are_good(block: Block) -> None:
     documents = list(yaml.safe_load_all(block.text))
     assert all(documents)
     if "apiVersion: meshdns/v1" in block.text:
-        assert parse(block.text.encode(), block.place)
+        assert parse_settings(block.text.encode(), block.place)

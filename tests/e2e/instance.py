@@ -15,8 +15,8 @@ from typing import Any, ClassVar
 import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
-from meshdns.view.place import current_view
-from tests.rig.digging import DigReply, dig
+from meshdns.namedb.location import current_database
+from tests.rig.dig import DigReply, dig
 from tests.rig.nameserver import NameServer
 from tests.rig.ports import free_port
 from tests.rig.waiting import eventually
@@ -114,7 +114,7 @@ class Instance(NameServer):
     @property
     def view(self) -> Path:
         """The directory of the view that is in use."""
-        return current_view(self.state_dir)
+        return current_database(self.state_dir)
 
     def page(self, path: str, *, accept: str = "text/plain") -> tuple[int, str]:
         """Status and text of ``/health``, ``/ready`` or ``/metrics``; status 0 where nobody listens."""

@@ -22,13 +22,13 @@ from typing import Any, Final
 
 import yaml
 
-from meshdns.mesh.declarations import Kind
-from meshdns.sources.resources import RESOURCES
+from meshdns.mesh.objects.declarations import ObjectKind
+from meshdns.sources.kube.resources import RESOURCES
 from tests.e2e.gateway_scene import cluster, gateway, own
 from tests.e2e.instance import Instance
 from tests.rig.packages import program as program_of_debian
 from tests.rig.waiting import eventually
-from tests.sources.fakeapi import FakeApi
+from tests.sources.fake_api_server import FakeApiServer
 
 SHOP: Final = "shop.default.global"
 CART: Final = "cart.prod.global"
@@ -115,12 +115,12 @@ def _filled(words: str) -> str:
 
 
 @contextlib.contextmanager
-def api_server() -> Iterator[tuple[FakeApi, asyncio.AbstractEventLoop]]:
+def api_server() -> Iterator[tuple[FakeApiServer, asyncio.AbstractEventLoop]]:
     """An API server in a thread of its own."""
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever)
     thread.start()
-    api = FakeApi()
+    api = FakeApiServer()
     asyncio.run_coroutine_threadsafe(api.start(), loop).result(10)
     try:
         yield api, loop
@@ -131,11 +131,11 @@ def api_server() -> Iterator[tuple[FakeApi, asyncio.AbstractEventLoop]]:
         loop.close()
 
 
-async def expire(api: FakeApi) -> None:
+async def expire(api: FakeApiServer) -> None:
     """The server accepts the token no more, and ends the watches that it has, in good order."""
     api.token = ""
     for path in list(api.watches):
-        await api.end(path)
+        await api.end_watches(path)
 
 
 def token(expires: float) -> str:
@@ -166,7 +166,7 @@ def entry(name: str, created: str, ttl: str, address: str) -> dict[str, Any]:
     }
 
 
-def write(folder: Path, api: FakeApi) -> None:
+def write(folder: Path, api: FakeApiServer) -> None:
     """East with a conflict, west behind an API server, north beside it with the same service."""
     for name in ("east", "north"):
         (folder / "clusters" / name).mkdir(parents=True)
@@ -178,7 +178,7 @@ def write(folder: Path, api: FakeApi) -> None:
     objects["north"].append(hidden)
     for name in ("east", "north"):
         (folder / "clusters" / name / "all.yaml").write_text(yaml.safe_dump_all(objects[name]))
-    api.objects[RESOURCES[Kind.SERVICE].path("v1")] = objects["west"]
+    api.objects[RESOURCES[ObjectKind.SERVICE].path("v1")] = objects["west"]
     api.token = token(time.time() + LIFE)
     api.kubeconfig(folder / "west", "west", api.token)
 

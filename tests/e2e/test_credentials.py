@@ -9,9 +9,18 @@ from pathlib import Path
 
 from meshdns.sources.settings import KubeconfigSource
 from tests.rig.apiserver import TOKEN, ApiServer
-from tests.sources.detour import Detour
-from tests.sources.reading import ENDS_CLIENTS, NAMESPACE, entry, grant, kubeconfig, reading, synced, token
-from tests.sources.recording import RecordingSink
+from tests.sources.real_clusters import (
+    ENDS_CLIENTS,
+    NAMESPACE,
+    entry,
+    grant_read_rights,
+    kubeconfig,
+    running_sources,
+    token,
+    wait_until_synced,
+)
+from tests.sources.recording_sink import RecordingSink
+from tests.sources.tcp_proxy import TcpProxy
 
 pytestmark = ENDS_CLIENTS
 
@@ -31,23 +40,23 @@ def test_a_revoked_token_is_named_and_the_next_projected_one_is_used(east: ApiSe
     """While it is refused the names stay; the kubelet's swap of the folder behind ``..data`` needs no new client."""
     east.apply(entry("shop"))
     (tmp_path / "token").symlink_to("..data/token")
-    project(tmp_path, "one", grant(east))
+    project(tmp_path, "one", grant_read_rights(east))
     (tmp_path / "config").write_text(kubeconfig(east, "east", {"tokenFile": "token"}))
 
     async def play() -> None:
-        async with reading(KubeconfigSource((tmp_path / "config",))) as sink:
-            await synced(sink, "east")
+        async with running_sources(KubeconfigSource((tmp_path / "config",))) as sink:
+            await wait_until_synced(sink, "east")
             east.remove(ACCOUNT)
             os.kill(east.pid, signal.SIGKILL)
             east.stop()  # watches outlive their token, and a server remembers for 10 s which ones were good
             east.start()  # in this thread, with which the server would end
             failures = sink.clusters["east"].failures
-            await sink.until(lambda: any("renew the token or certificate" in reason for reason in failures))
+            await sink.wait_until(lambda: any("renew the token or certificate" in reason for reason in failures))
             assert sink.hosts("east") == ["shop.global"]
             east.apply(ACCOUNT)
             east.apply(entry("cart"))
             project(tmp_path, "two", token(east))
-            await sink.until(lambda: sink.hosts("east") == ["cart.global", "shop.global"])
+            await sink.wait_until(lambda: sink.hosts("east") == ["cart.global", "shop.global"])
             assert gaps(sink, "east") == []
             assert sink.calls.count("joined east") == 1
 
@@ -70,18 +79,20 @@ def test_a_kubeconfig_that_is_edited_is_swapped_without_a_gap(east: ApiServer, t
     title = f"kubeconfig {config}"
 
     async def play() -> None:
-        async with reading(KubeconfigSource((config,))) as sink:
-            await synced(sink, "east")
+        async with running_sources(KubeconfigSource((config,))) as sink:
+            await wait_until_synced(sink, "east")
             config.write_text(kubeconfig(east, "east", {"token": "wrong"}))
-            await sink.until(lambda: any("is not served yet" in each for each in sink.troubles.get(title, [])))
+            await sink.wait_until(
+                lambda: any("is not served yet" in each for each in sink.problems_by_source.get(title, []))
+            )
             await asyncio.to_thread(east.apply, entry("cart"))
-            await sink.until(lambda: sink.hosts("east") == ["cart.global", "shop.global"])
+            await sink.wait_until(lambda: sink.hosts("east") == ["cart.global", "shop.global"])
             lists = sink.calls.count("listed east ServiceEntry 2")
-            config.write_text(kubeconfig(east, "east", {"token": await asyncio.to_thread(grant, east)}))
-            await sink.until(lambda: sink.calls.count("listed east ServiceEntry 2") == lists + 1)
-            await sink.until(lambda: sink.troubles[title] == [])
+            config.write_text(kubeconfig(east, "east", {"token": await asyncio.to_thread(grant_read_rights, east)}))
+            await sink.wait_until(lambda: sink.calls.count("listed east ServiceEntry 2") == lists + 1)
+            await sink.wait_until(lambda: sink.problems_by_source[title] == [])
             await asyncio.to_thread(east.apply, entry("till"))
-            await sink.until(lambda: len(sink.hosts("east")) == 3)
+            await sink.wait_until(lambda: len(sink.hosts("east")) == 3)
             assert gaps(sink, "east") == []
 
     asyncio.run(play())
@@ -96,16 +107,16 @@ def test_another_cluster_behind_the_same_kubeconfig_is_a_new_one(
     both = base64.b64encode(east.certificate.read_bytes() + west.certificate.read_bytes()).decode()
 
     async def play() -> None:
-        async with Detour((east.address, east.port)).running() as detour:
+        async with TcpProxy((east.address, east.port)).running() as detour:
             made = json.loads(kubeconfig(east, "shop", {"token": TOKEN}, detour.url))
             made["clusters"][0]["cluster"]["certificate-authority-data"] = both
             (tmp_path / "config").write_text(json.dumps(made))
-            async with reading(KubeconfigSource((tmp_path / "config",))) as sink:
-                await synced(sink, "shop")
+            async with running_sources(KubeconfigSource((tmp_path / "config",))) as sink:
+                await wait_until_synced(sink, "shop")
                 before = sink.clusters["shop"].uid
                 assert before
-                detour.lead((west.address, west.port))
-                await sink.until(lambda: sink.hosts("shop") == ["new.global"])
+                detour.switch_target((west.address, west.port))
+                await sink.wait_until(lambda: sink.hosts("shop") == ["new.global"])
                 assert sink.clusters["shop"].uid not in ("", before)
                 assert any("another cluster answers at" in reason for reason in sink.clusters["shop"].failures)
                 assert gaps(sink, "shop") == []
@@ -123,16 +134,16 @@ def test_one_cluster_under_two_names_is_served_under_the_first(east: ApiServer, 
     title = f"kubeconfig {tmp_path}"
 
     async def play() -> None:
-        async with reading(KubeconfigSource((tmp_path,))) as sink:
-            await sink.until(lambda: sink.troubles.get(title))
-            assert sink.troubles[title] == [
+        async with running_sources(KubeconfigSource((tmp_path,))) as sink:
+            await sink.wait_until(lambda: sink.problems_by_source.get(title))
+            assert sink.problems_by_source[title] == [
                 "cluster b: is the same cluster as a, by the UID of kube-system, and served as that; remove b or a"
             ]
-            await sink.until(lambda: list(sink.clusters) == ["a"] and sink.hosts("a") == ["shop.global"])
+            await sink.wait_until(lambda: list(sink.clusters) == ["a"] and sink.hosts("a") == ["shop.global"])
             (tmp_path / "a").unlink()
-            await synced(sink, "b")
+            await wait_until_synced(sink, "b")
             assert list(sink.clusters) == ["b"]
             assert sink.hosts("b") == ["shop.global"]
-            await sink.until(lambda: sink.troubles[title] == [])
+            await sink.wait_until(lambda: sink.problems_by_source[title] == [])
 
     asyncio.run(play())

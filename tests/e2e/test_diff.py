@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.running import Commands
+from tests.cli.command_runner import CommandRunner
 from tests.e2e.instance import Instance, on_boutique, wait_until_ready
 from tests.rig.coredns import CoreDNS
 from tests.rig.unbound import Unbound
@@ -28,9 +28,9 @@ _OTHER = """\
 
 
 @pytest.fixture
-def meshdns(capsys: pytest.CaptureFixture[str]) -> Commands:
+def meshdns(capsys: pytest.CaptureFixture[str]) -> CommandRunner:
     """The command."""
-    return Commands(capsys)
+    return CommandRunner(capsys)
 
 
 @pytest.fixture
@@ -41,7 +41,7 @@ def instance(clusters: Path, resolver: Unbound) -> Iterator[Instance]:
         yield instance
 
 
-def test_a_server_that_asks_us_does_not_differ(meshdns: Commands, instance: Instance) -> None:
+def test_a_server_that_asks_us_does_not_differ(meshdns: CommandRunner, instance: Instance) -> None:
     """Through CoreDNS every name is answered as it is here."""
     with CoreDNS(f". {{\n  bind 127.0.0.1\n  cache 30\n  forward . 127.0.0.1:{instance.port}\n}}\n") as front:
         ended = meshdns(
@@ -51,7 +51,7 @@ def test_a_server_that_asks_us_does_not_differ(meshdns: Commands, instance: Inst
     assert f"0 of 10 names differ from 127.0.0.1:{front.port}" in ended.err
 
 
-def test_what_a_sidecar_or_istiocoredns_answers_is_named(meshdns: Commands, instance: Instance) -> None:
+def test_what_a_sidecar_or_istiocoredns_answers_is_named(meshdns: CommandRunner, instance: Instance) -> None:
     """A VIP is one, a denial of the whole name for want of an address of one family is the other."""
     with CoreDNS(_OTHER % instance.port) as front:
         config = str(instance.folder / "meshdns.yaml")

@@ -20,7 +20,7 @@ from tests.e2e.instance import Instance, on_boutique, wait_until_ready
 from tests.e2e.load import BOUTIQUE, Load, message
 from tests.rig.component import Component
 from tests.rig.coredns import CoreDNS
-from tests.rig.digging import DigReply, dig
+from tests.rig.dig import DigReply, dig
 from tests.rig.dnsmasq import Dnsmasq
 from tests.rig.nameserver import NameServer
 from tests.rig.ports import free_port

@@ -154,13 +154,13 @@ def test_the_controllers_numbers_outlive_it(instance: Instance) -> None:
         what="the cluster is synced",
     )
     names = instance.metric("meshdns_names")
-    commits = instance.metric("meshdns_view_commits_total")
+    commits = instance.metric("meshdns_namedb_commits_total")
     with instance.standing(instance.controller):
         eventually(lambda: instance.metric("meshdns_controller_silence_seconds") > 1.5, what="it is silent")
         assert instance.metric("meshdns_names") == names
     instance.kill(instance.controller, signal.SIGKILL)
     assert instance.metric("meshdns_names") == names
-    assert instance.metric("meshdns_view_commits_total") >= commits
+    assert instance.metric("meshdns_namedb_commits_total") >= commits
     assert instance.metric("meshdns_propagation_seconds_count") >= 1
 
 

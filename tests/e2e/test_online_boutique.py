@@ -9,7 +9,7 @@ from tests.e2e import boutique
 from tests.e2e.instance import Instance
 from tests.rig.apiserver import ApiServer
 from tests.rig.coredns import CoreDNS
-from tests.rig.digging import dig
+from tests.rig.dig import dig
 from tests.rig.dnsmasq import Dnsmasq
 from tests.rig.unbound import Unbound
 from tests.rig.waiting import eventually

@@ -9,11 +9,20 @@ from typing import Any
 import pytest
 import yaml
 
-from meshdns.sources import rbac
-from meshdns.sources.resources import RESOURCES, Resource
+from meshdns.sources.kube import rbac
+from meshdns.sources.kube.resources import RESOURCES, Resource
 from meshdns.sources.settings import KubeconfigSource, RemoteSecretsSource
 from tests.rig.apiserver import ApiServer
-from tests.sources.reading import ENDS_CLIENTS, NAMESPACE, entry, grant, kubeconfig, reading, remote_secret, synced
+from tests.sources.real_clusters import (
+    ENDS_CLIENTS,
+    NAMESPACE,
+    entry,
+    grant_read_rights,
+    kubeconfig,
+    remote_secret,
+    running_sources,
+    wait_until_synced,
+)
 
 pytestmark = ENDS_CLIENTS
 
@@ -29,7 +38,9 @@ def printed(*arguments: str) -> str:
 
 def without(resource: Resource, verb: str) -> dict[str, Any]:
     """The ClusterRole without one verb on one resource."""
-    role: dict[str, Any] = next(dict(each) for each in rbac.remote(NAMESPACE) if each["kind"] == "ClusterRole")
+    role: dict[str, Any] = next(
+        dict(each) for each in rbac.remote_manifests(NAMESPACE) if each["kind"] == "ClusterRole"
+    )
     rules: list[dict[str, Any]] = []
     for rule in role["rules"]:
         for plural in rule["resources"]:
@@ -49,13 +60,13 @@ def test_the_rights_are_enough(east: ApiServer, tmp_path: Path) -> None:
     """A reader with no other rights reads everything, and nothing is refused."""
     east.apply(entry("shop"))
     path = tmp_path / "config"
-    path.write_text(kubeconfig(east, "east", {"token": grant(east)}))
+    path.write_text(kubeconfig(east, "east", {"token": grant_read_rights(east)}))
 
     async def play() -> None:
-        async with reading(KubeconfigSource((path,))) as sink:
-            await synced(sink, "east")
+        async with running_sources(KubeconfigSource((path,))) as sink:
+            await wait_until_synced(sink, "east")
             await asyncio.to_thread(east.apply, entry("cart"))
-            await sink.until(lambda: sink.hosts("east") == ["cart.global", "shop.global"])
+            await sink.wait_until(lambda: sink.hosts("east") == ["cart.global", "shop.global"])
             east_known = sink.clusters["east"]
             optional = {each.title for each in RESOURCES.values() if each.optional}
             assert [reason for reason in east_known.failures if not any(title in reason for title in optional)] == []
@@ -70,17 +81,17 @@ CASES = [(resource, "list") for resource in RESOURCES.values()] + [(next(iter(RE
 @pytest.mark.parametrize(("resource", "verb"), CASES, ids=lambda each: getattr(each, "title", each))
 def test_no_right_can_be_spared(east: ApiServer, tmp_path: Path, resource: Resource, verb: str) -> None:
     """Without one of them the reason names resource, group and verb, and what to grant; no other kind is touched."""
-    token = grant(east)
+    token = grant_read_rights(east)
     east.apply(without(resource, verb))
     path = tmp_path / "config"
     path.write_text(kubeconfig(east, "east", {"token": token}))
     others = [kind for kind in RESOURCES if kind is not resource.kind]
 
     async def play() -> None:
-        async with reading(KubeconfigSource((path,))) as sink:
-            await synced(sink, "east", others)
+        async with running_sources(KubeconfigSource((path,))) as sink:
+            await wait_until_synced(sink, "east", others)
             forbidden = [f'cannot {verb} resource "{resource.plural}" in API group "{resource.group}"']
-            await sink.until(lambda: any(forbidden[0] in reason for reason in sink.clusters["east"].failures))
+            await sink.wait_until(lambda: any(forbidden[0] in reason for reason in sink.clusters["east"].failures))
             reasons = {reason for reason in sink.clusters["east"].failures if "forbidden" in reason}
             assert len(reasons) == 1
             advice = f'grant the verbs list and watch on {resource.plural} in API group "{resource.group}"'
@@ -92,9 +103,9 @@ def test_no_right_can_be_spared(east: ApiServer, tmp_path: Path, resource: Resou
 def test_the_own_rights_read_the_remote_secrets_and_the_missing_one_is_named(east: ApiServer, tmp_path: Path) -> None:
     """Without the Role the reason names the namespace; with it the Secrets are read, soon after it was granted."""
     east.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "other"}})
-    for manifest in rbac.own(NAMESPACE):
+    for manifest in rbac.own_manifests(NAMESPACE):
         east.apply(manifest)
-    account = f"/api/v1/namespaces/{NAMESPACE}/serviceaccounts/{rbac.OWN}/token"
+    account = f"/api/v1/namespaces/{NAMESPACE}/serviceaccounts/{rbac.OWN_ACCOUNT}/token"
     body = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {}}
     path = tmp_path / "config"
     path.write_text(kubeconfig(east, "east", {"token": east.post(account, body)["status"]["token"]}))
@@ -103,12 +114,15 @@ def test_the_own_rights_read_the_remote_secrets_and_the_missing_one_is_named(eas
     async def play() -> None:
         allowed = RemoteSecretsSource(NAMESPACE, KubeconfigSource((path,)))
         denied = RemoteSecretsSource("other", KubeconfigSource((path,)))
-        async with reading(allowed, denied) as sink:
-            await sink.until(lambda: any("west" in each for each in sink.troubles.get(title(NAMESPACE), [])))
-            await sink.until(lambda: sink.troubles.get(title("other")))
-            assert 'cannot list resource "secrets"' in sink.troubles[title("other")][0]
+        async with running_sources(allowed, denied) as sink:
+            await sink.wait_until(
+                lambda: any("west" in each for each in sink.problems_by_source.get(title(NAMESPACE), []))
+            )
+            await sink.wait_until(lambda: sink.problems_by_source.get(title("other")))
+            assert 'cannot list resource "secrets"' in sink.problems_by_source[title("other")][0]
             assert (
-                "grant list and watch on secrets in the namespace other by a Role" in sink.troubles[title("other")][0]
+                "grant list and watch on secrets in the namespace other by a Role"
+                in sink.problems_by_source[title("other")][0]
             )
 
     def title(namespace: str) -> str:
@@ -129,8 +143,8 @@ def test_the_printed_secret_lets_a_server_read_the_cluster(east: ApiServer, west
 
     async def play() -> None:
         source = RemoteSecretsSource(NAMESPACE, KubeconfigSource((east_config,)))
-        async with reading(source) as sink:
-            await synced(sink, "west")
+        async with running_sources(source) as sink:
+            await wait_until_synced(sink, "west")
             assert sink.hosts("west") == ["shop.global"]
 
     asyncio.run(play())
@@ -138,7 +152,7 @@ def test_the_printed_secret_lets_a_server_read_the_cluster(east: ApiServer, west
 
 def test_a_kept_token_is_taken_from_its_secret(west: ApiServer, tmp_path: Path) -> None:
     """``--token-secret`` prints the token that the Secret holds."""
-    token = grant(west)
+    token = grant_read_rights(west)
     secret = {
         "apiVersion": "v1",
         "kind": "Secret",

@@ -8,8 +8,17 @@ from meshdns.sources.settings import KubeconfigSource, RemoteSecretsSource
 from tests.e2e.instance import Instance
 from tests.rig.apiserver import TOKEN, ApiServer
 from tests.rig.waiting import eventually
-from tests.sources.reading import ENDS_CLIENTS, NAMESPACE, entry, grant, kubeconfig, reading, remote_secret, synced
-from tests.sources.recording import RecordingSink
+from tests.sources.real_clusters import (
+    ENDS_CLIENTS,
+    NAMESPACE,
+    entry,
+    grant_read_rights,
+    kubeconfig,
+    remote_secret,
+    running_sources,
+    wait_until_synced,
+)
+from tests.sources.recording_sink import RecordingSink
 
 pytestmark = ENDS_CLIENTS
 
@@ -25,7 +34,7 @@ def secrets_of(server: ApiServer, folder: Path, own: str = "") -> RemoteSecretsS
 
 def said(sink: RecordingSink, words: str) -> bool:
     """Whether a problem of the source says so."""
-    return any(words in each for each in sink.troubles.get(TITLE, []))
+    return any(words in each for each in sink.problems_by_source.get(TITLE, []))
 
 
 def test_a_secret_brings_its_clusters_and_takes_them_along(east: ApiServer, west: ApiServer, tmp_path: Path) -> None:
@@ -35,18 +44,18 @@ def test_a_secret_brings_its_clusters_and_takes_them_along(east: ApiServer, west
     good = kubeconfig(west, "west", {"token": TOKEN})
 
     async def play() -> None:
-        async with reading(source) as sink:
-            await sink.until(lambda: f"named {TITLE}" in sink.calls)
+        async with running_sources(source) as sink:
+            await sink.wait_until(lambda: f"named {TITLE}" in sink.calls)
             await asyncio.to_thread(east.apply, remote_secret("both", west=good, dead=json.dumps(DEAD)))
-            await synced(sink, "west")
+            await wait_until_synced(sink, "west")
             assert sink.hosts("west") == ["shop.global"]
             assert sink.clusters["west"].source == f"Secret {NAMESPACE}/both, key west"
             assert set(sink.clusters) == {"west", "dead"}
             east_secret = remote_secret("both", west=good)
             await asyncio.to_thread(east.put, f"/api/v1/namespaces/{NAMESPACE}/secrets/both", east_secret)
-            await sink.until(lambda: set(sink.clusters) == {"west"})
+            await sink.wait_until(lambda: set(sink.clusters) == {"west"})
             await asyncio.to_thread(east.remove, east_secret)
-            await sink.until(lambda: not sink.clusters)
+            await sink.wait_until(lambda: not sink.clusters)
             assert sink.calls.count("joined west") == 1
 
     asyncio.run(play())
@@ -60,9 +69,9 @@ def test_one_bad_key_harms_only_itself(east: ApiServer, west: ApiServer, tmp_pat
     east.apply(remote_secret("mixed", west=good, north=hostile, south="[" * 100_000))
 
     async def play() -> None:
-        async with reading(source) as sink:
-            await synced(sink, "west")
-            await sink.until(lambda: len(sink.troubles.get(TITLE, [])) == 2)
+        async with running_sources(source) as sink:
+            await wait_until_synced(sink, "west")
+            await sink.wait_until(lambda: len(sink.problems_by_source.get(TITLE, [])) == 2)
             assert said(sink, f"Secret mixed: Secret {NAMESPACE}/mixed, key north: exec is refused in a kubeconfig")
             assert said(sink, f"Secret {NAMESPACE}/mixed, key south:1: nested more than 64 deep; correct the Secret")
             assert set(sink.clusters) == {"west"}
@@ -80,16 +89,18 @@ def test_the_first_registration_of_a_name_wins_and_the_own_cluster_is_passed_ove
     east.apply(remote_secret("first", west=kubeconfig(west, "west", {"token": TOKEN}), home=home))
 
     async def play() -> None:
-        async with reading(source) as sink:
-            await synced(sink, "west")
+        async with running_sources(source) as sink:
+            await wait_until_synced(sink, "west")
             other = remote_secret("another", west=json.dumps(DEAD))
             await asyncio.to_thread(east.apply, other)
-            await sink.until(lambda: said(sink, "Secret another: names the cluster west, which is read by the Secret"))
+            await sink.wait_until(
+                lambda: said(sink, "Secret another: names the cluster west, which is read by the Secret")
+            )
             assert sink.clusters["west"].source.endswith("first, key west")
             assert set(sink.clusters) == {"west"}
             await asyncio.to_thread(east.remove, remote_secret("first"))
-            await sink.until(lambda: said(sink, "its new kubeconfig is not served yet"))
-            assert sink.troubles[TITLE][0].startswith("cluster west: ")
+            await sink.wait_until(lambda: said(sink, "its new kubeconfig is not served yet"))
+            assert sink.problems_by_source[TITLE][0].startswith("cluster west: ")
 
     asyncio.run(play())
 
@@ -101,11 +112,11 @@ def test_the_own_cluster_is_known_by_its_uid_whatever_its_name(east: ApiServer, 
     own = KubeconfigSource((tmp_path / "config",))
 
     async def play() -> None:
-        async with reading(source, own, own="east") as sink:
-            await synced(sink, "east")
-            await sink.until(lambda: "left cluster1" in sink.calls)
+        async with running_sources(source, own, own="east") as sink:
+            await wait_until_synced(sink, "east")
+            await sink.wait_until(lambda: "left cluster1" in sink.calls)
             assert set(sink.clusters) == {"east"}
-            assert sink.troubles.get(TITLE, []) == []
+            assert sink.problems_by_source.get(TITLE, []) == []
 
     asyncio.run(play())
 
@@ -115,7 +126,7 @@ def test_names_are_served_while_a_secret_is_rotated(east: ApiServer, west: ApiSe
     secrets_of(east, tmp_path)
     spec = {**entry("shop")["spec"], "location": "MESH_INTERNAL", "endpoints": [{"address": "192.0.2.7"}]}
     west.apply({**entry("shop"), "spec": {**spec, "resolution": "STATIC"}})
-    first, second = grant(west), TOKEN
+    first, second = grant_read_rights(west), TOKEN
     east.apply(remote_secret("west", west=kubeconfig(west, "west", {"token": first})))
     settings = {
         "sources": [{"kind": "remoteSecrets", "namespace": NAMESPACE, "path": str(tmp_path / "config")}],

@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tests.cli.running import Commands, Ended
+from tests.cli.command_runner import CommandResult, CommandRunner
 from tests.e2e.instance import Instance, on_boutique, wait_until_ready
 from tests.rig.apiserver import ApiServer
 from tests.rig.coredns import CoreDNS
-from tests.rig.digging import dig
+from tests.rig.dig import dig
 from tests.rig.dnsmasq import Dnsmasq
 from tests.rig.named import Named
 from tests.rig.nameserver import NameServer
@@ -45,25 +45,25 @@ def instance(clusters: Path, public: SignedRoot) -> Iterator[Instance]:
 
 
 @pytest.fixture
-def meshdns(capsys: pytest.CaptureFixture[str]) -> Commands:
+def meshdns(capsys: pytest.CaptureFixture[str]) -> CommandRunner:
     """The command."""
-    return Commands(capsys)
+    return CommandRunner(capsys)
 
 
-def printed(meshdns: Commands, target: str, port: int) -> str:
+def printed(meshdns: CommandRunner, target: str, port: int) -> str:
     """What is to be pasted for a meshdns on a port of loopback."""
     ended = meshdns("stub-domain", "print", "--target", target, "--ip", "127.0.0.1", "--port", str(port))
     assert ended.status == 0, ended.err
     return ended.out
 
 
-def checked(meshdns: Commands, via: NameServer | int, *more: str) -> Ended:
+def checked(meshdns: CommandRunner, via: NameServer | int, *more: str) -> CommandResult:
     """The end of a check through a server, or through a port."""
     port = via if isinstance(via, int) else via.port
     return meshdns("stub-domain", "check", "--via", f"127.0.0.1:{port}", *more)
 
 
-def kind(ended: Ended) -> str:
+def kind(ended: CommandResult) -> str:
     """The kind of a verdict in JSON."""
     return str(json.loads(ended.out)["verdict"]["kind"])
 
@@ -147,7 +147,7 @@ _FRONTS = {
 
 @pytest.mark.parametrize("target", TARGETS)
 def test_what_is_printed_works(
-    meshdns: Commands, target: str, instance: Instance, public: SignedRoot, tmp_path: Path
+    meshdns: CommandRunner, target: str, instance: Instance, public: SignedRoot, tmp_path: Path
 ) -> None:
     """Names of the mesh resolve beside those of the public, private addresses too, and the check says that all is well.
 
@@ -170,7 +170,7 @@ def test_what_is_printed_works(
 
 @pytest.mark.parametrize("target", ["unbound", "bind", "systemd-resolved"])
 def test_without_the_exception_validation_is_blamed(
-    meshdns: Commands, target: str, instance: Instance, public: SignedRoot, tmp_path: Path
+    meshdns: CommandRunner, target: str, instance: Instance, public: SignedRoot, tmp_path: Path
 ) -> None:
     """The public root proves that global is signed, our answers are not: SERVFAIL, and the check knows why."""
     lines = printed(meshdns, target, instance.port).splitlines()
@@ -183,7 +183,7 @@ def test_without_the_exception_validation_is_blamed(
         assert "validates: global is signed in public and not here; except global from validation" in ended.out
 
 
-def test_a_server_that_was_told_nothing_is_named(meshdns: Commands, public: SignedRoot) -> None:
+def test_a_server_that_was_told_nothing_is_named(meshdns: CommandRunner, public: SignedRoot) -> None:
     """The public servers of global answer, or the root for a zone that is not there; and nobody at a wrong address."""
     told = checked(meshdns, public)
     assert told.status == 1
@@ -193,7 +193,7 @@ def test_a_server_that_was_told_nothing_is_named(meshdns: Commands, public: Sign
 
 
 def test_a_stub_domain_that_leads_elsewhere_is_the_hop(
-    meshdns: Commands, instance: Instance, public: SignedRoot, tmp_path: Path
+    meshdns: CommandRunner, instance: Instance, public: SignedRoot, tmp_path: Path
 ) -> None:
     """Meshdns answers when it is asked itself, and the server in front asks another port."""
     with _coredns(printed(meshdns, "coredns", free_port()), public, tmp_path) as front:
@@ -203,7 +203,7 @@ def test_a_stub_domain_that_leads_elsewhere_is_the_hop(
 
 
 def test_a_denial_from_before_is_known_for_what_it_is(
-    meshdns: Commands, instance: Instance, public: SignedRoot, tmp_path: Path
+    meshdns: CommandRunner, instance: Instance, public: SignedRoot, tmp_path: Path
 ) -> None:
     """The server in front heard of others that there is no such name, and keeps that; it is told how long."""
     instance.stop()
@@ -244,7 +244,9 @@ def _config_map(name: str, **content: str) -> dict[str, object]:
     }
 
 
-def test_a_cluster_is_read_for_address_and_deployed_text(meshdns: Commands, east: ApiServer, tmp_path: Path) -> None:
+def test_a_cluster_is_read_for_address_and_deployed_text(
+    meshdns: CommandRunner, east: ApiServer, tmp_path: Path
+) -> None:
     """The ClusterIP is the Service's, others' stub domains stay, and once it is applied nothing differs."""
     cluster = ("--kubeconfig", str(east.write_kubeconfig(tmp_path / "config")))
     print_, diff = (("stub-domain", word, "--target", "kube-dns", *cluster) for word in ("print", "diff"))
@@ -266,7 +268,7 @@ def test_a_cluster_is_read_for_address_and_deployed_text(meshdns: Commands, east
 
 
 def test_what_the_cluster_denies_falls_through_to_us(
-    meshdns: Commands, east: ApiServer, clusters: Path, public: SignedRoot, tmp_path: Path
+    meshdns: CommandRunner, east: ApiServer, clusters: Path, public: SignedRoot, tmp_path: Path
 ) -> None:
     """CoreDNS's plugin kubernetes with the printed Corefile: its own Services, then those of the other cluster."""
     east.apply({**_SERVICE, "metadata": {"name": "own", "namespace": "default"}})

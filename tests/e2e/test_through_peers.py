@@ -9,18 +9,18 @@ from pathlib import Path
 
 import pytest
 
-from tests.conformance.hearing import DEADLINE, ask
+from tests.conformance.observed import DEADLINE, ask
 from tests.conformance.probes import IDENTICAL, crowd
 from tests.e2e import boutique
 from tests.e2e.instance import Instance, on_boutique, wait_until_ready
 from tests.e2e.test_forwarding import Watched
-from tests.rig.digging import DigReply, dig
+from tests.rig.dig import DigReply, dig
 from tests.rig.dnsmasq import Dnsmasq
 from tests.rig.nameserver import NameServer
 from tests.rig.ports import LOOPBACK
 from tests.rig.unbound import Unbound
 from tests.simulators.behaviours import TRUE
-from tests.simulators.liars import Liars
+from tests.simulators.lying_servers import LyingServers
 
 pytestmark = pytest.mark.rig
 
@@ -30,14 +30,14 @@ _GRACE = 0.5  # seconds that dig and a front may take beside us
 
 
 @pytest.fixture(scope="module")
-def liars() -> Iterator[Liars]:
+def liars() -> Iterator[LyingServers]:
     """Upstreams that behave as the first label of a question says: for all names, and for stub.nxdomain.test."""
-    with Liars([".", "stub.nxdomain.test"]) as running:
+    with LyingServers([".", "stub.nxdomain.test"]) as running:
         yield running
 
 
 @pytest.fixture(scope="module")
-def instance(liars: Liars) -> Iterator[Instance]:
+def instance(liars: LyingServers) -> Iterator[Instance]:
     """Online Boutique with the lying upstreams behind it."""
     forward = [{"zone": zone, "to": [f"{LOOPBACK}:{port}"]} for zone, port in liars.routes.items()]
     settings = {
@@ -62,11 +62,11 @@ def _timed(server: NameServer, name: str, rtype: str = "A") -> tuple[DigReply, f
     return reply, time.monotonic() - began
 
 
-def test_a_thousand_identical_questions_make_one_query(instance: Instance, liars: Liars) -> None:
+def test_a_thousand_identical_questions_make_one_query(instance: Instance, liars: LyingServers) -> None:
     """The upstream takes 0.2 s: all who ask meanwhile wait for the one query, and all are answered (RFC 5452 5)."""
-    before = liars.sends(".")
+    before = liars.query_count(".")
     assert asyncio.run(crowd(instance, _fresh("delayed"))) == IDENTICAL
-    assert liars.sends(".") - before == 1
+    assert liars.query_count(".") - before == 1
 
 
 def test_a_denial_by_the_upstream_hides_no_name_below(instance: Instance) -> None:

@@ -26,7 +26,7 @@ from tests.deploy.pod import Pod, install, token
 from tests.rig.apiserver import ApiServer
 from tests.rig.build import built_program
 from tests.rig.component import Component
-from tests.rig.digging import NoReply, dig
+from tests.rig.dig import NoReply, dig
 from tests.rig.etcd import Etcd
 from tests.rig.kubernetes import KubernetesClient
 from tests.rig.packages import program

@@ -6,7 +6,7 @@ import sys
 
 from tests.faults.catalogue import WAVES
 from tests.faults.page import write
-from tests.faults.playing import play, say
+from tests.faults.scenario import play, say
 from tests.rig.packages import program
 
 _INSIDE = "MESHDNS_FAULTS_NAMESPACE"

@@ -13,7 +13,7 @@ from tempfile import TemporaryDirectory
 from tests.e2e.instance import Instance
 from tests.faults import network
 from tests.faults.cluster import CANARY, FRESH, Cluster
-from tests.faults.playing import say
+from tests.faults.scenario import say
 from tests.rig.waiting import eventually
 
 _NOTICED = 40.0  # seconds; keepalive and user timeout give a dead peer up after 25, and a look takes its time

@@ -14,7 +14,7 @@ from typing import Any, Self
 
 import yaml
 
-from meshdns.sources import rbac
+from meshdns.sources.kube import rbac
 from tests.rig.apiserver import TOKEN, ApiServer
 from tests.rig.build import crd_folder
 from tests.rig.etcd import Etcd
@@ -140,7 +140,7 @@ class Cluster:
 
     def admit(self) -> None:
         """Give the reader its account, its rights and a token."""
-        for manifest in rbac.remote(_NAMESPACE):
+        for manifest in rbac.remote_manifests(_NAMESPACE):
             self.server.apply(manifest)
         self._token.write_text(self._new_token())
 
@@ -160,16 +160,16 @@ class Cluster:
 
     def expel(self) -> None:
         """Take the reader's account away, and its tokens with it."""
-        self.server.delete(f"/api/v1/namespaces/{_NAMESPACE}/serviceaccounts/{rbac.READER}")
+        self.server.delete(f"/api/v1/namespaces/{_NAMESPACE}/serviceaccounts/{rbac.REMOTE_ACCOUNT}")
 
     def withhold(self, group: str) -> None:
         """Take the rule for an API group out of the reader's rights."""
-        rules = [rule for rule in rbac.rules() if rule["apiGroups"] != [group]]
-        role = self.server.get(f"{_ROLES}/{rbac.READER}")
-        self.server.put(f"{_ROLES}/{rbac.READER}", {**role, "rules": rules})
+        rules = [rule for rule in rbac.cluster_role_rules() if rule["apiGroups"] != [group]]
+        role = self.server.get(f"{_ROLES}/{rbac.REMOTE_ACCOUNT}")
+        self.server.put(f"{_ROLES}/{rbac.REMOTE_ACCOUNT}", {**role, "rules": rules})
 
     def _new_token(self, **spec: Any) -> str:
-        path = f"/api/v1/namespaces/{_NAMESPACE}/serviceaccounts/{rbac.READER}/token"
+        path = f"/api/v1/namespaces/{_NAMESPACE}/serviceaccounts/{rbac.REMOTE_ACCOUNT}/token"
         request = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": spec}
         return str(self.server.post(path, request)["status"]["token"])
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Final
 
 from tests.faults.cluster import FRESH, NAMES
-from tests.faults.playing import Course, Outcome
+from tests.faults.scenario import Course, Outcome
 
 PAGE: Final = Path(__file__).parents[2] / "docs" / "faults.md"
 _HEAD: Final = """\

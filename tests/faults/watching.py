@@ -15,7 +15,7 @@ from typing import Final
 
 from tests.e2e.instance import Instance
 from tests.faults.cluster import CANARY, Cluster
-from tests.rig.digging import NoReply, dig
+from tests.rig.dig import NoReply, dig
 from tests.soak.asking import Client, Lost, Refused
 
 _CANARY: Final = 0.1  # seconds between two questions for each cluster's canary

@@ -9,12 +9,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from meshdns.dns.codes import EDE_INVALID_DATA, EDE_NETWORK_ERROR, EDE_NO_REACHABLE_AUTHORITY
-from meshdns.dns.reply import Kind, Reply
-from meshdns.forwarding.addresses import Address, Tls
+from meshdns.dns.reply import Reply, ReplyKind
 from meshdns.forwarding.counters import ForwardCounters
-from meshdns.forwarding.health import Group
-from meshdns.forwarding.policy import DEADLINE, MAX_SENDS, OPEN, Attempt, Exchange, Failure, Step
-from meshdns.forwarding.question import Question, mixed, step
+from meshdns.forwarding.health import UpstreamGroup
+from meshdns.forwarding.policy import DEADLINE, LATE_REPLY_WINDOW, MAX_SENDS, Attempt, Exchange, Failure, Step
+from meshdns.forwarding.question import Question, encode_loop_marker, randomize_case
+from meshdns.forwarding.upstreams import Address, UpstreamTls
 
 QUESTION = Question(b"\x03www\x07example\x00\x00\x01\x00\x01")
 IDENT = 7
@@ -47,18 +47,18 @@ MESSAGES = {
 }
 
 
-def group(upstreams: int) -> Group:
+def group(upstreams: int) -> UpstreamGroup:
     """So many upstreams, none of them known to be down."""
-    return Group([Address(f"192.0.2.{i + 1}") for i in range(upstreams)])
+    return UpstreamGroup([Address(f"192.0.2.{i + 1}") for i in range(upstreams)])
 
 
-class Play:
+class ExchangeScript:
     """Drives one exchange through a script and notes what it does: ``0.50 ask 1 tcp``, ``1.75 fail 22``."""
 
-    def __init__(self, upstreams: Group, *, coins: bytes = b"") -> None:
+    def __init__(self, upstreams: UpstreamGroup, *, random_bits: bytes = b"") -> None:
         self.now = 100.0
         self.counters = ForwardCounters()
-        self.exchange = Exchange(QUESTION, upstreams, self.counters, now=self.now, coins=coins)
+        self.exchange = Exchange(QUESTION, upstreams, self.counters, now=self.now, random_bits=random_bits)
         self.log: list[str] = []
         self._note(self.exchange.start(self.now))
 
@@ -75,18 +75,18 @@ class Play:
         """Let time pass; timers come when they are due."""
         while not self.exchange.closed and self.exchange.due <= moment:
             self.now = self.exchange.due
-            self._note(self.exchange.tick(self.now))
+            self._note(self.exchange.on_timer(self.now))
         self.now = moment
 
     def _event(self, attempt: Attempt, what: str) -> None:
         if what == "icmp":
-            self._note(self.exchange.unreachable(attempt, self.now))
+            self._note(self.exchange.on_icmp_error(attempt, self.now))
         elif what == "lost":
-            self._note(self.exchange.lost(attempt, self.now))
+            self._note(self.exchange.on_connection_closed(attempt, self.now))
         elif what == "broken":
-            self._note(self.exchange.broken(attempt, self.now))
+            self._note(self.exchange.on_error(attempt, self.now))
         else:
-            self._note(self.exchange.heard(attempt, IDENT, MESSAGES[what], self.now))
+            self._note(self.exchange.on_reply(attempt, IDENT, MESSAGES[what], self.now))
 
     def _note(self, step: Step) -> None:
         match step:
@@ -186,13 +186,13 @@ TABLE = {
 @pytest.mark.parametrize(("upstreams", "script"), TABLE)
 def test_an_exchange_goes_as_its_rules_say(upstreams: int, script: str) -> None:
     """Each script of events leads to these sends and this outcome, at these seconds."""
-    assert Play(group(upstreams)).run(script) == TABLE[upstreams, script]
+    assert ExchangeScript(group(upstreams)).run(script) == TABLE[upstreams, script]
 
 
 @pytest.mark.parametrize(("upstreams", "script"), TABLE)
 def test_no_exchange_sends_more_than_three_or_answers_late(upstreams: int, script: str) -> None:
     """RFC 9520 3.1, and the client hears within 1.8 s, whatever happens."""
-    play = Play(group(upstreams))
+    play = ExchangeScript(group(upstreams))
     log = play.run(script)
     assert sum(" ask " in line for line in log) <= MAX_SENDS
     assert play.counters.sends == sum(" ask " in line for line in log)
@@ -203,10 +203,10 @@ def test_no_exchange_sends_more_than_three_or_answers_late(upstreams: int, scrip
 
 def test_an_exchange_is_closed_when_nothing_more_can_come() -> None:
     """It stays open after silence only, and to 8 s at most."""
-    silent, failing = Play(group(1)), Play(group(1))
-    silent.until(100.0 + OPEN - 0.01)
+    silent, failing = ExchangeScript(group(1)), ExchangeScript(group(1))
+    silent.until(100.0 + LATE_REPLY_WINDOW - 0.01)
     assert not silent.exchange.closed
-    silent.until(100.0 + OPEN)
+    silent.until(100.0 + LATE_REPLY_WINDOW)
     assert silent.exchange.closed
     failing.run("0.1 0 servfail")
     assert failing.exchange.closed
@@ -215,7 +215,7 @@ def test_an_exchange_is_closed_when_nothing_more_can_come() -> None:
 def test_the_three_causes_have_their_extended_errors() -> None:
     """RFC 8914: unreachable, network error, invalid data."""
     assert (EDE_NO_REACHABLE_AUTHORITY, EDE_NETWORK_ERROR, EDE_INVALID_DATA) == (22, 23, 24)
-    assert Play(group(1)).run("0.1 0 malformed")[-1] == "0.10 fail 24"
+    assert ExchangeScript(group(1)).run("0.1 0 malformed")[-1] == "0.10 fail 24"
 
 
 def test_the_query_has_rd_and_our_size() -> None:
@@ -226,70 +226,70 @@ def test_the_query_has_rd_and_our_size() -> None:
     assert (message.edns, message.payload, message.ednsflags) == (0, 1232, dns.flags.DO)
 
 
-def _silences(upstreams: Group, number: int, *, at: float) -> None:
+def _silences(upstreams: UpstreamGroup, number: int, *, at: float) -> None:
     for i in range(number):
-        upstreams.silent(0, at + i)
+        upstreams.record_timeout(0, at + i)
 
 
 def test_a_silent_upstream_is_asked_last_until_its_trial() -> None:
     """Three silences make it down; after the rest one query goes to it first, the next ones do not."""
     upstreams = group(2)
     _silences(upstreams, 2, at=10.0)
-    assert upstreams.order(13.0) == (0, 1)
+    assert upstreams.select_order(13.0) == (0, 1)
     _silences(upstreams, 1, at=13.0)
-    assert upstreams.order(13.1) == (1, 0)
-    assert upstreams.order(15.1) == (0, 1)
-    assert upstreams.order(15.2) == (1, 0)
-    assert upstreams.order(18.0) == (1, 0)
-    assert upstreams.order(19.2) == (0, 1)
+    assert upstreams.select_order(13.1) == (1, 0)
+    assert upstreams.select_order(15.1) == (0, 1)
+    assert upstreams.select_order(15.2) == (1, 0)
+    assert upstreams.select_order(18.0) == (1, 0)
+    assert upstreams.select_order(19.2) == (0, 1)
 
 
 def test_one_answer_brings_an_upstream_back() -> None:
     """Recovery needs no more than the trial's answer."""
     upstreams = group(2)
     _silences(upstreams, 5, at=10.0)
-    upstreams.good(0, 15.0)
-    assert upstreams.order(15.0) == (0, 1)
+    upstreams.record_success(0, 15.0)
+    assert upstreams.select_order(15.0) == (0, 1)
 
 
 def test_slow_names_on_a_lively_upstream_do_not_take_it_down() -> None:
     """Silences count only where nothing useful came meanwhile."""
     upstreams = group(2)
     for i in range(20):
-        upstreams.silent(0, 10.0 + i / 10)
-        upstreams.good(0, 10.05 + i / 10)
-    upstreams.silent(0, 12.1)
-    assert upstreams.order(12.1) == (0, 1)
+        upstreams.record_timeout(0, 10.0 + i / 10)
+        upstreams.record_success(0, 10.05 + i / 10)
+    upstreams.record_timeout(0, 12.1)
+    assert upstreams.select_order(12.1) == (0, 1)
 
 
 def test_where_all_are_down_all_are_asked() -> None:
     """There is nothing better than to try."""
     upstreams = group(1)
     _silences(upstreams, 9, at=10.0)
-    assert upstreams.order(19.0) == (0,)
+    assert upstreams.select_order(19.0) == (0,)
 
 
 def test_servfail_is_no_sign_of_health() -> None:
     """An upstream that only fails does not come back by failing."""
     upstreams = group(2)
     _silences(upstreams, 3, at=90.0)
-    assert upstreams.down(0)
-    Play(upstreams).run("0.1 0 servfail; 0.2 1 good")
-    assert upstreams.down(0)
+    assert upstreams.is_down(0)
+    ExchangeScript(upstreams).run("0.1 0 servfail; 0.2 1 good")
+    assert upstreams.is_down(0)
 
 
 def test_a_reply_is_of_the_kind_that_was_read() -> None:
     """The exchange hands on what the reader believed."""
-    play = Play(group(1))
-    step = play.exchange.heard(play.exchange.attempts[0], IDENT, MESSAGES["good"], 100.1)
+    play = ExchangeScript(group(1))
+    step = play.exchange.on_reply(play.exchange.attempts[0], IDENT, MESSAGES["good"], 100.1)
     assert isinstance(step, Reply)
-    assert step.kind is Kind.POSITIVE
+    assert step.kind is ReplyKind.POSITIVE
 
 
 def test_the_trail_is_for_upstreams_of_local_use() -> None:
     """No public resolver learns which of its queries come from one instance."""
-    upstreams = Group([Address("10.0.0.53"), Address("8.8.8.8"), Address("fe80::1%eth0")])
-    exchange = Exchange(QUESTION, upstreams, ForwardCounters(), now=0.0, trail=step(b"12345678"))
+    upstreams = UpstreamGroup([Address("10.0.0.53"), Address("8.8.8.8"), Address("fe80::1%eth0")])
+    exchange = Exchange(QUESTION, upstreams, ForwardCounters(), now=0.0, loop_markers=encode_loop_marker(b"12345678"))
     told = [
         bool(dns.message.from_wire(Attempt(exchange, upstream, tcp=False, edns=True).message(IDENT)).options)
         for upstream in range(3)
@@ -299,7 +299,7 @@ def test_the_trail_is_for_upstreams_of_local_use() -> None:
 
 def test_an_upstream_over_tls_is_asked_over_tls_alone() -> None:
     """From the first send on, and its queries are padded."""
-    play = Play(Group([Address("192.0.2.1", 853, Tls("dns.test")), Address("192.0.2.2")]))
+    play = ExchangeScript(UpstreamGroup([Address("192.0.2.1", 853, UpstreamTls("dns.test")), Address("192.0.2.2")]))
     assert play.run("") == ["0.00 ask 0 tcp", "0.50 ask 1", "1.10 ask 0 tcp", "1.70 fail 22"]
     attempts = [Attempt(play.exchange, upstream, tcp=not upstream, edns=True) for upstream in (0, 1)]
     assert [len(attempt.message(IDENT)) for attempt in attempts] == [128, 40]
@@ -314,17 +314,17 @@ MIXED = _message().replace(b"\x03www\x07example", b"\x03WwW\x07ExAmPlE", 1)
 )
 def test_a_reply_in_other_letters_than_were_sent_is_asked_for_over_tcp(reply: bytes, *, believed: bool) -> None:
     """Forged, or of a server that does not keep them."""
-    play = Play(group(1), coins=bytes([0, 1, 0, 1] * 4))
+    play = ExchangeScript(group(1), random_bits=bytes([0, 1, 0, 1] * 4))
     (attempt,) = play.exchange.attempts
     assert dns.message.from_wire(attempt.message(IDENT)).question[0].name.to_text() == "WwW.ExAmPlE."
-    step = play.exchange.heard(attempt, IDENT, reply, 100.1)
+    step = play.exchange.on_reply(attempt, IDENT, reply, 100.1)
     assert isinstance(step, Reply) if believed else isinstance(step, Attempt) and step.tcp
     assert play.counters.mismatches == (not believed)
 
 
 def test_letters_do_not_matter_over_tcp() -> None:
     """The reply of a server that lowers them is taken there."""
-    play = Play(group(1), coins=b"\1" * 13)
+    play = ExchangeScript(group(1), random_bits=b"\1" * 13)
     assert play.run("0.1 0 good; 0.2 1 good") == ["0.00 ask 0", "0.10 ask 0 tcp", "0.20 positive"]
 
 
@@ -335,5 +335,5 @@ def test_letters_alone_are_mixed(labels: list[bytes], coins: bytes) -> None:
     """Lengths, digits, type and class stay; without its case the name is the same."""
     name = b"".join(bytes([len(label)]) + label.lower() for label in labels) + b"\0"
     question = Question(name + b"\0\x61\0\x61", do=True, cd=True)
-    out = mixed(question, coins)
+    out = randomize_case(question, coins)
     assert (out.wire.lower(), out.wire[-4:], out.do, out.cd) == (question.wire, b"\0\x61\0\x61", True, True)

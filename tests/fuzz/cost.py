@@ -11,13 +11,13 @@ from typing import Final
 import dns.message
 
 from meshdns.dns.compression import HEADER_SIZE
-from meshdns.dns.query import parse
-from meshdns.dns.reply import echoes, read
-from meshdns.forwarding.adapt import relayed
+from meshdns.dns.query import parse_query
+from meshdns.dns.reply import is_reply_to, parse_reply
+from meshdns.forwarding.client_reply import forwarded_reply
 from tests.fuzz import seeds
 from tests.fuzz.mutation import Dice, mutated
 from tests.fuzz.targets import NAMES, answered
-from tests.worker.scene import Bench
+from tests.worker.responder_fixture import ResponderFixture
 
 MOST_UDP: Final = 1e-3  # seconds for any UDP payload
 MOST_TCP: Final = 20e-3  # seconds for any message of 64 KiB
@@ -81,12 +81,12 @@ def climb(search: Search, dice: Dice, *, seconds: float) -> Worst:
 
 def answering(*, tcp: bool) -> Work:
     """Parsing and answering a client's message."""
-    bench = Bench(NAMES)
+    bench = ResponderFixture(NAMES)
     return lambda message: answered(bench, message, tcp=tcp)
 
 
 QUESTION: Final = b"\3www\7example\0\0\1\0\1"
-_CLIENT: Final = parse(dns.message.make_query("www.example", "A", use_edns=0, want_dnssec=True).to_wire())
+_CLIENT: Final = parse_query(dns.message.make_query("www.example", "A", use_edns=0, want_dnssec=True).to_wire())
 _HEAD: Final = b"\0\7\x81\x80\0\1"
 
 
@@ -95,10 +95,10 @@ def validating(message: bytes) -> object:
     message = (
         _HEAD + message[len(_HEAD) : HEADER_SIZE].ljust(6, b"\0") + QUESTION + message[HEADER_SIZE + len(QUESTION) :]
     )
-    if not echoes(message, 7, QUESTION):
+    if not is_reply_to(message, 7, QUESTION):
         raise AssertionError
-    reply = read(message, QUESTION, dnssec=True)
-    return None if reply is None or _CLIENT is None else relayed(_CLIENT, reply, age=1, tcp=True)
+    reply = parse_reply(message, QUESTION, dnssec=True)
+    return None if reply is None or _CLIENT is None else forwarded_reply(_CLIENT, reply, age=1, tcp=True)
 
 
 # ------------------------------------------------------------------------------------------------ beginnings

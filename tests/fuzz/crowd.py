@@ -13,7 +13,7 @@ import socket
 import sys
 from typing import Final
 
-from meshdns.worker.streams import MAX_PER_CLIENT
+from meshdns.worker.tcp_server import MAX_PER_CLIENT
 
 _SPARE: Final = 100  # descriptors for all else
 _OCTETS: Final = b"\x02\x00" + bytes(510)  # the beginning of a message

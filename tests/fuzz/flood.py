@@ -14,7 +14,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self
 
-from meshdns.worker.streams import IDLE
+from meshdns.worker.tcp_server import IDLE_TIMEOUT
 from tests.bench.processes import memory
 from tests.e2e.instance import Instance
 from tests.e2e.load import message, read
@@ -188,7 +188,7 @@ def siege(instance: Instance, *, idle: int, writers: int, known: tuple[str, str]
         crowd = Hostile("crowd", instance.port, idle, writers)
         began = time.monotonic()
         during = memory(instance.pid)
-        while time.monotonic() < began + IDLE + 2:
+        while time.monotonic() < began + IDLE_TIMEOUT + 2:
             most = max(most, instance.metric("meshdns_connections"))
             during = max(during, memory(instance.pid))
             time.sleep(0.2)

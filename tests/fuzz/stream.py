@@ -7,8 +7,8 @@ from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
 
-from meshdns.worker.streams import Connections
-from tests.worker.scene import Bench
+from meshdns.worker.tcp_server import TcpConnections
+from tests.worker.responder_fixture import ResponderFixture
 
 
 class Turns:
@@ -73,12 +73,12 @@ class Wire(asyncio.Transport):
         self.ended = True
 
 
-def replies(bench: Bench, pieces: list[bytes]) -> list[bytes]:
+def replies(bench: ResponderFixture, pieces: list[bytes]) -> list[bytes]:
     """What comes back for octets that arrive in these pieces, forwarded queries last; then the peer's end is heard."""
     turns, wire = Turns(), Wire()
     loop: Any = turns
-    connections = Connections(bench.answerer, loop=loop)
-    protocol: Any = connections.protocol()
+    connections = TcpConnections(bench.responder, loop=loop)
+    protocol: Any = connections.make_protocol()
     protocol.connection_made(wire)
     for piece in pieces:
         while not wire.reading:
@@ -90,11 +90,11 @@ def replies(bench: Bench, pieces: list[bytes]) -> list[bytes]:
         _turn(loop, bench)
     protocol.connection_lost(None)
     assert len(connections) == 0
-    assert connections._held == 0
+    assert connections._buffered == 0
     return list(_unframed(bytes(wire.written)))
 
 
-def _turn(loop: Turns, bench: Bench) -> None:
+def _turn(loop: Turns, bench: ResponderFixture) -> None:
     loop.run()
     bench.upstream.answer()
     loop.run()

@@ -11,13 +11,13 @@ import dns.flags
 import dns.message
 
 from meshdns.dns.codes import BADVERS, FORMERR
-from meshdns.dns.query import HEADER_SIZE, MAX_UDP_SIZE, MIN_UDP_SIZE, Query, parse
-from meshdns.dns.reply import MAX_TTL, Reply, echoes, read
-from meshdns.forwarding.adapt import relayed
-from meshdns.mesh.declarations import key_of
-from meshdns.sources.clusterfiles import FileContent, merge, read_file
+from meshdns.dns.query import HEADER_SIZE, MAX_UDP_SIZE, MIN_UDP_SIZE, Query, parse_query
+from meshdns.dns.reply import MAX_TTL, Reply, is_reply_to, parse_reply
+from meshdns.forwarding.client_reply import forwarded_reply
+from meshdns.mesh.objects.declarations import key_of
+from meshdns.sources.folder.files import FileContent, merge_files, read_file
 from tests.fuzz import seeds, stream
-from tests.worker.scene import Bench
+from tests.worker.responder_fixture import ResponderFixture
 
 CORPUS: Final = Path(__file__).with_name("corpus")
 SOURCE: Final = b"\x7f\0\0\1"
@@ -44,11 +44,11 @@ class Queries:
     """The query parser and what is answered to whatever it makes of a message."""
 
     def __init__(self) -> None:
-        self._bench = Bench(NAMES)
+        self._bench = ResponderFixture(NAMES)
 
     def run(self, data: bytes) -> None:
         """Nothing raises; a reply belongs to its query, fits, and another decoder reads it."""
-        query = parse(data)
+        query = parse_query(data)
         for tcp in (False, True):
             reply = answered(self._bench, data, tcp=tcp)
             if query is None:
@@ -56,18 +56,18 @@ class Queries:
             elif reply is not None:
                 _check_reply(query, reply, tcp=tcp)
         if query is not None:
-            assert HEADER_SIZE <= query.end <= len(data)
-            assert MIN_UDP_SIZE <= query.size <= MAX_UDP_SIZE
+            assert HEADER_SIZE <= query.question_end <= len(data)
+            assert MIN_UDP_SIZE <= query.udp_size <= MAX_UDP_SIZE
 
 
-def answered(bench: Bench, data: bytes, *, tcp: bool = False) -> bytes | None:
+def answered(bench: ResponderFixture, data: bytes, *, tcp: bool = False) -> bytes | None:
     """What the worker says to a message; what it would forward is answered with nothing at once."""
     heard: list[bytes] = []
-    bench.answerer.begin()
+    bench.responder.begin_read()
     try:
-        reply = bench.answerer.respond(data, SOURCE, lambda: heard.append, tcp=tcp)
+        reply = bench.responder.respond(data, SOURCE, lambda: heard.append, tcp=tcp)
     finally:
-        bench.answerer.end()
+        bench.responder.end_read()
     bench.upstream.answer()
     return heard[0] if heard else reply
 
@@ -78,10 +78,10 @@ def _check_reply(query: Query, reply: bytes, *, tcp: bool) -> None:
     assert message.flags & dns.flags.QR
     assert message.opcode() == query.flags >> 11 & 15
     assert not reply[3] & 0x60  # Z and AD
-    assert tcp or len(reply) <= query.size
-    assert reply[HEADER_SIZE : query.end] == query.data[HEADER_SIZE : query.end]
+    assert tcp or len(reply) <= query.udp_size
+    assert reply[HEADER_SIZE : query.question_end] == query.data[HEADER_SIZE : query.question_end]
     assert message.edns == (0 if query.edns else -1)
-    if query.fault in (FORMERR, BADVERS):
+    if query.error_rcode in (FORMERR, BADVERS):
         assert not message.answer
 
 
@@ -90,21 +90,21 @@ class Replies:
 
     def run(self, data: bytes) -> None:
         """A reply that echoes its own question is refused or relayed as a message that another decoder reads."""
-        query = parse(data[:2] + b"\1\0\0\1" + bytes(6) + data[HEADER_SIZE:]) if len(data) > HEADER_SIZE else None
-        if query is None or query.fault:
+        query = parse_query(data[:2] + b"\1\0\0\1" + bytes(6) + data[HEADER_SIZE:]) if len(data) > HEADER_SIZE else None
+        if query is None or query.error_rcode:
             return
-        question = query.lower + query.data[query.end - 4 : query.end]
-        if not echoes(data, data[0] << 8 | data[1], question):
+        question = query.qname_lower + query.data[query.question_end - 4 : query.question_end]
+        if not is_reply_to(data, data[0] << 8 | data[1], question):
             return
         for dnssec in (False, True):
-            reply = read(data, question, dnssec=dnssec)
+            reply = parse_reply(data, question, dnssec=dnssec)
             if reply is None:
                 continue
             assert 0 <= reply.ttl <= MAX_TTL
-            wire = relayed(query, reply, age=0, tcp=True)
+            wire = forwarded_reply(query, reply, age=0, tcp=True)
             assert wire[2:3] == b"\x81"  # QR and RD, no AA, no TC
             assert wire[3] & 0xF0 == 0x80  # RA, no Z, AD or CD
-            assert len(relayed(query, reply, age=1, tcp=False)) <= query.size
+            assert len(forwarded_reply(query, reply, age=1, tcp=False)) <= query.udp_size
             if _types(reply) <= _CHECKED:
                 message = dns.message.from_wire(wire)
                 assert all(rrset.ttl <= MAX_TTL for rrset in (*message.answer, *message.authority))
@@ -127,10 +127,10 @@ def run_framing(data: bytes) -> None:
     if not data:
         return
     step, octets = data[0] % 64 + 1, data[1:]
-    whole = Bench(NAMES)
+    whole = ResponderFixture(NAMES)
     pieces = [octets[at : at + step] for at in range(0, len(octets), step)]
     expected = [answered(whole, message, tcp=True) for message in _messages(octets)]
-    found = stream.replies(Bench(NAMES), pieces)
+    found = stream.replies(ResponderFixture(NAMES), pieces)
     assert Counter(found) == Counter(reply for reply in expected if reply is not None)
 
 
@@ -155,7 +155,7 @@ class Manifests:
         """Any octets give declarations or problems, and every problem says what to do."""
         self._file.write_bytes(data)
         content = read_file(self._file, FileContent())
-        for declaration in merge({"fuzz.yaml": content}).values():
+        for declaration in merge_files({"fuzz.yaml": content}).values():
             assert key_of(declaration)
             for problem in declaration.problems:
                 assert problem.reason

@@ -3,18 +3,18 @@
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from meshdns.mesh.answer import Answer, Outcome
-from meshdns.mesh.catalog import Catalog
-from meshdns.mesh.declarations import AnyDeclaration, Kind
-from meshdns.mesh.manifest import read
-from meshdns.mesh.settings import ClusterSettings, MeshSettings, StaticRecord, Zone
+from meshdns.mesh.answer import Answer, AnswerKind
+from meshdns.mesh.name_table import NameTable
+from meshdns.mesh.objects.declarations import AnyDeclaration, ObjectKind
+from meshdns.mesh.objects.parse import parse_object
+from meshdns.mesh.settings import ClusterSettings, MeshSettings, MeshZone, StaticRecord
 
 Clusters = Mapping[str, Iterable[AnyDeclaration]]
 
 
-def declared(kind: Kind, raw: Mapping[str, Any]) -> AnyDeclaration:
+def parse_declaration(kind: ObjectKind, raw: Mapping[str, Any]) -> AnyDeclaration:
     """The declaration read from an object."""
-    found = read(kind, raw)
+    found = parse_object(kind, raw)
     assert found is not None
     return found
 
@@ -34,7 +34,7 @@ def entry(
     items = [{"address": point} if isinstance(point, str) else dict(point) for point in endpoints]
     usual = {"hosts": [host], "location": "MESH_INTERNAL", "resolution": "STATIC", "endpoints": items}
     raw = {"metadata": {**metadata, "labels": labels, "annotations": annotations}, "spec": {**usual, **spec}}
-    return declared(Kind.SERVICE_ENTRY, raw)
+    return parse_declaration(ObjectKind.SERVICE_ENTRY, raw)
 
 
 def service(
@@ -51,7 +51,7 @@ def service(
     metadata = {"name": name, "namespace": namespace, "labels": labels, "annotations": annotations}
     status = {"loadBalancer": {"ingress": [address(text) for text in ingress]}}
     usual = {"type": "LoadBalancer" if ingress else "ClusterIP", "clusterIP": ip, "ports": [{"port": 80}]}
-    return declared(Kind.SERVICE, {"metadata": metadata, "spec": {**usual, **spec}, "status": status})
+    return parse_declaration(ObjectKind.SERVICE, {"metadata": metadata, "spec": {**usual, **spec}, "status": status})
 
 
 def address(text: str) -> dict[str, str]:
@@ -59,22 +59,22 @@ def address(text: str) -> dict[str, str]:
     return {"ip": text} if ":" in text or text.replace(".", "").isdigit() else {"hostname": text}
 
 
-def endpoints(
+def endpoint_slice(
     *addresses: str,
-    of: str = "reviews",
+    service_name: str = "reviews",
     namespace: str = "prod",
     ready: bool = True,
     suffix: str = "x7k2p",
     hostname: str = "",
 ) -> AnyDeclaration:
-    """An EndpointSlice of the Service `of`."""
+    """An EndpointSlice of the Service `service_name`."""
     metadata = {
-        "name": f"{of}-{suffix}",
+        "name": f"{service_name}-{suffix}",
         "namespace": namespace,
-        "labels": {"kubernetes.io/service-name": of},
+        "labels": {"kubernetes.io/service-name": service_name},
     }
     items = [{"addresses": [text], "conditions": {"ready": ready}, "hostname": hostname} for text in addresses]
-    return declared(Kind.ENDPOINT_SLICE, {"metadata": metadata, "endpoints": items})
+    return parse_declaration(ObjectKind.ENDPOINT_SLICE, {"metadata": metadata, "endpoints": items})
 
 
 def gateway(
@@ -92,16 +92,16 @@ def gateway(
     return service(name, "10.96.0.99", namespace=namespace, labels=usual, ingress=ingress, **more)
 
 
-def passing(*hosts: str, port: int = 15443, selector: str = "eastwestgateway") -> AnyDeclaration:
+def passthrough_gateway(*hosts: str, port: int = 15443, selector: str = "eastwestgateway") -> AnyDeclaration:
     """An Istio Gateway that passes mesh TLS through for `hosts`."""
     server = {"port": {"number": port, "protocol": "TLS"}, "tls": {"mode": "AUTO_PASSTHROUGH"}, "hosts": list(hosts)}
     spec = {"selector": {"istio": selector}, "servers": [server]}
-    return declared(
-        Kind.ISTIO_GATEWAY, {"metadata": {"name": "cross-network", "namespace": "istio-system"}, "spec": spec}
+    return parse_declaration(
+        ObjectKind.ISTIO_GATEWAY, {"metadata": {"name": "cross-network", "namespace": "istio-system"}, "spec": spec}
     )
 
 
-def leading(network: str, address: str, port: int = 15443) -> AnyDeclaration:
+def remote_gateway(network: str, address: str, port: int = 15443) -> AnyDeclaration:
     """A Gateway of class istio-remote that leads into `network`."""
     spec = {
         "gatewayClassName": "istio-remote",
@@ -109,26 +109,29 @@ def leading(network: str, address: str, port: int = 15443) -> AnyDeclaration:
         "listeners": [{"name": "mesh", "port": port, "protocol": "TLS"}],
     }
     labels = {"topology.istio.io/network": network}
-    return declared(
-        Kind.GATEWAY, {"metadata": {"name": "remote", "namespace": "istio-system", "labels": labels}, "spec": spec}
+    return parse_declaration(
+        ObjectKind.GATEWAY,
+        {"metadata": {"name": "remote", "namespace": "istio-system", "labels": labels}, "spec": spec},
     )
 
 
-def workload(name: str, where: str, *, app: str, namespace: str = "prod", network: str = "") -> AnyDeclaration:
+def workload_entry(name: str, address: str, *, app: str, namespace: str = "prod", network: str = "") -> AnyDeclaration:
     """A WorkloadEntry with the label ``app``."""
-    spec = {"address": where, "labels": {"app": app}, "network": network}
-    return declared(Kind.WORKLOAD_ENTRY, {"metadata": {"name": name, "namespace": namespace}, "spec": spec})
+    spec = {"address": address, "labels": {"app": app}, "network": network}
+    return parse_declaration(
+        ObjectKind.WORKLOAD_ENTRY, {"metadata": {"name": name, "namespace": namespace}, "spec": spec}
+    )
 
 
-def system(network: str) -> AnyDeclaration:
+def system_namespace(network: str) -> AnyDeclaration:
     """The system namespace with its network label."""
     labels = {"topology.istio.io/network": network}
-    return declared(Kind.NAMESPACE, {"metadata": {"name": "istio-system", "labels": labels}})
+    return parse_declaration(ObjectKind.NAMESPACE, {"metadata": {"name": "istio-system", "labels": labels}})
 
 
 def mesh(**more: Any) -> MeshSettings:
     """Settings with the zone ``global`` and, where nothing else is said, the vantage in cluster east."""
-    return MeshSettings(**{"zones": (Zone("global"),), "vantage_cluster": "east", **more})
+    return MeshSettings(**{"zones": (MeshZone("global"),), "vantage_cluster": "east", **more})
 
 
 def on_networks(**networks: str) -> dict[str, ClusterSettings]:
@@ -136,11 +139,11 @@ def on_networks(**networks: str) -> dict[str, ClusterSettings]:
     return {name: ClusterSettings(network=network) for name, network in networks.items()}
 
 
-def catalog(settings: MeshSettings, clusters: Clusters) -> Catalog:
+def name_table(settings: MeshSettings, clusters: Clusters) -> NameTable:
     """A catalog of these clusters, not refreshed yet."""
-    made = Catalog(settings)
+    made = NameTable(settings)
     for name, declarations in clusters.items():
-        made.join_cluster(name)
+        made.add_cluster(name)
         for declaration in declarations:
             made.upsert(name, declaration)
     return made
@@ -148,21 +151,21 @@ def catalog(settings: MeshSettings, clusters: Clusters) -> Catalog:
 
 def answers(settings: MeshSettings, clusters: Clusters) -> dict[str, Answer]:
     """Every name and its answer, empty non-terminals included."""
-    return {name: answer for name, answer in catalog(settings, clusters).refresh().items() if answer is not None}
+    return {name: answer for name, answer in name_table(settings, clusters).refresh().items() if answer is not None}
 
 
-def shown(answer: Answer | None) -> str:
-    """An answer for people: its addresses, ``NODATA``, ``PENDING``, or ``absent``."""
+def answer_text(answer: Answer | None) -> str:
+    """An answer for people: its addresses, ``NODATA``, ``PENDING_ANSWER``, or ``absent``."""
     if answer is None:
         return "absent"
-    if answer.outcome is Outcome.ADDRESSES:
+    if answer.outcome is AnswerKind.ADDRESSES:
         return " ".join((*answer.ipv4, *answer.ipv6))
-    return "PENDING" if answer.outcome is Outcome.PENDING else "NODATA"
+    return "PENDING" if answer.outcome is AnswerKind.PENDING else "NODATA"
 
 
-def meaning(settings: MeshSettings, clusters: Clusters, name: str = "reviews.prod.global") -> str:
+def answer_for(settings: MeshSettings, clusters: Clusters, name: str = "reviews.prod.global") -> str:
     """What a name means in a mesh."""
-    return shown(answers(settings, clusters).get(name))
+    return answer_text(answers(settings, clusters).get(name))
 
 
 def static(name: str, value: str, ttl: int = 30) -> StaticRecord:

@@ -5,14 +5,25 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from meshdns.mesh.catalog import MAX_DEPTH
-from meshdns.mesh.declarations import AnyDeclaration, Kind
-from tests.mesh.scene import answers, catalog, declared, endpoints, entry, gateway, mesh, on_networks, service, shown
+from meshdns.mesh.name_table import MAX_DEPTH
+from meshdns.mesh.objects.declarations import AnyDeclaration, ObjectKind
+from tests.mesh.scene import (
+    answer_text,
+    answers,
+    endpoint_slice,
+    entry,
+    gateway,
+    mesh,
+    name_table,
+    on_networks,
+    parse_declaration,
+    service,
+)
 
 NETWORKS = on_networks(east="net-e", near="net-e", west="net-w")
 HOST = "reviews.prod.global"
 ALIAS = "vm.corp.example"
-PODS = (service(ip="None"), endpoints("10.40.0.1"))
+PODS = (service(ip="None"), endpoint_slice("10.40.0.1"))
 
 
 @dataclass(frozen=True)
@@ -58,12 +69,12 @@ CASES: dict[str, Case] = {
         {"gw.example.com": ("198.51.100.8", "2001:db8::8")},
     ),
     "a load balancer's host name": Case(
-        {"west": (service(ingress=["lb.example.com"]), endpoints("10.1.1.1"))},
+        {"west": (service(ingress=["lb.example.com"]), endpoint_slice("10.1.1.1"))},
         "198.51.100.9",
         {"lb.example.com": ("198.51.100.9",)},
     ),
     "a load balancer's host name, not resolved yet": Case(
-        {"west": (service(ingress=["lb.example.com"]), endpoints("10.1.1.1"))}, "PENDING"
+        {"west": (service(ingress=["lb.example.com"]), endpoint_slice("10.1.1.1"))}, "PENDING"
     ),
     "a name of ours": Case(
         {"west": (named("b.prod.global"), entry("198.51.100.2", host="b.prod.global", name="b"))}, "198.51.100.2"
@@ -89,10 +100,10 @@ CASES: dict[str, Case] = {
 def test_a_host_name_is_flattened(name: str) -> None:
     """Addresses only, whatever the chain of names, and each judged for itself."""
     case = CASES[name]
-    made = catalog(mesh(clusters=NETWORKS), {"east": (), **case.clusters})
+    made = name_table(mesh(clusters=NETWORKS), {"east": (), **case.clusters})
     for host, addresses in case.resolved.items():
-        made.set_resolved(host, addresses)
-    assert shown(made.refresh()[HOST]) == case.meaning
+        made.set_resolved_addresses(host, addresses)
+    assert answer_text(made.refresh()[HOST]) == case.meaning
 
 
 @pytest.mark.parametrize(("links", "expected"), [(MAX_DEPTH, "198.51.100.2"), (MAX_DEPTH + 1, "NODATA")])
@@ -103,7 +114,7 @@ def test_a_chain_of_our_names_is_followed_so_far_and_no_farther(links: int, expe
         for at in range(links)
     ]
     last = entry("198.51.100.2", host=f"n{links}.prod.global", name="last")
-    assert shown(answers(mesh(), {"east": [*chain, last]})["n0.prod.global"]) == expected
+    assert answer_text(answers(mesh(), {"east": [*chain, last]})["n0.prod.global"]) == expected
 
 
 def test_a_name_that_leads_to_pods_lives_no_longer_than_they_do() -> None:
@@ -114,10 +125,10 @@ def test_a_name_that_leads_to_pods_lives_no_longer_than_they_do() -> None:
 
 def test_a_change_follows_the_chain() -> None:
     """The name that leads there is answered anew with the name that it leads to."""
-    made = catalog(mesh(), {"east": [named("b.prod.global"), entry("198.51.100.2", host="b.prod.global", name="b")]})
+    made = name_table(mesh(), {"east": [named("b.prod.global"), entry("198.51.100.2", host="b.prod.global", name="b")]})
     made.refresh()
     made.upsert("east", entry("198.51.100.3", host="b.prod.global", name="b"))
-    assert {name: shown(answer) for name, answer in made.refresh().items()} == {
+    assert {name: answer_text(answer) for name, answer in made.refresh().items()} == {
         HOST: "198.51.100.3",
         "b.prod.global": "198.51.100.3",
     }
@@ -127,7 +138,9 @@ def pod(name: str, address: str, *, ready: bool = True, network: str = "", app: 
     """A Pod with the label ``app``."""
     labels = {"app": app, **({"topology.istio.io/network": network} if network else {})}
     status = {"podIP": address, "conditions": [{"type": "Ready", "status": "True" if ready else "False"}]}
-    return declared(Kind.POD, {"metadata": {"name": name, "namespace": "prod", "labels": labels}, "status": status})
+    return parse_declaration(
+        ObjectKind.POD, {"metadata": {"name": name, "namespace": "prod", "labels": labels}, "status": status}
+    )
 
 
 SELECTING = entry(workloadSelector={"labels": {"app": "db"}})
@@ -155,11 +168,11 @@ def test_selected_pods_are_endpoints(name: str) -> None:
     """They are judged as any endpoint, and their own addresses live as short as pods do."""
     clusters, expected, ttl = SELECTED[name]
     answer = answers(mesh(clusters=NETWORKS), {"east": (), **clusters})[HOST]
-    assert (shown(answer), answer.ttl) == (expected, ttl)
+    assert (answer_text(answer), answer.ttl) == (expected, ttl)
 
 
 def test_an_endpoint_without_address_has_its_network_s_gateways_even_where_all_networks_are_one() -> None:
     """``answer: endpoints`` has no address to answer with there."""
     flat = entry({"network": "net-w"}, annotations={"meshdns.io/answer": "endpoints"})
     found = answers(mesh(clusters=NETWORKS), {"east": (flat,), "west": (GATEWAY,)})
-    assert shown(found[HOST]) == "203.0.113.20"
+    assert answer_text(found[HOST]) == "203.0.113.20"

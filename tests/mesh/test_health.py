@@ -5,17 +5,17 @@ from dataclasses import dataclass
 
 import pytest
 
-from meshdns.mesh.declarations import AnyDeclaration
-from meshdns.mesh.settings import Zone
-from tests.mesh.scene import catalog, endpoints, entry, gateway, mesh, on_networks, service, shown
+from meshdns.mesh.objects.declarations import AnyDeclaration
+from meshdns.mesh.settings import MeshZone
+from tests.mesh.scene import answer_text, endpoint_slice, entry, gateway, mesh, name_table, on_networks, service
 
 NETWORKS = on_networks(east="net-e", near="net-e", west="net-w", far="net-f")
 WEST = (gateway("203.0.113.20", "203.0.113.21"), entry("10.41.0.1"))
 FAR = (gateway("203.0.113.30"), entry("10.42.0.1"))
-FAR_SERVICE = (gateway("203.0.113.30"), service(), endpoints("10.42.0.1"))
+FAR_SERVICE = (gateway("203.0.113.30"), service(), endpoint_slice("10.42.0.1"))
 OWN = (entry("10.41.0.1", network="net-w"),)
 VIA_WEST = (entry({"address": "", "network": "net-w"}),)
-GLOBAL = Zone("global")
+GLOBAL = MeshZone("global")
 ALL_OF_WEST = ("203.0.113.20", "203.0.113.21")
 
 
@@ -26,7 +26,7 @@ class Case:
     clusters: Mapping[str, Iterable[AnyDeclaration]]
     sick: Collection[str]
     meaning: str
-    zone: Zone = GLOBAL
+    zone: MeshZone = GLOBAL
 
 
 CASES: dict[str, Case] = {
@@ -51,34 +51,34 @@ CASES: dict[str, Case] = {
         {"east": VIA_WEST, "west": WEST[:1], "far": FAR_SERVICE},
         ALL_OF_WEST,
         "203.0.113.30",
-        Zone("global", cross_levels=True),
+        MeshZone("global", cross_levels=True),
     ),
     "failover: any, and all levels are sick: the first answers": Case(
         {"east": VIA_WEST, "west": WEST[:1], "far": FAR_SERVICE},
         (*ALL_OF_WEST, "203.0.113.30"),
         "203.0.113.20 203.0.113.21",
-        Zone("global", cross_levels=True),
+        MeshZone("global", cross_levels=True),
     ),
     "failover: any, and one of the level is healthy: it answers": Case(
         {"east": VIA_WEST, "west": WEST[:1], "far": FAR_SERVICE},
         ("203.0.113.20",),
         "203.0.113.21",
-        Zone("global", cross_levels=True),
+        MeshZone("global", cross_levels=True),
     ),
     "ordered: the first cluster alone": Case(
-        {"west": WEST, "far": FAR}, (), "203.0.113.30", Zone("global", order=("far", "west"))
+        {"west": WEST, "far": FAR}, (), "203.0.113.30", MeshZone("global", order=("far", "west"))
     ),
     "ordered: the first is sick, the next answers": Case(
         {"west": WEST, "far": FAR},
         ("203.0.113.30",),
         "203.0.113.20 203.0.113.21",
-        Zone("global", order=("far", "west")),
+        MeshZone("global", order=("far", "west")),
     ),
     "ordered: clusters that are not in the order come last": Case(
-        {"west": WEST, "far": FAR}, ("203.0.113.30",), "203.0.113.20 203.0.113.21", Zone("global", order=("far",))
+        {"west": WEST, "far": FAR}, ("203.0.113.30",), "203.0.113.20 203.0.113.21", MeshZone("global", order=("far",))
     ),
     "ordered: a nearer group comes first all the same": Case(
-        {"near": (entry("10.40.0.1"),), "far": FAR}, (), "10.40.0.1", Zone("global", order=("far", "near"))
+        {"near": (entry("10.40.0.1"),), "far": FAR}, (), "10.40.0.1", MeshZone("global", order=("far", "near"))
     ),
 }
 
@@ -87,39 +87,41 @@ CASES: dict[str, Case] = {
 def test_health_and_order_inside_a_level(name: str) -> None:
     """The nearest group that has a healthy address answers, in the order of the zone."""
     case = CASES[name]
-    made = catalog(mesh(zones=(case.zone,), clusters=NETWORKS), {"east": (), **case.clusters})
+    made = name_table(mesh(zones=(case.zone,), clusters=NETWORKS), {"east": (), **case.clusters})
     for address in case.sick:
         made.set_health(address, 15443, healthy=False)
-    assert shown(made.refresh()["reviews.prod.global"]) == case.meaning
+    assert answer_text(made.refresh()["reviews.prod.global"]) == case.meaning
 
 
 def test_a_gateway_s_health_is_that_of_its_port() -> None:
     """A probe of another port of the same address says nothing."""
-    made = catalog(mesh(clusters=NETWORKS), {"east": (), "west": WEST})
+    made = name_table(mesh(clusters=NETWORKS), {"east": (), "west": WEST})
     made.set_health("203.0.113.20", 15008, healthy=False)
-    assert shown(made.refresh()["reviews.prod.global"]) == "203.0.113.20 203.0.113.21"
+    assert answer_text(made.refresh()["reviews.prod.global"]) == "203.0.113.20 203.0.113.21"
 
 
 def test_health_changes_only_the_names_behind_the_gateway() -> None:
     """Sick and healthy again, each time the one name and no other."""
-    made = catalog(
+    made = name_table(
         mesh(clusters=NETWORKS), {"east": (), "west": (*WEST, entry("198.51.100.3", host="a.test.global", name="a"))}
     )
     made.refresh()
     made.set_health("203.0.113.20", 15443, healthy=False)
-    assert {name: shown(answer) for name, answer in made.refresh().items()} == {"reviews.prod.global": "203.0.113.21"}
+    assert {name: answer_text(answer) for name, answer in made.refresh().items()} == {
+        "reviews.prod.global": "203.0.113.21"
+    }
     made.set_health("203.0.113.20", 15443, healthy=True)
     assert set(made.refresh()) == {"reviews.prod.global"}
 
 
 def test_a_gateway_known_by_name_is_healthy_while_one_of_its_addresses_is() -> None:
     """What people are shown of a host name is what its addresses add up to; the answer leaves the sick one out."""
-    made = catalog(mesh(clusters=NETWORKS), {"east": (), "west": (gateway("gw.example.com"), entry("10.41.0.1"))})
-    made.set_resolved("gw.example.com", ALL_OF_WEST)
+    made = name_table(mesh(clusters=NETWORKS), {"east": (), "west": (gateway("gw.example.com"), entry("10.41.0.1"))})
+    made.set_resolved_addresses("gw.example.com", ALL_OF_WEST)
     made.refresh()
-    (found,) = made.topology.gateways["west"].found
+    (found,) = made.topology.gateways["west"].members
     made.set_health("203.0.113.20", 15443, healthy=False)
-    assert made.healthy(found)
-    assert shown(made.refresh()["reviews.prod.global"]) == "203.0.113.21"
+    assert made.is_healthy(found)
+    assert answer_text(made.refresh()["reviews.prod.global"]) == "203.0.113.21"
     made.set_health("203.0.113.21", 15443, healthy=False)
-    assert not made.healthy(found)
+    assert not made.is_healthy(found)

@@ -5,23 +5,23 @@ from ipaddress import ip_network
 
 import pytest
 
-from meshdns.mesh.answer import Outcome, Part, ServicePort
-from meshdns.mesh.declarations import AnyDeclaration, EndpointSlice, Kind
-from meshdns.mesh.settings import AnswerMode, ClusterSettings, MeshSettings, StaticRecord, Zone
+from meshdns.mesh.answer import AnswerKind, AnswerPart, ServicePort
+from meshdns.mesh.objects.declarations import AnyDeclaration, EndpointSlice, ObjectKind
+from meshdns.mesh.settings import AnswerMode, ClusterSettings, MeshSettings, MeshZone, StaticRecord
 from tests.mesh.scene import (
+    answer_for,
+    answer_text,
     answers,
-    catalog,
-    declared,
-    endpoints,
+    endpoint_slice,
     entry,
     gateway,
-    meaning,
     mesh,
+    name_table,
     on_networks,
+    parse_declaration,
     service,
-    shown,
     static,
-    system,
+    system_namespace,
 )
 
 NETWORKS = on_networks(east="net-e", near="net-e", west="net-w", far="net-f")
@@ -34,27 +34,33 @@ HEADLESS = service(ip="None", ports=HTTP)
 
 def seen(clusters: Mapping[str, Iterable[AnyDeclaration]], name: str = HOST, **more: object) -> str:
     """What a name means from east."""
-    return meaning(mesh(**{"clusters": NETWORKS, **more}), {"east": (), **clusters}, name)
+    return answer_for(mesh(**{"clusters": NETWORKS, **more}), {"east": (), **clusters}, name)
 
 
 # ---------------------------------------------------------------------------------------------------- pods
 
 
 PODS: dict[str, tuple[Mapping[str, Iterable[AnyDeclaration]], str]] = {
-    "the own cluster's": ({"east": (HEADLESS, endpoints("10.40.0.1", hostname="db-0"))}, "10.40.0.1"),
-    "a cluster's on the own network": ({"near": (HEADLESS, endpoints("10.40.0.1", hostname="db-0"))}, "10.40.0.1"),
+    "the own cluster's": ({"east": (HEADLESS, endpoint_slice("10.40.0.1", hostname="db-0"))}, "10.40.0.1"),
+    "a cluster's on the own network": ({"near": (HEADLESS, endpoint_slice("10.40.0.1", hostname="db-0"))}, "10.40.0.1"),
     "the own before those on the network": (
         {
-            "east": (HEADLESS, endpoints("10.40.0.1", hostname="db-0")),
-            "near": (HEADLESS, endpoints("10.42.0.1", hostname="db-0")),
+            "east": (HEADLESS, endpoint_slice("10.40.0.1", hostname="db-0")),
+            "near": (HEADLESS, endpoint_slice("10.42.0.1", hostname="db-0")),
         },
         "10.40.0.1",
     ),
-    "another network's never": ({"west": (HEADLESS, endpoints("10.41.0.1", hostname="db-0"), WEST_GATEWAY)}, "absent"),
-    "not of a Service with a ClusterIP": ({"east": (service(), endpoints("10.40.0.1", hostname="db-0"))}, "absent"),
-    "another host name": ({"east": (HEADLESS, endpoints("10.40.0.1", hostname="db-1"))}, "absent"),
+    "another network's never": (
+        {"west": (HEADLESS, endpoint_slice("10.41.0.1", hostname="db-0"), WEST_GATEWAY)},
+        "absent",
+    ),
+    "not of a Service with a ClusterIP": (
+        {"east": (service(), endpoint_slice("10.40.0.1", hostname="db-0"))},
+        "absent",
+    ),
+    "another host name": ({"east": (HEADLESS, endpoint_slice("10.40.0.1", hostname="db-1"))}, "absent"),
     "one that is not ready, where no other is": (
-        {"east": (HEADLESS, endpoints("10.40.0.1", hostname="db-0", ready=False))},
+        {"east": (HEADLESS, endpoint_slice("10.40.0.1", hostname="db-0", ready=False))},
         "10.40.0.1",
     ),
 }
@@ -73,8 +79,8 @@ def test_pods_of_headless_services_have_names(name: str) -> None:
 def test_what_is_reached_in_each_cluster_is_kept_apart() -> None:
     """Ready or not, chosen or not: ``<cluster>.<host>``."""
     clusters = {
-        "east": (service(ports=HTTP), endpoints("10.40.0.1")),
-        "west": (service(ports=HTTP), endpoints("10.41.0.1", ready=False), WEST_GATEWAY),
+        "east": (service(ports=HTTP), endpoint_slice("10.40.0.1")),
+        "west": (service(ports=HTTP), endpoint_slice("10.41.0.1", ready=False), WEST_GATEWAY),
         "far": (entry("198.51.100.4"),),
     }
     found = answers(mesh(clusters=NETWORKS), clusters)[HOST]
@@ -102,8 +108,8 @@ SRV: dict[str, tuple[Mapping[str, Iterable[AnyDeclaration]], tuple[ServicePort, 
         {
             "east": (
                 service(ip="None", ports=HTTP),
-                declared(
-                    Kind.ENDPOINT_SLICE,
+                parse_declaration(
+                    ObjectKind.ENDPOINT_SLICE,
                     {
                         "metadata": {
                             "name": "reviews-1",
@@ -138,14 +144,14 @@ def test_where_ports_differ_each_cluster_has_its_own_target() -> None:
     remote = entry("10.1.1.1", ports=PORTS)
     found = answers(mesh(clusters=NETWORKS), {"east": (), "west": (remote, WEST_GATEWAY), "far": (remote, moved)})[HOST]
     assert found.services == (ServicePort("http", "tcp", ((8443, "far"), (15443, "west"))),)
-    assert Part("west", 15443, ("203.0.113.20",), ()) in found.parts
-    assert Part("far", 8443, ("203.0.113.30",), ()) in found.parts
+    assert AnswerPart("west", 15443, ("203.0.113.20",), ()) in found.parts
+    assert AnswerPart("far", 8443, ("203.0.113.30",), ()) in found.parts
 
 
 # ------------------------------------------------------------------------------------------------- pointers
 
 
-REVERSE = (Zone("global"), Zone("113.0.203.in-addr.arpa"))
+REVERSE = (MeshZone("global"), MeshZone("113.0.203.in-addr.arpa"))
 
 
 def test_gateway_addresses_have_pointers_in_reverse_zones_that_are_configured() -> None:
@@ -164,7 +170,7 @@ def test_without_a_reverse_zone_there_are_no_pointers() -> None:
 
 def test_pointers_follow_their_gateways() -> None:
     """A gateway that moves takes its pointer along."""
-    made = catalog(mesh(zones=REVERSE), {"west": (WEST_GATEWAY,)})
+    made = name_table(mesh(zones=REVERSE), {"west": (WEST_GATEWAY,)})
     made.refresh()
     made.upsert("west", gateway("203.0.113.21"))
     changed = made.refresh()
@@ -175,12 +181,12 @@ def test_pointers_follow_their_gateways() -> None:
 # ------------------------------------------------------------------------------------- fallback and forward
 
 
-KUBERNETES = (Zone("global"), Zone("cluster.local", fallback=True))
+KUBERNETES = (MeshZone("global"), MeshZone("cluster.local", fallback=True))
 SVC = "reviews.prod.svc.cluster.local"
 
 FALLBACK: dict[str, tuple[Mapping[str, Iterable[AnyDeclaration]], str]] = {
-    "a Service of another cluster": ({"west": (service(), endpoints("10.41.0.1"), WEST_GATEWAY)}, "203.0.113.20"),
-    "the own Service": ({"east": (service(), endpoints("10.40.0.1"))}, "10.96.0.7"),
+    "a Service of another cluster": ({"west": (service(), endpoint_slice("10.41.0.1"), WEST_GATEWAY)}, "203.0.113.20"),
+    "the own Service": ({"east": (service(), endpoint_slice("10.40.0.1"))}, "10.96.0.7"),
     "a ServiceEntry for the svc host": ({"east": (entry("10.9.9.9", host=SVC),)}, "10.9.9.9"),
     "a ServiceEntry of another cluster": ({"west": (entry("198.51.100.4", host=SVC),)}, "198.51.100.4"),
     "no wildcards": ({"east": (entry("198.51.100.4", host="*.prod.svc.cluster.local"),)}, "absent"),
@@ -198,8 +204,8 @@ def test_a_host_that_stands_for_itself_is_forwarded_where_a_forward_zone_takes_i
     """A zone other than the root, in which the host is; else it is awaited, since it would be asked of ourselves."""
     own = {"east": (entry(resolution="DNS"),), "west": (entry("198.51.100.4"),)}
     found = answers(mesh(forward_zones=("prod.global",)), own)[HOST]
-    assert found.outcome is Outcome.FORWARD
-    assert answers(mesh(forward_zones=("test.global",)), own)[HOST].outcome is Outcome.PENDING
+    assert found.outcome is AnswerKind.FORWARD
+    assert answers(mesh(forward_zones=("test.global",)), own)[HOST].outcome is AnswerKind.PENDING
 
 
 # ------------------------------------------------------------------------------------- shared control planes
@@ -208,10 +214,10 @@ def test_a_host_that_stands_for_itself_is_forwarded_where_a_forward_zone_takes_i
 def announced(*governors: str) -> AnyDeclaration:
     """The system namespace of a cluster that others' control planes govern."""
     annotations = {"topology.istio.io/controlPlaneClusters": ",".join(governors)}
-    return declared(Kind.NAMESPACE, {"metadata": {"name": "istio-system", "annotations": annotations}})
+    return parse_declaration(ObjectKind.NAMESPACE, {"metadata": {"name": "istio-system", "annotations": annotations}})
 
 
-REMOTE_UP = (service(), endpoints("10.41.0.1"), WEST_GATEWAY)
+REMOTE_UP = (service(), endpoint_slice("10.41.0.1"), WEST_GATEWAY)
 GOVERNED = ClusterSettings(network="net-w", config_cluster="primary")
 LOCAL = entry(SVC, host="cart.global")
 BESIDE = entry("198.51.100.2", host="cart.global", name="beside")
@@ -249,7 +255,7 @@ SHARED: dict[str, tuple[MeshSettings, Mapping[str, Iterable[AnyDeclaration]], st
 def test_shared_control_planes(name: str) -> None:
     """A config cluster's ServiceEntries are those of the clusters that it governs."""
     settings, clusters, expected = SHARED[name]
-    assert meaning(settings, clusters, "cart.global") == expected
+    assert answer_for(settings, clusters, "cart.global") == expected
 
 
 # ------------------------------------------------------------------------------------------------- sealing
@@ -257,35 +263,35 @@ def test_shared_control_planes(name: str) -> None:
 
 def test_pod_addresses_of_other_networks_are_let_go() -> None:
     """Once a cluster on another network has been listed, one bit of readiness is all that stays."""
-    made = catalog(mesh(clusters=NETWORKS), {"east": (), "near": REMOTE_UP, "west": REMOTE_UP})
+    made = name_table(mesh(clusters=NETWORKS), {"east": (), "near": REMOTE_UP, "west": REMOTE_UP})
     made.refresh()
-    assert made.seal("near") == []
-    (part,) = made.seal("west")
-    assert made.seal("west") == []
-    kept = made.kept("west", part)
+    assert made.drop_pod_addresses("near") == []
+    (part,) = made.drop_pod_addresses("west")
+    assert made.drop_pod_addresses("west") == []
+    kept = made.stored_form("west", part)
     assert isinstance(kept, EndpointSlice)
     assert [(point.address, point.ready) for point in kept.endpoints] == [("", True)]
     made.upsert("west", part)
-    assert shown(made.refresh()[HOST]) == "10.41.0.1"
-    assert not made.misses_addresses()
+    assert answer_text(made.refresh()[HOST]) == "10.41.0.1"
+    assert not made.needs_pod_addresses()
 
 
 def test_a_cluster_that_comes_onto_the_own_network_is_missed() -> None:
     """Its addresses are needed and were let go."""
     settings = mesh(clusters=on_networks(east="net-e"))
-    made = catalog(settings, {"east": (), "west": (*REMOTE_UP, system("net-w"))})
+    made = name_table(settings, {"east": (), "west": (*REMOTE_UP, system_namespace("net-w"))})
     made.refresh()
-    assert made.seal("west")
-    made.upsert("west", system("net-e"))
+    assert made.drop_pod_addresses("west")
+    made.upsert("west", system_namespace("net-e"))
     made.refresh()
-    assert made.misses_addresses()
+    assert made.needs_pod_addresses()
 
 
 def test_where_all_networks_are_one_nothing_is_let_go() -> None:
     """``answer: endpoints`` serves them."""
-    made = catalog(mesh(zones=(Zone("global", answer=AnswerMode.ENDPOINTS),)), {"east": (), "west": REMOTE_UP})
+    made = name_table(mesh(zones=(MeshZone("global", answer=AnswerMode.ENDPOINTS),)), {"east": (), "west": REMOTE_UP})
     made.refresh()
-    assert made.seal("west") == []
+    assert made.drop_pod_addresses("west") == []
 
 
 # ------------------------------------------------------------------------------------------------ the rest
@@ -295,7 +301,7 @@ def test_the_closest_encloser_keeps_a_wildcard_from_names_that_exist() -> None:
     """With ``wildcards: dns`` (RFC 4592 4.3.3) a declared name without an address is not filled by a wildcard."""
     clusters = {"east": (entry("127.0.0.1"), entry("198.51.100.9", host="*.prod.global", name="all"))}
     assert seen(clusters) == "198.51.100.9"
-    assert seen(clusters, zones=(Zone("global", closest_encloser=True),)) == "NODATA"
+    assert seen(clusters, zones=(MeshZone("global", closest_encloser=True),)) == "NODATA"
 
 
 def test_static_records_of_other_types_stand_beside_addresses() -> None:
@@ -308,7 +314,7 @@ def test_static_records_of_other_types_stand_beside_addresses() -> None:
 
 def test_the_longest_zone_of_a_host_has_the_say() -> None:
     """A zone inside another has its own mode and TTL."""
-    zones = (Zone("global"), Zone("prod.global", ttl=7))
+    zones = (MeshZone("global"), MeshZone("prod.global", ttl=7))
     assert answers(mesh(zones=zones), {"east": (entry("198.51.100.2"),)})[HOST].ttl == 7
 
 

@@ -6,13 +6,13 @@ from typing import Any
 
 import pytest
 
-from meshdns.mesh.declarations import AnyDeclaration
-from meshdns.mesh.settings import ClusterSettings, Discover, Zone
-from tests.mesh.scene import endpoints, entry, gateway, meaning, mesh, service
+from meshdns.mesh.objects.declarations import AnyDeclaration
+from meshdns.mesh.settings import ClusterSettings, Discover, MeshZone
+from tests.mesh.scene import answer_for, endpoint_slice, entry, gateway, mesh, service
 
 HOST = "reviews.prod.global"
-UP = (service(), endpoints("10.40.0.1"))
-WEST_UP = (service(ip="10.96.1.7"), endpoints("10.41.0.1"))
+UP = (service(), endpoint_slice("10.40.0.1"))
+WEST_UP = (service(ip="10.96.1.7"), endpoint_slice("10.41.0.1"))
 REMOTE = entry("198.51.100.4")
 
 
@@ -39,7 +39,7 @@ VISIBLE: dict[str, Case] = {
     "exportTo ignored by the zone": Case(
         {"east": (entry("198.51.100.2", exportTo=["."]),)},
         "198.51.100.2",
-        {"zones": (Zone("global", public_only=False),)},
+        {"zones": (MeshZone("global", public_only=False),)},
     ),
     "a malformed exportTo publishes nothing": Case({"east": (entry("198.51.100.2", exportTo="."),)}, "absent"),
     "a Service that is not exported": Case(
@@ -129,4 +129,4 @@ VISIBLE: dict[str, Case] = {
 def test_who_may_speak(name: str) -> None:
     """What may not speak for a name leaves it to the lower levels, or absent."""
     case = VISIBLE[name]
-    assert meaning(mesh(**(case.settings or {})), {"east": [], **case.clusters}, case.name) == case.meaning
+    assert answer_for(mesh(**(case.settings or {})), {"east": [], **case.clusters}, case.name) == case.meaning

@@ -9,7 +9,7 @@ from tests.e2e.boutique import ZONE
 from tests.e2e.instance import wait_until_ready
 from tests.page.browser import chromium, watched
 from tests.page.conftest import Paged
-from tests.rig.digging import dig
+from tests.rig.dig import dig
 
 FOLDER = Path(__file__).parents[2] / "docs" / "images"
 SECONDS = 40.0  # of traffic, for the plots

@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import expect
 
-from meshdns.controller.publishing import Publisher
-from tests.cli.leftover import publish, settings_of
-from tests.cli.serving import admin_socket, short_folder
+from meshdns.controller.publisher import Publisher
+from tests.cli.admin_server import admin_socket, short_folder
+from tests.cli.stopped_server import publish, settings_of
 from tests.page.browser import chromium, watched
 from tests.rig.ports import LOOPBACK, free_port
 

@@ -9,7 +9,7 @@ from playwright.sync_api import Browser, Error, Page, expect
 
 from tests.page.browser import PATIENCE, Watched, watched
 from tests.page.conftest import HARM, Paged
-from tests.rig.digging import dig
+from tests.rig.dig import dig
 from tests.rig.waiting import eventually
 
 pytestmark = pytest.mark.rig

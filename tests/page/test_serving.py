@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.leftover import publish, settings_of
-from tests.cli.serving import admin_socket, short_folder
+from tests.cli.admin_server import admin_socket, short_folder
+from tests.cli.stopped_server import publish, settings_of
 from tests.rig.ports import LOOPBACK, free_port
 from tests.rig.waiting import eventually
 

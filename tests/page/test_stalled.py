@@ -8,15 +8,15 @@ from contextlib import suppress
 from pathlib import Path
 
 from meshdns.config import Settings
-from meshdns.controller.admin import Running, serve_admin
-from meshdns.controller.census import Census
-from meshdns.controller.inspection import Inspection
-from meshdns.controller.livequeries import LiveQueries
-from meshdns.controller.settings import mesh_settings
-from meshdns.controller.totals import read_totals
-from meshdns.scoreboard import Scoreboard
-from meshdns.view.writer import Writer
-from tests.cli.serving import short_folder
+from meshdns.config.translate import mesh_settings
+from meshdns.controller.admin.api import read_totals
+from meshdns.controller.admin.live import LiveQueries
+from meshdns.controller.admin.reports import Reports
+from meshdns.controller.admin.server import RunningServer, serve_admin
+from meshdns.controller.gauges import MeshCounts
+from meshdns.instance.scoreboard import Scoreboard
+from meshdns.namedb.writer import Writer
+from tests.cli.admin_server import short_folder
 from tests.page.test_streams import _query
 
 REQUEST = b"GET /queries HTTP/1.1\r\nHost: localhost\r\nAccept: text/event-stream\r\n\r\n"
@@ -52,20 +52,22 @@ def test_a_reader_that_stands_still_is_cut_off_after_thirty_seconds() -> None:
 async def _stall(loop: MovedLoop, place: Path) -> None:
     board, writer, path = Scoreboard.create(), Writer(place / "view"), place / "admin.sock"
     live = LiveQueries(board, loop.time)
-    running = Running(dict, live, {}, Census(mesh_settings(Settings())), lambda: read_totals(board, loop.time()))
-    inspection = Inspection(Settings(), writer.read)
-    serving = asyncio.ensure_future(serve_admin(socket=path, listen=None, inspection=inspection, running=running))
+    running = RunningServer(
+        dict, live, {}, MeshCounts(mesh_settings(Settings())), lambda: read_totals(board, loop.time())
+    )
+    inspection = Reports(Settings(), writer.read)
+    serving = asyncio.ensure_future(serve_admin(socket=path, listen=None, reports=inspection, running=running))
     try:
         await _until(loop, path.exists)
         with socket.socket(socket.AF_UNIX) as client:
             client.connect(str(path))
             client.sendall(REQUEST)
-            await _until(loop, lambda: bool(live._views))
+            await _until(loop, lambda: bool(live._subscribers))
             await _fill(loop, board, live)
             await loop.move(STALLED - 15)
-            assert live._views
+            assert live._subscribers
             await loop.move(15)
-            assert not live._views
+            assert not live._subscribers
             assert _is_cut_off(client)
     finally:
         serving.cancel()
@@ -84,12 +86,12 @@ async def _until(loop: MovedLoop, condition: Callable[[], bool]) -> None:
 
 async def _fill(loop: MovedLoop, board: Scoreboard, live: LiveQueries) -> None:
     """Sample queries until some periods' worth of them waits for the reader: its connection takes no more."""
-    (view,) = live._views
+    (view,) = live._subscribers
     deadline = time.monotonic() + 20
-    while len(view._waiting) < 3 * EACH:
+    while len(view._pending) < 3 * EACH:
         assert time.monotonic() < deadline
         for _ in range(EACH):
-            board.sample(0, _query("a.global"))
+            board.write_sample(0, _query("a.global"))
         await loop.move(PERIOD)
 
 

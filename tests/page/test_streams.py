@@ -5,36 +5,36 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import aclosing, asynccontextmanager, suppress
 
-from meshdns import sampled
-from meshdns.controller.livequeries import MAX_WAITING, Filter, LiveQueries, View, read_filter
+from meshdns.controller.admin.live import MAX_PENDING_EVENTS, LiveQueries, QueryFilter, Subscriber, read_filter
 from meshdns.dns import names
-from meshdns.sampled import Sampled
-from meshdns.scoreboard import RING, Scoreboard
+from meshdns.instance import samples
+from meshdns.instance.samples import QuerySample
+from meshdns.instance.scoreboard import SAMPLE_RING_SIZE, Scoreboard
 
 PATIENCE = 10.0  # seconds
 
 
 def _query(name: str, *, rcode: int = 0) -> bytes:
-    return sampled.encode(
-        Sampled(
-            marks=sampled.FOR_LIVE,
-            when=0.0,
-            source=b"\x7f\0\0\x01",
-            port=5353,
+    return samples.encode(
+        QuerySample(
+            destinations=samples.FOR_LIVE,
+            timestamp=0.0,
+            client_address=b"\x7f\0\0\x01",
+            client_port=5353,
             tcp=False,
-            ident=1,
-            name=names.wire(name),
+            query_id=1,
+            name=names.to_wire(name),
             qtype=1,
             qclass=1,
             flags=0x8400 | rcode,
-            asked=40,
-            replied=56,
-            do=False,
-            size=1232,
+            query_size=40,
+            reply_size=56,
+            dnssec_ok=False,
+            udp_size=1232,
             plugin="mesh",
-            kind="success",
-            error=-1,
-            seconds=0.0,
+            reply_class="success",
+            ede_code=-1,
+            duration=0.0,
         )
     )
 
@@ -51,32 +51,32 @@ async def _live(board: Scoreboard) -> AsyncIterator[LiveQueries]:
             await running
 
 
-async def _first(live: LiveQueries, view: View) -> bytes:
+async def _first(live: LiveQueries, view: Subscriber) -> bytes:
     """The first events of a view."""
-    async with aclosing(live.follow(view, PATIENCE)) as turns:
+    async with aclosing(live.subscribe(view, PATIENCE)) as turns:
         return await anext(turns)
 
 
 async def _sampling(board: Scoreboard, *queries: bytes) -> None:
     """Put queries into a ring as soon as somebody looks."""
-    while not board.watched(time.monotonic()):  # noqa: ASYNC110 — shared memory wakes nobody
+    while not board.is_watching_live_queries(time.monotonic()):  # noqa: ASYNC110 — shared memory wakes nobody
         await asyncio.sleep(0)
     for query in queries:
-        board.sample(0, query)
+        board.write_sample(0, query)
 
 
 def test_all_who_want_the_same_share_one_encoding() -> None:
     """A hundred views are served the very octets that were encoded for the first."""
 
     async def look() -> list[list[bytes]]:
-        board, views = Scoreboard.create(), [View(Filter()) for _ in range(100)]
+        board, views = Scoreboard.create(), [Subscriber(QueryFilter()) for _ in range(100)]
         live = LiveQueries(board, time.monotonic)
-        turns = [asyncio.ensure_future(anext(live.follow(view, PATIENCE))) for view in views]
+        turns = [asyncio.ensure_future(anext(live.subscribe(view, PATIENCE))) for view in views]
         await asyncio.sleep(0)  # each has begun to follow
-        live._read = [0] * 256
-        board.sample(0, _query("a.global"))
+        live._read_positions = [0] * 256
+        board.write_sample(0, _query("a.global"))
         live._distribute()
-        waiting = [list(view._waiting) for view in views]
+        waiting = [list(view._pending) for view in views]
         await asyncio.gather(*turns)
         return waiting
 
@@ -90,7 +90,7 @@ def test_each_sees_what_its_filter_shows() -> None:
 
     async def look() -> list[bytes]:
         board = Scoreboard.create()
-        views = [View(read_filter({"name": "b.global"})), View(read_filter({"rcode": "nxdomain"}))]
+        views = [Subscriber(read_filter({"name": "b.global"})), Subscriber(read_filter({"rcode": "nxdomain"}))]
         async with _live(board) as live:
             looking = [asyncio.ensure_future(_first(live, view)) for view in views]
             await _sampling(board, _query("a.global"), _query("x.b.global"), _query("c.global", rcode=3))
@@ -106,7 +106,7 @@ def test_more_than_enough_is_counted_instead_of_sent() -> None:
     """A view that asks for 50 events a second gets 10 of what came in a fifth of one, and is told of the others."""
 
     async def look() -> tuple[bytes, int]:
-        board, view = Scoreboard.create(), View(read_filter({"rate": "50"}))
+        board, view = Scoreboard.create(), Subscriber(read_filter({"rate": "50"}))
         async with _live(board) as live:
             asking = _sampling(board, *[_query("a.global")] * 200)
             seen, _ = await asyncio.gather(_first(live, view), asking)
@@ -120,24 +120,24 @@ def test_a_view_that_is_not_read_keeps_no_more_than_its_bound() -> None:
     """What it cannot take is counted, and others get theirs."""
 
     async def look() -> tuple[int, int, int]:
-        slow, quick = View(Filter()), View(Filter())
+        slow, quick = Subscriber(QueryFilter()), Subscriber(QueryFilter())
         took = 0
         for _ in range(5):
             for view in (slow, quick):
                 view.offer([b"data: {}\n\n"] * 400, 0)
-            took += (await quick.take(PATIENCE)).count(b"data:")
-        return (await slow.take(PATIENCE)).count(b"data:"), slow.missed, took
+            took += (await quick.next_batch(PATIENCE)).count(b"data:")
+        return (await slow.next_batch(PATIENCE)).count(b"data:"), slow.missed, took
 
-    assert asyncio.run(look()) == (MAX_WAITING, 2000 - MAX_WAITING, 2000)
+    assert asyncio.run(look()) == (MAX_PENDING_EVENTS, 2000 - MAX_PENDING_EVENTS, 2000)
 
 
 def test_what_the_ring_could_not_hold_is_counted() -> None:
     """Between two looks a ring is overwritten: that is said, too."""
 
     async def look() -> int:
-        board, view = Scoreboard.create(), View(Filter())
+        board, view = Scoreboard.create(), Subscriber(QueryFilter())
         async with _live(board) as live:
-            await asyncio.gather(_first(live, view), _sampling(board, *[_query("a.global")] * (RING + 7)))
+            await asyncio.gather(_first(live, view), _sampling(board, *[_query("a.global")] * (SAMPLE_RING_SIZE + 7)))
         return view.missed
 
-    assert asyncio.run(look()) == 7 + RING - MAX_WAITING
+    assert asyncio.run(look()) == 7 + SAMPLE_RING_SIZE - MAX_PENDING_EVENTS

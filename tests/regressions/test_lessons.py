@@ -13,16 +13,16 @@ import pytest
 import meshdns
 from meshdns.dns import names
 from meshdns.dns.codes import FORMERR, NOTIMP, REFUSED
-from meshdns.dns.query import parse
-from meshdns.forwarding.addresses import Address
-from meshdns.forwarding.question import key
+from meshdns.dns.query import parse_query
+from meshdns.forwarding.question import cache_key
+from meshdns.forwarding.upstreams import Address
 from tests.dns.test_query import A_IN, header, opt
 from tests.e2e.load import message
 from tests.fuzz.cost import MOST_UDP, answering, cost
 from tests.regressions.lessons import LESSONS, NOT_APPLICABLE
 from tests.simulators.upstream import Upstream
-from tests.upstream.client import Client
-from tests.worker.scene import Bench
+from tests.upstream.forwarder_client import ForwarderClient
+from tests.worker.responder_fixture import ResponderFixture
 
 TESTS = Path(__file__).parents[1]
 SOURCE = bytes([127, 0, 0, 1])
@@ -30,12 +30,12 @@ KNOWN = {"one.global": ["203.0.113.1"]}
 ONE = b"\3one\6global\0"
 
 
-def _ask(bench: Bench, data: bytes, *, tcp: bool, source: bytes = SOURCE) -> bytes | None:
-    bench.answerer.begin()
+def _ask(bench: ResponderFixture, data: bytes, *, tcp: bool, source: bytes = SOURCE) -> bytes | None:
+    bench.responder.begin_read()
     try:
-        return bench.answerer.respond(data, source, lambda: lambda _: None, tcp=tcp)
+        return bench.responder.respond(data, source, lambda: lambda _: None, tcp=tcp)
     finally:
-        bench.answerer.end()
+        bench.responder.end_read()
 
 
 def _rcode(reply: bytes | None) -> int:
@@ -61,7 +61,7 @@ def test_no_lesson_is_listed_twice() -> None:
 @pytest.mark.parametrize("tcp", [False, True])
 def test_strangers_are_refused_over_tcp(*, tcp: bool) -> None:
     """CVE-2026-33190: who is outside allowQuery hears nothing else, for a name that is ready as well."""
-    bench = Bench(KNOWN, allow=["192.0.2.0/24"])
+    bench = ResponderFixture(KNOWN, allow=["192.0.2.0/24"])
     _ask(bench, message("one.global", 1), tcp=False, source=bytes([192, 0, 2, 1]))
     assert _rcode(_ask(bench, message("one.global", 1), tcp=tcp)) == REFUSED
 
@@ -72,8 +72,8 @@ def test_a_header_is_judged_first(counts: tuple[int, int, int, int], *, tcp: boo
     """CVE-2026-82399: counts that cannot be cost nothing, over both transports."""
     questions, answers, authorities, additionals = counts
     data = header(qd=questions, an=answers, ns=authorities, ar=additionals) + ONE + A_IN + bytes(60_000)
-    assert _rcode(_ask(Bench(KNOWN), data, tcp=tcp)) == FORMERR
-    bench = Bench(KNOWN)
+    assert _rcode(_ask(ResponderFixture(KNOWN), data, tcp=tcp)) == FORMERR
+    bench = ResponderFixture(KNOWN)
     assert cost(lambda each: _ask(bench, each, tcp=tcp), data) < MOST_UDP
 
 
@@ -81,7 +81,7 @@ def test_a_header_is_judged_first(counts: tuple[int, int, int, int], *, tcp: boo
 @pytest.mark.parametrize("opcode", range(1, 16))
 def test_other_opcodes_reach_no_upstream(opcode: int, *, tcp: bool) -> None:
     """CVE-2026-86003: they are not implemented, and nothing is forwarded."""
-    bench = Bench({})
+    bench = ResponderFixture({})
     data = header(flags=opcode << 11 | 0x0100) + b"\3www\7example\0" + A_IN
     assert _rcode(_ask(bench, data, tcp=tcp)) == NOTIMP
     assert bench.upstream.waiting == []
@@ -89,18 +89,18 @@ def test_other_opcodes_reach_no_upstream(opcode: int, *, tcp: bool) -> None:
 
 def test_notify_over_tcp_changes_nothing() -> None:
     """CVE-2025-59030: what is ready stays ready."""
-    bench = Bench(KNOWN)
+    bench = ResponderFixture(KNOWN)
     _ask(bench, message("one.global", 1), tcp=False)
-    ready = dict(bench.answerer.ready)
+    ready = dict(bench.responder.cached_replies)
     assert ready
     for name in (ONE, b"\6global\0", b"\0"):
         _ask(bench, header(flags=0x2400) + name + b"\0\6\0\1", tcp=True)
-    assert bench.answerer.ready == ready
+    assert bench.responder.cached_replies == ready
 
 
 def test_a_client_subnet_opens_nothing() -> None:
     """CVE-2026-4893: a stranger that claims an address of allowQuery in an option is refused."""
-    bench = Bench(KNOWN, allow=["192.0.2.0/24"])
+    bench = ResponderFixture(KNOWN, allow=["192.0.2.0/24"])
     subnet = b"\0\1\x18\0\xc0\0\2"
     assert _rcode(_ask(bench, header(ar=1) + ONE + A_IN + opt((8, subnet)), tcp=False)) == REFUSED
 
@@ -114,9 +114,9 @@ def test_options_without_end_are_cheap() -> None:
 
 def test_a_denial_of_one_route_is_not_of_another() -> None:
     """CVE-2026-44687: the same question has another key behind another route."""
-    query = parse(dns.message.make_query("a.corp.example", "A").to_wire())
+    query = parse_query(dns.message.make_query("a.corp.example", "A").to_wire())
     assert query is not None
-    assert key(query, 0) != key(query, 1)
+    assert cache_key(query, 0) != cache_key(query, 1)
 
 
 def test_one_packet_does_not_take_edns_from_an_upstream() -> None:
@@ -125,7 +125,7 @@ def test_one_packet_does_not_take_edns_from_an_upstream() -> None:
     async def run() -> list[int]:
         upstream = Upstream()
         await upstream.start()
-        client = Client(Address("127.0.0.1", upstream.port))
+        client = ForwarderClient(Address("127.0.0.1", upstream.port))
         try:
             await client.ask("noedns.test")
             await client.ask("good.test")
@@ -147,7 +147,7 @@ def test_no_name_goes_through_idna() -> None:
 def test_a_host_of_a_million_octets_is_refused_at_once(host: str) -> None:
     """CVE-2022-45061: before anything is done with it."""
     began = time.process_time()
-    assert names.fault(host)
+    assert names.invalid_reason(host)
     assert time.process_time() - began < 0.1
 
 

@@ -26,7 +26,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.rig.absence import ComponentUnavailable
+from tests.rig.errors import ComponentUnavailable
 
 OLDEST_GO = (1, 26)
 PROGRAMS = ("etcd", "coredns", "kube-apiserver", "helm", "kustomize")

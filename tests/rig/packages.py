@@ -13,7 +13,7 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from tests.rig.absence import ComponentUnavailable
+from tests.rig.errors import ComponentUnavailable
 
 DEBIAN_PACKAGES: Mapping[str, str] = {
     "chromium": "chromium",

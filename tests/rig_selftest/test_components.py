@@ -12,7 +12,7 @@ import pytest
 from tests.rig.apiserver import TOKEN, ApiServer
 from tests.rig.component import ComponentFailed
 from tests.rig.coredns import CoreDNS
-from tests.rig.digging import NoReply, dig
+from tests.rig.dig import NoReply, dig
 from tests.rig.dnsmasq import Dnsmasq
 from tests.rig.knot import Knot
 from tests.rig.kubernetes import Refused

@@ -23,7 +23,7 @@ _ANSWER: Final = b"\xc0\x0c\x00\x01\x00\x01\x00\x00\x00\x3c\x00\x04"  # how dnsp
 _OPT: Final = b"\x00\x00\x29\x04\xd0\x00\x00\x00\x00\x00\x00"
 
 
-class Elsewhere(bytes):
+class FromOtherPort(bytes):
     """A message that leaves by another port than the one it was asked on."""
 
     __slots__ = ()
@@ -214,7 +214,7 @@ BEHAVIOURS: Final[dict[str, Behaviour]] = {
     "wrongid": _lie_first(_other_id),
     "wrongids": _wrong_ids,
     "manyids": lambda case: [*(_other_id(case.forged(), step) for step in range(1, 201)), case.good()],
-    "wrongport": lambda case: [Elsewhere(case.forged()), case.good()],
+    "wrongport": lambda case: [FromOtherPort(case.forged()), case.good()],
     "wrongq": _lie_first(lambda wire: _patched(wire, 13, b"~")),
     "wrongtype": _lie_first(lambda wire: _swapped(wire, b"\x04test\0\0\x01", b"\x04test\0\0\x1c")),
     "wrongclass": _lie_first(lambda wire: _swapped(wire, b"\x04test\0\0\x01\0\x01", b"\x04test\0\0\x01\0\x03")),

@@ -20,7 +20,7 @@ from typing import Final
 import dns.exception
 import dns.flags
 
-from tests.simulators.behaviours import BEHAVIOURS, Case, Elsewhere, Messages, Raw, Reset
+from tests.simulators.behaviours import BEHAVIOURS, Case, FromOtherPort, Messages, Raw, Reset
 
 HONEST: Final = "192.0.2.7"
 BRIEF: Final = 3  # seconds
@@ -75,7 +75,7 @@ class Upstream(asyncio.DatagramProtocol):
                 self._send(wire, addr)
 
     def _send(self, wire: bytes, addr: tuple[str, int]) -> None:
-        if isinstance(wire, Elsewhere):
+        if isinstance(wire, FromOtherPort):
             with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
                 sock.bind(("127.0.0.1", 0))
                 sock.sendto(wire, addr)
@@ -121,7 +121,7 @@ class Upstream(asyncio.DatagramProtocol):
             writer.transport.abort()
         elif isinstance(wire, Raw):
             writer.write(wire)
-        elif not isinstance(wire, Elsewhere):
+        elif not isinstance(wire, FromOtherPort):
             writer.write(len(wire).to_bytes(2, "big") + wire)
         await writer.drain()
 

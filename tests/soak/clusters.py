@@ -15,7 +15,7 @@ from tests.rig.apiserver import ApiServer
 from tests.rig.build import crd_folder
 from tests.rig.kubernetes import Refused
 from tests.rig.waiting import eventually
-from tests.soak.truth import Truth
+from tests.soak.oracle import Oracle
 
 NAMES = 60
 _RBAC = "rbac.authorization.k8s.io"
@@ -41,7 +41,7 @@ def value_of(text: str | None) -> int | None:
 class Cluster:
     """One API server, read by meshdns with the token of a service account that the kubeconfig names a file for."""
 
-    def __init__(self, server: ApiServer, truth: Truth, folder: Path) -> None:
+    def __init__(self, server: ApiServer, truth: Oracle, folder: Path) -> None:
         self.name = server.prefix
         self.server = server
         self.kubeconfig = folder / f"{server.prefix}.yaml"
@@ -63,7 +63,7 @@ class Cluster:
         """Give a name another value, or take it away. Raises what the server's client raises."""
         host, known = self.host(number), number in self._known
         after = None if delete and known else value
-        self._truth.note(host, after, time.monotonic())
+        self._truth.record(host, after, time.monotonic())
         if after is None:
             del self._known[number]
             self.server.delete(f"{_ENTRIES}/s{number}")
@@ -78,7 +78,7 @@ class Cluster:
             item, value = held.get(f"s{number}"), self._known.get(number)
             there = value_of(item["spec"]["endpoints"][0]["address"]) if item is not None else None
             if there != value:
-                self._truth.note(self.host(number), there, time.monotonic())
+                self._truth.record(self.host(number), there, time.monotonic())
                 if there is None:
                     self._known.pop(number, None)
                 else:
@@ -99,12 +99,12 @@ class Cluster:
     @contextmanager
     def faulty(self) -> Iterator[None]:
         """Something is wrong inside the block."""
-        self._truth.fault(self.name, time.monotonic())
+        self._truth.begin_fault(self.name, time.monotonic())
         try:
             yield
         finally:
             self.settle()
-            self._truth.mended(self.name, time.monotonic())
+            self._truth.end_fault(self.name, time.monotonic())
 
     def restart(self) -> None:
         """Stop in good order, start again."""
@@ -146,7 +146,7 @@ class Cluster:
         """The CRD is deleted with all entries, and made again."""
         with self.faulty():
             for number in list(self._known):
-                self._truth.note(self.host(number), None, time.monotonic())
+                self._truth.record(self.host(number), None, time.monotonic())
             self._known.clear()
             self.server.delete(f"{_CRDS}/{_CRD}")
             eventually(self._crd_gone, what="the CRD is gone", within=60)

@@ -20,8 +20,8 @@ from tests.rig.etcd import Etcd
 from tests.rig.waiting import eventually
 from tests.soak.asking import Client, Lost, Refused
 from tests.soak.clusters import FAULTS, NAMES, Cluster, value_of
+from tests.soak.oracle import WELL, Oracle
 from tests.soak.report import Table, say
-from tests.soak.truth import WELL, Truth
 
 _EVERY = 10.0  # seconds between the beginnings of two faults
 _CHANGES = 10  # a second
@@ -32,7 +32,7 @@ _YOUNG = 20.0  # seconds after which a process's memory is judged
 class Soak:
     """One run; the main thread makes the faults, since servers die with the thread that started them."""
 
-    def __init__(self, clusters: list[Cluster], instance: Instance, truth: Truth) -> None:
+    def __init__(self, clusters: list[Cluster], instance: Instance, truth: Oracle) -> None:
         self._clusters = clusters
         self._instance = instance
         self._truth = truth
@@ -93,8 +93,8 @@ class Soak:
         if self._instance.controller:
             self._instance.kill(self._instance.controller)
             for cluster in self._clusters:
-                self._truth.fault(cluster.name, time.monotonic())
-                self._truth.mended(cluster.name, time.monotonic())
+                self._truth.begin_fault(cluster.name, time.monotonic())
+                self._truth.end_fault(cluster.name, time.monotonic())
 
     # ------------------------------------------------------------------------------------------ changes
 
@@ -134,7 +134,7 @@ class Soak:
             self.wrong.append(f"{host}: {refusal}")
             return
         self.counts["answers"] += 1
-        fault = self._truth.judge(cluster.name, host, value, asked, time.monotonic())
+        fault = self._truth.check(cluster.name, host, value, asked, time.monotonic())
         if fault:
             self.wrong.append(fault)
             say(fault)
@@ -168,7 +168,7 @@ class Soak:
 
 def run(minutes: float) -> tuple[Table, bool]:
     """Run for so many minutes; the table to record, and whether all is well."""
-    truth = Truth(time.monotonic())
+    truth = Oracle(time.monotonic())
     with (
         tempfile.TemporaryDirectory() as folder,
         Etcd() as etcd,

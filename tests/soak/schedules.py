@@ -6,7 +6,7 @@ import time
 from dataclasses import dataclass, field
 
 from tests.soak.report import Table, say
-from tests.sources.schedules.play import play
+from tests.sources.schedules.simulation import play
 
 _CHUNK = 250
 
@@ -66,7 +66,7 @@ def _play(seeds: range) -> Sum:
             outcome.faults,
             outcome.changes,
             outcome.requests,
-            outcome.looks,
+            outcome.checks,
             len(outcome.wrong),
             len(outcome.hot),
             len(outcome.leaked),

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from meshdns.sources.documents import DocumentError, parse
+from meshdns.sources.documents import DocumentError, parse_documents
 
 SCALARS = """
 no              'no'
@@ -33,7 +33,7 @@ TRUE            True
 def test_scalars_follow_the_core_schema_of_yaml_1_2(row: str) -> None:
     """A plain scalar is what YAML 1.2 says it is, not what 1.1 said."""
     text, value = row[:16].strip(), row[16:].strip()
-    documents, _ = parse(f"key: {text}")
+    documents, _ = parse_documents(f"key: {text}")
     assert repr(documents[0].value["key"]) == value
 
 
@@ -57,26 +57,26 @@ REFUSED = {
 def test_what_cannot_be_read_is_refused_with_its_line(text: str) -> None:
     """A fault in the text is named with its line; nothing else is raised."""
     with pytest.raises(DocumentError) as caught:
-        parse(text)
+        parse_documents(text)
     assert (caught.value.reason, caught.value.line) == REFUSED[text]
 
 
 def test_aliases_cost_no_memory() -> None:
     """Nine levels of nine aliases each are a few objects, not 387 million."""
     levels = ["a0: &a0 [x]"] + [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]" for n in range(1, 10)]
-    documents, _ = parse("\n".join(levels))
+    documents, _ = parse_documents("\n".join(levels))
     assert documents[0].value["a9"][0] is documents[0].value["a8"]
 
 
 def test_json_loads_as_json() -> None:
     """JSON with tabs, escapes and surrogate pairs gives the same values as a JSON reader."""
     text = '{\n\t"a": "x\\u003cy\\/\\ud83d\\ude00 \\\\ud83d\\\\ude00",\n\t"b": [1, -2.5, true, null, "no"]\n}'
-    assert parse(text)[0] == [(json.loads(text), 1)]
+    assert parse_documents(text)[0] == [(json.loads(text), 1)]
 
 
 def test_documents_are_separated_by_dashes() -> None:
     """A file may hold several documents; an empty one is null."""
-    assert parse("a: 1\n---\n---\nb: 2\n")[0] == [({"a": 1}, 1), (None, 3), ({"b": 2}, 4)]
+    assert parse_documents("a: 1\n---\n---\nb: 2\n")[0] == [({"a": 1}, 1), (None, 3), ({"b": 2}, 4)]
 
 
 LINES = """apiVersion: v1
@@ -114,5 +114,5 @@ items:
 )
 def test_a_field_path_gives_its_line(field: str, line: int) -> None:
     """A field stands where its key stands; a missing one where its nearest parent does."""
-    documents, lines = parse(LINES)
-    assert lines.find(documents[0].value["items"][0], field) == line
+    documents, lines = parse_documents(LINES)
+    assert lines.line_of(documents[0].value["items"][0], field) == line

@@ -6,15 +6,23 @@ from typing import Any
 
 import pytest
 
-from meshdns.mesh.declarations import GatewayServer, IstioGateway, Key, Kind, KubernetesGateway, Listener, Node
+from meshdns.mesh.objects.declarations import (
+    GatewayListener,
+    GatewayServer,
+    IstioGateway,
+    KubernetesGateway,
+    Node,
+    ObjectKey,
+    ObjectKind,
+)
 from meshdns.sources import apiservers
-from meshdns.sources.registrations import Registrations
-from meshdns.sources.resources import RESOURCES
+from meshdns.sources.kube.resources import RESOURCES
+from meshdns.sources.registry import ClusterRegistry
 from meshdns.sources.settings import KubeconfigSource
 from tests.rig.apiserver import ApiServer
 from tests.rig.kubernetes import Refused
-from tests.sources.reading import ENDS_CLIENTS
-from tests.sources.recording import Known, RecordingSink
+from tests.sources.real_clusters import ENDS_CLIENTS
+from tests.sources.recording_sink import RecordedCluster, RecordingSink
 
 pytestmark = ENDS_CLIENTS
 
@@ -79,11 +87,11 @@ def follow(config: Path, steps: Any) -> None:
         async with asyncio.TaskGroup() as group:
             source = KubeconfigSource((config,))
             task = group.create_task(
-                apiservers.run(source=source, sink=sink, draw=lambda: 0.0, registrations=Registrations()),
+                apiservers.watch_api_servers(source=source, sink=sink, draw=lambda: 0.0, registry=ClusterRegistry()),
                 name="kubeapi",
             )
-            await sink.until(lambda: sink.clusters)
-            await sink.until(lambda: sink.clusters["east"].synced == set(RESOURCES), seconds=60)
+            await sink.wait_until(lambda: sink.clusters)
+            await sink.wait_until(lambda: sink.clusters["east"].synced == set(RESOURCES), seconds=60)
             await steps(sink, sink.clusters["east"])
             task.cancel()
 
@@ -94,10 +102,10 @@ def test_gateways_and_nodes_are_listed_and_watched(cluster: ApiServer, tmp_path:
     """What is there is listed; a status that a controller writes later, and a removal, are reported."""
     for manifest in (GATEWAY, ISTIO_GATEWAY, NODE):
         cluster.apply(manifest)
-    listed: dict[Key, Any] = {}
+    listed: dict[ObjectKey, Any] = {}
 
-    async def steps(sink: RecordingSink, east: Known) -> None:
-        listed.update(east.declared)
+    async def steps(sink: RecordingSink, east: RecordedCluster) -> None:
+        listed.update(east.declarations)
         await asyncio.to_thread(
             cluster.patch_status, GATEWAY, {"addresses": [{"type": "IPAddress", "value": "203.0.113.7"}]}
         )
@@ -106,28 +114,28 @@ def test_gateways_and_nodes_are_listed_and_watched(cluster: ApiServer, tmp_path:
         )
 
         def arrived() -> bool:
-            gateway = east.declared[Kind.GATEWAY, "default", "east-west"]
-            node = east.declared[Kind.NODE, "", "n1"]
+            gateway = east.declarations[ObjectKind.GATEWAY, "default", "east-west"]
+            node = east.declarations[ObjectKind.NODE, "", "n1"]
             assert isinstance(gateway, KubernetesGateway)
             assert isinstance(node, Node)
-            return (gateway.assigned, node.addresses) == (("203.0.113.7",), ("203.0.113.8",))
+            return (gateway.status_addresses, node.addresses) == (("203.0.113.7",), ("203.0.113.8",))
 
-        await sink.until(arrived)
+        await sink.wait_until(arrived)
         await asyncio.to_thread(cluster.remove, ISTIO_GATEWAY)
-        await sink.until(lambda: (Kind.ISTIO_GATEWAY, "default", "cross-network") not in east.declared)
+        await sink.wait_until(lambda: (ObjectKind.ISTIO_GATEWAY, "default", "cross-network") not in east.declarations)
         assert east.failures == []
 
     follow(cluster.write_kubeconfig(tmp_path / "east"), steps)
-    gateway = listed[Kind.GATEWAY, "default", "east-west"]
+    gateway = listed[ObjectKind.GATEWAY, "default", "east-west"]
     assert isinstance(gateway, KubernetesGateway)
     assert gateway.listeners == (
-        Listener(15008, "HBONE"),
-        Listener(15443, "TLS", "*.local", "AUTO_PASSTHROUGH"),
+        GatewayListener(15008, "HBONE"),
+        GatewayListener(15443, "TLS", "*.local", "AUTO_PASSTHROUGH"),
     )
-    istio = listed[Kind.ISTIO_GATEWAY, "default", "cross-network"]
+    istio = listed[ObjectKind.ISTIO_GATEWAY, "default", "cross-network"]
     assert isinstance(istio, IstioGateway)
     assert istio.servers == (GatewayServer(15443, ("*.local", "*.global"), "AUTO_PASSTHROUGH"),)
-    assert listed[Kind.NODE, "", "n1"].labels == (("zone", "a"),)
+    assert listed[ObjectKind.NODE, "", "n1"].labels == (("zone", "a"),)
 
 
 def test_a_reader_without_rights_to_gateways_and_nodes_syncs(cluster: ApiServer, tmp_path: Path) -> None:
@@ -144,10 +152,14 @@ def test_a_reader_without_rights_to_gateways_and_nodes_syncs(cluster: ApiServer,
     config = cluster.write_kubeconfig(tmp_path / "east")
     config.write_text(config.read_text().replace("rig-admin", token))
 
-    async def steps(sink: RecordingSink, east: Known) -> None:
-        await sink.until(lambda: len(east.failures) == 3)
-        assert (Kind.NAMESPACE, "", "default") in east.declared
-        assert not {key[0] for key in east.declared} & {Kind.GATEWAY, Kind.ISTIO_GATEWAY, Kind.NODE}
+    async def steps(sink: RecordingSink, east: RecordedCluster) -> None:
+        await sink.wait_until(lambda: len(east.failures) == 3)
+        assert (ObjectKind.NAMESPACE, "", "default") in east.declarations
+        assert not {key[0] for key in east.declarations} & {
+            ObjectKind.GATEWAY,
+            ObjectKind.ISTIO_GATEWAY,
+            ObjectKind.NODE,
+        }
 
         assert sorted(reason.partition("; ")[2] for reason in east.failures) == [
             'grant the verbs list and watch on gateways in API group "gateway.networking.k8s.io" by a ClusterRole',

@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from meshdns.supervisor.activation import handed
+from meshdns.supervisor.sockets import activated_sockets
 
 
 @pytest.mark.parametrize(
@@ -20,5 +20,5 @@ from meshdns.supervisor.activation import handed
 )
 def test_what_is_for_nobody_here_is_left_alone(environ: dict[str, str]) -> None:
     """And no child hears of it (sd_listen_fds(3): the variables are for one process)."""
-    assert handed(environ) == []
+    assert activated_sockets(environ) == []
     assert environ == {}

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from meshdns.supervisor.cookie_secrets import LIFETIME, CookieSecrets, load
+from meshdns.supervisor.cookie_secrets import LIFETIME, CookieSecrets, load_or_create
 
 NOW = 1_800_000_000.0
 
@@ -17,26 +17,26 @@ def _file(folder: Path) -> Path:
 
 def test_a_secret_outlasts_its_process(tmp_path: Path) -> None:
     """Whoever starts next has the same, and nobody else can read it."""
-    first = load(tmp_path, now=NOW)
+    first = load_or_create(tmp_path, now=NOW)
     assert (len(first.current), first.previous) == (16, b"")
-    assert load(tmp_path, now=NOW + LIFETIME - 1) == first
+    assert load_or_create(tmp_path, now=NOW + LIFETIME - 1) == first
     assert stat.S_IMODE(_file(tmp_path).stat().st_mode) == 0o600
 
 
 def test_a_secret_is_replaced_once_a_day_and_stays_good(tmp_path: Path) -> None:
     """As the one before."""
-    first = load(tmp_path, now=NOW)
-    second = load(tmp_path, now=NOW + LIFETIME)
+    first = load_or_create(tmp_path, now=NOW)
+    second = load_or_create(tmp_path, now=NOW + LIFETIME)
     assert second.previous == first.current != second.current
-    assert load(tmp_path, now=NOW + LIFETIME) == second
-    third = load(tmp_path, now=NOW + 9 * LIFETIME)
+    assert load_or_create(tmp_path, now=NOW + LIFETIME) == second
+    third = load_or_create(tmp_path, now=NOW + 9 * LIFETIME)
     assert third.previous == second.current
 
 
 @pytest.mark.parametrize(("step", "due"), [(-200.0, False), (-301.0, True), (0.0, False), (LIFETIME, True)])
 def test_when_another_is_due(step: float, *, due: bool) -> None:
     """A clock that was set back far enough to make cookies of the future counts, too."""
-    assert CookieSecrets(bytes(16), b"", NOW).due(NOW + step) is due
+    assert CookieSecrets(bytes(16), b"", NOW).is_due(NOW + step) is due
 
 
 @pytest.mark.parametrize(
@@ -44,18 +44,18 @@ def test_when_another_is_due(step: float, *, due: bool) -> None:
 )
 def test_a_damaged_file_is_replaced(tmp_path: Path, damage: bytes) -> None:
     """Cookies are a convenience: nothing stops for them."""
-    load(tmp_path, now=NOW)
+    load_or_create(tmp_path, now=NOW)
     _file(tmp_path).write_bytes(damage)
-    fresh = load(tmp_path, now=NOW)
+    fresh = load_or_create(tmp_path, now=NOW)
     assert len(fresh.current) == 16
-    assert load(tmp_path, now=NOW) == fresh
+    assert load_or_create(tmp_path, now=NOW) == fresh
 
 
 def test_a_file_that_others_could_read_is_replaced(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     """Who has read it could make cookies."""
-    first = load(tmp_path, now=NOW)
+    first = load_or_create(tmp_path, now=NOW)
     _file(tmp_path).chmod(0o640)
-    fresh = load(tmp_path, now=NOW)
+    fresh = load_or_create(tmp_path, now=NOW)
     assert first.current not in (fresh.current, fresh.previous)
     assert "could be read by others" in caplog.text
 
@@ -64,5 +64,5 @@ def test_without_a_place_for_it_a_secret_lasts_as_long_as_the_process(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     """And the operator hears why."""
-    assert len(load(tmp_path / "absent", now=NOW).current) == 16
+    assert len(load_or_create(tmp_path / "absent", now=NOW).current) == 16
     assert "will not outlast this process" in caplog.text

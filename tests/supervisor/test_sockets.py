@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from meshdns.supervisor.instance import InstanceError, lock
-from meshdns.supervisor.sockets import BindError, Sockets, _explain
+from meshdns.supervisor.handover import StateDirError, lock_state_dir
+from meshdns.supervisor.sockets import BindError, Sockets, _bind_error_text
 from tests.rig.ports import free_port
 
 LOOPBACK = "127.0.0.1"
@@ -49,7 +49,7 @@ def test_failure_leaves_nothing_open() -> None:
 
 def test_privileged_port_says_what_would_help() -> None:
     """Without the right to bind below 1024 the message offers both ways out."""
-    said = _explain(LOOPBACK, 53, socket.SOCK_DGRAM, PermissionError(errno.EACCES, "Permission denied"))
+    said = _bind_error_text(LOOPBACK, 53, socket.SOCK_DGRAM, PermissionError(errno.EACCES, "Permission denied"))
     assert said == (
         "udp 127.0.0.1 port 53: not permitted; choose a port above 1023 with --listen, or grant CAP_NET_BIND_SERVICE"
     )
@@ -64,15 +64,15 @@ def test_each_worker_has_a_private_socket_on_loopback() -> None:
 
 def test_lock_admits_one_and_is_free_when_its_holder_is_gone(tmp_path: Path) -> None:
     """The second is told who holds it; a descriptor that is closed, as by the end of a process, frees it."""
-    first = lock(tmp_path / "state")
-    with pytest.raises(InstanceError, match=rf"another meshdns \(pid {os.getpid()}\) uses it; end that one or choose"):
-        lock(tmp_path / "state")
+    first = lock_state_dir(tmp_path / "state")
+    with pytest.raises(StateDirError, match=rf"another meshdns \(pid {os.getpid()}\) uses it; end that one or choose"):
+        lock_state_dir(tmp_path / "state")
     os.close(first)
-    os.close(lock(tmp_path / "state"))
+    os.close(lock_state_dir(tmp_path / "state"))
 
 
 def test_lock_where_nothing_can_be_written_says_so(tmp_path: Path) -> None:
     """A file in the directory's place is an error that ends with what to do."""
     (tmp_path / "state").write_text("")
-    with pytest.raises(InstanceError, match=r"cannot be used for state: .*; choose another with --state-dir"):
-        lock(tmp_path / "state")
+    with pytest.raises(StateDirError, match=r"cannot be used for state: .*; choose another with --state-dir"):
+        lock_state_dir(tmp_path / "state")

@@ -11,39 +11,38 @@ import dns.message
 import dns.rcode
 import pytest
 
-from meshdns.dns.query import parse
-from meshdns.forwarding.addresses import Address
+from meshdns.dns.query import parse_query
 from meshdns.forwarding.counters import ForwardCounters
-from meshdns.forwarding.question import MAX_TRAIL
-from meshdns.forwarding.routes import Route
+from meshdns.forwarding.question import MAX_LOOP_MARKERS
+from meshdns.forwarding.upstreams import Address, Route
 from meshdns.upstream.forwarder import Forwarder
 from tests.simulators.behaviours import Case, Messages
-from tests.simulators.steady import SteadyLoop, steadily
+from tests.simulators.stalled_clock_loop import StalledClockLoop, run_with_stalled_clock
 from tests.simulators.upstream import Upstream, serving
-from tests.upstream.client import Client, answers, ede
+from tests.upstream.forwarder_client import ForwarderClient, answers, ede
 
 PATIENCE = 30.0  # seconds; a condition that takes longer is a failure
 
 
-def against(body: Callable[[Upstream, Client], Awaitable[None]]) -> None:
+def against(body: Callable[[Upstream, ForwarderClient], Awaitable[None]]) -> None:
     """Run `body` with one server and a client whose only upstream it is."""
 
     async def main(upstream: Upstream) -> None:
-        client = Client(Address("127.0.0.1", upstream.port))
+        client = ForwarderClient(Address("127.0.0.1", upstream.port))
         try:
             await body(upstream, client)
         finally:
             await client.forwarder.close()
             assert client.counters.in_flight == 0
 
-    steadily(serving(main))
+    run_with_stalled_clock(serving(main))
 
 
 @pytest.mark.parametrize("behaviour", ["good", "servfail", "nxdomain", "nxnosoa", "rdlen", "tc", "cname"])
 def test_the_same_question_again_is_answered_from_the_cache(behaviour: str) -> None:
     """Answers, denials and failures alike spare the upstream a second query."""
 
-    async def body(upstream: Upstream, client: Client) -> None:
+    async def body(upstream: Upstream, client: ForwarderClient) -> None:
         first = await client.ask(f"{behaviour}.test")
         sends = upstream.seen[behaviour]
         for _ in range(5):
@@ -59,7 +58,7 @@ def test_the_same_question_again_is_answered_from_the_cache(behaviour: str) -> N
 def test_an_answer_with_ttl_0_is_asked_for_each_time(behaviour: str) -> None:
     """RFC 1035 3.2.1: TTL 0 is for the question under way only."""
 
-    async def body(upstream: Upstream, client: Client) -> None:
+    async def body(upstream: Upstream, client: ForwarderClient) -> None:
         for _ in range(3):
             await client.ask(f"{behaviour}.test")
         assert upstream.seen[behaviour] == 3
@@ -70,7 +69,7 @@ def test_an_answer_with_ttl_0_is_asked_for_each_time(behaviour: str) -> None:
 def test_a_silent_upstream_is_not_asked_again_while_the_failure_is_fresh() -> None:
     """RFC 9520: the second client hears at once."""
 
-    async def body(upstream: Upstream, client: Client) -> None:
+    async def body(upstream: Upstream, client: ForwarderClient) -> None:
         await client.ask("silent.test")
         again = await client.ask("silent.test")
         assert again.rcode() == dns.rcode.SERVFAIL
@@ -83,11 +82,11 @@ def test_a_silent_upstream_is_not_asked_again_while_the_failure_is_fresh() -> No
 def test_a_name_slower_than_the_deadline_resolves_the_next_time() -> None:
     """The late answer fills the cache and clears the failure."""
 
-    async def body(upstream: Upstream, client: Client) -> None:
+    async def body(upstream: Upstream, client: ForwarderClient) -> None:
         first = await client.ask("slow.test")
         assert first.rcode() == dns.rcode.SERVFAIL
         async with asyncio.timeout(PATIENCE):
-            while not client.counters.late:  # noqa: ASYNC110 - a counter is no event
+            while not client.counters.late_answers:  # noqa: ASYNC110 - a counter is no event
                 await asyncio.sleep(0.02)
         again = await client.ask("slow.test")
         assert answers(again) == ["slow.test. 60 A 192.0.2.1"]
@@ -99,7 +98,7 @@ def test_a_name_slower_than_the_deadline_resolves_the_next_time() -> None:
 def test_a_thousand_identical_questions_make_one_upstream_query() -> None:
     """All clients are answered, each with its own id and letter case."""
 
-    async def body(upstream: Upstream, client: Client) -> None:
+    async def body(upstream: Upstream, client: ForwarderClient) -> None:
         def wire(i: int) -> bytes:
             message = dns.message.make_query("GOOD.test" if i % 2 else "good.TEST", "A", id=i)
             return message.to_wire()
@@ -118,7 +117,7 @@ def test_a_thousand_identical_questions_make_one_upstream_query() -> None:
 def test_questions_that_differ_in_do_cd_or_type_are_asked_apart() -> None:
     """The key holds all that may change the answer (CVE-2024-0874)."""
 
-    async def body(upstream: Upstream, client: Client) -> None:
+    async def body(upstream: Upstream, client: ForwarderClient) -> None:
         await client.ask("good.test")
         await client.ask("good.test", want_dnssec=True)
         await client.ask("good.test", "TXT")
@@ -134,7 +133,7 @@ def test_questions_that_differ_in_do_cd_or_type_are_asked_apart() -> None:
 def test_ports_and_ids_are_hard_to_guess() -> None:
     """The first queries leave by ports of their own; later ones by many, and no port is used much."""
 
-    async def body(upstream: Upstream, client: Client) -> None:
+    async def body(upstream: Upstream, client: ForwarderClient) -> None:
         await asyncio.gather(*(client.ask(f"good-{i}.test") for i in range(150)))
         assert len(set(upstream.sources)) == 150
         for start in range(150, 3150, 150):
@@ -150,7 +149,7 @@ def test_ports_and_ids_are_hard_to_guess() -> None:
 def test_no_option_of_the_client_reaches_the_upstream() -> None:
     """Client Subnet, cookies and NSID are dropped; size and DO are ours and the client's."""
 
-    async def body(upstream: Upstream, client: Client) -> None:
+    async def body(upstream: Upstream, client: ForwarderClient) -> None:
         options = [dns.edns.ECSOption("198.51.100.0", 24), dns.edns.GenericOption(10, bytes(8))]
         message = dns.message.make_query("GooD.test", "A", use_edns=0, payload=4096, options=options, want_dnssec=True)
         await client.ask_wire(message.to_wire())
@@ -166,7 +165,7 @@ def test_no_option_of_the_client_reaches_the_upstream() -> None:
 def test_a_question_without_rd_is_never_forwarded() -> None:
     """RFC 1034 4.3.1: the cache, else REFUSED."""
 
-    async def body(upstream: Upstream, client: Client) -> None:
+    async def body(upstream: Upstream, client: ForwarderClient) -> None:
         assert (await client.ask("good.test", rd=False)).rcode() == dns.rcode.REFUSED
         assert not upstream.seen
         await client.ask("good.test")
@@ -179,7 +178,7 @@ def test_a_question_without_rd_is_never_forwarded() -> None:
 def test_a_large_answer_is_truncated_on_udp_and_whole_on_tcp() -> None:
     """TC comes with question and OPT alone (RFC 2181 section 9)."""
 
-    async def body(upstream: Upstream, client: Client) -> None:
+    async def body(upstream: Upstream, client: ForwarderClient) -> None:
         small = await client.ask("tc.test", tcp=False)
         assert small.flags & dns.flags.TC
         assert (len(small.question), len(small.answer), small.edns) == (1, 0, 0)
@@ -191,7 +190,7 @@ def test_a_large_answer_is_truncated_on_udp_and_whole_on_tcp() -> None:
 def test_a_cname_target_is_asked_for_itself() -> None:
     """Data learnt on the way of one question answers no other one."""
 
-    async def body(upstream: Upstream, client: Client) -> None:
+    async def body(upstream: Upstream, client: ForwarderClient) -> None:
         await client.ask("cname.test")
         await client.ask("y.test")
         assert upstream.seen["y"] == 1
@@ -203,27 +202,27 @@ def test_a_refused_port_brings_the_next_upstream_forward() -> None:
     """An ICMP error leads to the second upstream, and the client gets its answer."""
 
     async def main(upstream: Upstream) -> None:
-        client = Client(Address("127.0.0.1", _closed_port()), Address("127.0.0.1", upstream.port))
+        client = ForwarderClient(Address("127.0.0.1", _closed_port()), Address("127.0.0.1", upstream.port))
         message = await client.ask("good.test")
         assert answers(message) == ["good.test. 60 A 192.0.2.1"]
         assert client.counters.timeouts == 0
         assert client.counters.unreachable >= 1
         await client.forwarder.close()
 
-    steadily(serving(main))
+    run_with_stalled_clock(serving(main))
 
 
 def test_a_refused_port_does_not_end_the_wait() -> None:
     """With one upstream the ICMP error changes nothing: three sends, then SERVFAIL by silence."""
 
     async def main() -> None:
-        client = Client(Address("127.0.0.1", _closed_port()))
+        client = ForwarderClient(Address("127.0.0.1", _closed_port()))
         message = await client.ask("good.test")
         assert (message.rcode(), ede(message)) == (dns.rcode.SERVFAIL, 22)
         assert client.counters.timeouts == 3
         await client.forwarder.close()
 
-    steadily(main())
+    run_with_stalled_clock(main())
 
 
 def test_a_silent_upstream_gives_way_to_the_next() -> None:
@@ -233,20 +232,20 @@ def test_a_silent_upstream_gives_way_to_the_next() -> None:
         quiet = Upstream()
         await quiet.start()
         quiet.datagram_received = lambda *_: None  # type: ignore[method-assign]  # hears nothing
-        client = Client(Address("127.0.0.1", quiet.port), Address("127.0.0.1", upstream.port))
+        client = ForwarderClient(Address("127.0.0.1", quiet.port), Address("127.0.0.1", upstream.port))
         assert answers(await client.ask("good.test")) == ["good.test. 60 A 192.0.2.1"]
         assert client.counters.timeouts == 1
         await client.forwarder.close()
         await quiet.stop()
 
-    steadily(serving(main))
+    run_with_stalled_clock(serving(main))
 
 
 def test_a_flood_of_names_below_one_domain_leaves_room_for_others() -> None:
     """An eighth of what may wait is for one suffix; identical questions and other domains are not held up."""
 
     async def main(upstream: Upstream) -> None:
-        client = Client(Address("127.0.0.1", upstream.port), max_in_flight=24)
+        client = ForwarderClient(Address("127.0.0.1", upstream.port), max_in_flight=24)
         flood = [asyncio.ensure_future(client.ask(f"silent-{i}.victim.test")) for i in range(3)]
         await asyncio.sleep(0)
         more = await client.ask("silent-4.victim.test")
@@ -254,11 +253,11 @@ def test_a_flood_of_names_below_one_domain_leaves_room_for_others() -> None:
         same = asyncio.ensure_future(client.ask("silent-1.victim.test"))
         assert (await client.ask("good.other.test")).rcode() == dns.rcode.NOERROR
         assert {reply.rcode() for reply in await asyncio.gather(same, *flood)} == {dns.rcode.SERVFAIL}
-        assert (client.counters.overflow, client.counters.overflow_suffix) == (1, 1)
+        assert (client.counters.over_limit, client.counters.over_suffix_limit) == (1, 1)
         assert (await client.ask("good.victim.test")).rcode() == dns.rcode.NOERROR  # those who heard make room
         await client.forwarder.close()
 
-    steadily(serving(main))
+    run_with_stalled_clock(serving(main))
 
 
 class OldServer(Upstream):
@@ -277,20 +276,20 @@ def test_a_server_that_rejects_edns_by_a_bare_header_is_asked_without() -> None:
     async def main() -> None:
         upstream = OldServer()
         await upstream.start()
-        client = Client(Address("127.0.0.1", upstream.port))
+        client = ForwarderClient(Address("127.0.0.1", upstream.port))
         assert answers(await client.ask("good.test")) == ["good.test. 60 A 192.0.2.1"]
         assert [dns.message.from_wire(wire).edns for wire in upstream.wires] == [0, -1]
         await client.forwarder.close()
         await upstream.stop()
 
-    steadily(main())
+    run_with_stalled_clock(main())
 
 
 def test_names_are_sent_in_random_case_where_it_is_set() -> None:
     """Each question in letters of its own, and the client hears its own letters; a server that lowers them too."""
 
     async def main(upstream: Upstream) -> None:
-        client = Client(Address("127.0.0.1", upstream.port), random_case=True)
+        client = ForwarderClient(Address("127.0.0.1", upstream.port), random_case=True)
         names = [f"good-abcdefghijklmnop{i}.test" for i in range(20)]
         for name in names:
             assert answers(await client.ask(name)) == [f"{name}. 60 A 192.0.2.1"]
@@ -298,28 +297,28 @@ def test_names_are_sent_in_random_case_where_it_is_set() -> None:
         assert client.counters.tcp == 0
         await client.forwarder.close()
 
-    steadily(serving(main))
+    run_with_stalled_clock(serving(main))
 
 
 def test_more_clients_than_may_wait_are_refused_at_once() -> None:
     """Beyond the bound the reply is at hand, and those who wait are still answered."""
 
     async def main(upstream: Upstream) -> None:
-        client = Client(Address("127.0.0.1", upstream.port), max_in_flight=3)
+        client = ForwarderClient(Address("127.0.0.1", upstream.port), max_in_flight=3)
         replies = await asyncio.gather(*(client.ask(f"good-{i}.test") for i in range(5)))
         rcodes = sorted(dns.rcode.to_text(reply.rcode()) for reply in replies)
         assert rcodes == ["NOERROR"] * 3 + ["REFUSED"] * 2
-        assert client.counters.overflow == 2
+        assert client.counters.over_limit == 2
         await client.forwarder.close()
 
-    steadily(serving(main))
+    run_with_stalled_clock(serving(main))
 
 
 def test_one_client_cannot_have_more_than_its_share_wait() -> None:
     """Beyond it REFUSED is at hand (CVE-2024-33655); others are not affected, and heard questions make room."""
 
     async def main(upstream: Upstream) -> None:
-        client = Client(Address("127.0.0.1", upstream.port), max_per_client=3)
+        client = ForwarderClient(Address("127.0.0.1", upstream.port), max_per_client=3)
 
         async def ask(name: str, source: bytes) -> str:
             wire = dns.message.make_query(f"{name}.test", "A").to_wire()
@@ -329,12 +328,12 @@ def test_one_client_cannot_have_more_than_its_share_wait() -> None:
         modest = [ask(f"good-{i}", b"\n\0\0\2") for i in range(3)]
         rcodes = await asyncio.gather(*greedy, *modest)
         assert rcodes == ["NOERROR"] * 3 + ["REFUSED"] * 2 + ["NOERROR"] * 3
-        assert client.counters.overflow == client.counters.overflow_client == 2
+        assert client.counters.over_limit == client.counters.over_client_limit == 2
         assert await ask("good-9", b"\n\0\0\1") == "NOERROR"
-        assert not client.forwarder._waiting
+        assert not client.forwarder._wait_limits
         await client.forwarder.close()
 
-    steadily(serving(main))
+    run_with_stalled_clock(serving(main))
 
 
 def test_a_query_that_was_here_before_is_refused() -> None:
@@ -342,7 +341,7 @@ def test_a_query_that_was_here_before_is_refused() -> None:
 
     async def main(upstream: Upstream) -> None:
         here, there, beyond = (
-            Client(Address("127.0.0.1", upstream.port), mark=mark * 8) for mark in (b"h", b"t", b"b")
+            ForwarderClient(Address("127.0.0.1", upstream.port), instance_id=mark * 8) for mark in (b"h", b"t", b"b")
         )
         for number, client in enumerate((here, there, beyond, here)):
             name = f"good-{number}.test"
@@ -355,7 +354,7 @@ def test_a_query_that_was_here_before_is_refused() -> None:
         for client in (here, there, beyond):
             await client.forwarder.close()
 
-    steadily(serving(main))
+    run_with_stalled_clock(serving(main))
 
 
 def _trail(upstream: Upstream) -> list[dns.edns.Option]:
@@ -368,14 +367,14 @@ def test_a_trail_that_is_too_long_is_a_loop(steps: int) -> None:
     """However many instances take part in it."""
 
     async def main(upstream: Upstream) -> None:
-        client = Client(Address("127.0.0.1", upstream.port), mark=bytes(8))
+        client = ForwarderClient(Address("127.0.0.1", upstream.port), instance_id=bytes(8))
         options = [dns.edns.GenericOption(dns.edns.OptionType.make(65_313), b"%8d" % i) for i in range(steps)]
         wire = dns.message.make_query("good.test", "A", use_edns=0, options=options).to_wire()
         rcode = dns.message.from_wire(await client.ask_wire(wire)).rcode()
-        assert rcode == (dns.rcode.REFUSED if steps >= MAX_TRAIL else dns.rcode.NOERROR)
+        assert rcode == (dns.rcode.REFUSED if steps >= MAX_LOOP_MARKERS else dns.rcode.NOERROR)
         await client.forwarder.close()
 
-    steadily(serving(main))
+    run_with_stalled_clock(serving(main))
 
 
 def test_a_stale_answer_is_refreshed_once_its_upstream_is_back() -> None:
@@ -383,18 +382,18 @@ def test_a_stale_answer_is_refreshed_once_its_upstream_is_back() -> None:
 
     async def main(upstream: Upstream) -> None:
         loop = asyncio.get_running_loop()
-        assert isinstance(loop, SteadyLoop)
-        client = Client(Address("127.0.0.1", upstream.port))
+        assert isinstance(loop, StalledClockLoop)
+        client = ForwarderClient(Address("127.0.0.1", upstream.port))
         await client.ask("servfail-after.test")
         for leap, heard, sends in ((61, (3, 2), 2), (29, (3, 3), 2), (2, (3, 4), 3)):
-            loop.leapt += leap
+            loop.skipped_seconds += leap
             stale = await client.ask("servfail-after.test")
-            assert (ede(stale), 1 + client.counters.stale) == heard
+            assert (ede(stale), 1 + client.counters.stale_answers) == heard
             assert answers(stale) == ["servfail-after.test. 30 A 192.0.2.7"]
             assert upstream.seen["servfail-after"] == sends
         await client.forwarder.close()
 
-    steadily(serving(main))
+    run_with_stalled_clock(serving(main))
 
 
 def test_a_stale_answer_gives_way_to_a_fresh_one() -> None:
@@ -402,36 +401,36 @@ def test_a_stale_answer_gives_way_to_a_fresh_one() -> None:
 
     async def main(upstream: Upstream) -> None:
         loop = asyncio.get_running_loop()
-        assert isinstance(loop, SteadyLoop)
-        client = Client(Address("127.0.0.1", upstream.port))
+        assert isinstance(loop, StalledClockLoop)
+        client = ForwarderClient(Address("127.0.0.1", upstream.port))
         await client.ask("good-after.test")
-        loop.leapt += 61
+        loop.skipped_seconds += 61
         fresh = await client.ask("good-after.test")
         assert (answers(fresh), ede(fresh)) == (["good-after.test. 60 A 192.0.2.1"], None)
         await client.forwarder.close()
 
-    steadily(serving(main))
+    run_with_stalled_clock(serving(main))
 
 
 def test_exchanges_whose_clients_have_heard_give_way() -> None:
     """Late exchanges count against the bound, but never against a client."""
 
     async def main(upstream: Upstream) -> None:
-        client = Client(Address("127.0.0.1", upstream.port), max_in_flight=2)
+        client = ForwarderClient(Address("127.0.0.1", upstream.port), max_in_flight=2)
         await asyncio.gather(client.ask("silent-1.test"), client.ask("silent-2.test"))
         assert client.counters.in_flight == 2
         replies = await asyncio.gather(client.ask("good-1.test"), client.ask("good-2.test"))
         assert [reply.rcode() for reply in replies] == [dns.rcode.NOERROR] * 2
         await client.forwarder.close()
 
-    steadily(serving(main))
+    run_with_stalled_clock(serving(main))
 
 
 def test_closing_answers_everybody_who_waits() -> None:
     """Nobody is left without a reply, and nothing stays open."""
 
     async def main(upstream: Upstream) -> None:
-        client = Client(Address("127.0.0.1", upstream.port))
+        client = ForwarderClient(Address("127.0.0.1", upstream.port))
         waiting = [asyncio.ensure_future(client.ask(f"{name}.test")) for name in ("silent", "slow", "tcpcloses")]
         async with asyncio.timeout(PATIENCE):
             while upstream.seen.total() < 3:  # noqa: ASYNC110 - as above
@@ -439,10 +438,10 @@ def test_closing_answers_everybody_who_waits() -> None:
         await client.forwarder.close()
         for reply in await asyncio.gather(*waiting):
             assert reply.rcode() == dns.rcode.SERVFAIL
-        assert not client.forwarder._streams
+        assert not client.forwarder._tcp_exchanges
         assert (await client.ask("good.test")).rcode() == dns.rcode.SERVFAIL
 
-    steadily(serving(main))
+    run_with_stalled_clock(serving(main))
 
 
 def test_a_name_that_no_route_takes_is_refused() -> None:
@@ -455,14 +454,14 @@ def test_a_name_that_no_route_takes_is_refused() -> None:
             routes=[Route(b"\x04corp\x00", (Address("127.0.0.1", 9),))],
             counters=counters,
         )
-        query = parse(dns.message.make_query("www.example.com", "A", use_edns=0).to_wire())
+        query = parse_query(dns.message.make_query("www.example.com", "A", use_edns=0).to_wire())
         assert query is not None
-        reply = forwarder.ask(query, now=0.0, tcp=False, reply=lambda _: None)
+        reply = forwarder.ask(query, now=0.0, tcp=False, on_reply=lambda _: None)
         assert reply is not None
         assert dns.message.from_wire(reply).rcode() == dns.rcode.REFUSED
         await forwarder.close()
 
-    steadily(main())
+    run_with_stalled_clock(main())
 
 
 def _closed_port() -> int:

@@ -10,18 +10,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from meshdns.config.model import Settings
-from meshdns.forwarding.addresses import Address
 from meshdns.forwarding.counters import ForwardCounters
-from meshdns.forwarding.health import Group
+from meshdns.forwarding.health import UpstreamGroup
 from meshdns.forwarding.policy import Attempt, Exchange
 from meshdns.forwarding.question import Question
-from meshdns.upstream import configured
+from meshdns.forwarding.upstreams import Address
+from meshdns.upstream import routes
 from meshdns.upstream.entropy import Entropy
-from meshdns.upstream.readiness import Looped, Readiness, readiness
-from meshdns.upstream.resolvconf import read
-from meshdns.upstream.sockets import POOL, USES, Pool
-from meshdns.upstream.wheel import PERIOD, Wheel
-from tests.simulators.steady import steadily
+from meshdns.upstream.poller import LoopPoller, SocketPoller, create_poller
+from meshdns.upstream.routes import read_resolv_conf
+from meshdns.upstream.timer_wheel import PERIOD, TimerWheel
+from meshdns.upstream.udp import MAX_SOCKETS, MAX_USES, UdpPool
+from tests.simulators.stalled_clock_loop import run_with_stalled_clock
 from tests.simulators.upstream import Upstream, serving
 
 
@@ -29,7 +29,7 @@ def test_resolv_conf_is_read_from_its_file(tmp_path: Path) -> None:
     """Without the own listener."""
     path = tmp_path / "resolv.conf"
     path.write_text("nameserver 10.96.0.10\nnameserver 127.0.0.1\n")
-    assert read(path, own=[Address("127.0.0.1")]) == (Address("10.96.0.10"),)
+    assert read_resolv_conf(path, own_addresses=[Address("127.0.0.1")]) == (Address("10.96.0.10"),)
 
 
 @pytest.mark.parametrize(
@@ -46,13 +46,13 @@ def test_resolv_conf_is_read_from_its_file(tmp_path: Path) -> None:
 def test_an_own_address_is_no_upstream(listen: str, to: str, left: int) -> None:
     """Neither the one that is listened on nor one that a wildcard listener takes."""
     settings = Settings.model_validate({"listen": [listen], "forward": [{"zone": ".", "to": [to]}]})
-    assert [len(route.upstreams) for route in configured.routes(settings)] == [left]
+    assert [len(route.upstreams) for route in routes.build_routes(settings)] == [left]
 
 
 def test_a_missing_resolv_conf_is_told_with_advice(tmp_path: Path) -> None:
     """The message names the file and what to do."""
     with pytest.raises(ValueError, match="name the upstream servers by address under forward"):
-        read(tmp_path / "absent")
+        read_resolv_conf(tmp_path / "absent")
 
 
 def test_random_numbers_are_spread_evenly() -> None:
@@ -60,7 +60,7 @@ def test_random_numbers_are_spread_evenly() -> None:
     entropy = Entropy()
     counts = [0] * 256
     for _ in range(65_536):
-        counts[entropy.below(256)] += 1
+        counts[entropy.randbelow(256)] += 1
     assert sum((count - 256) ** 2 / 256 for count in counts) < 400
 
 
@@ -68,80 +68,80 @@ def test_random_numbers_are_spread_evenly() -> None:
 def test_random_numbers_stay_below_their_bound(bound: int) -> None:
     """For every bound that is allowed."""
     entropy = Entropy()
-    assert all(0 <= entropy.below(bound) < bound for _ in range(50))
+    assert all(0 <= entropy.randbelow(bound) < bound for _ in range(50))
 
 
 @given(st.lists(st.tuples(st.floats(0, 10), st.floats(0, 0.5))))
 def test_timers_come_after_their_time_and_within_a_period(script: list[tuple[float, float]]) -> None:
     """Taken once, never early, at most one period late when looked at once a period."""
-    wheel: Wheel[tuple[int, float]] = Wheel()
+    wheel: TimerWheel[tuple[int, float]] = TimerWheel()
     now = 1000.0
     for number, (delay, _) in enumerate(script):
-        wheel.add((number, now + delay), now + delay, now)
+        wheel.schedule((number, now + delay), now + delay, now)
     taken: list[int] = []
     while wheel:
         now += PERIOD / 2
-        for number, due in wheel.take(now):
+        for number, due in wheel.pop_due(now):
             assert due <= now <= due + 2 * PERIOD
             taken.append(number)
     assert sorted(taken) == list(range(len(script)))
 
 
-class Ear:
+class RecordingListener:
     """Notes what a pool hears."""
 
     def __init__(self) -> None:
         self.messages: list[tuple[Attempt, int, bytes]] = []
 
-    def heard(self, attempt: Attempt, ident: int, message: bytes) -> None:
+    def on_reply(self, attempt: Attempt, ident: int, message: bytes) -> None:
         """A reply with an awaited id."""
         self.messages.append((attempt, ident, message))
 
-    def stray(self, attempts: tuple[Attempt, ...]) -> None:
+    def on_unexpected(self, attempts: tuple[Attempt, ...]) -> None:
         """Nothing of the kind happens here."""
 
-    def unreachable(self, attempts: tuple[Attempt, ...]) -> None:
+    def on_icmp_error(self, attempts: tuple[Attempt, ...]) -> None:
         """Nothing of the kind happens here."""
 
 
 def _attempt(address: Address) -> Attempt:
     question = Question(b"\x04good\x04test\x00\x00\x01\x00\x01")
-    step = Exchange(question, Group([address]), ForwardCounters(), now=0.0).start(0.0)
+    step = Exchange(question, UpstreamGroup([address]), ForwardCounters(), now=0.0).start(0.0)
     assert isinstance(step, Attempt)
     return step
 
 
-WAITING = {"one epoll": readiness, "portable": Looped}
+WAITING = {"one epoll": create_poller, "portable": LoopPoller}
 
 
 @pytest.mark.parametrize("waiting", WAITING.values(), ids=WAITING)
 def test_sockets_are_many_short_lived_and_closed_when_idle(
-    waiting: Callable[[asyncio.AbstractEventLoop], Readiness],
+    waiting: Callable[[asyncio.AbstractEventLoop], SocketPoller],
 ) -> None:
     """256 in use, none for more than 16 queries, none when nothing was sent for two calls of rest."""
 
     async def main(upstream: Upstream) -> None:
-        ear = Ear()
+        ear = RecordingListener()
         address = Address("127.0.0.1", upstream.port)
         ready = waiting(asyncio.get_running_loop())
-        pool = Pool(ready, address, Entropy(), ear)
+        pool = UdpPool(ready, address, Entropy(), ear)
         for sent in range(1, 3000):
             attempt = _attempt(address)
             pool.send(attempt)
             async with asyncio.timeout(30):
                 while len(ear.messages) < sent:  # noqa: ASYNC110 - a list is no event
                     await asyncio.sleep(0)
-            pool.forget(attempt)
-        assert POOL - 1 <= len(pool) <= POOL
-        worn = [port for port, uses in Counter(upstream.sources).items() if uses > USES]
+            pool.cancel(attempt)
+        assert MAX_SOCKETS - 1 <= len(pool) <= MAX_SOCKETS
+        worn = [port for port, uses in Counter(upstream.sources).items() if uses > MAX_USES]
         assert len(worn) <= 10  # the kernel may give a port again that was closed before
-        pool.rest()
+        pool.close_idle()
         assert len(pool) > 0
-        pool.rest()
+        pool.close_idle()
         assert len(pool) == 0
         ready.close()
 
-    steadily(serving(main))
+    run_with_stalled_clock(serving(main))
 
 
 def test_open_sockets_are_bounded_while_nobody_replies() -> None:
@@ -149,18 +149,18 @@ def test_open_sockets_are_bounded_while_nobody_replies() -> None:
 
     async def main(upstream: Upstream) -> None:
         address = Address("127.0.0.1", upstream.port)
-        ready = readiness(asyncio.get_running_loop())
-        pool = Pool(ready, address, Entropy(), Ear())
+        ready = create_poller(asyncio.get_running_loop())
+        pool = UdpPool(ready, address, Entropy(), RecordingListener())
         attempts = [_attempt(address) for _ in range(10_000)]
         for attempt in attempts:
             pool.send(attempt)
-        assert len(pool) <= 2 * POOL
+        assert len(pool) <= 2 * MAX_SOCKETS
         for attempt in attempts:
-            pool.forget(attempt)
-            pool.forget(attempt)
-        assert len(pool) <= POOL
+            pool.cancel(attempt)
+            pool.cancel(attempt)
+        assert len(pool) <= MAX_SOCKETS
         pool.close()
         assert len(pool) == 0
         ready.close()
 
-    steadily(serving(main))
+    run_with_stalled_clock(serving(main))

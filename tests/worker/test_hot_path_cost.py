@@ -11,15 +11,15 @@ from typing import Any
 
 import pytest
 
-from meshdns.worker.answering import Counters
-from meshdns.worker.mmsg import BATCH, BatchSocket, available
+from meshdns.worker.scoreboard_counters import WorkerCounters
+from meshdns.worker.udp_batch import BATCH_SIZE, BatchSocket, is_available
 from tests.bench.queries import query
-from tests.worker.scene import Bench, bound
+from tests.worker.responder_fixture import ResponderFixture, bound_udp_socket
 
-pytestmark = pytest.mark.skipif(not available(), reason="batches of messages are Linux's")
+pytestmark = pytest.mark.skipif(not is_available(), reason="batches of messages are Linux's")
 
 MOST_OPERATIONS = 90
-FEW, MANY = BATCH // 2, BATCH
+FEW, MANY = BATCH_SIZE // 2, BATCH_SIZE
 
 
 class Tracer:
@@ -37,20 +37,20 @@ class Tracer:
         return self
 
 
-def cost(server: socket.socket, batches: BatchSocket, bench: Bench, count: int) -> Tracer:
+def cost(server: socket.socket, batches: BatchSocket, bench: ResponderFixture, count: int) -> Tracer:
     """What a batch of so many known questions costs."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
         client.connect(server.getsockname())
         for number in range(count):
             client.send(number.to_bytes(2, "big") + query("cart.shop.global")[2:])
         tracer = Tracer()
-        bench.answerer.begin()
+        bench.responder.begin_read()
         sys.settrace(tracer)
         try:
-            came = batches.exchange(bench.answerer)
+            came = batches.serve_batch(bench.responder)
         finally:
             sys.settrace(None)
-            bench.answerer.end()
+            bench.responder.end_read()
         assert came == count
         client.settimeout(10)
         for _ in range(count):
@@ -60,9 +60,9 @@ def cost(server: socket.socket, batches: BatchSocket, bench: Bench, count: int) 
 
 def test_one_more_known_name_costs_no_call_and_few_operations() -> None:
     """All that is done for a message stands in one loop, and the loop does not grow."""
-    bench = Bench({"cart.shop.global": ["203.0.113.7"]})
-    with bound() as server:
-        batches = BatchSocket(server, Counters(), lambda flush: flush())
+    bench = ResponderFixture({"cart.shop.global": ["203.0.113.7"]})
+    with bound_udp_socket() as server:
+        batches = BatchSocket(server, WorkerCounters(), lambda flush: flush())
         cost(server, batches, bench, FEW)  # the reply is made ready, the asker admitted
         few, many = (cost(server, batches, bench, count) for count in (FEW, MANY))
     assert many.calls == few.calls

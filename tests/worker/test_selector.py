@@ -7,10 +7,10 @@ from collections.abc import Iterator
 
 import pytest
 
-from meshdns.worker.mmsg import available
 from meshdns.worker.selector import ServingSelector
+from meshdns.worker.udp_batch import is_available
 
-pytestmark = pytest.mark.skipif(not available(), reason="the loop has this selector on Linux alone")
+pytestmark = pytest.mark.skipif(not is_available(), reason="the loop has this selector on Linux alone")
 
 
 @pytest.fixture
@@ -79,8 +79,8 @@ def test_a_dismissed_socket_is_not_answered(
     one, other = pair
     selector.serve(one.fileno(), lambda: pytest.fail("it was dismissed"))
     other.send(b"x")
-    selector.dismiss(one.fileno())
-    selector.dismiss(one.fileno())
+    selector.stop_serving(one.fileno())
+    selector.stop_serving(one.fileno())
     assert selector.select(0) == []
 
 
@@ -104,7 +104,7 @@ def test_timers_and_other_files_of_the_loop_have_their_turn(pair: tuple[socket.s
             async with asyncio.timeout(60):
                 await done.wait()
             loop.remove_reader(reader.fileno())
-        selector.dismiss(one.fileno())
+        selector.stop_serving(one.fileno())
 
     with asyncio.Runner(loop_factory=lambda: asyncio.SelectorEventLoop(selector)) as runner:
         runner.run(play())

@@ -5,13 +5,12 @@ from pathlib import Path
 import dns.zone
 import pytest
 
-from meshdns.cli.zone import master_file
-from meshdns.config import Settings, read
-from meshdns.config.model import Vantage
-from meshdns.config.sources import Manifests
+from meshdns.cli.commands.zone import master_file
+from meshdns.config import Settings, read_settings_file
+from meshdns.config.model import VantageSection
+from meshdns.config.sections import ManifestsSection
+from meshdns.config.translate import mesh_settings, nameserver_addresses
 from meshdns.controller import offline
-from meshdns.controller.settings import mesh_settings
-from meshdns.controller.zones import server_addresses
 
 SITUATIONS = Path(__file__).parents[2] / "zones"
 GOLDEN = sorted(SITUATIONS.glob("*/*.zone"))
@@ -22,17 +21,17 @@ OUTSIDE = "outside"
 def settings_of(golden: Path) -> Settings:
     """The settings beside the master file, else the situation's, seen from where the master file's name says."""
     if golden.with_suffix(".yaml").exists():
-        return read(golden.with_suffix(".yaml"), str(golden.parent))
-    found = read(golden.parent / "meshdns.yaml", str(golden.parent))
+        return read_settings_file(golden.with_suffix(".yaml"), str(golden.parent))
+    found = read_settings_file(golden.parent / "meshdns.yaml", str(golden.parent))
     cluster = None if golden.stem == OUTSIDE else golden.stem
-    return found.model_copy(update={"vantage": Vantage(cluster=cluster)})
+    return found.model_copy(update={"vantage": VantageSection(cluster=cluster)})
 
 
 def served(settings: Settings) -> list[str]:
     """The master file of every zone of the settings, one after the other."""
-    paths = [Path(source.path) for source in settings.sources if isinstance(source, Manifests)]
+    paths = [Path(source.path) for source in settings.sources if isinstance(source, ManifestsSection)]
     answers = offline.answers(offline.read_folders(paths), mesh_settings(settings))
-    servers = server_addresses(settings)
+    servers = nameserver_addresses(settings)
     return [line for zone in settings.zones for line in master_file(zone, answers, serial=1, servers=servers)]
 
 
@@ -77,6 +76,6 @@ FAULTLESS = sorted({golden.parent for golden in GOLDEN if not (golden.parent / "
 @pytest.mark.parametrize("situation", FAULTLESS, ids=lambda folder: folder.name)
 def test_a_situation_without_a_list_of_problems_has_none(situation: Path) -> None:
     """What is shown as a good example is free of faults."""
-    settings = read(situation / "meshdns.yaml", str(situation))
-    paths = [Path(source.path) for source in settings.sources if isinstance(source, Manifests)]
+    settings = read_settings_file(situation / "meshdns.yaml", str(situation))
+    paths = [Path(source.path) for source in settings.sources if isinstance(source, ManifestsSection)]
     assert offline.problems(offline.read_folders(paths), mesh_settings(settings)) == []

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from meshdns.cli.zone import command
+from meshdns.cli.commands.zone import command
 from tests.rig.packages import program
 from tests.zones.test_golden import GOLDEN, SITUATIONS, settings_of
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from meshdns.cli.check import command
+from meshdns.cli.commands.check import command
 
 SITUATIONS = Path(__file__).parents[2] / "zones"
 LISTED = sorted(path.parent for path in SITUATIONS.glob("*/problems.txt"))

@@ -26,16 +26,16 @@ Objects = dict[str, str]
 
 
 @dataclass
-class Truth:
+class KindHistory:
     """The history of one kind: for each name its values with the time from which they held; None is absence."""
 
     values: dict[str, list[tuple[float, str | None]]] = field(default_factory=lambda: defaultdict(list))
 
-    def note(self, now: float, name: str, value: str | None) -> None:
+    def record(self, now: float, name: str, value: str | None) -> None:
         """From now on `name` has this value."""
         self.values[name].append((now, value))
 
-    def within(self, name: str, begin: float, end: float) -> set[str | None]:
+    def values_between(self, name: str, begin: float, end: float) -> set[str | None]:
         """All values of a name at moments between two."""
         held: set[str | None] = {None}
         for since, value in self.values.get(name, ()):
@@ -47,7 +47,7 @@ class Truth:
 
 
 @dataclass
-class Seen:
+class ServedState:
     """What is served of a cluster at a moment, by kind, and what is said of it."""
 
     served: dict[str, Objects]
@@ -60,7 +60,7 @@ class Model:
     """Judges what is seen; `faults` of the server are noted as they begin and end."""
 
     def __init__(self, kinds: tuple[str, ...], now: float) -> None:
-        self.truth = {kind: Truth() for kind in kinds}
+        self.truth = {kind: KindHistory() for kind in kinds}
         self.delivered = dict.fromkeys(kinds, now - 1e9)  # when something that tells of it was last read
         self.replied = dict.fromkeys(kinds, now)  # when it last gave anything
         self.first = dict.fromkeys(kinds, 1e18)  # when a kind was first read
@@ -73,26 +73,26 @@ class Model:
 
     # ------------------------------------------------------------------------------------------ what happens
 
-    def fault(self, now: float) -> None:
+    def begin_fault(self, now: float) -> None:
         """A fault begins."""
         if not self._faulty and now - self._calm_since >= QUIET:
             self._sure = now
         self._faulty += 1
 
-    def mended(self, now: float) -> None:
+    def end_fault(self, now: float) -> None:
         """A fault ends."""
         self._faulty -= 1
         self._calm_since = now
 
-    def disturbed(self, now: float) -> None:
+    def momentary_fault(self, now: float) -> None:
         """Something went wrong at this moment only."""
-        self.fault(now)
-        self.mended(now)
+        self.begin_fault(now)
+        self.end_fault(now)
 
     def went_back(self, now: float) -> None:
         """The server forgot its latest history."""
         self._back_at = now
-        self.disturbed(now)
+        self.momentary_fault(now)
 
     def vanished(self, now: float, kind: str, before: Objects, after: Objects) -> None:
         """Objects are gone without an event."""
@@ -102,7 +102,7 @@ class Model:
 
     # ------------------------------------------------------------------------------------------ judgement
 
-    def judge(self, now: float, seen: Seen) -> list[str]:
+    def judge(self, now: float, seen: ServedState) -> list[str]:
         """What is wrong with what is seen; nothing, if all is well."""
         calm = not self._faulty and now - self._calm_since >= QUIET
         wrong = [*self._judge_held(now, seen), *self._judge_status(now, seen, calm=calm)]
@@ -113,7 +113,7 @@ class Model:
                 wrong += [fault for name in names for fault in self._judge_one(now, seen, kind, name, calm=calm)]
         return wrong
 
-    def _judge_one(self, now: float, seen: Seen, kind: str, name: str, *, calm: bool) -> list[str]:
+    def _judge_one(self, now: float, seen: ServedState, kind: str, name: str, *, calm: bool) -> list[str]:
         value = seen.served[kind].get(name)
         truth = self.truth[kind]
         begin = max(self._sure - SETTLE, -1e18)
@@ -121,8 +121,8 @@ class Model:
             begin = now - SETTLE
         elif seen.status == "synced" and not seen.holding:
             begin = max(begin, now - LAG)
-        allowed = truth.within(name, begin, now)
-        if value not in allowed and not (seen.holding and value in truth.within(name, -1e18, now)):
+        allowed = truth.values_between(name, begin, now)
+        if value not in allowed and not (seen.holding and value in truth.values_between(name, -1e18, now)):
             return [f"{kind} {name} is {value}, and may be {allowed}"]
         return self._judge_order(now, kind, name, value)
 
@@ -136,7 +136,7 @@ class Model:
             return [f"{kind} {name} went back from {before[1]} to {value}"]
         return []
 
-    def _judge_held(self, now: float, seen: Seen) -> list[str]:
+    def _judge_held(self, now: float, seen: ServedState) -> list[str]:
         self._vanished = [each for each in self._vanished if now < each[0] + HOLD]
         return [
             f"{kind} {name} vanished {now - begun:.1f} s after the server lost it and was not held"
@@ -145,7 +145,7 @@ class Model:
             if name not in seen.served[kind]
         ]
 
-    def _judge_status(self, now: float, seen: Seen, *, calm: bool) -> list[str]:
+    def _judge_status(self, now: float, seen: ServedState, *, calm: bool) -> list[str]:
         wrong = []
         if calm and (seen.status != "synced" or seen.holding):
             wrong.append(f"all is calm, and the status is {seen.status}, holding {seen.holding}")

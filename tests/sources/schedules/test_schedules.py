@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.sources.schedules.play import play
+from tests.sources.schedules.simulation import play
 
 SAMPLE = 1200
 ONCE_WRONG = (6506, 6568, 7184, 7323, 9509, 10503, 12911, 82231, 91787)
@@ -14,7 +14,7 @@ def test_no_schedule_is_answered_wrongly(first: int) -> None:
     """Nothing wrong is served, no server is asked in a loop, and nothing is left behind."""
     outcomes = list(play(range(first, first + _PART)))
     assert [each for each in outcomes if each.wrong or each.hot or each.leaked] == []
-    assert sum(each.looks for each in outcomes) > 10 * _PART
+    assert sum(each.checks for each in outcomes) > 10 * _PART
 
 
 @pytest.mark.parametrize("seed", ONCE_WRONG)

@@ -1,0 +1,83 @@
+"""The row of an owner name in the view: answer sections made ready when the mesh changed, not when a query comes.
+
+A row is a status octet, the clusters that its addresses rest on, and its RRsets. The owner of every record is a pointer
+to the question, so that a reply is the question with a slice of the row behind it, whatever letter case was asked and
+for names that a wildcard covers alike. Behind the RRsets come the blocks from which further names are answered on the
+fly: SRV, and what of the name is reached in each cluster.
+
+    +--------+----------+-------------------+----------------------------------------------------+
+    | status | clusters | ids, 2 octets each| type 2 | records 2 | octets 2 | records …   (repeated) |
+    +--------+----------+-------------------+----------------------------------------------------+
+"""
+
+import enum
+import struct
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+import msgspec
+
+from meshdns.dns.response import record
+
+RRSET_HEADER: Final = struct.Struct(">HHH")
+STATIC_FLAG: Final = 0x80
+_MAX_CLUSTERS: Final = 255
+_MAX_SYNTHESIS_SIZE: Final = 0xFFFF  # a name reached in more clusters than fit here has no names by cluster
+
+
+class RowStatus(enum.IntEnum):
+    """What a known name has to say."""
+
+    DATA = 0  # RRsets, or none: NODATA
+    PENDING = 1  # an address is still to come: SERVFAIL
+    FORWARD = 2  # a forward zone of the settings has the answer
+
+
+class ClusterPart(msgspec.Struct, frozen=True, array_like=True):
+    """What of a name is reached in the cluster with this label; `port` 0 means at any port."""
+
+    label: bytes
+    port: int
+    rrsets: dict[int, tuple[int, bytes]]  # type → number of records and their bytes
+
+
+class RowService(msgspec.Struct, frozen=True, array_like=True):
+    """A named port: lower-case labels without underscores, and ``(port, cluster label)`` of its targets."""
+
+    name: bytes
+    protocol: bytes
+    ttl: int
+    targets: tuple[tuple[int, bytes], ...]
+
+
+class SynthesisData(msgspec.Struct, frozen=True, array_like=True):
+    """What further names are made of."""
+
+    parts: tuple[ClusterPart, ...] = ()
+    services: tuple[RowService, ...] = ()
+
+
+def encode_row(
+    status: RowStatus,
+    rrsets: Mapping[int, Sequence[bytes]],
+    *,
+    ttl: int,
+    clusters: Sequence[int] = (),
+    static: bool = False,
+    synthesis: SynthesisData | None = None,
+    level: int = 0,
+) -> bytes:
+    """The bytes of a row; `rrsets` maps a type to RDATA, `ttl` is in seconds, `level` (0 to 7) is its level."""
+    named = sorted(clusters)[:_MAX_CLUSTERS]
+    head = status | level << 2
+    out = bytearray((head | STATIC_FLAG if static else head, len(named)))
+    for cluster in named:
+        out += cluster.to_bytes(2, "big")
+    for rtype, rdatas in rrsets.items():
+        wire = b"".join(record(rtype, ttl, rdata) for rdata in rdatas)
+        out += RRSET_HEADER.pack(rtype, len(rdatas), len(wire)) + wire
+    if synthesis is not None:
+        wire = msgspec.msgpack.encode(synthesis)
+        if len(wire) <= _MAX_SYNTHESIS_SIZE:
+            out += RRSET_HEADER.pack(0, 0, len(wire)) + wire
+    return bytes(out)

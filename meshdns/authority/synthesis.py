@@ -1,0 +1,99 @@
+"""Names that no row has but that follow from another name's row.
+
+- ``_<port name>._<tcp|udp>.<host>``: SRV with the true port (RFC 2782). Where ports differ between addresses, the
+  target is ``p<port>.<cluster>.<host>``, else the host itself. The names in between exist, without data.
+- ``<cluster>.<host>`` and ``p<port>.<cluster>.<host>``: what of the host is reached in that cluster.
+"""
+
+import struct
+from collections.abc import Callable, Iterator
+from typing import Final, NamedTuple
+
+from meshdns.authority.row import Row
+from meshdns.authority.row_format import ClusterPart, RowService
+from meshdns.dns.codes import TYPE_SRV
+from meshdns.dns.query import Query
+from meshdns.dns.response import EMPTY_SECTION, Section, record
+
+FindRow = Callable[[bytes], Row | None]
+"""The row that speaks for a lower-case wire name."""
+
+_srv: Final = struct.Struct(">HHH").pack
+_PROTOCOLS: Final = (b"_tcp", b"_udp")
+_WEIGHT: Final = 1  # all targets alike
+
+
+class Synthesized(NamedTuple):
+    """The row that a made-up name follows from, and the records for the question; none of them is NODATA."""
+
+    row: Row
+    section: Section
+
+
+def synthesize_service(query: Query, apex: bytes, find_row: FindRow) -> Synthesized | None:
+    """A name that begins with service labels; None where it is none, or there is no such service."""
+    labels = list(_leading_labels(query.qname_lower, apex, 2))
+    if not labels or not labels[0][0].startswith(b"_"):
+        return None
+    if labels[0][0] in _PROTOCOLS:
+        return _synthesize_protocol(labels[0], query, find_row)
+    if len(labels) < 2 or labels[1][0] not in _PROTOCOLS:
+        return None
+    (name, _), (protocol, at) = labels
+    row = find_row(query.qname_lower[at:])
+    found = row and next(
+        (s for s in row.synthesis_data().services if (s.name, s.protocol) == (name[1:], protocol[1:])), None
+    )
+    if row is None or not found:
+        return None
+    return Synthesized(row, _srv_section(found, query.qname[at:]) if query.qtype == TYPE_SRV else EMPTY_SECTION)
+
+
+def synthesize_cluster_name(query: Query, apex: bytes, find_row: FindRow) -> Synthesized | None:
+    """A name of a host in one cluster; None where it is none."""
+    labels = list(_leading_labels(query.qname_lower, apex, 2))
+    if not labels:
+        return None
+    label, at = labels[0]
+    row = find_row(query.qname_lower[at:])
+    part = row and _cluster_part(row, label, 0)
+    if not part and len(labels) == 2 and label[:1] == b"p" and label[1:].isdigit():
+        row = find_row(query.qname_lower[labels[1][1] :])
+        part = row and _cluster_part(row, labels[1][0], int(label[1:6]))
+    if row is None or not part:
+        return None
+    count, wire = part.rrsets.get(query.qtype, (0, b""))
+    return Synthesized(row, Section(count, wire))
+
+
+def _synthesize_protocol(label: tuple[bytes, int], query: Query, find_row: FindRow) -> Synthesized | None:
+    """``_tcp.<host>`` exists where the host has a service over TCP: an empty non-terminal."""
+    protocol, at = label
+    row = find_row(query.qname_lower[at:])
+    exists = row and any(s.protocol == protocol[1:] for s in row.synthesis_data().services)
+    return Synthesized(row, EMPTY_SECTION) if row is not None and exists else None
+
+
+def _cluster_part(row: Row, label: bytes, port: int) -> ClusterPart | None:
+    return next((part for part in row.synthesis_data().parts if (part.label, part.port) == (label, port)), None)
+
+
+def _srv_section(found: RowService, host: bytes) -> Section:
+    """One SRV record for each target; `host` is the name as asked, which is not compressed (RFC 2782)."""
+    records = []
+    for port, cluster in found.targets:
+        labels = (b"p%d" % port, cluster) if cluster else ()
+        target = b"".join(bytes([len(label)]) + label for label in labels) + host
+        if len(target) <= 255:
+            records.append(record(TYPE_SRV, found.ttl, _srv(0, _WEIGHT, port) + target))
+    return Section(len(records), b"".join(records))
+
+
+def _leading_labels(name: bytes, apex: bytes, count: int) -> Iterator[tuple[bytes, int]]:
+    """The first labels of a name below the apex, each with the offset of what follows it."""
+    at = 0
+    while count and len(name) - at > len(apex):
+        end = at + 1 + name[at]
+        yield name[at + 1 : end], end
+        at = end
+        count -= 1

@@ -1,0 +1,77 @@
+"""A zone of the settings, and the records and names that it has whatever the view holds: SOA, NS, its servers."""
+
+from collections.abc import Collection, Iterator
+from ipaddress import ip_address
+from typing import Final
+
+import msgspec
+
+from meshdns.dns.codes import TYPE_A, TYPE_AAAA
+from meshdns.dns.response import EMPTY_SECTION, Section, record
+
+_SOA_REFRESH: Final = b"\x00\x00\x1c\x20"  # 7200 s, as CoreDNS's kubernetes plugin
+_SOA_RETRY: Final = b"\x00\x00\x07\x08"  # 1800 s
+_SOA_EXPIRE: Final = b"\x00\x01\x51\x80"  # 86400 s
+
+
+class ServedZone(msgspec.Struct, frozen=True):
+    """A zone as the authority needs it. `apex` is its lower-case wire name; TTLs in seconds.
+
+    `servers` are the addresses of the name that the NS record gives, ``ns.<zone>``, where nobody declares that name.
+    """
+
+    apex: bytes
+    ttl: int = 30
+    negative_ttl: int = 5
+    fallthrough: bool = False
+    closest_encloser: bool = False  # wildcards: dns — RFC 4592 4.3.3 instead of Istio's rule
+    fallback: bool = False  # upstream first; the mesh only where that denies the name
+    has_no_upstream: bool = msgspec.field(
+        default=False, name="alone"
+    )  # a fallback zone without upstream: whoever asks has asked it already
+    servers: tuple[str, ...] = ()
+
+
+def implied_names(zones: Collection[bytes]) -> Iterator[bytes]:
+    """Names that exist because of the zones themselves: NS targets, and what lies between a zone and one inside it."""
+    for apex in zones:
+        yield server_name(apex)
+        above = list(parents(apex, b"\0"))
+        outer = next((i for i, name in enumerate(above) if name in zones), 0)
+        yield from above[:outer]
+
+
+def server_name(apex: bytes) -> bytes:
+    """The name that the NS record of a zone gives, of which the zone's servers are the addresses."""
+    return b"\x02ns" + apex
+
+
+def server_rrsets(zone: ServedZone) -> dict[int, Section]:
+    """The addresses of a zone's servers by type, at least one type."""
+    rrsets: dict[int, Section] = {}
+    for text in zone.servers:
+        address = ip_address(text)
+        rtype = TYPE_A if address.version == 4 else TYPE_AAAA
+        before = rrsets.get(rtype, EMPTY_SECTION)
+        rrsets[rtype] = Section(before.count + 1, before.wire + record(rtype, zone.ttl, address.packed))
+    return rrsets
+
+
+def parents(name: bytes, apex: bytes) -> Iterator[bytes]:
+    """The ancestors of a wire name up to and including the apex, nearest first."""
+    at = 0
+    while len(name) - at > len(apex):
+        at += name[at] + 1
+        yield name[at:]
+
+
+def pointer(at: int) -> bytes:
+    """A compression pointer to offset `at` of the message (RFC 1035 section 4.1.4)."""
+    return (0xC000 | at).to_bytes(2, "big")
+
+
+def soa_rdata(zone: ServedZone, apex_offset: int, serial: int) -> bytes:
+    """SOA RDATA, its names compressed against the question, whose zone apex is at `apex_offset` of the message."""
+    where = pointer(apex_offset)
+    times = _SOA_REFRESH + _SOA_RETRY + _SOA_EXPIRE + zone.negative_ttl.to_bytes(4, "big")
+    return b"\x02ns" + where + b"\x0ahostmaster" + where + (serial & 0xFFFFFFFF).to_bytes(4, "big") + times

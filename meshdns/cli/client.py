@@ -1,0 +1,194 @@
+"""Who is asked: the running server through its admin socket, else the view that a stopped one left behind.
+
+Rules:
+- The view is read in one short transaction and closed before anything is printed: a reader that sleeps on a pipe would
+  make the view grow.
+- Which of the two it was is said on standard error, so that standard output stays what was asked for.
+- A view is checked in a process of its own first: a damaged file would end whoever reads it.
+"""
+
+import http.client
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, Final, NoReturn, TypeVar
+from urllib.parse import quote, urlencode
+
+import click
+import msgspec
+
+from meshdns.cli import exit_codes
+from meshdns.cli.options import exit_with_settings_error
+from meshdns.config import Overrides, Settings, SettingsError, load_settings, resolve_sources
+
+_TIMEOUT: Final = 15.0  # seconds for a reply; 100,000 names take a few, a stream says at least each 10 that it lives
+
+_Answer = TypeVar("_Answer")
+_Fallback = Callable[[Any], _Answer]  # the inspection is loaded only where a view is read
+
+
+class AdminClientError(Exception):
+    """Nobody could be asked; the message says what to do next."""
+
+    exit_code: int = exit_codes.UNREACHABLE
+
+
+class _RequestRefusedError(AdminClientError):
+    """The answer was a refusal."""
+
+    exit_code = exit_codes.FAILED
+
+
+class _NotRunningError(Exception):
+    """Nobody answers on the admin socket."""
+
+
+class _UnixConnection(http.client.HTTPConnection):
+    """HTTP over a Unix socket."""
+
+    def __init__(self, path: str) -> None:
+        super().__init__("meshdns", timeout=_TIMEOUT)
+        self._path = path
+
+    def connect(self) -> None:
+        """Connect to the socket file."""
+        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.sock.settimeout(self.timeout)
+        self.sock.connect(self._path)
+
+
+def exit_with(error: AdminClientError) -> NoReturn:
+    """Say why nothing was answered, and end the program."""
+    click.echo(str(error), err=True)
+    sys.exit(error.exit_code)
+
+
+def client_settings(flags: dict[str, Any]) -> Settings:
+    """The settings by file, environment and flags; ends the program where they are wrong.
+
+    Sources are filled in where there are any, since they may name the vantage; to ask needs none.
+    """
+    try:
+        settings = load_settings(Overrides(**flags), os.environ)
+    except SettingsError as error:
+        exit_with_settings_error(error)
+    try:
+        sources = resolve_sources(settings, os.environ, lambda path: Path(path).expanduser().exists())
+    except SettingsError:
+        return settings
+    return settings.model_copy(update={"sources": sources})
+
+
+def fetch(
+    settings: Settings, path: str, query: dict[str, str], answer_type: type[_Answer], fallback: _Fallback[_Answer]
+) -> _Answer:
+    """The running server's answer on `path`, else what `fallback` makes of the view. Raises `AdminClientError`."""
+    admin = settings.admin.socket or ""
+    try:
+        body = _request(admin, f"/{quote(path)}?{urlencode(query)}")
+    except _NotRunningError as silence:
+        result = _read_namedb(settings, fallback, str(silence))
+    else:
+        click.echo(f"answered by the running server on {admin}", err=True)
+        try:
+            return msgspec.json.decode(body, type=answer_type)
+        except msgspec.DecodeError as error:
+            message = f"the server on {admin} speaks another version ({error}); use the meshdns command of its version"
+            raise _RequestRefusedError(message) from None
+    return result
+
+
+def post(settings: Settings, path: str) -> None:
+    """Have the running server do what `path` says. Raises `AdminClientError`."""
+    admin = settings.admin.socket or ""
+    try:
+        _request(admin, path, method="POST")
+    except _NotRunningError as silence:
+        raise AdminClientError(f"{silence}; {_ADVICE}") from None
+
+
+def stream_events(settings: Settings, path: str, query: dict[str, str]) -> Iterator[tuple[str, bytes]]:
+    """The events of a stream, each with its kind (``message`` or another), as they come. Raises `AdminClientError`."""
+    admin = settings.admin.socket or ""
+    connection = _UnixConnection(admin)
+    try:
+        connection.request("GET", f"/{path}?{urlencode(query)}", headers={"Accept": "text/event-stream"})
+        response = connection.getresponse()
+        if response.status != http.client.OK:
+            raise _RequestRefusedError(_refusal_text(response.read(), response.status))
+        kind = "message"
+        for line in response:
+            word, _, value = line.rstrip(b"\n").partition(b": ")
+            if word == b"event":
+                kind = value.decode()
+            elif word == b"data":
+                yield kind, value
+            elif not line.strip():
+                kind = "message"
+    except (OSError, http.client.HTTPException) as error:
+        raise AdminClientError(f"nobody answers on {admin} ({_error_text(error)}); {_ADVICE}") from None
+    finally:
+        connection.close()
+
+
+def _request(admin: str, target: str, *, method: str = "GET") -> bytes:
+    connection = _UnixConnection(admin)
+    try:
+        connection.request(method, target)
+        response = connection.getresponse()
+        body = response.read()
+    except (OSError, http.client.HTTPException) as error:
+        raise _NotRunningError(f"nobody answers on {admin} ({_error_text(error)})") from None
+    finally:
+        connection.close()
+    if response.status != http.client.OK:
+        raise _RequestRefusedError(_refusal_text(body, response.status))
+    return body
+
+
+def _read_namedb(settings: Settings, fallback: _Fallback[_Answer], reason: str) -> _Answer:
+    """What a look at the view of the stopped server gives."""
+    from meshdns.controller.admin.reports import Reports  # noqa: PLC0415 — a running server needs no view here
+    from meshdns.namedb.database import NameDatabase, NameDatabaseError  # noqa: PLC0415 — as above
+    from meshdns.namedb.location import current_database, is_present  # noqa: PLC0415 — as above
+
+    view = current_database(Path(settings.state_dir or "."))
+    if not is_present(view):
+        raise AdminClientError(f"{reason}, and {settings.state_dir} holds no view; {_ADVICE}")
+    if not _is_intact(view):
+        raise AdminClientError(f"{reason}, and the view {view} is damaged; start meshdns serve, which rebuilds it")
+    try:
+        environment = NameDatabase(view, writable=False)
+        try:
+            result = fallback(Reports(settings, environment.read))
+        finally:
+            environment.close()
+    except NameDatabaseError as error:
+        raise AdminClientError(f"{reason}; {error}; {_ADVICE}") from None
+    click.echo(f"{reason}: read from the view {view}, as the last server left it", err=True)
+    return result
+
+
+_ADVICE: Final = (
+    "start meshdns serve, or name the server's settings with --config or --state-dir, as the user that it runs as"
+)
+
+
+def _is_intact(namedb: Path) -> bool:
+    return not subprocess.run(  # noqa: S603 — our own module and a path of the settings
+        [sys.executable, "-m", "meshdns.namedb.verify", str(namedb)], check=False, capture_output=True
+    ).returncode
+
+
+def _error_text(error: Exception) -> str:
+    return (error.strerror if isinstance(error, OSError) else "") or str(error) or type(error).__name__
+
+
+def _refusal_text(body: bytes, status: int) -> str:
+    try:
+        return msgspec.json.decode(body, type=dict[str, str])["error"]
+    except (msgspec.DecodeError, KeyError):
+        return f"the server refused with status {status}; use the meshdns command of its version"

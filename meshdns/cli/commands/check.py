@@ -1,0 +1,121 @@
+"""``meshdns check``: what is wrong with settings and manifests, before they are served.
+
+How many watches an instance opens, by API server: in a DaemonSet each node opens them all.
+"""
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+
+from meshdns.cli import exit_codes
+from meshdns.cli.options import exit_with_settings_error
+from meshdns.config import SettingsError, read_settings_file
+from meshdns.config.model import Settings
+from meshdns.config.sections import InClusterSection, KubeconfigSection, ManifestsSection, RemoteSecretsSection
+from meshdns.config.translate import mesh_settings
+from meshdns.controller import offline
+from meshdns.dns.presentation import escape_unprintable
+from meshdns.mesh.diagnostics import ClusterProblem
+from meshdns.mesh.objects.problems import EXPECTED_KINDS, Problem
+from meshdns.sources.kube.resources import resources_to_watch
+
+
+@click.command("check")
+@click.argument("paths", nargs=-1, metavar="[SETTINGS.yaml | CLUSTERS/]...")
+@click.option("--nodes", type=click.IntRange(1), metavar="N", help="Say how many watches so many instances open.")
+@click.option("--all", "everything", is_flag=True, help="List hosts outside the zones and not public ones, too.")
+def command(paths: tuple[str, ...], nodes: int | None, everything: bool) -> None:  # noqa: FBT001 — a flag
+    """Check settings files and folders of clusters (<folder>/<cluster>/*.yaml).
+
+    Exit codes: 0 clean, 2 wrong usage, 65 wrong settings, 79 problems found.
+
+    Examples:
+
+      meshdns check meshdns.yaml
+
+      meshdns check ./clusters
+
+      meshdns check --all zones/online-boutique/meshdns.yaml
+
+      meshdns check --nodes 500 meshdns.yaml
+    """
+    found = 0
+    quiet = 0
+    for path in paths or ("meshdns.yaml",):
+        for line in _watch_lines(Path(path), nodes) if nodes else ():
+            click.echo(line)
+        for cluster, problem in sorted(_problems(Path(path)), key=_sort_key):
+            if problem.kind in EXPECTED_KINDS and not everything:
+                quiet += 1
+                continue
+            found += 1
+            click.echo(escape_unprintable(f"{problem.where or cluster}: {_line(problem)}"))
+    if quiet:
+        click.echo(f"{quiet} are outside the zones or not public (normal; list them with --all)", err=True)
+    click.echo(f"{found} problems" if found != 1 else "1 problem", err=True)
+    sys.exit(exit_codes.PROBLEMS_FOUND if found else 0)
+
+
+def _watch_lines(path: Path, nodes: int) -> Iterator[str]:
+    """What each API server bears of `nodes` instances."""
+    for server, count in watch_counts(_settings(path)):
+        yield f"{path}: {server}: {count} watches x {nodes} nodes = {count * nodes}"
+
+
+def _settings(path: Path) -> Settings:
+    """The settings in a file, or the default ones for a folder; ends the program where they are wrong."""
+    if path.is_dir():
+        return Settings()
+    try:
+        return read_settings_file(path, str(Path.home()))
+    except SettingsError as error:
+        exit_with_settings_error(error)
+
+
+def _problems(path: Path) -> list[ClusterProblem]:
+    """Problems of a settings file with the folders it names, or of a folder under default settings."""
+    settings = _settings(path)
+    folders = (
+        [path]
+        if path.is_dir()
+        else [Path(each.path) for each in settings.sources if isinstance(each, ManifestsSection)]
+    )
+    return offline.problems(offline.read_folders(folders), mesh_settings(settings))
+
+
+def _sort_key(found: ClusterProblem) -> tuple[str, int]:
+    """File and line, in which order problems are read best."""
+    cluster, problem = found
+    file, _, line = problem.where.rpartition(":")
+    return (file, int(line)) if line.isdigit() else (problem.where or cluster, 0)
+
+
+def _line(problem: Problem) -> str:
+    named = "/".join(filter(None, (problem.namespace, problem.name)))
+    advice = f"; {problem.advice}" if problem.advice else ""
+    field = f"{problem.field}: " if problem.field else ""
+    return f"{problem.object} {named}: {field}{problem.reason}{advice}"
+
+
+def watch_counts(settings: Settings) -> Iterator[tuple[str, int]]:
+    """API servers, for people, with the number of watches that one instance opens at each."""
+    for source in settings.sources:
+        match source:
+            case InClusterSection():
+                yield f"cluster {source.cluster}", _watch_count(settings, source.cluster)
+            case KubeconfigSection():
+                for name in source.contexts:
+                    yield f"cluster {name}", _watch_count(settings, name)
+                if not source.contexts:
+                    yield f"each cluster of {source.path or 'the kubeconfig'}", _watch_count(settings, "")
+            case RemoteSecretsSection():
+                namespace = source.namespace or "the pod's namespace"
+                yield f"the cluster with the remote secrets of {namespace}, in addition", 1
+                yield f"each cluster of the remote secrets of {namespace}", _watch_count(settings, "")
+
+
+def _watch_count(settings: Settings, cluster: str) -> int:
+    known = settings.clusters.get(cluster)
+    return len(resources_to_watch(readiness=known is None or known.readiness))

@@ -1,0 +1,113 @@
+"""``meshdns diff``: where the server in use answers otherwise."""
+
+import asyncio
+import sys
+from collections.abc import Iterator, Sequence
+from ipaddress import ip_address
+from typing import Any, Final
+
+import click
+
+from meshdns.cli import exit_codes
+from meshdns.cli.client import AdminClientError, client_settings, exit_with, fetch
+from meshdns.cli.options import settings_flags
+from meshdns.cli.output import format_table, format_value, join_cell
+from meshdns.controller.admin.api import LISTS, NameItem
+from meshdns.dns import names
+from meshdns.dns.codes import TYPE_A, TYPE_AAAA
+from meshdns.forwarding.upstreams import Address, parse_address
+from meshdns.mesh.answer import AnswerKind
+from meshdns.stubdomains.observed import PENDING_ANSWER, Difference, DifferenceList, compare_answers
+from meshdns.upstream.lookup import look_up
+
+_CONCURRENCY: Final = 32  # questions under way; a resolver's limit for one client is rarely lower
+_VERSIONS: Final = {TYPE_A: 4, TYPE_AAAA: 6}
+
+
+@click.command("diff")
+@click.option("--server", required=True, metavar="IP[:PORT]", help="The server in use, as clients ask it.")
+@click.option("--zone", default="global", show_default=True, help="The zone whose names are compared.")
+@click.option(
+    "-o", "--output", "form", type=click.Choice(["table", "json", "yaml"]), default="table", show_default=True
+)
+@settings_flags
+def command(server: str, zone: str, form: str, **flags: Any) -> None:
+    """List the names of a zone whose A and AAAA answers differ from those of the server in use.
+
+    Names and answers are the running server's; if there is none, those of the view that the last one left behind.
+    Answers that only a sidecar can have given are named as such. Wildcards and names that are forwarded are left out.
+
+    Exit codes: 0 no difference, 1 differences, 2 wrong usage, 65 wrong settings, 69 nobody to ask.
+
+    Examples:
+
+      meshdns diff --server 10.96.0.10
+
+      meshdns diff --server 10.96.0.10 --zone global -o json
+
+      meshdns diff --server 127.0.0.1:5353 --config meshdns.yaml
+    """
+    try:
+        address = parse_address(server)
+    except ValueError as error:
+        raise click.UsageError(f"--server: {error}") from None
+    settings = client_settings(flags)
+    try:
+        listed = fetch(settings, "names", {}, LISTS["names"], lambda view: view.listing("names"))
+    except AdminClientError as error:
+        exit_with(error)
+    known = [item for item in listed.items if _is_comparable(item, zone.lower().removesuffix("."))]
+    if not known:
+        click.echo(f"no names of {zone} to compare; list all with: meshdns get names", err=True)
+        sys.exit(exit_codes.FAILED)
+    found = asyncio.run(_differences(address, known))
+    _print(DifferenceList(server=str(address), asked=len(known), items=tuple(found)), form)
+    sys.exit(1 if found else 0)
+
+
+def _is_comparable(item: NameItem, zone: str) -> bool:
+    return (
+        names.is_subdomain(item.name, zone)
+        and not item.name.startswith("*.")
+        and item.outcome != AnswerKind.FORWARD.value
+    )
+
+
+async def _differences(server: Address, known: Sequence[NameItem]) -> list[Difference]:
+    """The differences in the order of the names, A before AAAA; so many are asked at once."""
+    questions = iter([(number, item, qtype) for number, item in enumerate(known) for qtype in _VERSIONS])
+    found: dict[tuple[int, int], Difference] = {}
+
+    async def work(left: Iterator[tuple[int, NameItem, int]]) -> None:
+        for number, item, qtype in left:
+            difference = compare_answers(
+                item.name, qtype, _expected_addresses(item, qtype), await look_up(server, item.name, qtype)
+            )
+            if difference is not None:
+                found[number, qtype] = difference
+
+    async with asyncio.TaskGroup() as group:
+        for worker in range(_CONCURRENCY):
+            group.create_task(work(questions), name=f"compare {worker}")
+    return [found[place] for place in sorted(found)]
+
+
+def _expected_addresses(item: NameItem, qtype: int) -> list[str]:
+    if item.outcome == AnswerKind.PENDING.value:
+        return [PENDING_ANSWER]
+    return [text for text in item.addresses if ip_address(text).version == _VERSIONS[qtype]]
+
+
+def _print(differences: DifferenceList, form: str) -> None:
+    if form != "table":
+        click.echo(format_value(differences, form))
+    elif differences.items:
+        headers = ("NAME", "TYPE", "SERVER", "MESHDNS", "NOTE")
+        rows = [
+            (each.name, each.type, join_cell(each.server), join_cell(each.meshdns), each.note)
+            for each in differences.items
+        ]
+        for line in format_table(headers, rows, with_headers=True):
+            click.echo(line)
+    count = len({each.name for each in differences.items})
+    click.echo(f"{count} of {differences.asked} names differ from {differences.server}", err=True)

@@ -1,0 +1,63 @@
+"""``meshdns tail``: what is asked, as it is asked."""
+
+import contextlib
+from typing import Any
+
+import click
+import msgspec
+
+from meshdns.cli.client import AdminClientError, client_settings, exit_with, stream_events
+from meshdns.cli.options import settings_flags
+
+_COLOURS = {"success": "green", "denial": "yellow", "error": "red"}
+
+
+@click.command("tail")
+@click.argument("name", required=False, default="")
+@click.option("--rcode", default="", metavar="RCODE", help="Only replies of this RCODE: NXDOMAIN, SERVFAIL …")
+@click.option("--type", "rtype", default="", metavar="TYPE", help="Only questions of this type: A, AAAA, SRV …")
+@click.option("--client", default="", metavar="ADDRESS", help="Only askers whose address begins so: 10.8. …")
+@click.option("-n", "--lines", type=click.IntRange(min=1), metavar="N", help="End after so many.")
+@click.option("-o", "--output", "form", type=click.Choice(["text", "json"]), default="text", show_default=True)
+@settings_flags
+def command(name: str, rcode: str, rtype: str, client: str, lines: int | None, form: str, **flags: Any) -> None:
+    """Show live queries of the running server; with NAME only those for it and for names below it.
+
+    At most some 2,000 a second of each worker are shown; how many were left out is said on standard error.
+
+    Exit codes: 0 good, 2 wrong usage, 65 wrong settings, 69 nobody to ask.
+
+    Examples:
+
+      meshdns tail
+
+      meshdns tail default.global --rcode NXDOMAIN
+
+      meshdns tail --client 10.8. --type AAAA -o json
+    """
+    settings = client_settings(flags)
+    query = {"name": name, "rcode": rcode, "type": rtype, "client": client}
+    left = lines if lines is not None else -1
+    try:
+        with contextlib.suppress(KeyboardInterrupt):
+            for kind, octets in stream_events(settings, "queries", query):
+                if kind == "missed":
+                    click.echo(f"{msgspec.json.decode(octets)['missed']} queries were too many to be shown", err=True)
+                    continue
+                click.echo(octets.decode() if form == "json" else _line(msgspec.json.decode(octets)))
+                left -= 1
+                if not left:
+                    break
+    except AdminClientError as error:
+        exit_with(error)
+
+
+def _line(shown: dict[str, Any]) -> str:
+    """One query for people; its name was escaped before it came here."""
+    took = f"{shown['ms']:.2f}ms"
+    error = f" EDE {shown['ede']}" if "ede" in shown else ""
+    rcode = click.style(f"{shown['rcode']:8}", fg=_COLOURS.get(shown["class"]))
+    return (
+        f"{shown['ts'][11:23]}  {shown['client']:15}  {shown['proto']}  {rcode}  {shown['type']:5} "
+        f"{shown['name']}  {shown['source']} {took}{error}"
+    )

@@ -1,0 +1,97 @@
+"""``meshdns zone``: what is or would be served, as a master file."""
+
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Any
+
+import click
+
+from meshdns.cli import exit_codes
+from meshdns.cli.options import settings_flags, settings_or_exit
+from meshdns.config import Settings
+from meshdns.config.model import ZoneSection
+from meshdns.config.sections import ManifestsSection
+from meshdns.config.translate import mesh_settings, nameserver_addresses
+from meshdns.controller import offline
+from meshdns.dns import names, records
+from meshdns.mesh.answer import Answer, decode_answer
+
+
+@click.command("zone")
+@click.argument("name", required=False)
+@click.option("--running", is_flag=True, help="Read the view of the state directory instead of the manifests.")
+@settings_flags
+def command(name: str | None, running: bool, **flags: Any) -> None:  # noqa: FBT001 — a flag of the command line
+    """Print zone NAME (default: every zone) in the format of a master file (RFC 1035 section 5).
+
+    Examples:
+
+      meshdns zone --config zones/online-boutique/meshdns.yaml
+
+      meshdns zone global --running
+
+      meshdns zone --config meshdns.yaml --cluster west | named-checkzone global /dev/stdin
+    """
+    settings = settings_or_exit(flags)
+    zones = [zone for zone in settings.zones if name is None or zone.name == name.lower().removesuffix(".")]
+    if not zones:
+        known = ", ".join(zone.name for zone in settings.zones)
+        raise click.UsageError(f"{name} is none of the zones of the settings; they are: {known}")
+    servers = nameserver_addresses(settings)
+    serial, answers = _read_namedb(settings) if running else (1, _compute_answers(settings))
+    for zone in zones:
+        for line in master_file(zone, answers, serial=serial, servers=servers):
+            click.echo(line)
+
+
+def master_file(
+    zone: ZoneSection, answers: Mapping[str, Answer], *, serial: int, servers: Sequence[str]
+) -> Iterator[str]:
+    """The lines of a zone: SOA and NS, then the owner names in order.
+
+    `servers` are the addresses of ``ns.<zone>``, unless an answer speaks for that name.
+    """
+    yield from records.apex_lines(zone.name, serial=serial, ttl=zone.ttl, negative_ttl=zone.negative_ttl)
+    server = f"ns.{zone.name}"
+    for owner in sorted({name for name in answers if names.is_subdomain(name, zone.name)} | {server}):
+        answer = answers.get(owner)
+        if owner == server and (answer is None or not (answer.candidates or answer.records)):
+            yield from records.address_lines(owner, zone.ttl, *_by_version(servers))
+        if answer is None:
+            continue
+        yield from records.address_lines(owner, answer.ttl, answer.ipv4, answer.ipv6)
+        for static in answer.records:
+            yield records.static_line(owner, static.ttl, static.type, static.value)
+
+
+def _by_version(addresses: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Addresses as those of IPv4 and those of IPv6, in their order."""
+    ipv4 = [text for text in addresses if ip_address(text).version == 4]
+    return ipv4, [text for text in addresses if text not in ipv4]
+
+
+def _compute_answers(settings: Settings) -> dict[str, Answer]:
+    paths = [Path(source.path) for source in settings.sources if isinstance(source, ManifestsSection)]
+    if not paths:
+        message = "no source of the settings is a folder of manifests; ask a running server's view with --running"
+        raise click.UsageError(message)
+    return offline.answers(offline.read_folders(paths), mesh_settings(settings))
+
+
+def _read_namedb(settings: Settings) -> tuple[int, dict[str, Answer]]:
+    """What the view in the state directory holds, taken in one short look."""
+    from meshdns.namedb.database import NameDatabase, NameDatabaseError  # noqa: PLC0415 — only this way needs the view
+    from meshdns.namedb.location import current_database  # noqa: PLC0415 — as above
+
+    path = current_database(Path(settings.state_dir or "."))
+    try:
+        environment = NameDatabase(path, writable=False)
+    except NameDatabaseError as error:
+        click.echo(f"{error}; start meshdns serve, or name its directory with --state-dir", err=True)
+        sys.exit(exit_codes.UNREACHABLE)
+    with environment.read() as txn:
+        serial, reasons = txn.commit_id, list(txn.items(b"reasons"))
+    environment.close()
+    return serial, {names.to_text(owner): decode_answer(value) for owner, value in reasons}

@@ -1,0 +1,108 @@
+"""The zones of the settings as the authority needs them, for workers, tools and explanations alike."""
+
+import ipaddress
+from collections.abc import Iterator
+from ipaddress import ip_network
+
+import msgspec
+
+from meshdns.authority.zone import ServedZone
+from meshdns.config import model as config
+from meshdns.config.model import ClusterSection, Settings
+from meshdns.config.sections import (
+    InClusterSection,
+)
+from meshdns.config.values import split_host_port
+from meshdns.dns import names
+from meshdns.mesh.settings import AnswerMode, ClusterSettings, Discover, MeshSettings, MeshZone, StaticRecord
+
+
+def listen_addresses(settings: Settings) -> list[tuple[str, int]]:
+    """The addresses to listen on, wildcards among them."""
+    return [split_host_port(text) for text in settings.listen]
+
+
+def nameserver_addresses(settings: Settings) -> tuple[str, ...]:
+    """The addresses to listen on but for wildcards, which are nobody's address: what ``ns.<zone>`` stands for."""
+    addresses = [ipaddress.ip_address(host) for host, _ in listen_addresses(settings)]
+    return tuple(dict.fromkeys(str(address) for address in addresses if not address.is_unspecified))
+
+
+def served_zones(settings: Settings) -> Iterator[ServedZone]:
+    """The zones as the authority needs them, fallback zones behind the others."""
+    servers = nameserver_addresses(settings)
+    for zone in settings.zones:
+        yield ServedZone(
+            names.to_wire(zone.name),
+            zone.ttl,
+            zone.negative_ttl,
+            zone.fallthrough,
+            closest_encloser=zone.wildcards == "dns",
+            servers=servers,
+        )
+    for fallback in settings.fallback:
+        yield ServedZone(names.to_wire(fallback.zone), fallback=True, has_no_upstream=not fallback.upstream)
+
+
+def mesh_settings(settings: Settings) -> MeshSettings:
+    """The mesh as the operator describes it."""
+    mesh = MeshSettings(
+        zones=(*(_mesh_zone(zone) for zone in settings.zones), *(_fallback_zone(each) for each in settings.fallback)),
+        vantage_cluster=vantage_cluster(settings),
+        vantage_network=settings.vantage.network or "",
+        clusters={name: _cluster_settings(cluster) for name, cluster in settings.clusters.items()},
+        networks={
+            name: tuple(ip_network(cidr) for cidr in network.cidrs) for name, network in settings.networks.items()
+        },
+        default_network=settings.default_network or "",
+        system_namespace=settings.system_namespace,
+        probes_gateways=settings.probe.type != "none",
+        forward_zones=tuple(each.zone for each in settings.forward if each.zone != "."),
+    )
+    records = [
+        StaticRecord(record.name, record.type, record.value, record.ttl if record.ttl is not None else zone.ttl)
+        for record in settings.records
+        if (zone := mesh.zone_of(record.name)) is not None
+    ]
+    return msgspec.structs.replace(mesh, records=tuple(records))
+
+
+def _mesh_zone(zone: config.ZoneSection) -> MeshZone:
+    return MeshZone(
+        zone.name,
+        AnswerMode(zone.answer),
+        zone.ttl,
+        zone.negative_ttl,
+        public_only=zone.export_to == "public",
+        order=zone.order,
+        cross_levels=zone.failover == "any",
+        closest_encloser=zone.wildcards == "dns",
+    )
+
+
+def _fallback_zone(fallback: config.FallbackSection) -> MeshZone:
+    """A Kubernetes zone that the mesh answers where the upstream denies."""
+    return MeshZone(fallback.zone, fallback=True)
+
+
+def vantage_cluster(settings: Settings) -> str:
+    """The cluster this instance stands in: as set, else that of the in-cluster source, else none."""
+    if settings.vantage.cluster:
+        return settings.vantage.cluster
+    return next((source.cluster for source in settings.sources if isinstance(source, InClusterSection)), "")
+
+
+def _cluster_settings(cluster: ClusterSection) -> ClusterSettings:
+    return ClusterSettings(
+        network=cluster.network or "",
+        domain=cluster.domain,
+        gateways=cluster.gateways,
+        zones=cluster.zones,
+        namespaces=cluster.namespaces,
+        own_namespace_hosts=cluster.hosts == "ownNamespace",
+        required=cluster.required,
+        config_cluster=cluster.config_cluster or "",
+        dns_name=cluster.dns_name or "",
+        discover=Discover(cluster.discover),
+        readiness=cluster.readiness,
+    )

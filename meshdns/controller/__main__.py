@@ -1,0 +1,233 @@
+"""The control process: reads the clusters, decides what every name means, writes it down.
+
+It is exec'd by the supervisor, reads its settings as one JSON line from standard input and ends when that pipe closes.
+A worker never waits for it: whatever happens here, the view that was committed last is served on.
+"""
+
+import asyncio
+import contextlib
+import ctypes
+import gc
+import logging
+import secrets
+import sys
+import time
+import zlib
+from collections.abc import Coroutine
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+
+from meshdns.config.model import Settings
+from meshdns.config.translate import mesh_settings, vantage_cluster
+from meshdns.controller.admin.api import read_totals
+from meshdns.controller.admin.live import LiveQueries
+from meshdns.controller.admin.reports import Reports
+from meshdns.controller.admin.server import RunningServer, serve_admin
+from meshdns.controller.cluster_state import ClusterTracker
+from meshdns.controller.controller import Background, Controller, ProcessHooks
+from meshdns.controller.gateway_prober import GatewayProber
+from meshdns.controller.gauges import ControllerMetrics
+from meshdns.controller.hostname_resolver import HostnameResolver
+from meshdns.controller.mass_delete_guard import MassDeleteGuard
+from meshdns.controller.publisher import Publisher
+from meshdns.controller.source_settings import ControllerSettings, mass_delete_holds, max_stale, source_settings
+from meshdns.instance import logs
+from meshdns.instance.process import die_with_parent, lower_priority, open_supervisor_channel, send_to_supervisor
+from meshdns.instance.scoreboard import Scoreboard
+from meshdns.mesh.addresses import parse_address, scope_of
+from meshdns.namedb.database import NameDatabaseError
+from meshdns.namedb.location import EXIT_DATABASE_DAMAGED
+from meshdns.namedb.writer import Writer
+from meshdns.sources.folder import source as manifests
+from meshdns.sources.registry import ClusterRegistry
+from meshdns.sources.settings import ManifestsSource, SourceError, problem_from_message
+from meshdns.upstream.routes import build_routes
+
+_GC_THRESHOLDS: Final = (200, 5, 100)
+"""Thresholds of the collector: often and little, for a change waits for as long as it walks. What a change replaces is
+freed without it and taken off its count, so that several times the first threshold of objects wait for each walk."""
+
+_log = logging.getLogger("meshdns.controller")
+
+
+async def _run() -> None:
+    loop = asyncio.get_running_loop()
+    control, stop = await open_supervisor_channel()
+    line = await control.readline()
+    if not line:
+        return
+    handed = msgspec.json.decode(line, type=ControllerSettings)
+    settings = Settings.model_validate_json(handed.settings)
+    logs.configure_logging(settings.log_level, settings.log_format, process="controller")
+    try:
+        writer = Writer(Path(handed.namedb))
+        controller = _create_controller(handed, settings, writer, loop, stop)
+        controller.start()
+    except (NameDatabaseError, msgspec.DecodeError, zlib.error) as error:
+        _log.error("the view cannot be taken over, and is rebuilt: %s", error)
+        sys.exit(EXIT_DATABASE_DAMAGED)
+    send_to_supervisor({"view": handed.namedb})
+    gc.set_threshold(*_GC_THRESHOLDS)
+    gc.collect()
+    gc.freeze()  # a full collection over what stays would delay heartbeats and commits
+    ends = (asyncio.ensure_future(_supervisor_gone(control)), asyncio.ensure_future(stop.wait()))
+    registrations = ClusterRegistry(vantage_cluster(settings))
+    works = [
+        (f"source {settings.sources[rank].kind}", _run_source_isolated(rank, settings, controller, registrations))
+        for rank in range(len(settings.sources))
+    ]
+    works += _create_background(settings, controller, loop)
+    works.append(("admin", _run_admin(settings, controller, writer, Scoreboard(handed.scoreboard))))
+    controller.expect_sources(len(settings.sources))
+    tasks = [asyncio.ensure_future(_run_isolated(work, name)) for name, work in works]
+    await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+    for task in (*ends, *tasks):
+        task.cancel()
+    await asyncio.gather(*ends, *tasks, return_exceptions=True)
+    await controller.close()
+    writer.close()
+
+
+def _create_controller(
+    process_settings: ControllerSettings,
+    settings: Settings,
+    writer: Writer,
+    loop: asyncio.AbstractEventLoop,
+    stop: asyncio.Event,
+) -> Controller:
+    mesh = mesh_settings(settings)
+    board = Scoreboard(process_settings.scoreboard)
+    return Controller(
+        publisher=Publisher(mesh, writer),
+        tracker=ClusterTracker(
+            own=mesh.vantage_cluster,
+            required=[name for name, cluster in mesh.clusters.items() if cluster.required],
+            started=time.monotonic(),
+            max_stale=max_stale(settings),
+        ),
+        guard=MassDeleteGuard(mass_delete_holds(settings)),
+        state_dir=Path(process_settings.state_dir),
+        hooks=ProcessHooks(
+            report_not_ready=lambda reason: send_to_supervisor({"ready": not reason, "waits": reason}),
+            wall_clock=time.time,
+            write_heartbeat=board.record_controller_heartbeat,
+            metrics=ControllerMetrics(board, time.monotonic),
+            request_restart=stop.set,
+            release_memory=_release_memory,
+        ),
+        loop=loop,
+        clock=time.monotonic,
+    )
+
+
+def _create_background(
+    settings: Settings, controller: Controller, loop: asyncio.AbstractEventLoop
+) -> list[tuple[str, Coroutine[Any, Any, None]]]:
+    """Resolving host names and probing gateways."""
+    host_names = HostnameResolver(
+        routes=build_routes(settings),
+        on_resolved=controller.on_resolved,
+        loop=loop,
+        clock=time.monotonic,
+        random=_random_fraction,
+    )
+    probes = GatewayProber(
+        settings=settings.probe,
+        on_health_change=controller.on_health_change,
+        loop=loop,
+        clock=time.monotonic,
+        random=_random_fraction,
+    )
+    controller.start_background(Background(host_names, probes))
+    return [("host names", host_names.run()), ("probes", probes.run())]
+
+
+async def _run_admin(settings: Settings, controller: Controller, writer: Writer, board: Scoreboard) -> None:
+    if settings.admin.socket:
+        inspection = Reports(settings, writer.read, controller_problems=controller.problems)
+        running = RunningServer(
+            contact_ages=controller.contact_ages,
+            live_queries=LiveQueries(board, time.monotonic),
+            commands={
+                "/reload": lambda: send_to_supervisor({"reload": True}),
+                "/cache/flush": board.request_cache_flush,
+            },
+            mesh_counts=controller.mesh_counts,
+            read_totals=lambda: read_totals(board, time.monotonic()),
+        )
+        socket = Path(settings.admin.socket)
+        await serve_admin(socket=socket, listen=settings.admin.listen, reports=inspection, running=running)
+
+
+async def _run_isolated(work: Coroutine[Any, Any, None], name: str) -> None:
+    """Await long-lived work; what ends it early is logged, and everything else goes on."""
+    try:
+        await work
+    except Exception:  # noqa: BLE001 — the border between independent works
+        _log.exception("%s ended; the names are served on without it until the next restart", name)
+
+
+async def _run_source_isolated(
+    rank: int, settings: Settings, controller: Controller, registrations: ClusterRegistry
+) -> None:
+    """Run one source for as long as the process lives; what it cannot do does not end the others."""
+    source = settings.sources[rank]
+    try:
+        await _run_source(rank, settings, controller, registrations)
+    except SourceError as error:
+        controller.source_problems(f"source {source.kind}", [problem_from_message("source", source.kind, str(error))])
+    except Exception:  # noqa: BLE001 — one source's fault must not end the others, nor go unsaid
+        _log.exception("source %s ended unforeseen; its clusters grow stale until a restart", source.kind)
+
+
+async def _run_source(rank: int, settings: Settings, controller: Controller, registrations: ClusterRegistry) -> None:
+    told = source_settings(settings.sources[rank], own_cluster=vantage_cluster(settings))
+    if isinstance(told, ManifestsSource):
+        await manifests.watch_folder(source=told, sink=controller)
+    else:
+        from meshdns.sources import apiservers  # noqa: PLC0415 — a folder of manifests needs no Kubernetes client
+
+        unready = [name for name, cluster in settings.clusters.items() if not cluster.readiness]
+        await apiservers.watch_api_servers(
+            source=told,
+            sink=controller,
+            draw=_random_fraction,
+            registry=registrations,
+            rank=rank,
+            without_readiness=frozenset(unready),
+        )
+
+
+def _release_memory() -> None:
+    """Give back what reading everything took: lists are large, what is kept of them is not."""
+    for remembered in (parse_address, scope_of):
+        remembered.cache_clear()  # all addresses of the mesh, which changes need few of
+    gc.collect()
+    gc.freeze()  # a full collection over what stays would delay heartbeats and commits
+    if sys.platform == "linux":
+        with contextlib.suppress(AttributeError, OSError):  # musl has no malloc_trim
+            ctypes.CDLL(None).malloc_trim(0)
+
+
+def _random_fraction() -> float:
+    """A number from 0 to 1, for jitter."""
+    return secrets.randbelow(1 << 30) / (1 << 30)
+
+
+async def _supervisor_gone(control: asyncio.StreamReader) -> None:
+    """Return when the supervisor is gone."""
+    while await control.readline():
+        pass
+
+
+def main() -> None:
+    """Run the controller until it is told to end or its supervisor is gone."""
+    die_with_parent()
+    lower_priority()
+    asyncio.run(_run())
+
+
+if __name__ == "__main__":
+    main()

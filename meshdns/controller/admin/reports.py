@@ -1,0 +1,365 @@
+"""What people and tools may see of a view: explanations and lists.
+
+Rules:
+- Each question is one short transaction: what it needs is copied out, and only then decoded and put together.
+- The running server and the stopped one are looked at in the same way; what only a running one knows comes in as
+  `contact_ages`.
+"""
+
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
+from datetime import UTC, datetime
+from itertools import islice
+from typing import Final
+
+import msgspec
+
+from meshdns.authority import state as view_state
+from meshdns.authority.authority import Authority, Verdict
+from meshdns.authority.state import NamedbState
+from meshdns.config import Settings
+from meshdns.config.translate import mesh_settings, served_zones, vantage_cluster
+from meshdns.controller.admin.api import (
+    AnyItem,
+    ClusterItem,
+    ClusterOverview,
+    GatewayItem,
+    Listing,
+    NameCount,
+    NameItem,
+    NetworkItem,
+    Overview,
+    OverviewCounts,
+    ProblemCount,
+    ProblemItem,
+    ServiceItem,
+    ZoneItem,
+    ZoneOverview,
+    kind_of_list,
+)
+from meshdns.controller.admin.explain_sources import ExplainSources, decode_problems, decode_summaries
+from meshdns.controller.admin.search import NameSelection, select_names
+from meshdns.controller.cluster_summary import ClusterSummary
+from meshdns.controller.gauges import MeshCounts
+from meshdns.controller.publisher import decode_declaration
+from meshdns.dns import names, query
+from meshdns.dns.presentation import PresentationReply, build_query, to_presentation, type_number
+from meshdns.mesh.answer import Answer, decode_answer
+from meshdns.mesh.explain.build import LEVEL_TEXT, explain, nearest_names
+from meshdns.mesh.explain.model import ExplainedZone, Explanation, ForwardZone, MatchKind, Vantage
+from meshdns.mesh.objects.declarations import AnyDeclaration, EndpointSlice, Service
+from meshdns.mesh.objects.problems import EXPECTED_KINDS, Problem
+from meshdns.namedb.database import Transaction
+from meshdns.namedb.reader import ReadTransaction
+
+BeginRead = Callable[[], AbstractContextManager[Transaction]]
+"""Begins a look at the view."""
+
+_KeyValue = tuple[bytes, bytes]
+
+
+class Reports:
+    """Looks at one view under the settings it was made with."""
+
+    def __init__(
+        self, settings: Settings, begin_read: BeginRead, *, controller_problems: Callable[[], Sequence[Problem]] = tuple
+    ) -> None:
+        """`controller_problems` returns the problems of the running controller, which a full database cannot hold."""
+        self._settings = settings
+        self._mesh = mesh_settings(settings)
+        self._begin_read = begin_read
+        self._controller_problems = controller_problems
+        self._authority = Authority(list(served_zones(settings)))
+        self._list_builders: dict[str, Callable[[Mapping[str, float]], Iterable[AnyItem]]] = {
+            "names": lambda _: self._names(),
+            "services": lambda _: self._services(),
+            "clusters": self._clusters,
+            "gateways": lambda _: self._gateways(),
+            "networks": lambda _: self._networks(),
+            "problems": lambda _: self._problems(),
+            "zone": lambda _: self._zones(),
+        }
+
+    def explain(self, name: str, rtype: str) -> Explanation:
+        """Why `name` (lower-case, no trailing dot) of type `rtype` (upper-case) is answered the way it is."""
+        with self._begin_read() as txn:
+            around = ExplainSources(txn, self._mesh)
+            standing = self._vantage(around.clusters)
+            reply = self._current_reply(name, rtype, txn)
+            explanation = explain(name, rtype, vantage=standing, context=around, reply=reply)
+            unknown = explanation.match.kind is MatchKind.NONE
+            known = [key for key, _ in txn.items(b"rows")] if unknown else []
+        zone = explanation.zone
+        if zone is None or not known:
+            return explanation
+        inside = (text for key in known if names.is_subdomain(text := names.to_text(key), zone.name) and text[0] != "*")
+        return msgspec.structs.replace(explanation, nearest=nearest_names(name, inside))
+
+    def listing(self, word: str, contact_ages: Mapping[str, float] | None = None) -> Listing[AnyItem]:
+        """The list for `word`, a key of `LISTS`; `contact_ages` is seconds since the last contact with each cluster."""
+        return Listing(kind=kind_of_list(word), items=tuple(self._list_builders[word](contact_ages or {})))
+
+    def search(self, selection: NameSelection) -> Listing[NameItem]:
+        """The names that a selection wants, best ones first."""
+        (reasons,) = self._copy_databases(b"reasons")
+        found = self._decode_answers(select_names(reasons, selection))
+        items = (_name_item(name, answer) for name, answer in found if selection.cluster in ("", *answer.clusters))
+        return Listing(kind=kind_of_list("names"), items=tuple(islice(items, selection.limit)))
+
+    def worst_problems(self, limit: int) -> Listing[ProblemItem]:
+        """So many problems, those that alarm first."""
+        items = sorted(self._problems(), key=lambda item: item.normal)
+        return Listing(kind=kind_of_list("problems"), items=tuple(items[:limit]))
+
+    def overview(self, contact_ages: Mapping[str, float], counts: OverviewCounts) -> Overview:
+        """The instance at a glance; `counts` is what the running controller has counted."""
+        with self._begin_read() as txn:
+            serial, state, clusters = txn.commit_id, _stored_state(txn), decode_summaries(txn.items(b"clusters"))
+        standing = self._vantage(clusters)
+        own = Counter((problem.name, problem.kind) for problem in self._controller_problems())
+        return Overview(
+            cluster=standing.cluster,
+            network=standing.network,
+            zones=tuple(ZoneOverview(zone.name, serial, state.ready, state.complete) for zone in self._settings.zones),
+            clusters=tuple(
+                ClusterOverview(
+                    name=name,
+                    source=each.source,
+                    status=each.status,
+                    since=_rfc3339(each.since),
+                    network=each.network,
+                    own=name == standing.cluster,
+                    last_contact=contact_ages.get(name),
+                    reason=each.reason,
+                )
+                for name, each in sorted(clusters.items())
+            ),
+            networks=tuple(self._networks()),
+            gateways=tuple(self._gateways()),
+            names=counts.names,
+            problems=(
+                *(ProblemCount(name, kind.value, count, kind in EXPECTED_KINDS) for (name, kind), count in own.items()),
+                *counts.problems,
+            ),
+        )
+
+    # ------------------------------------------------------------------------------------------ explain
+
+    def _current_reply(self, name: str, rtype: str, txn: Transaction) -> PresentationReply | None:
+        """What the authority replies now; None where it forwards."""
+        asked = query.parse_query(build_query(name, type_number(rtype)))
+        if asked is None:
+            return None
+        look = ReadTransaction(txn, txn.commit_id, _stored_state(txn))
+        reply = self._authority.respond(asked, look, tcp=True)
+        if reply is Verdict.FALLBACK:
+            found = self._authority.answer_after_denial(asked, look, tcp=True)
+            return to_presentation(found) if found is not None else None
+        return None if isinstance(reply, Verdict) else to_presentation(reply)
+
+    def _vantage(self, clusters: Mapping[str, ClusterSummary]) -> Vantage:
+        own = vantage_cluster(self._settings)
+        network = clusters[own].network if own in clusters else ""
+        return Vantage(
+            cluster=own,
+            network=self._settings.vantage.network or network,
+            zones=tuple(_zone_infos(self._settings)),
+            forward=tuple(ForwardZone(each.zone, each.to) for each in self._settings.forward),
+        )
+
+    # ------------------------------------------------------------------------------------------ lists
+
+    def _copy_databases(self, *databases: bytes) -> list[list[_KeyValue]]:
+        """Whole databases, of one commit."""
+        with self._begin_read() as txn:
+            return [list(txn.items(database)) for database in databases]
+
+    def _decode_stored(self, reasons: Iterable[_KeyValue]) -> Iterator[tuple[str, Answer]]:
+        return self._decode_answers((names.to_text(key), value) for key, value in reasons)
+
+    def _decode_answers(self, reasons: Iterable[tuple[str, bytes]]) -> Iterator[tuple[str, Answer]]:
+        """The names that somebody declares; empty non-terminals are left out."""
+        for name, value in reasons:
+            answer = decode_answer(value)
+            if answer.candidates or answer.records:
+                yield name, answer
+
+    def _names(self) -> Iterator[NameItem]:
+        (reasons,) = self._copy_databases(b"reasons")
+        for name, answer in sorted(self._decode_stored(reasons)):
+            yield _name_item(name, answer)
+
+    def _services(self) -> Iterator[ServiceItem]:
+        declared, rows = self._copy_databases(b"declarations", b"rows")
+        owners = {key for key, _ in rows}
+        slices: dict[tuple[str, str, str], list[EndpointSlice]] = defaultdict(list)
+        services: list[tuple[str, Service]] = []
+        for cluster, declaration in _declarations(declared, "Service", "EndpointSlice"):
+            if isinstance(declaration, EndpointSlice):
+                slices[cluster, declaration.namespace, declaration.service].append(declaration)
+            elif isinstance(declaration, Service):
+                services.append((cluster, declaration))
+        for cluster, service in sorted(services, key=lambda each: (each[0], each[1].namespace, each[1].name)):
+            yield self._service(cluster, service, slices.get((cluster, service.namespace, service.name), []), owners)
+
+    def _service(
+        self, cluster: str, service: Service, slices: Sequence[EndpointSlice], owners: set[bytes]
+    ) -> ServiceItem:
+        points = {point.address: point.ready for part in slices for point in part.endpoints}
+        derived = (f"{service.name}.{service.namespace}.{zone.name}" for zone in self._settings.zones)
+        return ServiceItem(
+            cluster=cluster,
+            namespace=service.namespace,
+            name=service.name,
+            type=service.type,
+            cluster_ips=service.cluster_ips or (("None",) if service.headless else ()),
+            external=(*service.ingress, *service.external_ips),
+            ports=tuple(f"{port.number}/{port.protocol}" for port in service.ports),
+            ready=sum(points.values()) if slices else -1,
+            endpoints=len(points) if slices else -1,
+            names=tuple(name for name in derived if names.to_wire(name) in owners),
+            created=service.created,
+        )
+
+    def _clusters(self, contact_ages: Mapping[str, float]) -> Iterator[ClusterItem]:
+        described, reasons = self._copy_databases(b"clusters", b"reasons")
+        rests = Counter(cluster for _, answer in self._decode_stored(reasons) for cluster in answer.clusters)
+        objects = self._object_counts()
+        own = vantage_cluster(self._settings)
+        for name, each in sorted(decode_summaries(described).items()):
+            yield ClusterItem(
+                name=name,
+                source=each.source,
+                status=each.status,
+                since=_rfc3339(each.since),
+                network=each.network,
+                objects=objects[name],
+                own=name == own,
+                names=rests[name],
+                gateways=len(each.gateways) if each.gateways is not None else -1,
+                last_contact=contact_ages.get(name),
+                reason=each.reason,
+            )
+
+    def _object_counts(self) -> Counter[str]:
+        """How many objects are known of each cluster; only their keys are read."""
+        with self._begin_read() as txn:
+            return Counter(key.partition(b"\0")[0].decode() for key, _ in txn.items(b"declarations"))
+
+    def _gateways(self) -> Iterator[GatewayItem]:
+        (described,) = self._copy_databases(b"clusters")
+        for name, each in sorted(decode_summaries(described).items()):
+            for gateway in each.gateways or ():
+                owner = f"{gateway.owner}/{gateway.origin}" if gateway.owner not in ("", name) else gateway.origin
+                network = gateway.network or each.network
+                yield GatewayItem(name, network, gateway.address, gateway.port, gateway.healthy, owner)
+
+    def _networks(self) -> Iterator[NetworkItem]:
+        (described,) = self._copy_databases(b"clusters")
+        clusters = decode_summaries(described)
+        own = self._vantage(clusters).network
+        configured = self._settings.networks
+        leading = [
+            (gateway.network or each.network, gateway.address)
+            for _, each in sorted(clusters.items())
+            for gateway in each.gateways or ()
+        ]
+        known = {each.network for each in clusters.values()} | {network for network, _ in leading} | set(configured)
+        for network in sorted((known | {own}) - {""}):
+            members = sorted(name for name, each in clusters.items() if each.network == network)
+            found = (address for into, address in leading if into == network)
+            cidrs = configured[network].cidrs if network in configured else ()
+            yield NetworkItem(network, tuple(members), tuple(dict.fromkeys(found)), cidrs, network == own)
+
+    def _problems(self) -> Iterator[ProblemItem]:
+        (stored,) = self._copy_databases(b"problems")
+        own = (("", problem) for problem in self._controller_problems())
+        for cluster, problem in (*own, *decode_problems(stored)):
+            yield ProblemItem(
+                cluster=cluster,
+                kind=problem.kind.value,
+                object=problem.object,
+                namespace=problem.namespace,
+                name=problem.name,
+                field=problem.field,
+                reason=problem.reason,
+                advice=problem.advice,
+                where=problem.where,
+                normal=problem.kind in EXPECTED_KINDS,
+            )
+
+    def _zones(self) -> Iterator[ZoneItem]:
+        with self._begin_read() as txn:
+            serial, state, reasons = txn.commit_id, _stored_state(txn), list(txn.items(b"reasons"))
+        known = [name for name, _ in self._decode_stored(reasons)]
+        for zone in self._settings.zones:
+            inside = sum(names.is_subdomain(name, zone.name) for name in known)
+            yield ZoneItem(zone.name, serial, inside, zone.ttl, zone.negative_ttl, state.ready, state.complete)
+
+
+def _name_item(name: str, answer: Answer) -> NameItem:
+    served = [c for c in answer.candidates if c.level is answer.level]
+    return NameItem(
+        name,
+        answer.outcome.value,
+        (*answer.ipv4, *answer.ipv6),
+        answer.ttl,
+        answer.level or 0,
+        LEVEL_TEXT[answer.level] if answer.level is not None else "",
+        answer.clusters,
+        tuple(dict.fromkeys("/".join(filter(None, (c.cluster, c.origin))) for c in served)),
+    )
+
+
+def _zone_infos(settings: Settings) -> Iterator[ExplainedZone]:
+    for zone in settings.zones:
+        yield ExplainedZone(
+            zone.name,
+            zone.answer,
+            zone.ttl,
+            zone.negative_ttl,
+            zone.fallthrough,
+            zone.wildcards == "dns",
+            zone.order,
+        )
+    for fallback in settings.fallback:
+        yield ExplainedZone(fallback.zone, fallback=True, upstream=fallback.upstream)
+
+
+def _stored_state(txn: Transaction) -> NamedbState:
+    found = txn.get(b"meta", b"state")
+    return view_state.decode_state(found) if found is not None else NamedbState()
+
+
+def _declarations(items: Iterable[_KeyValue], *kinds: str) -> Iterator[tuple[str, AnyDeclaration]]:
+    """The declarations of some kinds with their clusters."""
+    for key, value in items:
+        cluster, kind, _ = key.split(b"\0", 2)
+        if kind.decode() in kinds:
+            yield cluster.decode(), decode_declaration(value)
+
+
+def _rfc3339(seconds: float) -> str:
+    """A time of the wall clock in RFC 3339; empty for none."""
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ") if seconds else ""
+
+
+def overview_counts(mesh_counts: MeshCounts) -> OverviewCounts:
+    """The numbers of a census that are not zero, in the order of their labels."""
+    return OverviewCounts(tuple(_name_counts(mesh_counts)), tuple(_problem_counts(mesh_counts)))
+
+
+def _name_counts(mesh_counts: MeshCounts) -> Iterator[NameCount]:
+    for (zone, cluster), count in sorted(mesh_counts.names.items()):
+        if count > 0:
+            yield NameCount(zone.removesuffix("."), cluster, count)
+
+
+def _problem_counts(mesh_counts: MeshCounts) -> Iterator[ProblemCount]:
+    for (cluster, kind), count in sorted(mesh_counts.problems.items()):
+        if count > 0:
+            yield ProblemCount(cluster, kind, count, kind in _NORMAL)
+
+
+_NORMAL: Final = frozenset(kind.value for kind in EXPECTED_KINDS)

@@ -1,0 +1,299 @@
+"""EDGE. The admin socket: what ``meshdns explain``, ``get``, ``tail`` and others ask of a running server.
+
+Rules:
+- GET, JSON, one path for each list, ``/explain?name=&type=``, ``/queries`` (live ones as server-sent events),
+  ``/overview`` and ``/totals`` for all who look within a second at once; ``/`` is the page that shows them.
+- Two orders, POST on the Unix socket alone: ``/reload`` and ``/cache/flush``. Nothing else can be changed.
+- The socket's mode is 0660: who owns it, or is in its group, may ask and order. No browser can reach a Unix socket; one
+  can be made to ask a loopback port in a stranger's name (DNS rebinding), so there the Host header must name loopback,
+  and what a browser asks for because another site's page said so is refused.
+- A socket file that nobody answers on is left over from a server that was killed, and is replaced.
+- Looks run one at a time in a thread of their own: 100,000 names must not hold up the event loop that brings changes.
+"""
+
+import asyncio
+import contextlib
+import errno
+import logging
+import os
+import socket as sockets
+from collections.abc import Awaitable, Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Final, NamedTuple
+
+import msgspec
+from aiohttp import web
+
+from meshdns.config.values import split_host_port
+from meshdns.controller.admin.api import LISTS, Listing, Totals
+from meshdns.controller.admin.live import LiveQueries, Subscriber, read_filter
+from meshdns.controller.admin.reports import Reports, overview_counts
+from meshdns.controller.admin.search import read_selection
+from meshdns.controller.admin.static_files import URL_PREFIX, AdminPage
+from meshdns.controller.gauges import MeshCounts
+from meshdns.dns import names
+from meshdns.dns.presentation import type_number
+from meshdns.namedb.database import NameDatabaseError
+
+ContactAges = Callable[[], Mapping[str, float]]
+"""Seconds since each cluster was heard of."""
+
+RequestHandler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+"""What answers a request."""
+
+_BACKLOG: Final = 16
+_KEEPALIVE_INTERVAL: Final = 10.0  # seconds after which a silent stream says that it lives
+_WRITE_TIMEOUT: Final = 30.0  # seconds for which a stream may stand because nobody reads it
+_SHARE_PERIOD: Final = 1.0  # seconds for which one look serves all who ask the same
+_LOOPBACK: Final = frozenset({"localhost", "127.0.0.1", "[::1]"})
+_HEADERS: Final = {
+    "Content-Security-Policy": "default-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'; "
+    "require-trusted-types-for 'script'; trusted-types 'none'",
+    "Cache-Control": "no-store",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+}
+_CONNECT_TIMEOUT: Final = 1.0  # seconds for whoever holds the socket to accept
+
+_log = logging.getLogger("meshdns.controller")
+
+
+class RunningServer(NamedTuple):
+    """What only a running server can tell or do: when clusters were heard of, live queries, orders by their path.
+
+    `mesh_counts` has its numbers of names and problems, `read_totals` those of its answers.
+    """
+
+    contact_ages: ContactAges
+    live_queries: LiveQueries
+    commands: Mapping[str, Callable[[], None]]
+    mesh_counts: MeshCounts
+    read_totals: Callable[[], Totals]
+
+
+async def serve_admin(*, socket: Path, listen: str | None, reports: Reports, running: RunningServer) -> None:
+    """Answer on the socket at `socket` until cancelled; a socket that cannot be had is logged, and nothing else lost.
+
+    `listen` is a loopback address and port to answer on as well. The view that `reports` reads may be closed as
+    soon as this has ended.
+    """
+    try:
+        listener = _open_listener(socket)
+    except OSError as error:
+        reason = error.strerror or str(error)
+        _log.error("admin socket %s: %s; explain and get read the view: set admin.socket to change it", socket, reason)
+        return
+    looks = ThreadPoolExecutor(1, thread_name_prefix="admin")
+    runner = web.AppRunner(_AdminServer(reports, running, looks).application(), access_log=None, shutdown_timeout=0.5)
+    try:
+        await runner.setup()
+        await web.SockSite(runner, listener, backlog=_BACKLOG).start()
+        await _start_tcp_site(listen, runner)
+        await running.live_queries.run()
+    finally:
+        _remove_socket_file(socket)
+        await runner.cleanup()
+        listener.close()
+        looks.shutdown(cancel_futures=True)
+
+
+class _AdminServer:
+    """The paths of the admin socket."""
+
+    def __init__(self, reports: Reports, running: RunningServer, executor: ThreadPoolExecutor) -> None:
+        self._reports = reports
+        self._running = running
+        self._executor = executor
+        self._page = AdminPage()
+        self._shared_reads: dict[str, tuple[float, asyncio.Future[bytes]]] = {}
+
+    def application(self) -> web.Application:
+        application = web.Application(middlewares=[_reject_foreign_requests])
+        application.router.add_get("/queries", self._queries, allow_head=False)
+        for path in self._running.commands:
+            application.router.add_post(path, self._command)
+        application.router.add_get("/explain", self._explain, allow_head=False)
+        application.router.add_get("/overview", self._overview, allow_head=False)
+        application.router.add_get("/totals", self._totals, allow_head=False)
+        application.router.add_get("/", self._file, allow_head=False)
+        application.router.add_get(f"{URL_PREFIX}{{version}}/{{name}}", self._file, allow_head=False)
+        application.router.add_get(f"/{{word:{'|'.join(LISTS)}}}", self._list, allow_head=False)
+        return application
+
+    async def _explain(self, request: web.Request) -> web.Response:
+        name = request.query.get("name", "").lower().removesuffix(".")
+        rtype = request.query.get("type", "A").upper()
+        fault = names.invalid_reason(name.removeprefix("*."))
+        if fault:
+            return _error_response(400, f"name {fault}; ask as /explain?name=frontend.default.global&type=A")
+        if type_number(rtype) < 0:
+            return _error_response(400, f"type {rtype} is unknown; ask for A, AAAA, SRV or TYPE65, for example")
+        return await self._respond(lambda: self._reports.explain(name, rtype))
+
+    async def _list(self, request: web.Request) -> web.Response:
+        word = request.match_info["word"]
+        contacts, wanted = self._running.contact_ages(), read_selection(request.query)
+        if word == "names" and wanted is not None:
+            return await self._respond(lambda: self._reports.search(wanted))
+        if word == "problems" and wanted is not None:
+            return await self._respond(lambda: self._reports.worst_problems(wanted.limit))
+        return await self._respond(lambda: self._reports.listing(word, contacts))
+
+    async def _queries(self, request: web.Request) -> web.StreamResponse:
+        """The last sampled queries; live ones for whoever accepts events."""
+        live, wanted = self._running.live_queries, read_filter(request.query)
+        if "text/event-stream" not in request.headers.get("Accept", ""):
+            listing = Listing(kind="QueryList", items=tuple(live.recent(wanted)))
+            return web.Response(body=msgspec.json.encode(listing), content_type="application/json")
+        if live.is_full:
+            return _error_response(503, "too many look at live queries; close one, and try again")
+        response = web.StreamResponse(headers={**_HEADERS, "Content-Type": "text/event-stream"})
+        await response.prepare(request)
+        view = Subscriber(wanted)
+        try:
+            async with contextlib.aclosing(live.subscribe(view, _KEEPALIVE_INTERVAL)) as turns:
+                async for lines in turns:
+                    missed, view.missed = view.missed, 0
+                    told = lines + (b'event: missed\ndata: {"missed":%d}\n\n' % missed if missed else b"")
+                    async with asyncio.timeout(_WRITE_TIMEOUT):
+                        await response.write(told or b": nothing\n\n")
+        except ConnectionError:
+            pass  # whoever looked has gone
+        except TimeoutError:
+            if request.transport is not None:
+                request.transport.abort()
+        return response
+
+    async def _overview(self, _request: web.Request) -> web.Response:
+        contacts, counted = self._running.contact_ages(), overview_counts(self._running.mesh_counts)
+        return await self._respond_shared("overview", lambda: self._reports.overview(contacts, counted))
+
+    async def _totals(self, _request: web.Request) -> web.Response:
+        return await self._respond_shared("totals", self._running.read_totals)
+
+    async def _file(self, request: web.Request) -> web.Response:
+        """A file of the page."""
+        file = self._page.files.get(request.path)
+        if file is None:
+            return _error_response(404, "no such file in this version of the page; load it again")
+        return web.Response(
+            body=file.body, headers={"Content-Type": file.content_type, "Cache-Control": file.cache_control}
+        )
+
+    async def _command(self, request: web.Request) -> web.Response:
+        """Do what the path says."""
+        self._running.commands[request.path]()
+        return web.Response(body=b'{"done":true}', content_type="application/json")
+
+    async def _respond_shared(self, key: str, read: Callable[[], object]) -> web.Response:
+        """As `_respond`, one for all who ask within a moment."""
+        now = asyncio.get_running_loop().time()
+        until, taken = self._shared_reads.get(key, (0.0, None))
+        if taken is None or now >= until:
+            taken = self._submit(read)
+            self._shared_reads[key] = (now + _SHARE_PERIOD, taken)
+        return await _json_response(asyncio.shield(taken))  # whoever goes away takes it from nobody
+
+    async def _respond(self, read: Callable[[], object]) -> web.Response:
+        """The result of a look, taken and encoded in the thread."""
+        return await _json_response(self._submit(read))
+
+    def _submit(self, read: Callable[[], object]) -> "asyncio.Future[bytes]":
+        return asyncio.get_running_loop().run_in_executor(self._executor, lambda: msgspec.json.encode(read()))
+
+
+async def _json_response(encoded: Awaitable[bytes]) -> web.Response:
+    try:
+        body = await encoded
+    except NameDatabaseError as error:
+        return _error_response(503, f"{error}; ask again, or see the log of meshdns serve")
+    return web.Response(body=body, content_type="application/json")
+
+
+@web.middleware
+async def _reject_foreign_requests(request: web.Request, handler: RequestHandler) -> web.StreamResponse:
+    """Keep strangers' web pages out, and let no page of ours load or run anything from elsewhere."""
+    transport = request.transport
+    local = transport is not None and isinstance(transport.get_extra_info("sockname"), str | bytes)
+    if not local and _requested_host(request) not in _LOOPBACK:
+        return _error_response(403, "ask for localhost or 127.0.0.1: this server answers under no other name")
+    if not local and request.method != "GET":
+        return _error_response(403, "orders are taken on the Unix socket alone: use the meshdns command")
+    if not local and _is_cross_site(request):
+        return _error_response(403, "another site's page asked for this: open http://localhost in the browser instead")
+    try:
+        response = await handler(request)
+    except web.HTTPException as refusal:
+        refusal.headers.update(_HEADERS)
+        raise
+    if not response.prepared:
+        for name, value in _HEADERS.items():
+            response.headers.setdefault(name, value)
+    return response
+
+
+def _is_cross_site(request: web.Request) -> bool:
+    """Whether a browser asks for another site's page, but for a link that is followed (W3C Fetch Metadata)."""
+    site = request.headers.get("Sec-Fetch-Site", "none")
+    return site not in ("none", "same-origin") and request.headers.get("Sec-Fetch-Mode") != "navigate"
+
+
+def _requested_host(request: web.Request) -> str:
+    """The host that the request is for, without port."""
+    host = request.headers.get("Host", "")
+    return host.partition("]")[0] + "]" if host.startswith("[") else host.partition(":")[0]
+
+
+async def _start_tcp_site(listen: str | None, runner: web.AppRunner) -> None:
+    if listen:
+        host, port = split_host_port(listen)
+        try:
+            await web.TCPSite(runner, host, port, backlog=_BACKLOG).start()
+        except OSError as error:
+            _log.error("admin %s: %s; choose another address with admin.listen", listen, error.strerror)
+
+
+def _error_response(status: int, reason: str) -> web.Response:
+    return web.Response(status=status, body=msgspec.json.encode({"error": reason}), content_type="application/json")
+
+
+def _open_listener(path: Path) -> sockets.socket:
+    """A listening socket at `path` that its owner and group can use; its directory is made where it is missing.
+
+    Raises OSError, also where somebody answers there.
+    """
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if path.is_socket():
+        if _accepts_connections(path):
+            raise OSError(errno.EADDRINUSE, "another server answers there")
+        path.unlink()
+    listener = sockets.socket(sockets.AF_UNIX, sockets.SOCK_STREAM)
+    before = os.umask(0o117)  # from its first moment on nobody else may connect
+    try:
+        listener.bind(str(path))
+    except OSError:
+        listener.close()
+        raise
+    finally:
+        os.umask(before)
+    return listener
+
+
+def _remove_socket_file(path: Path) -> None:
+    """Remove the socket's file: from here on nobody can connect any more."""
+    with contextlib.suppress(OSError):
+        path.unlink()
+
+
+def _accepts_connections(path: Path) -> bool:
+    with sockets.socket(sockets.AF_UNIX, sockets.SOCK_STREAM) as probe:
+        probe.settimeout(_CONNECT_TIMEOUT)
+        try:
+            probe.connect(str(path))
+        except (ConnectionRefusedError, FileNotFoundError):
+            return False
+        except (TimeoutError, BlockingIOError):
+            return True  # somebody holds it and has a full backlog
+        return True

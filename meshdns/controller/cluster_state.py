@@ -1,0 +1,234 @@
+"""What is known of each cluster's contact: never synced, synced, stale, removed; and what that allows answers to say.
+
+Pure: time comes in as monotonic seconds. Rules:
+
+- Only a cluster that has synced once asserts absence; the others block a denial for a while, or for ever where they are
+  required. The own cluster always is.
+- Stale is a cluster whose last successful contact is older than 90 s. Its last known data are served on, for ever or
+  for as long as its `maxStale` allows; then they are withheld, and it counts as one that has not synced.
+- A removed cluster's data are served for a while longer: sources flap, and answers of before live on in caches.
+- Ready: the own cluster (without one: any) and every required cluster has synced, and the others have too, or had 30 s
+  since then. What an earlier process knew of the own cluster (without one: of any) is ready at once; time alone never.
+"""
+
+import math
+from collections.abc import Collection, Iterator, Mapping
+from typing import Final, NamedTuple
+
+from meshdns.controller.mass_delete_guard import Alarm
+from meshdns.mesh.objects.declarations import ObjectKind
+
+STALE_AFTER: Final = 90.0  # seconds without a successful contact
+DENIAL_BLOCK_TIMEOUT: Final = 30.0  # seconds for which a cluster that has no data blocks denials
+OPTIONAL_SYNC_TIMEOUT: Final = (
+    30.0  # seconds that clusters which are not required have to sync before the instance is ready
+)
+REMOVAL_GRACE_PERIOD: Final = 30.0
+"""Seconds for which a removed cluster is served on: the usual TTL, after which nobody need ask a cache any more."""
+
+
+class ClusterState:
+    """One cluster as its source sees it."""
+
+    def __init__(self, name: str, now: float) -> None:
+        self.name = name
+        self.source = ""
+        self.uid = ""  # of its namespace kube-system, as far as known
+        self.credentials_expire_at = math.inf  # Unix time at which what it is read with ends, as far as that says so
+        self.credentials_renewable = False  # whether another is got before
+        self.kinds: frozenset[ObjectKind] = frozenset()
+        self.can_relist = False  # whether its source can be asked for a second list
+        self.listed_kinds: set[ObjectKind] = set()
+        self.restored = False  # a view that an earlier process wrote holds its declarations
+        self.last_contacts: dict[ObjectKind, float] = {}
+        self.failures: dict[ObjectKind, str] = {}  # the last one last
+        self.alarms: tuple[Alarm, ...] = ()  # what the mass-delete guard keeps
+        self.empty_since = now  # from when on it counts as one without data
+        self.withheld = False  # stale for longer than it may be
+        self.removed_at: float | None = None
+
+    @property
+    def synced(self) -> bool:
+        """Whether everything was listed once, by this process or an earlier one, and is served."""
+        return (self.restored or self.fully_listed) and not self.withheld
+
+    @property
+    def fully_listed(self) -> bool:
+        """Whether this process has listed everything."""
+        return bool(self.kinds) and self.kinds <= self.listed_kinds
+
+    def record_failure(self, kind: ObjectKind, reason: str) -> None:
+        """A kind could not be read; what is newer says more of the cluster."""
+        self.failures.pop(kind, None)
+        self.failures[kind] = reason
+
+    def contact_age(self, now: float) -> float:
+        """Seconds since the kind that was not heard of for longest was; those of this process where it never was."""
+        return now - min((self.last_contacts.get(kind, float("-inf")) for kind in self.kinds), default=float("-inf"))
+
+    def is_stale(self, now: float) -> bool:
+        """Whether any kind was not heard of for too long; the oldest contact counts."""
+        return (self.synced or self.withheld) and self.contact_age(now) > STALE_AFTER
+
+    def status(self, now: float) -> str:
+        """The word for people."""
+        if self.removed_at is not None:
+            return "removed"
+        if not self.synced and not self.withheld:
+            return "never synced"
+        return "stale" if self.is_stale(now) else "synced"
+
+    @property
+    def reason(self) -> str:
+        """Why the cluster is not as it should be: what is kept against its word, and the last failure that holds."""
+        failure = next(reversed(self.failures.values()), "")
+        withheld = ("its names are withheld, as its maxStale says",) if self.withheld else ()
+        alarms = (f"{each.reason}; {each.advice}" for each in self.alarms)
+        return "; ".join((*alarms, *withheld, *((failure,) if failure else ())))
+
+
+class ServingState(NamedTuple):
+    """What the clusters let answers say: any of the mesh, that a name does not exist, which clusters are stale."""
+
+    ready: bool = False
+    complete: bool = False
+    stale: frozenset[str] = frozenset()
+
+
+class ClusterTracker:
+    """All clusters, and what follows from them. `max_stale` is in seconds by cluster; without one it is for ever."""
+
+    def __init__(
+        self, *, own: str, required: Collection[str], started: float, max_stale: Mapping[str, float] | None = None
+    ) -> None:
+        self._own = own
+        self._required = frozenset(required) | ({own} if own else frozenset())
+        self._started = started
+        self._max_stale = max_stale or {}
+        self._required_synced_since: float | None = None  # when the clusters that must be there were
+        self._expected_sources: int | None = None
+        self._listed_sources: set[str] = set()
+        self.clusters: dict[str, ClusterState] = {}
+
+    def state_of(self, name: str) -> ClusterState:
+        """The state of a cluster, made when first heard of."""
+        if name not in self.clusters:
+            self.clusters[name] = ClusterState(name, self._started)
+        return self.clusters[name]
+
+    def exceeds_max_stale(self, state: ClusterState, now: float) -> bool:
+        """Whether a cluster is stale for longer than it may be; what an earlier process knew is as old as this one."""
+        longest = self._max_stale.get(state.name)
+        age = min(state.contact_age(now), now - self._started)
+        return longest is not None and state.is_stale(now) and age > longest
+
+    # ------------------------------------------------------------------------------------------ answers
+
+    def serving_state(self, now: float) -> ServingState:
+        """All that follows for answers."""
+        return ServingState(self.may_answer(), self.may_deny(now), self.stale_clusters(now))
+
+    def may_answer(self) -> bool:
+        """Whether names of the mesh are answered: the own cluster has synced; without one, any has."""
+        if self._own:
+            return self._own in self.clusters and self._has_ever_synced(self._own)
+        return any(self._has_ever_synced(name) for name in self.clusters)
+
+    @property
+    def has_read_own_cluster(self) -> bool:
+        """Whether this process has read what its place in the mesh follows from: all of the own cluster."""
+        return not self._own or (self._own in self.clusters and self.clusters[self._own].fully_listed)
+
+    def may_deny(self, now: float) -> bool:
+        """Whether an unknown name may be denied."""
+        if any(name not in self.clusters for name in self._required):
+            return False
+        waiting = [state for state in self.clusters.values() if not state.synced and state.removed_at is None]
+        return not any(
+            state.name in self._required or now - state.empty_since <= DENIAL_BLOCK_TIMEOUT for state in waiting
+        )
+
+    def stale_clusters(self, now: float) -> frozenset[str]:
+        """The clusters whose last contact is too old."""
+        return frozenset(state.name for state in self.clusters.values() if state.is_stale(now))
+
+    # ------------------------------------------------------------------------------------------ readiness
+
+    def not_ready_reason(self, now: float) -> str:
+        """Why the instance is not ready yet, for people; empty where it is."""
+        if self._has_restored_data():
+            return ""
+        core = list(self._required_reasons())
+        if core:
+            self._required_synced_since = None
+            return "; ".join(core)
+        self._required_synced_since = now if self._required_synced_since is None else self._required_synced_since
+        others = [self._sync_reason(state) for state in self.clusters.values() if not self._has_ever_synced(state.name)]
+        return "; ".join(others) if now - self._required_synced_since < OPTIONAL_SYNC_TIMEOUT else ""
+
+    def _has_restored_data(self) -> bool:
+        """Whether the last view or a snapshot answers for the mesh."""
+        states = self.clusters.values() if not self._own else filter(None, [self.clusters.get(self._own)])
+        return any(state.restored for state in states)
+
+    def _required_reasons(self) -> Iterator[str]:
+        """What is missing of the clusters that must be there."""
+        for name in sorted(self._required):
+            if name not in self.clusters or not self._has_ever_synced(name):
+                yield self._sync_reason(self.clusters.get(name) or ClusterState(name, self._started))
+        if not self._required and not self.may_answer():
+            yield from (self._sync_reason(state) for state in self.clusters.values())
+            if not self.clusters:
+                yield "no cluster is known yet; see what the sources say with meshdns get problems"
+
+    def _has_ever_synced(self, name: str) -> bool:
+        """Whether a cluster has synced once: data that are withheld count, they were there."""
+        state = self.clusters[name]
+        return state.restored or state.fully_listed
+
+    @staticmethod
+    def _sync_reason(state: ClusterState) -> str:
+        if not state.kinds:
+            return f"cluster {state.name} is in no source yet; look for it in the sources' settings"
+        return f"cluster {state.name} has not synced: {state.reason or 'its lists are under way; wait'}"
+
+    # ------------------------------------------------------------------------------------------ measures
+
+    def contact_ages(self, now: float) -> dict[str, float]:
+        """Seconds since each cluster was heard of."""
+        return {
+            name: now - max(state.last_contacts.values())
+            for name, state in self.clusters.items()
+            if state.last_contacts
+        }
+
+    def credential_expiry(self) -> dict[str, tuple[float, bool]]:
+        """The Unix time at which each cluster's credentials end, where they say so, and whether others are got."""
+        states = self.clusters.values()
+        return {
+            state.name: (state.credentials_expire_at, state.credentials_renewable)
+            for state in states
+            if math.isfinite(state.credentials_expire_at)
+        }
+
+    # ------------------------------------------------------------------------------------------ ghosts
+
+    def expect_sources(self, sources: int) -> None:
+        """So many sources will say `record_source_listed`."""
+        self._expected_sources = sources
+
+    def record_source_listed(self, source: str) -> None:
+        """A source has named all clusters that it has."""
+        self._listed_sources.add(source)
+
+    def unclaimed(self, now: float) -> list[str]:
+        """Clusters that only an earlier process knew: every source has named its clusters, and none of them these.
+
+        Where a new cluster is still being read the old ones wait for it, 30 s at most: it may be one of them renamed.
+        """
+        if self._expected_sources is None or len(self._listed_sources) < self._expected_sources:
+            return []
+        named = [state for state in self.clusters.values() if state.kinds]
+        if not named or (now - self._started <= DENIAL_BLOCK_TIMEOUT and not all(state.synced for state in named)):
+            return []
+        return [state.name for state in self.clusters.values() if not state.kinds and state.removed_at is None]

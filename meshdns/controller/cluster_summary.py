@@ -1,0 +1,36 @@
+"""What the view holds of each cluster for people: where it is read, how it is, its network and its gateways."""
+
+import msgspec
+
+from meshdns.mesh.passthrough import Passthrough
+
+
+class ClusterSummary(msgspec.Struct, frozen=True):
+    """What the view holds of a cluster; `gateways` is None where nobody wrote them down.
+
+    `since` is when the status began, in seconds of the wall clock since 1970; 0 where nobody wrote it down. `passage`
+    is what the gateways pass through, None where that is not known.
+    """
+
+    source: str = ""
+    status: str = ""
+    since: float = 0.0
+    network: str = ""
+    reason: str = ""
+    gateways: tuple["GatewaySummary", ...] | None = None
+    passage: Passthrough | None = None
+
+
+class GatewaySummary(msgspec.Struct, frozen=True):
+    """A gateway as the view holds it: `owner` is the cluster whose object `origin` it is.
+
+    `healthy` is None where gateways are not probed; a host name is healthy while one of its addresses is. `network` is
+    set where it leads from its cluster into a network that no cluster is on.
+    """
+
+    address: str
+    port: int = 0
+    owner: str = ""
+    origin: str = ""
+    healthy: bool | None = None
+    network: str = ""

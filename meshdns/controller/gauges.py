@@ -1,0 +1,173 @@
+"""The controller's own numbers, on its page of the scoreboard.
+
+Whoever scrapes reads them there, whether the controller lives or not. Counters go on from what an earlier controller of
+the same instance published.
+
+How many names and problems there are, kept up to date commit by commit instead of being counted for each scrape.
+"""
+
+import math
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
+from operator import itemgetter
+from typing import Final
+
+import msgspec
+
+from meshdns.controller.cluster_summary import ClusterSummary
+from meshdns.instance import metric_pages
+from meshdns.instance.metric_pages import MetricPage
+from meshdns.instance.scoreboard import CONTROLLER, Scoreboard
+from meshdns.mesh.answer import Answer
+from meshdns.mesh.inventory import Inventory
+from meshdns.mesh.objects.declarations import ObjectKind
+from meshdns.mesh.objects.problems import Problem
+from meshdns.mesh.settings import MeshSettings
+
+_NO_ZONE: Final = ""
+
+
+class _CountedProblem(msgspec.Struct, frozen=True):
+    """As much of a problem as is counted."""
+
+    kind: str
+
+
+_ProblemLabels = tuple[tuple[str, str], ...]
+
+
+class MeshCounts:
+    """`names` counts by zone and cluster, `problems` by cluster and kind."""
+
+    def __init__(self, settings: MeshSettings) -> None:
+        self.names: Counter[tuple[str, str]] = Counter()
+        self.problems: Counter[tuple[str, str]] = Counter()
+        self._settings = settings
+        self._clusters_by_name: dict[str, tuple[str, ...]] = {}  # by name, those that its answer rests on
+        self._interned: dict[tuple[str, ...], tuple[str, ...]] = {}  # few sets of clusters serve many names
+        self._stored_problems: dict[bytes, _ProblemLabels] = {}
+
+    def update_name(self, name: str, answer: Answer | None) -> None:
+        """A name has this answer from now on; None where it exists no more."""
+        zone = self._zone(name)
+        for cluster in self._clusters_by_name.pop(name, ()):
+            self.names[zone, cluster] -= 1
+        if answer is None or not (answer.candidates or answer.records):
+            return
+        clusters = self._interned.setdefault(answer.clusters, answer.clusters)
+        self._clusters_by_name[name] = clusters
+        for cluster in clusters:
+            self.names[zone, cluster] += 1
+
+    def update_problems(self, changes: Mapping[bytes, bytes | None] | Iterable[tuple[bytes, bytes]]) -> None:
+        """What the view holds of problems changed, by their keys in it."""
+        for key, value in dict(changes).items():
+            for each in self._stored_problems.pop(key, ()):
+                self.problems[each] -= 1
+            if value is not None:
+                cluster = key.partition(b"\0")[0].decode()
+                found = tuple((cluster, each.kind) for each in msgspec.json.decode(value, type=list[_CountedProblem]))
+                self._stored_problems[key] = found
+                for each in found:
+                    self.problems[each] += 1
+
+    def _zone(self, name: str) -> str:
+        zone = self._settings.zone_of(name.removeprefix("*."))
+        return f"{zone.name}." if zone is not None else _NO_ZONE
+
+
+_STATUSES: Final = ("synced", "stale", "never synced", "removed")
+_OBJECT_COUNT_INTERVAL: Final = 10.0  # seconds between two counts of a cluster's objects: 10,000 take a millisecond
+_KIND_OF: Final = itemgetter(0)
+"""The kind in a declaration's key."""
+
+
+class ControllerMetrics:
+    """What the controller counts. `clock` gives monotonic seconds."""
+
+    def __init__(self, board: Scoreboard, clock: Callable[[], float]) -> None:
+        self._board = board
+        self._clock = clock
+        self._metric_page = MetricPage(board.read_page(CONTROLLER))
+        self._clear_gauges()
+        self._first_change_at: float | None = None
+        self._object_counts: dict[str, Counter[ObjectKind]] = {}
+        self._counted_at: dict[str, float] = {}
+
+    def record_change(self) -> None:
+        """Something came that a commit is to follow."""
+        if self._first_change_at is None:
+            self._first_change_at = self._clock()
+
+    def record_commit(self, rows: int) -> None:
+        """A commit is done, which changed so many rows, and nothing is left for another."""
+        began, self._first_change_at = self._first_change_at, None
+        if rows:
+            self._metric_page.add(metric_pages.COMMITS)
+            if began is not None:
+                self._metric_page.observe(metric_pages.PROPAGATION, value=self._clock() - began)
+
+    def record_commit_failure(self) -> None:
+        """The view did not take a commit."""
+        self._metric_page.add(metric_pages.COMMIT_FAILURES)
+
+    def record_read_failure(self, cluster: str, kind: ObjectKind) -> None:
+        """A list or watch failed."""
+        self._metric_page.add(metric_pages.CLUSTER_FAILURES, cluster, kind.value)
+
+    def publish(
+        self,
+        *,
+        summaries: Mapping[str, ClusterSummary],
+        contact_ages: Mapping[str, float],
+        credential_expiry: Mapping[str, tuple[float, bool]],
+        mesh_counts: MeshCounts,
+        inventory: Inventory,
+        controller_problems: Iterable[Problem],
+    ) -> None:
+        """Set all gauges anew and publish everything. `controller_problems` are the problems of no cluster's object.
+
+        `credential_expiry` are the Unix times at which those of clusters end, and whether they are got anew before.
+        """
+        for name, each in summaries.items():
+            for status in _STATUSES:
+                self._set_gauge(metric_pages.CLUSTER_STATUS, name, status, value=each.status == status)
+            for healthy, word in ((True, "healthy"), (False, "unhealthy"), (None, "unknown")):
+                number = sum(gateway.healthy is healthy for gateway in each.gateways or ())
+                self._set_gauge(metric_pages.GATEWAYS, name, word, value=number)
+        for name, age in contact_ages.items():
+            self._set_gauge(metric_pages.CLUSTER_AGE, name, value=max(age, 0))
+        for name, (until, renewed) in credential_expiry.items():
+            self._set_gauge(metric_pages.CREDENTIAL_EXPIRY, name, "yes" if renewed else "no", value=until)
+        problems = mesh_counts.problems + Counter((problem.name, problem.kind.value) for problem in controller_problems)
+        for meter, counts in ((metric_pages.NAMES, mesh_counts.names), (metric_pages.PROBLEMS, problems)):
+            for (first, second), number in counts.items():
+                self._set_gauge(meter, first, second, value=number)
+        self._count_objects(inventory)
+        for cluster, kinds in self._object_counts.items():
+            for kind, number in kinds.items():
+                self._set_gauge(metric_pages.OBJECTS, cluster, kind.value, value=number)
+        self._write_page()
+
+    def _set_gauge(self, metric: metric_pages.MetricDefinition, *labels: str, value: float) -> None:
+        self._metric_page.series_values(metric, *labels)[0] = float(value)
+
+    def _count_objects(self, inventory: Inventory) -> None:
+        """Count the objects of the cluster whose count is oldest, if that is due: all at once would delay changes."""
+        for gone in self._counted_at.keys() - inventory.clusters.keys():
+            del self._object_counts[gone], self._counted_at[gone]
+        name = min(inventory.clusters, key=lambda each: self._counted_at.get(each, -math.inf), default="")
+        now = self._clock()
+        if name and now - self._counted_at.get(name, -math.inf) >= _OBJECT_COUNT_INTERVAL:
+            self._counted_at[name] = now
+            self._object_counts[name] = Counter(map(_KIND_OF, inventory.clusters[name].declarations))
+
+    def _write_page(self) -> None:
+        self._board.publish_page(CONTROLLER, self._metric_page.encode())
+        self._clear_gauges()
+
+    def _clear_gauges(self) -> None:
+        """What is gone until the next time must not be told any more."""
+        for meter in metric_pages.CONTROLLER_METRICS:
+            if meter.kind is metric_pages.MetricKind.GAUGE:
+                self._metric_page.clear(meter)

@@ -1,0 +1,121 @@
+"""Looks up the host names of gateways, in the background, through the configured upstreams.
+
+When and what is kept is decided by `meshdns.mesh.host_resolution`; a query never waits for any of it. A host in no
+forward zone fails like one whose upstreams are silent.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable, Collection, Sequence
+from functools import partial
+from typing import Final
+
+from meshdns.controller.periodic import PeriodicRunner
+from meshdns.dns.query import parse_query
+from meshdns.forwarding.counters import ForwardCounters
+from meshdns.forwarding.question import Question
+from meshdns.forwarding.upstreams import Route
+from meshdns.mesh.host_resolution import FAMILIES, ResolvedAddresses, ResolvedHost, build_question, read_addresses
+from meshdns.mesh.host_resolution import ResolutionSchedule as Wanted
+from meshdns.upstream.forwarder import Forwarder
+
+MAX_CONCURRENT_LOOKUPS: Final = 32  # hosts that are looked up at once
+_ATTEMPTS: Final = (
+    2  # the second hears what comes late for the first: names slower than a client's patience resolve too
+)
+_FAST_FAILURE: Final = 1.0  # seconds; a failure sooner than this was said, not waited for, and would only be said again
+
+_log = logging.getLogger("meshdns.controller")
+
+
+class HostnameResolver:
+    """Keeps the addresses of the wanted host names; `on_resolved` is called with all of a host's whenever they change.
+
+    `()` says that the host is known to have none. Nothing is called while look-ups fail, nor for a host that is no
+    longer wanted; one that comes back is resolved anew and told again. `clock` gives seconds and never goes back,
+    `random` gives numbers from 0 up to 1.
+    """
+
+    def __init__(
+        self,
+        *,
+        routes: Sequence[Route],
+        on_resolved: Callable[[str, tuple[str, ...]], None],
+        loop: asyncio.AbstractEventLoop,
+        clock: Callable[[], float],
+        random: Callable[[], float],
+    ) -> None:
+        self._routes = tuple(routes)
+        self._on_resolved = on_resolved
+        self._loop = loop
+        self._clock = clock
+        self._schedule = Wanted(random)
+        self._runner = PeriodicRunner(self._schedule.timers, concurrency=MAX_CONCURRENT_LOOKUPS, clock=clock)
+
+    def set_hosts(self, hosts: Collection[str]) -> None:
+        """The complete set wanted now, lower-case and without trailing dot: new ones are looked up at once."""
+        self._schedule.set_hosts(hosts, self._clock())
+        self._runner.wake()
+
+    async def run(self) -> None:
+        """Look up what is wanted until cancelled."""
+        # Nothing is cached: upstreams do that, and an answer or a failure of ours would hide what they know by now.
+        forwarder = Forwarder(loop=self._loop, routes=self._routes, max_cache_bytes=0, counters=ForwardCounters())
+        try:
+            await self._runner.run(partial(self._look_up, forwarder), name="gateway host name")
+        finally:
+            await forwarder.close()
+
+    async def _look_up(self, forwarder: Forwarder, host: ResolvedHost) -> None:
+        async with asyncio.TaskGroup() as group:
+            asked = [
+                group.create_task(
+                    _resolve(forwarder, build_question(host.name, qtype), self._loop), name=f"resolve {host.name}"
+                )
+                for qtype in FAMILIES
+            ]
+        failed_before = host.failures > 0
+        addresses = self._schedule.record_result(host, [task.result() for task in asked], self._clock())
+        if failed_before is not (host.failures > 0):
+            _log_transition(host)
+        if addresses is not None:
+            self._on_resolved(host.name, addresses)
+
+
+async def _resolve(
+    forwarder: Forwarder, wire_question: bytes, loop: asyncio.AbstractEventLoop
+) -> ResolvedAddresses | None:
+    """What the upstreams say to a question; None where they fail, after some 3.5 s at most."""
+    for _ in range(_ATTEMPTS):
+        begun = loop.time()
+        said = read_addresses(await _query_upstreams(forwarder, wire_question, loop), wire_question)
+        if said is not None or loop.time() - begun < _FAST_FAILURE:
+            return said
+    return None
+
+
+async def _query_upstreams(forwarder: Forwarder, wire_question: bytes, loop: asyncio.AbstractEventLoop) -> bytes:
+    query = parse_query(Question(wire_question).message(0))
+    if query is None:
+        return b""  # never: a query is none only where it is short or a response
+    answer: asyncio.Future[bytes] = loop.create_future()
+    at_hand = forwarder.ask(
+        query, now=loop.time(), tcp=True, on_reply=partial(_set_reply, answer)
+    )  # TCP: nothing is cut
+    return await answer if at_hand is None else at_hand
+
+
+def _set_reply(answer: asyncio.Future[bytes], message: bytes) -> None:
+    if not answer.done():  # who waited may be gone
+        answer.set_result(message)
+
+
+def _log_transition(host: ResolvedHost) -> None:
+    if host.failures:
+        _log.warning(
+            "a look-up of A or AAAA of the gateway host name %s failed; what is known of it is kept; ask the servers "
+            "under forward for it",
+            host.name,
+        )
+    else:
+        _log.info("the gateway host name %s resolves again", host.name)

@@ -1,0 +1,56 @@
+"""Background work that comes round again: what falls due on an agenda is done, a bounded number of items at once."""
+
+import asyncio
+import contextlib
+from collections.abc import Awaitable, Callable, Hashable
+from typing import Generic, TypeVar
+
+from meshdns.mesh.timer_queue import TimerQueue
+
+T = TypeVar("T", bound=Hashable)
+
+
+class PeriodicRunner(Generic[T]):
+    """Does what is on `timers`, at most `concurrency` items at once. Times are `clock`'s, in seconds."""
+
+    def __init__(self, timers: TimerQueue[T], *, concurrency: int, clock: Callable[[], float]) -> None:
+        self._timers = timers
+        self._concurrency = concurrency
+        self._clock = clock
+        self._running: set[T] = set()
+        self._wakeup = asyncio.Event()
+
+    def wake(self) -> None:
+        """Look at the agenda again: something was put on it."""
+        self._wakeup.set()
+
+    async def run(self, work: Callable[[T], Awaitable[None]], *, name: str) -> None:
+        """Do `work` for each item as it falls due, in tasks called `name`, until cancelled.
+
+        `work` puts the item back on the agenda. What it raises ends the run; the items whose work was cut short are
+        due again at once, so that nothing is lost when the run is begun anew.
+        """
+        try:
+            async with asyncio.TaskGroup() as group:
+                while True:
+                    self._wakeup.clear()
+                    for item in self._timers.pop_due(self._clock(), limit=self._concurrency - len(self._running)):
+                        self._running.add(item)
+                        group.create_task(self._run_item(work, item), name=name)
+                    await self._wait_until_due()
+        finally:
+            for item in self._running:
+                self._timers.schedule(item, self._clock())
+            self._running.clear()
+
+    async def _run_item(self, work: Callable[[T], Awaitable[None]], item: T) -> None:
+        await work(item)
+        self._running.discard(item)
+        self.wake()
+
+    async def _wait_until_due(self) -> None:
+        """Wait until an item falls due and may be done, or `wake` is called."""
+        due = self._timers.next_due if len(self._running) < self._concurrency else None
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(None if due is None else due - self._clock()):
+                await self._wakeup.wait()

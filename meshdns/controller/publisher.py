@@ -1,0 +1,340 @@
+"""From the catalog to the view: what changed in the mesh becomes one commit.
+
+Keys of the databases: rows, reasons and refusals by owner name in wire format; declarations and their problems by
+cluster, kind, namespace and name, joined by zero octets (other problems: see `findings`); clusters by name.
+"""
+
+import hashlib
+from collections.abc import Collection, Sequence
+from typing import Final
+
+import msgspec
+
+from meshdns.authority import row_format
+from meshdns.authority.row_format import ClusterPart, RowService, RowStatus, SynthesisData
+from meshdns.authority.state import NamedbState, decode_state, encode_state
+from meshdns.controller.cluster_summary import ClusterSummary, GatewaySummary
+from meshdns.controller.gauges import MeshCounts
+from meshdns.controller.problem_index import GATEWAYS_OWNER, ProblemIndex, problems_of, settings_problems
+from meshdns.controller.unserved_names import UnservedNames
+from meshdns.dns import names, records
+from meshdns.dns.codes import TYPE_A, TYPE_AAAA
+from meshdns.dns.response import record
+from meshdns.mesh.addresses import parse_address
+from meshdns.mesh.answer import Answer, AnswerKind, encode_answer
+from meshdns.mesh.candidates import Level
+from meshdns.mesh.deflate import compress, decompress
+from meshdns.mesh.diagnostics import check_answer, with_locations
+from meshdns.mesh.name_table import NameTable
+from meshdns.mesh.objects.declarations import AnyDeclaration, ObjectKey, ObjectKind, key_of
+from meshdns.mesh.passthrough import Passthrough
+from meshdns.mesh.settings import MeshSettings
+from meshdns.mesh.topology import Topology, topology_problems
+from meshdns.namedb.writer import Commit, Writer
+
+_ROW_STATUS: Final = {
+    AnswerKind.ADDRESSES: RowStatus.DATA,
+    AnswerKind.NODATA: RowStatus.DATA,
+    AnswerKind.PENDING: RowStatus.PENDING,
+    AnswerKind.FORWARD: RowStatus.FORWARD,
+}
+NAMES_PER_COMMIT: Final = 1000
+"""Some 100 ms of work: between two parts of a large change the heart beats and other changes are taken in."""
+
+_MAX_KEY: Final = 500  # LMDB takes 511 octets
+
+_RowContent = tuple[tuple[object, ...], tuple[object, ...]]
+"""All of an answer that its row holds."""
+
+
+class Publisher:
+    """Applies changes to the catalog and commits what follows from them."""
+
+    def __init__(self, settings: MeshSettings, writer: Writer) -> None:
+        self.catalog = NameTable(settings)
+        self._settings = settings
+        self._writer = writer
+        self._commit = Commit()
+        self._state = NamedbState()
+        self._cluster_ids: dict[str, int] = {}
+        self._wildcards: set[str] = set()
+        self._unchecked_rows: set[bytes] = set()  # rows of an earlier process that this one has not judged yet
+        self._resolved: dict[str, tuple[str, ...]] = {}
+        self._problem_index = ProblemIndex()
+        self._unserved_names = UnservedNames(settings)
+        self._checked_topology: Topology | None = None  # the topology whose problems are known
+        self.change_count = 0  # of declarations, since this process began
+        self.mesh_counts = MeshCounts(settings)
+
+    def declarations(self) -> list[tuple[str, AnyDeclaration]]:
+        """All declarations with their clusters."""
+        return [
+            (name, declaration)
+            for name, cluster in self.catalog.inventory.clusters.items()
+            for declaration in cluster.declarations.values()
+        ]
+
+    def reader_check(self) -> None:
+        """Free what dead readers of the view hold, which would make its file grow."""
+        self._writer.reader_check()
+
+    def restore(self) -> frozenset[str]:
+        """Take over what an earlier process left in the view; returns the clusters it had synced."""
+        meta = dict(self._writer.read_table(b"meta"))
+        if b"state" in meta:
+            self._state = decode_state(meta[b"state"])
+            self._cluster_ids = {name: number for number, name in enumerate(self._state.clusters)}
+        if b"resolved" in meta:
+            self._resolved = msgspec.json.decode(meta[b"resolved"], type=dict[str, tuple[str, ...]])
+            for host, addresses in self._resolved.items():
+                self.catalog.set_resolved_addresses(host, addresses)
+        clusters = set()
+        for key, value in self._writer.read_table(b"declarations"):
+            cluster = key.split(b"\0", 1)[0].decode()
+            declaration = decode_declaration(value)
+            self.catalog.upsert(cluster, declaration)
+            self._unserved_names.update_declaration(
+                cluster, declaration, settings_problems(cluster, declaration, self._settings)
+            )
+            clusters.add(cluster)
+        self._unchecked_rows = {key for key, _ in self._writer.read_table(b"rows")}
+        self._unserved_names.restore(dict(self._writer.read_table(b"refusals")))
+        problems = self._writer.read_table(b"problems")
+        self.mesh_counts.update_problems(problems)
+        for key, _ in problems:
+            if b"\0\0" in key:
+                self._commit.problems[key] = None
+        return frozenset(clusters)
+
+    # ------------------------------------------------------------------------------------------ changes
+
+    def upsert(self, cluster: str, declaration: AnyDeclaration) -> None:
+        """Add or replace a declaration."""
+        if self.catalog.upsert(cluster, declaration):
+            self.change_count += 1
+            key = object_key(cluster, key_of(declaration))
+            self._commit.declarations[key] = encode_declaration(declaration)
+            found = list(problems_of(cluster, declaration, self._settings))
+            self._commit.problems[key] = msgspec.json.encode(found) if found else None
+            self._unserved_names.update_declaration(cluster, declaration, found)
+
+    def remove(self, cluster: str, key: ObjectKey) -> None:
+        """Forget a declaration."""
+        if self.catalog.remove(cluster, key):
+            self.change_count += 1
+            self._commit.declarations[object_key(cluster, key)] = None
+            self._commit.problems[object_key(cluster, key)] = None
+            self._unserved_names.remove_declaration(cluster, key)
+
+    def keys(self, cluster: str, kind: ObjectKind) -> set[ObjectKey]:
+        """The keys known of one kind."""
+        return {key for key in self.catalog.inventory.ensure_cluster(cluster).declarations if key[0] is kind}
+
+    def declarations_of(self, cluster: str) -> list[AnyDeclaration]:
+        """All declarations of a cluster."""
+        return list(self.catalog.inventory.ensure_cluster(cluster).declarations.values())
+
+    def remove_cluster(self, cluster: str) -> None:
+        """Forget a cluster."""
+        known = self.catalog.inventory.clusters.get(cluster)
+        for key in list(known.declarations) if known is not None else ():
+            self.remove(cluster, key)
+        self.catalog.remove_cluster(cluster)
+        self._commit.clusters[cluster.encode()] = None
+
+    def set_resolved(self, host: str, addresses: tuple[str, ...]) -> None:
+        """Note what a host name resolves to; kept in the view, so that a new process knows it before it can ask."""
+        self.catalog.set_resolved_addresses(host, addresses)
+        wanted = self.catalog.hosts_to_resolve
+        self._resolved = {name: found for name, found in self._resolved.items() if name in wanted} | {host: addresses}
+        self._commit.meta[b"resolved"] = msgspec.json.encode(self._resolved)
+
+    def set_summary(self, cluster: str, summary: ClusterSummary) -> None:
+        """Set what people are shown of a cluster."""
+        self._commit.clusters[cluster.encode()] = msgspec.json.encode(summary)
+
+    def gateway_summaries(self, cluster: str) -> tuple[GatewaySummary, ...]:
+        """The gateways of a cluster, and those in it that lead elsewhere, with their health, for people."""
+        return tuple(
+            GatewaySummary(
+                gateway.address,
+                gateway.port,
+                gateway.owner,
+                gateway.origin,
+                self.catalog.is_healthy(gateway) if self._settings.probes_gateways else None,
+                gateway.network,
+            )
+            for gateway in self.catalog.topology.gateways_in_cluster(cluster)
+        )
+
+    def passthrough(self, cluster: str) -> Passthrough | None:
+        """What the gateways of a cluster pass through; None where that is not known."""
+        return self.catalog.topology.passthrough.get(cluster)
+
+    # ------------------------------------------------------------------------------------------ commit
+
+    def publish(self, *, ready: bool, complete: bool, stale: Collection[str]) -> int:
+        """Commit everything that changed, with the state that holds now; returns the number of changed rows.
+
+        A large change is committed in parts, `busy` says that some are left; until then `ready` and `complete` stay as
+        they were. Raises `NameDatabaseError` where the view cannot be written; the changes are kept and tried with the
+        next call.
+        """
+        commit = self._commit
+        made: dict[_RowContent, bytes] = {}
+        for name, answer in self.catalog.refresh(NAMES_PER_COMMIT).items():
+            self._track_wildcard(name, answer)
+            self.mesh_counts.update_name(name, answer)
+            owner = names.to_wire(name)
+            self._unchecked_rows.discard(owner)
+            commit.rows[owner] = self._row(answer, made) if answer is not None else None
+            commit.provenance[owner] = encode_answer(answer) if answer is not None else None
+            self._unserved_names.update_name(name, owner, answer)
+            self._update_answer_problems(name, owner, answer)
+        self._update_gateway_problems()
+        for name in stale:
+            self._cluster_id(name)
+        if not self.busy:
+            self._remove_unchecked_rows()
+            self._unserved_names.update_pending(self.catalog.is_declared)
+        commit.unserved_reasons.update(self._unserved_names.take_changes())
+        state = NamedbState(
+            ready=self._state.ready if self.busy else ready,
+            complete=self._state.complete if self.busy else complete,
+            clusters=tuple(self._cluster_ids),
+            stale=tuple(sorted(self._cluster_ids[name] for name in stale)),
+            wildcards=bool(self._wildcards),
+        )
+        if state != self._state:
+            commit.meta[b"state"] = encode_state(state)
+        if not commit:
+            return 0
+        changed = self._writer.apply(commit)
+        self.mesh_counts.update_problems(commit.problems)
+        self._state = state
+        self._commit = Commit()
+        return changed
+
+    @property
+    def busy(self) -> bool:
+        """Whether a part of a large change is left for the next commit."""
+        return self.catalog.has_pending_names
+
+    def _remove_unchecked_rows(self) -> None:
+        """Remove the names of an earlier process that this one, all names judged, does not know."""
+        for owner in self._unchecked_rows:
+            self._commit.rows[owner] = None
+            self._commit.provenance[owner] = None
+        self._unchecked_rows.clear()
+
+    def _update_answer_problems(self, name: str, owner: bytes, answer: Answer | None) -> None:
+        """Keep the problems that show in an answer."""
+        inventory, topology = self.catalog.inventory, self.catalog.topology
+        found = check_answer(name, answer, inventory, topology) if answer is not None else ()
+        self._commit.problems.update(self._problem_index.update(owner, found))
+
+    def _update_gateway_problems(self) -> None:
+        """Look for what is wrong with gateway objects, where anything about them changed."""
+        topology = self.catalog.topology
+        if topology is not self._checked_topology:
+            self._checked_topology = topology
+            inventory = self.catalog.inventory
+            found = with_locations(topology_problems(inventory, topology), inventory)
+            self._commit.problems.update(self._problem_index.update(GATEWAYS_OWNER, found))
+
+    def _track_wildcard(self, name: str, answer: Answer | None) -> None:
+        if name.startswith("*."):
+            (self._wildcards.discard if answer is None else self._wildcards.add)(name)
+
+    def _row(self, answer: Answer, encoded_rows: dict[_RowContent, bytes]) -> bytes:
+        """The row of an answer; names with the same addresses, ports and clusters share one of `encoded_rows`."""
+        static = answer.level is Level.STATIC
+        served = (
+            (answer.outcome, answer.level, answer.ttl, answer.ipv4, answer.ipv6),
+            (answer.clusters, answer.parts, answer.services, answer.records),
+        )
+        row = encoded_rows.get(served)
+        if row is None:
+            row = encoded_rows[served] = self._encode_row(answer, static=static)
+        return row
+
+    def _encode_row(self, answer: Answer, *, static: bool) -> bytes:
+        rrsets = _address_rrsets(answer.ipv4, answer.ipv6)
+        for own in answer.records:
+            rtype, rdata = records.encode_rdata(own.type, own.value)
+            rrsets.setdefault(rtype, []).append(rdata)
+        addresses = answer.outcome is AnswerKind.ADDRESSES
+        ttl = answer.ttl if addresses or not answer.records else answer.records[0].ttl
+        return row_format.encode_row(
+            RowStatus.DATA if rrsets else _ROW_STATUS[answer.outcome],
+            rrsets,
+            ttl=ttl,
+            clusters=[self._cluster_id(name) for name in answer.clusters if name],
+            static=static,
+            level=answer.level or 0,
+            synthesis=self._blocks(answer) if answer.parts or answer.services else None,
+        )
+
+    def _blocks(self, answer: Answer) -> SynthesisData:
+        """What further names are made of: by cluster, and SRV."""
+        return SynthesisData(
+            parts=tuple(
+                ClusterPart(
+                    self._cluster_label(part.cluster),
+                    part.port,
+                    {
+                        rtype: (len(rdatas), b"".join(record(rtype, answer.ttl, rdata) for rdata in rdatas))
+                        for rtype, rdatas in _address_rrsets(part.ipv4, part.ipv6).items()
+                    },
+                )
+                for part in answer.parts
+                if self._cluster_label(part.cluster)
+            ),
+            services=tuple(
+                RowService(
+                    service.name.lower().encode(),
+                    service.protocol.encode(),
+                    answer.ttl,
+                    tuple(
+                        (port, self._cluster_label(cluster) if cluster else b"") for port, cluster in service.targets
+                    ),
+                )
+                for service in answer.services
+            ),
+        )
+
+    def _cluster_label(self, cluster: str) -> bytes:
+        """The label of a cluster in names: ``dnsName`` of its settings, else its name where that is a label."""
+        label = self._settings.cluster(cluster).dns_name or cluster.lower()
+        return label.encode() if "." not in label and not names.invalid_reason(label) else b""
+
+    def _cluster_id(self, cluster: str) -> int:
+        """The number of a cluster in rows; it never changes while the view exists."""
+        return self._cluster_ids.setdefault(cluster, len(self._cluster_ids))
+
+
+def _address_rrsets(ipv4: Sequence[str], ipv6: Sequence[str]) -> dict[int, list[bytes]]:
+    return {
+        rtype: [address.packed for text in texts if (address := parse_address(text)) is not None]
+        for rtype, texts in ((TYPE_A, ipv4), (TYPE_AAAA, ipv6))
+        if texts
+    }
+
+
+def encode_declaration(declaration: AnyDeclaration) -> bytes:
+    """A slim declaration as it is kept in the view: few octets, since it is read only when a controller begins."""
+    return compress(msgspec.msgpack.encode(declaration))
+
+
+def decode_declaration(data: bytes) -> AnyDeclaration:
+    """The declaration that `encode_declaration` wrote."""
+    declaration: AnyDeclaration = msgspec.msgpack.decode(decompress(data), type=AnyDeclaration)
+    return declaration
+
+
+def object_key(cluster: str, key: ObjectKey) -> bytes:
+    """The key of an object in the databases."""
+    text = f"{cluster}\0{key[0].value}\0{key[1]}\0{key[2]}".encode()
+    if len(text) <= _MAX_KEY:
+        return text
+    return text[: _MAX_KEY - 32] + hashlib.blake2b(text, digest_size=32).digest()

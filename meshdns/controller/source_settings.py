@@ -1,0 +1,54 @@
+"""From the operator's settings to what the mesh core and the sources take."""
+
+from pathlib import Path
+
+import msgspec
+
+from meshdns.config.model import Settings
+from meshdns.config.sections import (
+    InClusterSection,
+    KubeconfigSection,
+    ManifestsSection,
+    RemoteSecretsSection,
+    SourceSection,
+)
+from meshdns.sources.settings import AnySource, InClusterSource, KubeconfigSource, ManifestsSource, RemoteSecretsSource
+
+
+class ControllerSettings(msgspec.Struct, frozen=True):
+    """What the supervisor hands over: the settings as JSON text, where view and snapshot are, the scoreboard."""
+
+    generation: int
+    settings: str
+    namedb: str = msgspec.field(name="view")
+    state_dir: str
+    scoreboard: int
+
+
+def max_stale(settings: Settings) -> dict[str, float]:
+    """Seconds for which the last known names of a cluster are served, where not for ever."""
+    return {name: each.max_stale for name, each in settings.clusters.items() if each.max_stale is not None}
+
+
+def mass_delete_holds(settings: Settings) -> dict[str, float]:
+    """Seconds for which what a list suddenly lacks is kept, by cluster."""
+    return {name: each.mass_delete_hold for name, each in settings.clusters.items()}
+
+
+def source_settings(source: SourceSection, *, own_cluster: str) -> AnySource:
+    """What the source's reader is told; `own_cluster` is the cluster this instance stands in."""
+    match source:
+        case ManifestsSection():
+            return ManifestsSource(Path(source.path))
+        case InClusterSection():
+            return InClusterSource(source.cluster)
+        case KubeconfigSection():
+            return KubeconfigSource(_paths(source.path), source.contexts)
+        case RemoteSecretsSection():
+            contexts = (source.context,) if source.context else ()
+            kubeconfig = KubeconfigSource(_paths(source.path), contexts) if source.path else None
+            return RemoteSecretsSource(source.namespace or "", kubeconfig, own_cluster)
+
+
+def _paths(path: str | None) -> tuple[Path, ...]:
+    return tuple(Path(part) for part in (path or "").split(":") if part)

@@ -1,0 +1,130 @@
+"""What an upstream said, or why it said nothing, as the reply to one client.
+
+The client's id, letter case, RD, CD, DO and size are its own; AA and AD are 0: we are no authority for it (RFC 1034
+4.3.1) and have validated nothing (RFC 6840 5.8). Whoever has no OPT hears no extended error.
+
+What clients of the forwarder are told: a known answer, a refusal, a failure or an expired answer in its place.
+"""
+
+import struct
+from collections.abc import Sequence
+from typing import Final
+
+from meshdns.dns.codes import EDE_PROHIBITED, EDE_STALE_ANSWER, EDE_STALE_NXDOMAIN, NXDOMAIN, REFUSED, SERVFAIL
+from meshdns.dns.query import Query
+from meshdns.dns.reply import RelayedPart, Reply
+from meshdns.dns.response import Section, build_reply, reply_options
+from meshdns.forwarding.cache import Cache
+from meshdns.forwarding.counters import ForwardCounters
+from meshdns.forwarding.policy import Failure
+
+STALE_TTL: Final = 30  # seconds, on every record of an answer past its lifetime (RFC 8767 section 4)
+
+_KEEPALIVE: Final = 100  # units of 100 ms: the idle timeout of a client's connection (RFC 7766 6.2.3)
+
+_write_ttl = struct.Struct(">I").pack_into
+
+
+def forwarded_reply(query: Query, reply: Reply, *, age: int, tcp: bool, nsid: bytes = b"") -> bytes:
+    """A reply that is `age` whole seconds old; its TTLs are that much lower, at least 0."""
+    return build_reply(
+        query,
+        reply.rcode,
+        answer=_with_age(reply.answer, age),
+        authority=_with_age(reply.authority, age),
+        edns_options=_edns_options(query, nsid=nsid, tcp=tcp),
+        tcp=tcp,
+    )
+
+
+def stale_reply(query: Query, reply: Reply, failure: Failure, *, tcp: bool, nsid: bytes = b"") -> bytes:
+    """A reply past its lifetime in place of `failure`, which its extended error tells (RFC 8914 4.4 and 4.20)."""
+    ede = EDE_STALE_NXDOMAIN if reply.rcode == NXDOMAIN else EDE_STALE_ANSWER
+    return build_reply(
+        query,
+        reply.rcode,
+        answer=_with_ttls(reply.answer, [STALE_TTL] * len(reply.answer.ttls)),
+        authority=_with_ttls(reply.authority, [STALE_TTL] * len(reply.authority.ttls)),
+        edns_options=_edns_options(query, nsid=nsid, tcp=tcp, ede=ede, text=failure.text),
+        tcp=tcp,
+    )
+
+
+def error_reply(query: Query, failure: Failure, *, tcp: bool, rcode: int = SERVFAIL, nsid: bytes = b"") -> bytes:
+    """A refusal or failure with its extended error."""
+    extra = _edns_options(query, nsid=nsid, tcp=tcp, ede=failure.ede, text=failure.text)
+    return build_reply(query, rcode, edns_options=extra, tcp=tcp)
+
+
+def _edns_options(query: Query, *, nsid: bytes, tcp: bool, ede: int = -1, text: bytes = b"") -> bytes:
+    if not query.edns or (ede < 0 and not query.nsid and not query.keepalive):
+        return b""
+    return reply_options(query, ede=ede, text=text, nsid=nsid, keepalive=_KEEPALIVE if tcp else 0)
+
+
+def _with_age(part: RelayedPart, age: int) -> Section:
+    return _with_ttls(part, [max(ttl - age, 0) for _, ttl in part.ttls]) if age else part.section
+
+
+def _with_ttls(part: RelayedPart, ttls: Sequence[int]) -> Section:
+    if not ttls:
+        return part.section
+    wire = bytearray(part.section.wire)
+    for (at, _), ttl in zip(part.ttls, ttls, strict=True):
+        _write_ttl(wire, at, ttl)
+    return Section(part.section.count, bytes(wire))
+
+
+_EDE_OTHER: Final = 0  # extended error codes of RFC 8914
+_EDE_NOT_AUTHORITATIVE: Final = 20
+NO_ROUTE: Final = Failure(
+    _EDE_NOT_AUTHORITATIVE, b"no forward zone takes this name; add one to forward in the settings"
+)
+NOT_RECURSIVE: Final = Failure(EDE_PROHIBITED, b"not in the cache; ask again with RD=1")
+LOOP: Final = Failure(_EDE_OTHER, b"this query was here before; look for a loop of forward settings")
+OVERLOAD: Final = Failure(_EDE_OTHER, b"too many queries wait for upstream servers; ask again later")
+OVERLOAD_CLIENT: Final = Failure(_EDE_OTHER, b"too many queries of this client wait; ask again later")
+OVERLOAD_SUFFIX: Final = Failure(_EDE_OTHER, b"too many names of this domain wait; ask again later")
+CLOSING: Final = Failure(_EDE_OTHER, b"this server is stopping; ask again")
+
+
+class ClientReplies:
+    """Makes the replies and counts them. `nsid` is for those who ask which server they reached (RFC 5001).
+
+    `ttls_change_at` is when the answer that was known last becomes a second older, `expires_at` when it is none any
+    more.
+    """
+
+    def __init__(self, cache: Cache, counters: ForwardCounters, nsid: bytes) -> None:
+        self._cache = cache
+        self._counters = counters
+        self._nsid = nsid
+        self.ttls_change_at = self.expires_at = 0.0
+
+    def cached(self, query: Query, key: bytes, *, now: float, tcp: bool) -> bytes | None:
+        """The answer that the cache holds under `key`, None where it holds none."""
+        entry = self._cache.get(key, now)
+        if entry is None:
+            return None
+        self._counters.hits += 1
+        age = int(now - entry.stored_at)
+        self.ttls_change_at, self.expires_at = entry.stored_at + age + 1, entry.expires_at
+        return forwarded_reply(query, entry.reply, age=age, tcp=tcp, nsid=self._nsid)
+
+    def fresh(self, query: Query, reply: Reply, *, tcp: bool) -> bytes:
+        """An answer that has just come."""
+        return forwarded_reply(query, reply, age=0, tcp=tcp, nsid=self._nsid)
+
+    def refuse(self, query: Query, failure: Failure, *, tcp: bool) -> bytes:
+        """REFUSED, with the reason."""
+        self._counters.refused += 1
+        return error_reply(query, failure, tcp=tcp, rcode=REFUSED, nsid=self._nsid)
+
+    def fail(self, query: Query, key: bytes, failure: Failure, *, now: float, tcp: bool) -> bytes:
+        """An expired answer if there is one, else SERVFAIL."""
+        expired = self._cache.get_stale(key, now)
+        if expired is not None:
+            self._counters.stale_answers += 1
+            return stale_reply(query, expired.reply, failure, tcp=tcp, nsid=self._nsid)
+        self._counters.servfail += 1
+        return error_reply(query, failure, tcp=tcp, rcode=SERVFAIL, nsid=self._nsid)

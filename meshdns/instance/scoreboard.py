@@ -1,0 +1,251 @@
+"""The scoreboard: a small shared memory that every process of an instance can see.
+
+Rules:
+- The supervisor makes it and hands its descriptor to the children; it lives as long as the supervisor.
+- Each slot has one writer. Integers are 64 bits wide and aligned, so that a reader sees a whole one.
+- Counters only grow and are kept over restarts: a worker that begins anew goes on from what its slot holds.
+- Times are monotonic seconds times 1000; the monotonic clock is one for all processes of a machine.
+- Behind the words every slot has a *page*, which its writer publishes whole: it is written into the half that nobody
+  reads and then turned over, so that a writer that dies in the middle leaves the last whole one. Behind the pages is a
+  *ring* of sampled queries for each worker. Memory that was never written costs nothing.
+"""
+
+import enum
+import mmap
+import os
+import struct
+import sys
+import tempfile
+from collections.abc import Iterator
+from typing import Final
+
+_WORD: Final = 8
+_SLOT_WORDS: Final = 128  # words per process
+MAX_WORKERS: Final = 256
+
+
+class CounterIndex(enum.IntEnum):
+    """What a worker counts, by its place in the slot. Places 0 to 7 are not counters."""
+
+    QUERIES = 8
+    REPLY_CACHE_HITS = 9
+    ANSWERED = 10
+    FORWARDED = 11
+    REFUSED = 12
+    DROPPED = 13
+    TCP = 14
+    ZERO_SOURCE_PORT = 15
+    SEND_FAILED = 16
+    EXPIRED_IN_SOCKET = 17
+    NAMEDB_COMMITS_SEEN = 18
+    CONNECTIONS_REFUSED = 19
+    NAMEDB_ERRORS = 20
+    CONNECTIONS_ABORTED = 21
+    PANICS = 22
+    DROPPED_BY_RRL = 23
+    TRUNCATED_BY_RRL = 24
+    FORWARD_HITS = 32
+    FORWARD_MISSES = 33
+    FORWARD_SENDS = 34
+    FORWARD_RETRIES = 35
+    FORWARD_TIMEOUTS = 36
+    FORWARD_MISMATCHES = 37
+    FORWARD_MALFORMED = 38
+    FORWARD_SERVFAIL = 39
+    FORWARD_OVERFLOW = 40
+    FORWARD_COALESCED = 41
+    FORWARD_LATE_REPLIES = 42
+    FORWARD_STALE = 43
+    FORWARD_OVERFLOW_CLIENT = 44
+    FORWARD_LOOPS = 45
+    FORWARD_OVERFLOW_SUFFIX = 46
+    EVICTED_ANSWERS = 47
+    EVICTED_DENIALS = 48
+
+
+_HEARTBEAT: Final = 0
+_IN_FLIGHT: Final = 1
+_CACHED_REPLIES: Final = 2
+_CONNECTIONS: Final = 3
+_PAGE_VERSION: Final = 4  # how often the page was published
+_SAMPLES_WRITTEN: Final = 5  # how many samples the ring took
+_SAMPLES_SKIPPED: Final = 6  # samples that were chosen but over the bound
+_FORWARD_CACHE_ENTRIES: Final = 7  # entries of the forwarder's cache
+_FORWARD_CACHE_DENIALS: Final = 64  # of these, denials; behind all counters
+
+# Words of slot 0, the controller's.
+_CACHE_FLUSHES: Final = 8  # cache flushes asked for
+_WATCHED_UNTIL: Final = 9  # until when live queries are watched, in ms
+
+PAGE_SIZE: Final = 1 << 19
+"""Octets of half a page, less 8 for its length: some 5,000 series."""
+
+SAMPLE_SIZE: Final = 512  # octets of a sample in the ring, less 8 for its number and 2 for its length
+SAMPLE_RING_SIZE: Final = 1024  # samples; their reader comes ten times a second
+_sample_header = struct.Struct("=QH")
+
+
+class Scoreboard:
+    """The shared words. Slot 0 is the controller's, slot n + 1 that of worker n."""
+
+    def __init__(self, descriptor: int) -> None:
+        self.descriptor = descriptor
+        self._memory = memoryview(mmap.mmap(descriptor, _size()))
+        self._words = self._memory[:_PAGES_OFFSET].cast("Q")
+
+    @classmethod
+    def create(cls) -> "Scoreboard":
+        """A new scoreboard, all zero."""
+        if hasattr(os, "memfd_create"):
+            descriptor = os.memfd_create("meshdns-scoreboard")
+        else:
+            descriptor, path = tempfile.mkstemp(prefix="meshdns-scoreboard-")
+            os.unlink(path)  # noqa: PTH108 — the descriptor is all there is to be
+        os.ftruncate(descriptor, _size())
+        return cls(descriptor)
+
+    # ------------------------------------------------------------------------------------------ heartbeats
+
+    def record_controller_heartbeat(self, now: float) -> None:
+        """The controller is alive."""
+        self._words[_HEARTBEAT] = int(now * 1000)
+
+    def controller_heartbeat_age(self, now: float) -> float:
+        """Seconds since the controller was alive."""
+        return now - self._words[_HEARTBEAT] / 1000
+
+    def record_worker_heartbeat(self, worker: int, now: float) -> None:
+        """A worker is alive."""
+        self._words[self._slot_offset(worker) + _HEARTBEAT] = int(now * 1000)
+
+    def worker_heartbeat_age(self, worker: int, now: float) -> float:
+        """Seconds since a worker was alive."""
+        return now - self._words[self._slot_offset(worker) + _HEARTBEAT] / 1000
+
+    # ------------------------------------------------------------------------------------------ counters
+
+    def add_to_counter(self, worker: int, counter: CounterIndex, amount: int) -> None:
+        """Count, as worker `worker`."""
+        self._words[self._slot_offset(worker) + counter] += amount
+
+    def read_counter(self, worker: int, counter: CounterIndex) -> int:
+        """What a worker has counted so far, over all its lives."""
+        return int(self._words[self._slot_offset(worker) + counter])
+
+    def set_gauges(self, worker: int, *, in_flight: int, cached_replies: int, connections: int = 0) -> None:
+        """What a worker holds right now."""
+        self._words[self._slot_offset(worker) + _IN_FLIGHT] = in_flight
+        self._words[self._slot_offset(worker) + _CACHED_REPLIES] = cached_replies
+        self._words[self._slot_offset(worker) + _CONNECTIONS] = connections
+
+    def forwards_and_cached_replies(self, worker: int) -> tuple[int, int]:
+        """Forwards in flight and ready replies of a worker."""
+        at = self._slot_offset(worker)
+        return int(self._words[at + _IN_FLIGHT]), int(self._words[at + _CACHED_REPLIES])
+
+    def open_connections(self, worker: int) -> int:
+        """Open TCP connections of a worker."""
+        return int(self._words[self._slot_offset(worker) + _CONNECTIONS])
+
+    def forward_cache_sizes(self, worker: int) -> tuple[int, int]:
+        """Entries of a worker's cache of upstream answers, and how many of them are denials."""
+        return int(self._words[self._slot_offset(worker) + _FORWARD_CACHE_ENTRIES]), int(
+            self._words[self._slot_offset(worker) + _FORWARD_CACHE_DENIALS]
+        )
+
+    def set_forward_cache_sizes(self, worker: int, entries: int, denials: int) -> None:
+        """Note how many entries a worker's cache has, and how many of them are denials."""
+        self._words[self._slot_offset(worker) + _FORWARD_CACHE_ENTRIES] = entries
+        self._words[self._slot_offset(worker) + _FORWARD_CACHE_DENIALS] = denials
+
+    # ------------------------------------------------------------------------------------------ pages
+
+    def publish_page(self, process: int, page: bytes) -> bool:
+        """Publish a page: of worker `process`, or of the controller (`CONTROLLER`); False where it is too long."""
+        if len(page) > PAGE_SIZE - _WORD:
+            return False
+        word = self._slot_offset(process) + _PAGE_VERSION
+        turn = self._words[word] + 1
+        at = _PAGES_OFFSET + ((process + 1) * 2 + turn % 2) * PAGE_SIZE
+        self._memory[at : at + _WORD] = len(page).to_bytes(_WORD, "little")
+        self._memory[at + _WORD : at + _WORD + len(page)] = page
+        self._words[word] = turn
+        return True
+
+    def read_page(self, process: int) -> bytes:
+        """The last page that a process published; empty where there is none."""
+        word = self._slot_offset(process) + _PAGE_VERSION
+        while turn := self._words[word]:
+            at = _PAGES_OFFSET + ((process + 1) * 2 + turn % 2) * PAGE_SIZE
+            size = int.from_bytes(self._memory[at : at + _WORD], "little")
+            page = bytes(self._memory[at + _WORD : at + _WORD + min(size, PAGE_SIZE - _WORD)])
+            if self._words[word] == turn:  # else this half may have been written into while it was read
+                return page
+        return b""
+
+    # ------------------------------------------------------------------------------------------ sampled queries
+
+    def write_sample(self, worker: int, sample: bytes) -> None:
+        """Put a sampled query into a worker's ring, in place of the oldest."""
+        word = self._slot_offset(worker) + _SAMPLES_WRITTEN
+        number = self._words[word] + 1
+        at = _RINGS_OFFSET + (worker * SAMPLE_RING_SIZE + number % SAMPLE_RING_SIZE) * SAMPLE_SIZE
+        kept = sample[: SAMPLE_SIZE - _sample_header.size]
+        self._memory[at : at + _sample_header.size] = _sample_header.pack(0, len(kept))  # 0: being written
+        self._memory[at + _sample_header.size : at + _sample_header.size + len(kept)] = kept
+        self._memory[at : at + _WORD] = number.to_bytes(_WORD, sys.byteorder)
+        self._words[word] = number
+
+    def samples_written(self, worker: int) -> int:
+        """How many samples a worker's ring has taken."""
+        return int(self._words[self._slot_offset(worker) + _SAMPLES_WRITTEN])
+
+    def read_samples(self, worker: int, after: int) -> Iterator[bytes]:
+        """The samples behind number `after` that are still there. What is overwritten meanwhile is left out."""
+        head = self.samples_written(worker)
+        for number in range(max(after, head - SAMPLE_RING_SIZE) + 1, head + 1):
+            at = _RINGS_OFFSET + (worker * SAMPLE_RING_SIZE + number % SAMPLE_RING_SIZE) * SAMPLE_SIZE
+            octets = bytes(self._memory[at : at + SAMPLE_SIZE])
+            found, size = _sample_header.unpack_from(octets)
+            if found == number == int.from_bytes(self._memory[at : at + _WORD], sys.byteorder):
+                yield octets[_sample_header.size : _sample_header.size + size]
+
+    def add_skipped_samples(self, worker: int, amount: int) -> None:
+        """Count samples that were chosen, but were too many to be taken."""
+        self._words[self._slot_offset(worker) + _SAMPLES_SKIPPED] += amount
+
+    def samples_skipped(self, worker: int) -> int:
+        """Samples that were chosen, but were too many to be taken."""
+        return int(self._words[self._slot_offset(worker) + _SAMPLES_SKIPPED])
+
+    def watch_live_queries(self, until: float) -> None:
+        """Have queries sampled for live views until a moment of the monotonic clock, in seconds."""
+        self._words[_WATCHED_UNTIL] = int(until * 1000)
+
+    def is_watching_live_queries(self, now: float) -> bool:
+        """Whether anybody looks at live queries."""
+        return bool(self._words[_WATCHED_UNTIL] > now * 1000)
+
+    # ------------------------------------------------------------------------------------------ orders
+
+    def request_cache_flush(self) -> None:
+        """Have all workers forget what upstreams said."""
+        self._words[_CACHE_FLUSHES] += 1
+
+    def cache_flush_requests(self) -> int:
+        """How often that was asked for."""
+        return int(self._words[_CACHE_FLUSHES])
+
+    def _slot_offset(self, worker: int) -> int:
+        return (worker + 1) * _SLOT_WORDS
+
+
+CONTROLLER: Final = -1
+"""The controller where a process is asked for."""
+
+_PAGES_OFFSET: Final = (MAX_WORKERS + 1) * _SLOT_WORDS * _WORD
+_RINGS_OFFSET: Final = _PAGES_OFFSET + (MAX_WORKERS + 1) * 2 * PAGE_SIZE
+
+
+def _size() -> int:
+    return _RINGS_OFFSET + MAX_WORKERS * SAMPLE_RING_SIZE * SAMPLE_SIZE

@@ -1,0 +1,266 @@
+"""The candidates of a name, level by level, in the order in which levels may answer.
+
+Exact names of levels 1 to 4, then the own cluster's wildcards (longest first), then exact names of levels 5 and 6, then
+other clusters' wildcards. A wildcard owner name is asked in the same way, without the derived levels.
+"""
+
+from collections.abc import Iterator
+
+from meshdns.dns import names
+from meshdns.mesh.candidates import Candidate, EndpointRule, Level, Reach
+from meshdns.mesh.declared_endpoint import DeclaredEndpoint
+from meshdns.mesh.inventory import ServiceKey, creation_order
+from meshdns.mesh.mesh_state import MeshState
+from meshdns.mesh.objects.declarations import Endpoint, Resolution, Service, ServiceEntry
+from meshdns.mesh.reachability import Reachability
+from meshdns.mesh.settings import AnswerMode, MeshZone
+from meshdns.mesh.visibility import (
+    can_give_derived_name,
+    has_derived_names,
+    parse_derived_pod,
+    parse_derived_service,
+    parse_service_host,
+)
+
+_RESOLVING = (Resolution.DNS, Resolution.DNS_ROUND_ROBIN, Resolution.DYNAMIC_DNS, Resolution.NONE)
+
+
+class CandidateSearch:
+    """The steps of one name, each a list of candidates."""
+
+    def __init__(self, state: MeshState, reachability: Reachability, zone: MeshZone) -> None:
+        self._state = state
+        self._inventory = state.inventory
+        self._settings = state.inventory.settings
+        self._reachability = reachability
+        self._zone = zone
+        self._own_cluster = state.topology.vantage
+
+    def steps(self, name: str) -> list[list[Candidate]]:
+        """All steps for `name`, which may be a wildcard owner name."""
+        service = parse_derived_service(name, self._zone.services_domain)
+        exact = [list(self._static(name)), list(self._own_entries(name, service))]
+        if self._zone.fallback:
+            return [
+                *exact,
+                list(self._own_service(service)),
+                *self._remote_entries([name], service),
+                *self._other_services(service),
+            ]
+        parents = () if self._zone.closest_encloser else names.parents(name.removeprefix("*."))
+        wildcards = [host for host in (f"*.{parent}" for parent in parents) if self._is_declared(host)]
+        own = [
+            step for host in wildcards for step in (list(self._static(host)), list(self._own_entries(host, service)))
+        ]
+        if name.startswith("*."):
+            return [*exact, *own, *self._remote_entries([name, *wildcards], service)]
+        return [
+            *exact,
+            list(self._own_service(service)),
+            *self._pods(name),
+            *self._remote_entries([name], service),
+            *own,
+            *self._other_services(service),
+            *self._remote_entries(wildcards, service),
+        ]
+
+    def _is_declared(self, host: str) -> bool:
+        """Whether anybody declares this host in the zone."""
+        known = host in self._inventory.entries_by_host or host in self._state.records
+        return known and self._settings.zone_of(host) is self._zone
+
+    # ------------------------------------------------------------------------------------------ declared names
+
+    def _static(self, name: str) -> Iterator[Candidate]:
+        for record in self._state.records.get(name, ()):
+            if record.is_address:
+                where = "settings"
+                yield Candidate(
+                    Level.STATIC, "", where, "records", EndpointRule.STATIC, record.value, Reach.OWN, ttl=record.ttl
+                )
+
+    def _own_entries(self, host: str, service: ServiceKey | None) -> Iterator[Candidate]:
+        """Level 2: the ServiceEntries of the own cluster, and of the one that governs it."""
+        for cluster in sorted(self._inventory.entries_by_host.get(host, {})):
+            if self._state.is_own(cluster):
+                yield from self._cluster_entries(host, cluster, Level.OWN_ENTRY, service)
+
+    def _remote_entries(self, hosts: list[str], service: ServiceKey | None) -> Iterator[list[Candidate]]:
+        """Level 4: for each host a step that all other clusters share."""
+        for host in hosts:
+            clusters = [
+                name for name in sorted(self._inventory.entries_by_host.get(host, {})) if not self._state.is_own(name)
+            ]
+            yield [c for cluster in clusters for c in self._cluster_entries(host, cluster, Level.REMOTE_ENTRY, service)]
+
+    def _cluster_entries(
+        self, host: str, cluster: str, level: Level, service: ServiceKey | None
+    ) -> Iterator[Candidate]:
+        """All ServiceEntries of one cluster for one host; where they contradict, the oldest wins."""
+        entries = list(self._inventory.entries(host, cluster))
+        ttl = next((entry.ttl for entry in entries if entry.ttl >= 0), -1)
+        mode = next((AnswerMode(entry.answer) for entry in entries if entry.answer), self._zone.answer)
+        for entry in entries:
+            if mode is AnswerMode.VIP and level is Level.OWN_ENTRY:
+                vips = list(self._vips(entry, host, cluster, ttl))
+                if vips:
+                    yield from vips
+                    continue
+            yield from self._entry_candidates(
+                entry, host, cluster, level, service, single_network=mode is AnswerMode.ENDPOINTS, ttl=ttl
+            )
+
+    def _entry_candidates(
+        self,
+        entry: ServiceEntry,
+        host: str,
+        cluster: str,
+        level: Level,
+        service: ServiceKey | None,
+        *,
+        single_network: bool,
+        ttl: int,
+    ) -> Iterator[Candidate]:
+        origin = f"ServiceEntry {entry.namespace}/{entry.name}"
+        found = list(self._endpoints(entry, cluster))
+        for field, endpoint in found:
+            claim = DeclaredEndpoint(
+                level, cluster, origin, field, service, endpoint, entry.internal, single_network, ttl, entry.ports, host
+            )
+            yield from self._reachability.endpoint_candidates(claim)
+        if not found and entry.selector is None and entry.resolution in _RESOLVING:
+            # the host itself is what would be resolved: it counts where L declares it, elsewhere for nothing
+            own = level is Level.OWN_ENTRY
+            forwarded = own and any(
+                names.is_subdomain(host.removeprefix("*."), zone) for zone in self._settings.forward_zones
+            )
+            yield Candidate(
+                level,
+                cluster,
+                origin,
+                "spec.hosts",
+                EndpointRule.SELF_REFERENCE,
+                pending=own and not forwarded,
+                forwarded=forwarded,
+                host=host,
+            )
+
+    def _endpoints(self, entry: ServiceEntry, cluster: str) -> Iterator[tuple[str, Endpoint]]:
+        """The endpoints of an entry with their fields: written, selected, or real destinations of NONE."""
+        for index, endpoint in enumerate(entry.endpoints):
+            yield f"spec.endpoints[{index}]", endpoint
+        if entry.selector:  # Istio: an empty selector selects nothing
+            wanted = set(entry.selector)
+            workloads = self._inventory.ensure_cluster(cluster).workload_entries.get(entry.namespace, {})
+            for name in sorted(workloads):
+                if wanted <= set(workloads[name].labels):
+                    yield f"WorkloadEntry {entry.namespace}/{name}", workloads[name].endpoint
+            for name, pod in sorted(self._inventory.ensure_cluster(cluster).pods.get(entry.namespace, {}).items()):
+                if pod.ready and wanted <= set(pod.labels):
+                    for address in pod.addresses:
+                        yield f"Pod {entry.namespace}/{name}", Endpoint(address, network=pod.network)
+        if entry.resolution is Resolution.NONE:
+            for index, address in enumerate(entry.addresses):
+                yield f"spec.addresses[{index}]", Endpoint(address, network=entry.network)
+
+    def _vips(self, entry: ServiceEntry, host: str, cluster: str, ttl: int) -> Iterator[Candidate]:
+        allocated = [address for name, address in entry.status_addresses if name in ("", host)]
+        for address in entry.addresses or allocated:
+            origin = f"ServiceEntry {entry.namespace}/{entry.name}"
+            yield Candidate(
+                Level.OWN_ENTRY,
+                cluster,
+                origin,
+                "spec.addresses",
+                EndpointRule.VIP,
+                address,
+                Reach.OWN,
+                ttl=ttl,
+                host=host,
+            )
+
+    # ------------------------------------------------------------------------------------------ derived names
+
+    def _own_service(self, service: ServiceKey | None) -> Iterator[Candidate]:
+        if service is not None and self._own_cluster:
+            yield from self._service_candidates(service, self._own_cluster)
+
+    def _other_services(self, service: ServiceKey | None) -> Iterator[list[Candidate]]:
+        """Levels 5 and 6."""
+        if service is None:
+            return
+        for level in (Level.NEAR_SERVICE, Level.FAR_SERVICE):
+            yield [
+                found
+                for name in self._state.clusters_at_level[level]
+                for found in self._service_candidates(service, name)
+            ]
+
+    def _service_candidates(self, key: ServiceKey, cluster: str) -> Iterator[Candidate]:
+        """A cluster's Service for ``<service>.<namespace>.<zone>``, or the ServiceEntry for its svc host."""
+        known = self._inventory.clusters.get(cluster)
+        if known is None or (key not in known.services and key not in known.entries_by_service):
+            return
+        level = self._state.cluster_levels[cluster]
+        is_exported = self._exported_service(key, cluster) is not None
+        if is_exported and (known.readiness(key).ready or key not in known.entries_by_service):
+            yield from self._reachability.service_candidates(
+                level, cluster, key, single_network=self._zone.answer is AnswerMode.ENDPOINTS
+            )
+            return
+        for entry in sorted(known.entries_by_service.get(key, {}).values(), key=creation_order):
+            if can_give_derived_name(entry, key, known.settings, self._settings, self._zone):
+                yield from self._svc_host_entry(entry, cluster, level, key)
+
+    def _svc_host_entry(self, entry: ServiceEntry, cluster: str, level: Level, key: ServiceKey) -> Iterator[Candidate]:
+        """The endpoints of a ServiceEntry for a svc host; one that names its own host again says nothing."""
+        origin = f"ServiceEntry {entry.namespace}/{entry.name}"
+        for field, endpoint in self._endpoints(entry, cluster):
+            domain = self._inventory.ensure_cluster(cluster).settings.domain
+            if parse_service_host(endpoint.address, domain) != key:
+                claim = DeclaredEndpoint(
+                    level,
+                    cluster,
+                    origin,
+                    field,
+                    key,
+                    endpoint,
+                    entry.internal,
+                    ttl=entry.ttl,
+                    ports=entry.ports,
+                    host=f"{key[1]}.{key[0]}.svc.{domain}",
+                )
+                yield from self._reachability.endpoint_candidates(claim)
+
+    def _pods(self, name: str) -> Iterator[list[Candidate]]:
+        """Pods of headless Services by their host name: the own cluster's, then those on the own network."""
+        pod = parse_derived_pod(name, self._zone.services_domain)
+        if pod is None:
+            return
+        key, hostname = pod
+        for level in (Level.OWN_SERVICE, Level.NEAR_SERVICE):
+            clusters = self._state.clusters_at_level[level]
+            yield [
+                candidate for cluster in clusters for candidate in self._pod_candidates(cluster, level, key, hostname)
+            ]
+
+    def _pod_candidates(self, cluster: str, level: Level, key: ServiceKey, hostname: str) -> Iterator[Candidate]:
+        service = self._exported_service(key, cluster)
+        if service is None or not service.headless:
+            return
+        slices = self._inventory.clusters[cluster].endpoint_slices.get(key, {})
+        claim = DeclaredEndpoint(
+            level, cluster, f"Service {key[0]}/{key[1]}", hostname, key, Endpoint(""), ports=service.ports
+        )
+        reach = Reach.OWN if level is Level.OWN_SERVICE else Reach.DIRECT
+        for each in sorted(slices):
+            for point in slices[each].endpoints:
+                if point.hostname == hostname:
+                    yield claim.at_pod(point.address, EndpointRule.PODS, reach, slices[each].ports, ready=point.ready)
+
+    def _exported_service(self, key: ServiceKey, cluster: str) -> Service | None:
+        known = self._inventory.clusters.get(cluster)
+        service = known.services.get(key) if known is not None else None
+        if known is None or service is None:
+            return None
+        return service if has_derived_names(service, known.settings, self._settings, self._zone) else None

@@ -1,0 +1,122 @@
+"""A claim: an endpoint in its declaration, and the candidates that can be made of it."""
+
+from collections.abc import Iterable
+
+import msgspec
+
+from meshdns.mesh.candidates import Candidate, EndpointRule, Level, NamedPort, Reach
+from meshdns.mesh.inventory import ServiceKey
+from meshdns.mesh.objects.declarations import Endpoint, ObjectKind, Port
+from meshdns.mesh.topology import Gateway
+
+
+class DeclaredEndpoint(msgspec.Struct, frozen=True, gc=False):
+    """An endpoint in its declaration: who says it, about which Service, and how it may be carried."""
+
+    level: Level
+    cluster: str
+    origin: str
+    field: str
+    service: ServiceKey | None  # the Service that the host names, <svc>.<ns>.<zone>
+    endpoint: Endpoint
+    gateway_allowed: bool = True  # MESH_INTERNAL: gateways can carry it
+    single_network: bool = False  # answer mode endpoints: all networks are one
+    ttl: int = -1
+    ports: tuple[Port, ...] = ()
+    host: str = ""  # of the declaration's hosts the one that speaks for the name
+
+    def no_address(self, rule: EndpointRule, *, pending: bool = False) -> Candidate:
+        """No address, and why."""
+        return Candidate(self.level, self.cluster, self.origin, self.field, rule, pending=pending, host=self.host)
+
+    def direct(
+        self, address: str, rule: EndpointRule, reach: Reach, *, ready: bool = True, pod: bool = False
+    ) -> Candidate:
+        """An address that is dialled as the declaration says: at the endpoint's own ports. A selected pod is one."""
+        selected = self.field.startswith(f"{ObjectKind.POD.value} ")
+        return self._candidate(address, rule, reach, ready=ready, pod=pod or selected, ports=self._endpoint_ports())
+
+    def at_service(
+        self, address: str, rule: EndpointRule, reach: Reach, ports: Iterable[Port], *, ready: bool
+    ) -> Candidate:
+        """An address that is dialled at a Service's own ports: a ClusterIP or its load balancer."""
+        numbers = tuple(NamedPort(port.name, transport_protocol(port), port.number) for port in ports)
+        return self._candidate(address, rule, reach, ready=ready, ports=numbers)
+
+    def at_pod(
+        self, address: str, rule: EndpointRule, reach: Reach, ports: Iterable[Port], *, ready: bool
+    ) -> Candidate:
+        """An endpoint of a Service, dialled at the ports of its EndpointSlice."""
+        numbers = tuple(NamedPort(port.name, transport_protocol(port), port.number) for port in ports)
+        return self._candidate(address, rule, reach, ready=ready, pod=True, ports=numbers)
+
+    def via_gateway(
+        self,
+        address: str,
+        rule: EndpointRule,
+        reach: Reach,
+        gateway: Gateway,
+        *,
+        ready: bool = True,
+        healthy: bool = True,
+        passes: bool | None = None,
+    ) -> Candidate:
+        """An address of a gateway: every TCP port of the service is at the gateway's, and no UDP passes."""
+        return Candidate(
+            level=self.level,
+            cluster=self.cluster,
+            origin=self.origin,
+            field=self.field,
+            rule=rule,
+            address=address,
+            reach=reach,
+            via_cluster=gateway.owner,
+            port=gateway.port,
+            ready=ready,
+            healthy=healthy,
+            ttl=self.ttl,
+            ports=tuple(
+                NamedPort(port.name, "tcp", gateway.port) for port in self.ports if transport_protocol(port) == "tcp"
+            ),
+            host=self.host,
+            gateway=gateway.address,
+            passes_tls=passes,
+        )
+
+    def _candidate(
+        self,
+        address: str,
+        rule: EndpointRule,
+        reach: Reach,
+        *,
+        ready: bool,
+        pod: bool = False,
+        ports: tuple[NamedPort, ...],
+    ) -> Candidate:
+        return Candidate(
+            level=self.level,
+            cluster=self.cluster,
+            origin=self.origin,
+            field=self.field,
+            rule=rule,
+            address=address,
+            reach=reach,
+            ready=ready,
+            is_pod=pod,
+            ttl=self.ttl,
+            ports=ports,
+            host=self.host,
+        )
+
+    def _endpoint_ports(self) -> tuple[NamedPort, ...]:
+        """The port at this endpoint: its own, else targetPort, else number (service_entry.proto, WorkloadEntry)."""
+        own = dict(self.endpoint.ports)
+        return tuple(
+            NamedPort(port.name, transport_protocol(port), own.get(port.name) or port.target or port.number)
+            for port in self.ports
+        )
+
+
+def transport_protocol(port: Port) -> str:
+    """The transport of a port: Istio's protocols (HTTP, GRPC, TLS …) all run over TCP."""
+    return "udp" if port.protocol == "UDP" else "tcp"

@@ -1,0 +1,334 @@
+"""Problems that show only when names are judged: what their endpoints became, and what DNS alone cannot say of them.
+
+Reasons and advice do not hold the name that was judged, so that what is wrong with one endpoint of a declaration with
+many hosts is one problem.
+
+What can be read and is not sound: endpoints that are served as written although Istio would not, or never served.
+
+These problems rest on the declaration alone: neither on the settings nor on what else is declared.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from typing import Final
+
+import msgspec
+
+from meshdns.mesh.addresses import Scope, parse_address, scope_of
+from meshdns.mesh.answer import Answer
+from meshdns.mesh.candidates import Candidate, EndpointRule
+from meshdns.mesh.inventory import Inventory
+from meshdns.mesh.objects.declarations import (
+    AnyDeclaration,
+    Endpoint,
+    ObjectKind,
+    Resolution,
+    ServiceEntry,
+    WorkloadEntry,
+)
+from meshdns.mesh.objects.labels import ANSWER_ANNOTATION, TTL_ANNOTATION
+from meshdns.mesh.objects.problems import Problem, ProblemKind
+from meshdns.mesh.topology import Topology
+
+ClusterProblem = tuple[str, Problem]
+"""A problem with the cluster of its object."""
+
+ProblemCause = tuple[ProblemKind, str, str]
+"""Kind, reason and advice."""
+
+_CAUSES: Final = {
+    EndpointRule.PRIVATE_UNREACHABLE: (
+        ProblemKind.UNREACHABLE,
+        "is a private address of another network, and MESH_EXTERNAL cannot be carried by gateways",
+        "set location: MESH_INTERNAL, or name its prefix under networks",
+    ),
+    EndpointRule.SERVICE: (
+        ProblemKind.UNREACHABLE,
+        "names a Service that its cluster does not have, and no gateway may carry it",
+        "create the Service, or correct the address",
+    ),
+}
+_SELF_REFERENCE: Final = (
+    ProblemKind.NO_ENDPOINTS,
+    "has no endpoints, so the host itself would have to be resolved, and that is declared here",
+    "add endpoints, or a forward zone that takes the host",
+)
+_NEEDS_GATEWAYS: Final = frozenset(
+    {
+        EndpointRule.REMOTE_GATEWAYS,
+        EndpointRule.PRIVATE_GATEWAY,
+        EndpointRule.CLUSTER_GATEWAYS,
+        EndpointRule.NETWORK_GATEWAYS,
+    }
+)
+_DIALLED_AS_WRITTEN: Final = frozenset(
+    {
+        EndpointRule.PUBLIC,
+        EndpointRule.PRIVATE_DIRECT,
+        EndpointRule.NETWORK_OWN,
+        EndpointRule.NETWORK_PUBLIC,
+        EndpointRule.HOST_NAME,
+    }
+)
+"""The rows that serve an endpoint's own address: whoever dials it needs the endpoint's own port."""
+
+MAX_PROBLEMS_PER_OBJECT: Final = 8
+"""Problems of one object that one name may show; more say nothing new, and the view must stay small."""
+
+
+def check_answer(name: str, answer: Answer, inventory: Inventory, topology: Topology) -> Iterator[ClusterProblem]:
+    """What is wrong with the declarations behind the answer of `name`, each once, with its cluster."""
+    yield from dict.fromkeys(_answer_problems(name, answer, inventory, topology))
+
+
+def limit_per_object(problems: Iterable[ClusterProblem]) -> Iterator[ClusterProblem]:
+    """The first `MAX_PROBLEMS_PER_OBJECT` problems of each object."""
+    seen: Counter[tuple[str, str, str, str]] = Counter()
+    for cluster, problem in problems:
+        key = (cluster, problem.object, problem.namespace, problem.name)
+        seen[key] += 1
+        if seen[key] <= MAX_PROBLEMS_PER_OBJECT:
+            yield cluster, problem
+
+
+def with_locations(problems: Iterable[ClusterProblem], inventory: Inventory) -> Iterator[ClusterProblem]:
+    """Problems of objects with the place of their object, where they have none of their own."""
+    for cluster, problem in problems:
+        declaration = _find_declaration(inventory, cluster, problem.object, f"{problem.namespace}/{problem.name}")
+        if problem.where or declaration is None:
+            yield cluster, problem
+        else:
+            yield cluster, msgspec.structs.replace(problem, where=declaration.where)
+
+
+def _answer_problems(name: str, answer: Answer, inventory: Inventory, topology: Topology) -> Iterator[ClusterProblem]:
+    for candidate in answer.candidates:
+        cause = _cause(candidate, inventory, topology)
+        if cause is not None:
+            kind, reason, advice = cause
+            yield candidate.cluster, _candidate_problem(candidate, name, inventory, kind, reason, advice)
+        if candidate.level is answer.level:
+            yield from _port_problems(candidate, inventory)
+            yield from _passthrough_problems(candidate, name, inventory)
+    yield from _contradictions(name, inventory)
+
+
+def _passthrough_problems(candidate: Candidate, name: str, inventory: Inventory) -> Iterator[ClusterProblem]:
+    """A gateway that is known not to pass the name's TLS through: the address is right, and nothing gets past it."""
+    if candidate.address and candidate.passes_tls is False:
+        reason = f"the gateways of cluster {candidate.via_cluster} pass no TLS through for this host"
+        advice = f"add an AUTO_PASSTHROUGH server for {name} to a Gateway there"
+        yield candidate.cluster, _candidate_problem(candidate, name, inventory, ProblemKind.NO_GATEWAY, reason, advice)
+
+
+# ---------------------------------------------------------------------------------------------- no address
+
+
+def _cause(candidate: Candidate, inventory: Inventory, topology: Topology) -> ProblemCause | None:
+    if candidate.address:
+        return None
+    if candidate.rule is EndpointRule.SELF_REFERENCE:
+        return (
+            _SELF_REFERENCE if candidate.pending else None
+        )  # else it is forwarded, or another cluster's and counts nothing
+    if candidate.pending:
+        return None  # an address is still to come
+    if candidate.rule in _NEEDS_GATEWAYS:
+        return (
+            ProblemKind.NO_GATEWAY,
+            f"cluster {candidate.cluster} has no gateway that could carry it",
+            "give it one, or set clusters.<name>.gateways",
+        )
+    if candidate.rule is EndpointRule.NETWORK_UNREACHABLE:
+        return _network_cause(_endpoint_of(candidate, inventory).network, topology)
+    return _CAUSES.get(candidate.rule)
+
+
+def _network_cause(network: str, topology: Topology) -> ProblemCause | None:
+    """Why an endpoint of `network` has no address here. On the own network one without address says nothing: normal."""
+    if network in ("", topology.vantage_network):
+        return None
+    if topology.gateways_of_network(network).members:
+        reason = f"is on network {network}, and MESH_EXTERNAL cannot be carried by its gateways"
+        return (ProblemKind.UNREACHABLE, reason, "set location: MESH_INTERNAL, or give it a public address")
+    reason = f"is on network {network}, which has no gateways"
+    return (ProblemKind.UNREACHABLE, reason, "label a gateway with the network, or set clusters.<name>.gateways")
+
+
+def _candidate_problem(
+    candidate: Candidate, name: str, inventory: Inventory, kind: ProblemKind, reason: str, advice: str
+) -> Problem:
+    """A problem of what a candidate was made of."""
+    of, named = _object_of(candidate)
+    declaration = _find_declaration(inventory, candidate.cluster, of, named)
+    field, where = candidate.field, declaration.where if declaration is not None else ""
+    if isinstance(declaration, WorkloadEntry):
+        field = "spec.address"
+    elif isinstance(declaration, ServiceEntry):
+        field, where = _field_of(declaration, name, candidate.field)
+    namespace, _, object_name = named.partition("/")
+    return Problem(kind, of, namespace, object_name, field, reason, advice, where)
+
+
+def _object_of(candidate: Candidate) -> tuple[str, str]:
+    """Kind and ``namespace/name`` of what a candidate was made of: a selected WorkloadEntry, else its declaration."""
+    selected = candidate.field.startswith(ObjectKind.WORKLOAD_ENTRY.value)
+    of, _, named = (candidate.field if selected else candidate.origin).partition(" ")
+    return of, named
+
+
+def _endpoint_of(candidate: Candidate, inventory: Inventory) -> Endpoint:
+    """The endpoint that a candidate was made of; an empty one where it was made of something else."""
+    declaration = _find_declaration(inventory, candidate.cluster, *_object_of(candidate))
+    if isinstance(declaration, WorkloadEntry):
+        return declaration.endpoint
+    at = _endpoint_index(candidate.field)
+    if isinstance(declaration, ServiceEntry) and 0 <= at < len(declaration.endpoints):
+        return declaration.endpoints[at]
+    return Endpoint("")
+
+
+def _field_of(entry: ServiceEntry, name: str, field: str) -> tuple[str, str]:
+    """The field that a candidate names, and its place, as they were written."""
+    if field == "spec.hosts":
+        covering = (at for at, host in enumerate(entry.hosts) if host.startswith("*.") and name.endswith(host[1:]))
+        at = entry.hosts.index(name) if name in entry.hosts else next(covering, -1)
+        return entry.host_field(at) if at >= 0 else (field, entry.where)
+    at = _endpoint_index(field)
+    return entry.endpoint_field(at) if 0 <= at < len(entry.endpoints) else (field, entry.where)
+
+
+def _endpoint_index(field: str) -> int:
+    number = field.removeprefix("spec.endpoints[").removesuffix("]")
+    return int(number) if number.isdigit() else -1
+
+
+# --------------------------------------------------------------------------------------------- wrong port
+
+
+def _port_problems(candidate: Candidate, inventory: Inventory) -> Iterator[ClusterProblem]:
+    """An address that is dialled directly, at another port than the Service's: an address record cannot say so."""
+    if not candidate.address or candidate.rule not in _DIALLED_AS_WRITTEN:
+        return
+    of, _, named = candidate.origin.partition(" ")
+    entry = _find_declaration(inventory, candidate.cluster, of, named)
+    if not isinstance(entry, ServiceEntry):
+        return
+    services = {port.name: port.number for port in entry.ports}
+    for port in candidate.ports:
+        number = services.get(port.name, port.number)
+        if number != port.number:
+            reason = (
+                f"port {port.name} is {port.number} here, but clients dial {number}: an address record cannot say so"
+            )
+            advice = f"listen on {number}, or let clients ask for SRV _{port.name}._{port.protocol}.<host>"
+            problem = _candidate_problem(candidate, "", inventory, ProblemKind.PORT_MISMATCH, reason, advice)
+            # written at the endpoint (a WorkloadEntry's is its spec), else as targetPort of the ServiceEntry's port
+            at_endpoint = (
+                port.name in dict(_endpoint_of(candidate, inventory).ports) and problem.object != "WorkloadEntry"
+            )
+            field = f"{problem.field}.ports" if at_endpoint else "spec.ports"
+            yield candidate.cluster, msgspec.structs.replace(problem, field=field)
+
+
+# ------------------------------------------------------------------------------------------ contradictions
+
+
+def _contradictions(name: str, inventory: Inventory) -> Iterator[ClusterProblem]:
+    """ServiceEntries of one cluster for one host that differ in TTL or mode: the oldest wins, the others are told."""
+    for cluster in inventory.entries_by_host.get(name, {}):
+        ttl: tuple[str, int] | None = None
+        mode: tuple[str, str] | None = None
+        for entry in inventory.entries(name, cluster):
+            if entry.ttl >= 0:
+                ttl = ttl or (f"{entry.namespace}/{entry.name}", entry.ttl)
+                if ttl[1] != entry.ttl:
+                    yield cluster, _contradiction(entry, TTL_ANNOTATION, str(entry.ttl), ttl)
+            if entry.answer:
+                mode = mode or (f"{entry.namespace}/{entry.name}", entry.answer)
+                if mode[1] != entry.answer:
+                    yield cluster, _contradiction(entry, ANSWER_ANNOTATION, entry.answer, mode)
+
+
+def _contradiction(entry: ServiceEntry, annotation: str, value: str, winner: tuple[str, str | int]) -> Problem:
+    other, winning = winner
+    reason = f"{value} contradicts {winning} of ServiceEntry {other}, which wins (the oldest, then the first by name)"
+    field = f"metadata.annotations.{annotation}"
+    advice = "make the two equal, or set it in one of them only"
+    kind = ProblemKind.CONFLICT
+    return Problem(
+        kind, ObjectKind.SERVICE_ENTRY.value, entry.namespace, entry.name, field, reason, advice, entry.where
+    )
+
+
+def _find_declaration(inventory: Inventory, cluster: str, kind: str, object_name: str) -> AnyDeclaration | None:
+    """The object of kind `kind` called ``namespace/name``."""
+    known = inventory.clusters.get(cluster)
+    if known is None or kind not in _KINDS:
+        return None
+    namespace, _, name = object_name.partition("/")
+    return known.declarations.get((ObjectKind(kind), namespace, name))
+
+
+_KINDS: Final = frozenset(kind.value for kind in ObjectKind)
+
+
+_NEVER_SERVED_REASON = (
+    "means nothing to anybody else (loopback, link-local, unspecified or multicast), so it is never served"
+)
+_NEVER_SERVED_ADVICE = "use an address of a network"
+
+
+def check_declaration(declaration: AnyDeclaration) -> Iterator[Problem]:
+    """What a reader of `declaration` should know of its endpoints."""
+    match declaration:
+        case ServiceEntry():
+            yield from _entry_problems(declaration)
+        case WorkloadEntry() if is_never_served(declaration.endpoint.address):
+            reason = f"{declaration.endpoint.address} {_NEVER_SERVED_REASON}"
+            yield _declaration_problem(
+                declaration, ProblemKind.NEVER_SERVED, ("spec.address", declaration.where), reason
+            )
+
+
+def is_never_served(text: str) -> bool:
+    """Whether `text` is an address that is served to nobody."""
+    return scope_of(text) is Scope.NEVER_SERVED
+
+
+def _entry_problems(entry: ServiceEntry) -> Iterator[Problem]:
+    for at, endpoint in enumerate(entry.endpoints):
+        field, where = entry.endpoint_field(at)
+        if is_never_served(endpoint.address):
+            reason = f"{endpoint.address} {_NEVER_SERVED_REASON}"
+            yield _declaration_problem(entry, ProblemKind.NEVER_SERVED, (f"{field}.address", where), reason)
+        elif entry.resolution is Resolution.STATIC and _is_host_name(endpoint.address):
+            reason = f"{endpoint.address} is a host name, which Istio refuses under STATIC; it is served as written"
+            advice = "set resolution: DNS, or write an IP address"
+            yield _declaration_problem(entry, ProblemKind.MALFORMED, (f"{field}.address", where), reason, advice)
+    if entry.resolution is not Resolution.NONE:
+        return
+    if entry.endpoints:
+        reason = "are ignored by Istio under resolution NONE; they are served as written"
+        advice = "set resolution: STATIC, or DNS where they are host names"
+        _, where = entry.endpoint_field(0)
+        yield _declaration_problem(entry, ProblemKind.MALFORMED, ("spec.endpoints", where), reason, advice)
+    for address in filter(is_never_served, entry.addresses):
+        place = ("spec.addresses", entry.where)
+        yield _declaration_problem(entry, ProblemKind.NEVER_SERVED, place, f"{address} {_NEVER_SERVED_REASON}")
+
+
+def _is_host_name(address: str) -> bool:
+    return bool(address) and not address.startswith("unix:") and parse_address(address) is None
+
+
+def _declaration_problem(
+    declaration: ServiceEntry | WorkloadEntry,
+    kind: ProblemKind,
+    place: tuple[str, str],
+    reason: str,
+    advice: str = _NEVER_SERVED_ADVICE,
+) -> Problem:
+    field, where = place
+    named = "ServiceEntry" if isinstance(declaration, ServiceEntry) else "WorkloadEntry"
+    return Problem(kind, named, declaration.namespace, declaration.name, field, reason, advice, where)

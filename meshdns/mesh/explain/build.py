@@ -1,0 +1,393 @@
+"""Why a name is answered the way it is: from its answer and what stands around it to one value that can be shown.
+
+Rules:
+- What is explained is what is served: the answer of the view, and the reply that the authority built from it. Nothing
+  is decided here a second time; only what lost, and to what, is read from the order of the candidates.
+- Nothing here does I/O. Whoever asks brings the `ExplainContext` and the reply.
+
+What became of each candidate of an answer: it answers, or it lost, and to what.
+
+The answer says which addresses were chosen; the order of the candidates, which is that of the levels, says the rest.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from difflib import get_close_matches
+from itertools import islice
+from typing import Final
+
+import msgspec
+
+from meshdns.dns import names
+from meshdns.dns.presentation import PresentationReply
+from meshdns.mesh.addresses import parse_address
+from meshdns.mesh.answer import MAX_PER_FAMILY, Answer, AnswerKind
+from meshdns.mesh.candidates import Candidate, EndpointRule, Level
+from meshdns.mesh.explain.model import (
+    EndpointResult,
+    ExplainContext,
+    ExplainedDeclaration,
+    ExplainedEndpoint,
+    ExplainedPassthrough,
+    ExplainedZone,
+    Explanation,
+    ForwardZone,
+    GatewayProblem,
+    GatewayState,
+    Match,
+    MatchKind,
+    Vantage,
+)
+from meshdns.mesh.objects.declarations import AnyDeclaration, ObjectKind, ServiceEntry, WorkloadEntry
+from meshdns.mesh.objects.problems import Problem
+
+MAX_COMPARED_NAMES: Final = 10_000
+"""Names that are compared with an unknown one: a tenth of a second at most."""
+
+_MAX_NEAREST: Final = 3
+
+
+def explain(
+    name: str, rtype: str, *, vantage: Vantage, context: ExplainContext, reply: PresentationReply | None
+) -> Explanation:
+    """The explanation of a normal name; `reply` is the authority's, None where the question is forwarded."""
+    zone = vantage.zone_of(name)
+    match = _find_match(name, zone, context, exists=reply is not None and reply.rcode == "NOERROR")
+    found = context.answer(match.owner) if match.owner else None
+    answer = found if found is not None else Answer(AnswerKind.NODATA)
+    declarations = DeclarationExplainer(answer, zone, context).declarations()
+    gateways, carriage = tuple(_gateway_states(answer, context)), tuple(_passthrough(answer, context))
+    forwarded = reply is None or answer.outcome is AnswerKind.FORWARD or (zone is not None and zone.fallback)
+    unknown = match.kind in (MatchKind.NONE, MatchKind.OUTSIDE)
+    return Explanation(
+        name=name,
+        type=rtype,
+        vantage=vantage,
+        zone=zone,
+        match=match,
+        forwarding=_forward_zone(name, zone, vantage) if forwarded else None,
+        declarations=declarations,
+        gateways=gateways,
+        passthrough=carriage,
+        gateway_problems=tuple(dict.fromkeys(_gateway_problems(gateways, carriage, context))),
+        refusals=tuple(context.refusals(name)) if unknown else (),
+        reason=_no_answer_reason(match, answer, zone, rtype, reply),
+        level=answer.level or 0,
+        reply=reply,
+    )
+
+
+def nearest_names(name: str, known: Iterable[str]) -> tuple[str, ...]:
+    """Up to three known names that look most like an unknown one; no more than `MAX_COMPARED_NAMES` are compared."""
+    alike = (each for each in known if abs(len(each) - len(name)) <= 8)
+    return tuple(get_close_matches(name, list(islice(alike, MAX_COMPARED_NAMES)), n=_MAX_NEAREST, cutoff=0.75))
+
+
+# ---------------------------------------------------------------------------------------------------- the match
+
+
+def _find_match(name: str, zone: ExplainedZone | None, context: ExplainContext, *, exists: bool) -> Match:
+    """The owner name that speaks for `name`, in the order of the authority, which knows whether it exists."""
+    if zone is None:
+        return Match(MatchKind.OUTSIDE)
+    answer = context.answer(name)
+    tried = tuple(_covering_wildcards(name, zone, context))
+    wildcards = tuple(owner for owner in tried if context.answer(owner) is not None)
+    hollow = answer is not None and _is_undeclared(answer)
+    if answer is not None and not hollow:
+        return Match(MatchKind.EXACT, name, less_specific=wildcards)
+    if name == zone.name:
+        return Match(MatchKind.APEX, name)
+    if wildcards and not (hollow and zone.closest_encloser):
+        before = (name, *tried[: tried.index(wildcards[0])])
+        return Match(MatchKind.WILDCARD, wildcards[0], () if hollow else before, wildcards[1:])
+    if hollow:
+        return Match(MatchKind.EMPTY_NON_TERMINAL, name)
+    if name == f"ns.{zone.name}":
+        return Match(MatchKind.ZONE)
+    owner = _synthesized_from(name, zone, context) if exists else ""
+    return Match(MatchKind.SYNTHESIZED, owner) if owner else Match(MatchKind.NONE)
+
+
+def _synthesized_from(name: str, zone: ExplainedZone, context: ExplainContext) -> str:
+    """The owner name that a name without a row of its own follows from; its first two labels are made up at most."""
+    for host in islice(names.parents(name), 2):
+        for owner in (host, *(_covering_wildcards(host, zone, context) if name.startswith("_") else ())):
+            answer = context.answer(owner)
+            if answer is not None and not _is_undeclared(answer):
+                return owner
+    return ""
+
+
+def _is_undeclared(answer: Answer) -> bool:
+    """Whether nobody declares the name itself."""
+    return not answer.candidates and not answer.records
+
+
+def _covering_wildcards(name: str, zone: ExplainedZone, context: ExplainContext) -> Iterable[str]:
+    """The wildcard owner names that could cover `name`, longest first; a service label is covered by none."""
+    if zone.fallback or name == zone.name or name.startswith("_"):
+        return
+    for parent in names.parents(name):
+        if f"*.{parent}" != name:
+            yield f"*.{parent}"
+        if parent == zone.name or (zone.closest_encloser and context.answer(parent) is not None):
+            return
+
+
+def _no_answer_reason(
+    match: Match, answer: Answer, zone: ExplainedZone | None, rtype: str, reply: PresentationReply | None
+) -> str:
+    """Why there is nothing to answer; empty where there is."""
+    if reply is None:
+        return _forwarded_reason(match, answer, zone)
+    if reply.records:
+        return ""
+    if reply.rcode == "SERVFAIL" and answer.outcome is not AnswerKind.PENDING:
+        return reply.error or "the mesh is not ready"
+    if match.kind is MatchKind.NONE:
+        return "no cluster declares it and no wildcard covers it"
+    if match.kind is MatchKind.EMPTY_NON_TERMINAL:
+        return "names exist below it, but nobody declares the name itself"
+    if answer.outcome is AnswerKind.PENDING:
+        return "an address is still to come: a host name to be resolved, or a gateway that has no address yet"
+    if answer.ipv4 or answer.ipv6 or match.kind in (MatchKind.APEX, MatchKind.ZONE, MatchKind.SYNTHESIZED):
+        return f"the name exists, but has no record of type {rtype}"
+    return "it is declared, but nothing of it can be reached from here"
+
+
+def _forward_zone(name: str, zone: ExplainedZone | None, vantage: Vantage) -> ForwardZone | None:
+    """Who is asked; nobody in a fallback zone whose asker has asked already."""
+    if zone is None or not zone.fallback:
+        return vantage.forward_zone_of(name)
+    return ForwardZone(zone.name, zone.upstream) if zone.upstream else None
+
+
+def _forwarded_reason(match: Match, answer: Answer, zone: ExplainedZone | None) -> str:
+    if match.kind is MatchKind.OUTSIDE:
+        return "the name is in none of the zones"
+    if zone is not None and zone.fallback:
+        return "its upstream is asked first, and the mesh has nothing to add"
+    if answer.outcome is AnswerKind.FORWARD:
+        return "its own cluster declares it, and a forward zone takes it"
+    return "nobody declares it, and the zone lets unknown names fall through"
+
+
+def _gateway_clusters(answer: Answer) -> list[str]:
+    """Every cluster that a candidate leads through, or would."""
+    clusters = {c.via_cluster for c in answer.candidates if c.via_cluster}
+    clusters |= {c.cluster for c in answer.candidates if not c.address and c.rule in GATEWAY_RULES and c.cluster}
+    return sorted(clusters)
+
+
+def _gateway_states(answer: Answer, context: ExplainContext) -> Iterator[GatewayState]:
+    """Their gateways; of those that lead into other networks only the ones that a candidate goes through."""
+    used = {(c.via_cluster, c.gateway, c.port) for c in answer.candidates}
+    for cluster in _gateway_clusters(answer):
+        for gateway in context.gateways(cluster):
+            if not gateway.network or (cluster, gateway.address, gateway.port) in used:
+                yield gateway
+
+
+def _passthrough(answer: Answer, context: ExplainContext) -> Iterator[ExplainedPassthrough]:
+    """What their gateways can carry, and whether the name is part of it."""
+    passes = {c.via_cluster: c.passes_tls for c in answer.candidates if c.via_cluster}
+    for cluster in _gateway_clusters(answer):
+        known = context.passthrough(cluster)
+        yield ExplainedPassthrough(cluster, passes.get(cluster), known.rules if known is not None else None)
+
+
+def _gateway_problems(
+    gateways: Iterable[GatewayState], passthrough: Iterable[ExplainedPassthrough], context: ExplainContext
+) -> Iterator[GatewayProblem]:
+    """What is wrong with the objects that an explanation names as gateways, and with those that should be some."""
+    origins = [(each.cluster, each.origin) for each in gateways]
+    for through in passthrough:
+        yield from (GatewayProblem(through.cluster, each) for each in context.gateway_problems(through.cluster))
+        origins += [(through.cluster, opening.origin) for opening in through.rules or ()]
+    for cluster, origin in origins:
+        yield from (GatewayProblem(cluster, each) for each in context.problems(cluster, *split_origin(origin)))
+
+
+LEVEL_TEXT: Final = {
+    Level.STATIC: "a static record of the settings",
+    Level.OWN_ENTRY: "a ServiceEntry of the own cluster",
+    Level.OWN_SERVICE: "the own cluster's Service",
+    Level.REMOTE_ENTRY: "a ServiceEntry of another cluster",
+    Level.NEAR_SERVICE: "a Service of another cluster on the same network",
+    Level.FAR_SERVICE: "a Service of a cluster on another network",
+}
+"""The levels in words."""
+
+REACH_TEXT: Final = ("runs in the own cluster", "reached directly", "reached through a gateway")
+"""The groups of a level in words, nearest first (`Reach`)."""
+
+GATEWAY_RULES: Final = (
+    EndpointRule.REMOTE_GATEWAYS,
+    EndpointRule.NETWORK_GATEWAYS,
+    EndpointRule.PRIVATE_GATEWAY,
+    EndpointRule.CLUSTER_GATEWAYS,
+    EndpointRule.SERVICE,
+)
+
+_SELECTED: Final = (ObjectKind.WORKLOAD_ENTRY.value, ObjectKind.POD.value)
+
+
+class DeclarationExplainer:
+    """The candidates of one answer, told apart: which of them answer, and what the others lost to."""
+
+    def __init__(self, answer: Answer, zone: ExplainedZone | None, context: ExplainContext) -> None:
+        self._answer = answer
+        self._order = zone.order if zone is not None else ()
+        self._context = context
+        self._chosen = _chosen_indexes(answer)
+
+    def declarations(self) -> tuple[ExplainedDeclaration, ...]:
+        """Every declaration in the order in which it may answer, with its endpoints."""
+        groups: dict[tuple[Level, str, str, str], list[int]] = {}
+        for index, candidate in enumerate(self._answer.candidates):
+            key = (candidate.level, candidate.cluster, candidate.origin, candidate.host)
+            groups.setdefault(key, []).append(index)
+        return tuple(self._declaration(*key, indexes) for key, indexes in groups.items())
+
+    def _declaration(
+        self, level: Level, cluster: str, origin: str, host: str, indexes: Sequence[int]
+    ) -> ExplainedDeclaration:
+        kind, namespace, name = split_origin(origin)
+        declaration = self._context.declaration(cluster, kind, namespace, name)
+        return ExplainedDeclaration(
+            level=level,
+            source=LEVEL_TEXT[level],
+            cluster=cluster,
+            kind=kind,
+            namespace=namespace,
+            name=name,
+            host=host,
+            created=declaration.created if declaration is not None else "",
+            endpoints=tuple(dict.fromkeys(self._endpoint(index, declaration) for index in indexes)),
+            problems=tuple(dict.fromkeys(self._problems(cluster, origin, indexes))),
+        )
+
+    def _problems(self, cluster: str, origin: str, indexes: Sequence[int]) -> Iterator[Problem]:
+        """What is wrong with the declaration, and with the workloads and pods that it selects."""
+        fields = (self._answer.candidates[index].field for index in indexes)
+        selected = (field for field in fields if split_origin(field)[0] in _SELECTED)
+        for named in (origin, *selected):
+            yield from self._context.problems(cluster, *split_origin(named))
+
+    def _endpoint(self, index: int, declaration: AnyDeclaration | None) -> ExplainedEndpoint:
+        candidate = self._answer.candidates[index]
+        fate, reason = self._result(index)
+        return ExplainedEndpoint(
+            field=candidate.field,
+            written=self._written_endpoint(candidate, declaration),
+            rule=candidate.rule.value,
+            result=fate,
+            address=candidate.address,
+            reason=reason,
+            reach=REACH_TEXT[candidate.reach] if candidate.address else "",
+            ready=candidate.ready,
+            gateway=self._gateway(candidate),
+            host=candidate.host,
+        )
+
+    def _written_endpoint(self, candidate: Candidate, declaration: AnyDeclaration | None) -> str:
+        """The endpoint as its object spells it; empty where that is nothing but the object itself."""
+        if candidate.field.startswith("WorkloadEntry "):
+            kind, namespace, name = split_origin(candidate.field)
+            workload = self._context.declaration(candidate.cluster, kind, namespace, name)
+            return workload.endpoint.address if isinstance(workload, WorkloadEntry) else ""
+        if not isinstance(declaration, ServiceEntry):
+            return ""
+        field, _, rest = candidate.field.partition("[")
+        index = int(rest[:-1]) if rest[:-1].isdigit() else 0
+        if field == "spec.endpoints" and index < len(declaration.endpoints):
+            endpoint = declaration.endpoints[index]
+            return endpoint.address or f"network {endpoint.network}"
+        if field == "spec.addresses" and index < len(declaration.addresses):
+            return declaration.addresses[index]
+        return ""
+
+    def _gateway(self, candidate: Candidate) -> GatewayState | None:
+        """The gateway that a candidate's address belongs to."""
+        if not candidate.via_cluster:
+            return None
+        place = (candidate.gateway, candidate.port)
+        known = (each for each in self._context.gateways(candidate.via_cluster) if (each.address, each.port) == place)
+        state = next(known, GatewayState(candidate.via_cluster, *place))
+        return state if candidate.healthy else msgspec.structs.replace(state, healthy=False)
+
+    def _result(self, index: int) -> tuple[EndpointResult, str]:
+        """What became of a candidate, and why where it does not answer."""
+        candidate = self._answer.candidates[index]
+        if candidate.forwarded:
+            return EndpointResult.FORWARDED, "a forward zone of the settings takes the name"
+        if candidate.pending:
+            return EndpointResult.PENDING, _PENDING_REASONS.get(candidate.rule, "a gateway has no address yet")
+        if not candidate.address:
+            lacks = candidate.rule in GATEWAY_RULES
+            return (
+                EndpointResult.NO_ADDRESS,
+                "no gateway is known for it; set clusters.<name>.gateways" if lacks else "",
+            )
+        if index in self._chosen:
+            return (
+                EndpointResult.CHOSEN,
+                "" if candidate.ready else "nothing anywhere is ready, so readiness is ignored",
+            )
+        return EndpointResult.LOST, self._lost_reason(index, candidate)
+
+    def _lost_reason(self, index: int, candidate: Candidate) -> str:
+        """What a candidate with an address lost to."""
+        if not self._chosen:
+            return "an earlier level decides, and is still without an address"
+        best = self._answer.candidates[self._chosen[0]]
+        if not candidate.ready and best.ready:
+            return "not ready"
+        if candidate.level is not best.level and index > self._chosen[-1]:
+            return f"level {best.level.value} answered first: {_object_text(best)}"
+        if not candidate.healthy and best.healthy:
+            return "its gateway is unhealthy"
+        if candidate.host != best.host and any(each.host.startswith("*.") for each in (candidate, best)):
+            return f"a more specific host answered first: {_object_text(best)}"
+        if candidate.reach > best.reach:
+            return f"a nearer one answers: {_object_text(best)}, {REACH_TEXT[best.reach]}"
+        if self._order and candidate.target_cluster != best.target_cluster:
+            return f"the zone's order prefers {best.target_cluster}"
+        return f"at most {MAX_PER_FAMILY} addresses of a family are answered"
+
+
+_PENDING_REASONS: Final = {
+    EndpointRule.HOST_NAME: "the host name is still to be resolved",
+    EndpointRule.SELF_REFERENCE: "the host itself would have to be resolved; add an endpoint, or a forward zone for it",
+}
+
+
+def _chosen_indexes(answer: Answer) -> tuple[int, ...]:
+    """The places of the candidates whose addresses are the answer."""
+    served = {*answer.ipv4, *answer.ipv6}
+    same = [
+        (index, each)
+        for index, each in enumerate(answer.candidates)
+        if each.level is answer.level and str(parse_address(each.address) or "") in served
+    ]
+    ready = [(index, each) for index, each in same if each.ready] or same
+    ready = [(index, each) for index, each in ready if _wildcard(each) == _wildcard(ready[0][1])]  # of the same step
+    healthy = [(index, each) for index, each in ready if each.healthy] or ready
+    nearest_reach = min((each.reach for _, each in healthy), default=None)
+    return tuple(index for index, each in healthy if each.reach is nearest_reach)
+
+
+def _wildcard(candidate: Candidate) -> str:
+    """The wildcard through which a candidate came; empty for exact names."""
+    return candidate.host if candidate.host.startswith("*.") else ""
+
+
+def _object_text(candidate: Candidate) -> str:
+    return f"{candidate.origin} of {candidate.cluster}" if candidate.cluster else candidate.origin
+
+
+def split_origin(origin: str) -> tuple[str, str, str]:
+    """Kind, namespace and name of an object written as ``Kind namespace/name``; other text is the name."""
+    kind, _, rest = origin.partition(" ")
+    namespace, slash, name = rest.partition("/")
+    return (kind, namespace, name) if slash else ("", "", origin)

@@ -1,0 +1,96 @@
+"""What one look at the mesh rests on: declarations, places, resolved host names, the health of gateways."""
+
+from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
+
+from meshdns.mesh.candidates import Level
+from meshdns.mesh.inventory import ClusterObjects, Inventory
+from meshdns.mesh.settings import StaticRecord
+from meshdns.mesh.topology import Topology
+
+Dependency = tuple[str, ...]
+"""What a name rests on: ("gateways", cluster), ("address", text), ("service", cluster, namespace, name) …"""
+
+
+class MeshState:
+    """The state as a whole, replaced where it changes; nothing here is changed by looking at it.
+
+    `resolved` maps host names to addresses; a name that is not in it has not been resolved yet. `unhealthy` holds the
+    gateway addresses and ports that do not answer their probe. `find_config_clusters` maps a cluster to its config
+    cluster, `records` an owner name to its static records. `cluster_levels` says at which level each cluster's derived
+    names are, and `clusters_at_level` the other way round, in order of names.
+    """
+
+    __slots__ = (
+        "cluster_levels",
+        "clusters_at_level",
+        "config_clusters",
+        "inventory",
+        "records",
+        "resolved",
+        "topology",
+        "unhealthy",
+    )
+
+    def __init__(
+        self,
+        inventory: Inventory,
+        topology: Topology,
+        resolved: Mapping[str, tuple[str, ...]],
+        unhealthy: AbstractSet[tuple[str, int]],
+        config_clusters: Mapping[str, str],
+        records: Mapping[str, Sequence[StaticRecord]],
+    ) -> None:
+        self.inventory = inventory
+        self.topology = topology
+        self.resolved = resolved
+        self.unhealthy = unhealthy
+        self.config_clusters = config_clusters
+        self.records = records
+        self.cluster_levels = {name: self._level(name) for name in sorted(inventory.clusters)}
+        self.clusters_at_level: dict[Level, list[str]] = {level: [] for level in Level}
+        for name, level in self.cluster_levels.items():
+            self.clusters_at_level[level].append(name)
+
+    def _level(self, cluster: str) -> Level:
+        """The level of derived names of `cluster`: its own, on the own network, or on another one."""
+        if cluster == self.topology.vantage:
+            return Level.OWN_SERVICE
+        network = self.topology.vantage_network
+        near = bool(network) and self.topology.networks.get(cluster) == network
+        return Level.NEAR_SERVICE if near else Level.FAR_SERVICE
+
+    def is_near(self, cluster: str) -> bool:
+        """Whether `cluster` is another one on the own network, whose pods are reached by their addresses."""
+        return self.cluster_levels.get(cluster) is Level.NEAR_SERVICE
+
+    def is_own(self, cluster: str) -> bool:
+        """Whether the ServiceEntries of `cluster` are the vantage's own: its own, or those of its config cluster."""
+        own = self.topology.vantage
+        return bool(own) and cluster in (own, self.config_clusters.get(own, own))
+
+    def governed_clusters(self, cluster: str) -> list[str]:
+        """The clusters that a ``cluster.local`` endpoint of `cluster` means: itself and those that it governs."""
+        others = [name for name, governor in self.config_clusters.items() if governor == cluster and name != cluster]
+        return [cluster, *sorted(others)]
+
+
+def find_config_clusters(inventory: Inventory) -> dict[str, str]:
+    """The config cluster of each cluster that has another one (a shared control plane).
+
+    As set, else the one name in the system namespace's ``topology.istio.io/controlPlaneClusters``.
+    """
+    found = {}
+    for name, cluster in inventory.clusters.items():
+        governor = cluster.settings.config_cluster or _announced_config_cluster(
+            cluster, inventory.settings.system_namespace
+        )
+        if governor and governor != name:
+            found[name] = governor
+    return found
+
+
+def _announced_config_cluster(cluster: ClusterObjects, system_namespace: str) -> str:
+    namespace = cluster.namespace(system_namespace)
+    planes = namespace.control_planes if namespace is not None else ()
+    return planes[0] if len(planes) == 1 and planes[0] != "*" else ""

@@ -1,0 +1,103 @@
+"""Which names rest on what: noted while a name is computed, asked when something changes.
+
+The names that exist: those with an answer of their own, and above them the empty non-terminals (RFC 4592 2.2.2).
+"""
+
+from collections import Counter
+from collections.abc import Iterator
+from collections.abc import Set as AbstractSet
+
+from meshdns.dns import names
+from meshdns.mesh.mesh_state import Dependency
+from meshdns.mesh.settings import MeshZone
+
+
+class DependencyIndex:
+    """The index from what was read to the names that read it, in both directions."""
+
+    def __init__(self) -> None:
+        self._dependents: dict[
+            Dependency, tuple[Dependency, set[str]]
+        ] = {}  # with the one copy of the key that names refer to
+        self._dependencies: dict[str, tuple[Dependency, ...]] = {}
+        self.hosts_to_resolve: set[str] = set()
+        """The host names that some answer needs resolved."""
+        self.hosts_to_resolve_version = 0  # another one wherever `hosts_to_resolve` changed
+
+    def record(self, name: str, dependencies: AbstractSet[Dependency]) -> None:
+        """Note all that `name` rests on now."""
+        before = set(self._dependencies.get(name, ()))
+        if before == dependencies:
+            return
+        self._dependencies.pop(name, None)
+        for read in before - dependencies:
+            names = self._dependents[read][1]
+            names.discard(name)
+            if not names:
+                del self._dependents[read]
+                if read[0] == "resolved":
+                    self.hosts_to_resolve.discard(read[1])
+                    self.hosts_to_resolve_version += 1
+        for read in dependencies - before:
+            self._dependents.setdefault(read, (read, set()))[1].add(name)
+            if read[0] == "resolved" and read[1] not in self.hosts_to_resolve:
+                self.hosts_to_resolve.add(read[1])
+                self.hosts_to_resolve_version += 1
+        if dependencies:
+            self._dependencies[name] = tuple(self._dependents[read][0] for read in dependencies)
+
+    def dependents_of(self, *dependency: str) -> AbstractSet[str]:
+        """The names that rest on one thing."""
+        found = self._dependents.get(dependency)
+        return found[1] if found is not None else frozenset()
+
+    def dependents_below(self, suffix: str) -> Iterator[str]:
+        """The names that rest on another name that ends with `suffix`."""
+        for read, owners in self._dependents.values():
+            if read[0] == "name" and read[1].endswith(suffix):
+                yield from owners
+
+
+class NameTree:
+    """Known names and how many of them are below each ancestor inside its zone."""
+
+    def __init__(self) -> None:
+        self.names: set[str] = set()
+        self._descendants: Counter[str] = Counter()
+
+    def __contains__(self, name: str) -> bool:
+        return name in self.names or self._descendants[name] > 0
+
+    def add(self, name: str, zone: MeshZone) -> list[str]:
+        """Add a name; returns the empty non-terminals that came into being."""
+        self.names.add(name)
+        born = []
+        for parent in _ancestors(name, zone):
+            self._descendants[parent] += 1
+            if self._descendants[parent] == 1 and parent not in self.names:
+                born.append(parent)
+        return born
+
+    def remove(self, name: str, zone: MeshZone) -> list[str]:
+        """Remove a name; returns the empty non-terminals that ceased to be."""
+        self.names.discard(name)
+        gone = []
+        for parent in _ancestors(name, zone):
+            self._descendants[parent] -= 1
+            if not self._descendants[parent]:
+                del self._descendants[parent]
+                if parent not in self.names:
+                    gone.append(parent)
+        return gone
+
+    def is_ancestor(self, name: str) -> bool:
+        """Whether known names are below `name`."""
+        return self._descendants[name] > 0
+
+
+def _ancestors(name: str, zone: MeshZone) -> Iterator[str]:
+    """The names between `name` and the apex of its zone, both left out."""
+    for parent in names.parents(name):
+        if parent == zone.name:
+            return
+        yield parent

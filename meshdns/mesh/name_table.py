@@ -1,0 +1,357 @@
+"""The catalog: every owner name known to the mesh and its answer, kept up to date change by change.
+
+Rules:
+- The outcome depends on the declarations alone, never on the order in which they arrived.
+- A change recomputes the names that rest on it and no others; what a name read is recorded while it is computed.
+- Nothing here does I/O or looks at a clock. `refresh` is where the work is done; everything before it only marks.
+"""
+
+from collections.abc import Iterator
+from collections.abc import Set as AbstractSet
+from typing import Final
+
+import msgspec
+
+from meshdns.dns import names
+from meshdns.mesh.answer import Answer, AnswerKind, SelectionPolicy, choose_answer
+from meshdns.mesh.candidate_search import CandidateSearch
+from meshdns.mesh.candidates import Level
+from meshdns.mesh.inventory import ClusterObjects, InvalidationSet, Inventory, ServiceKey
+from meshdns.mesh.mesh_state import Dependency, MeshState, find_config_clusters
+from meshdns.mesh.name_index import DependencyIndex, NameTree
+from meshdns.mesh.objects.declarations import AnyDeclaration, EndpointSlice, ObjectKey, without_addresses
+from meshdns.mesh.reachability import Reachability
+from meshdns.mesh.reverse_zones import ptr_targets
+from meshdns.mesh.settings import AnswerMode, MeshSettings, MeshZone, StaticRecord
+from meshdns.mesh.topology import Gateway, Topology, build_topology
+from meshdns.mesh.visibility import can_give_derived_name, has_derived_names, parse_derived_pod, parse_derived_service
+
+MAX_DEPTH: Final = 8
+"""Names in our zones that lead to other names in our zones."""
+
+_EMPTY: Final = Answer(AnswerKind.NODATA)
+
+
+class NameTable:
+    """Names and answers of a mesh from one vantage."""
+
+    def __init__(self, settings: MeshSettings) -> None:
+        self.inventory = Inventory(settings)
+        self.topology: Topology = build_topology(self.inventory)
+        self._settings = settings
+        self._records: dict[str, list[StaticRecord]] = {}
+        for record in settings.records:
+            self._records.setdefault(record.name, []).append(record)
+        self._invalidated = InvalidationSet()
+        self._dirty: set[str] = set(self._records)
+        self._pending_names: set[str] = set()
+        self._name_tree = NameTree()
+        self._dependencies = DependencyIndex()
+        self._pod_names: dict[ServiceKey, set[str]] = {}
+        self._resolved: dict[str, tuple[str, ...]] = {}
+        self._unhealthy: set[tuple[str, int]] = set()
+        self._config_clusters: dict[str, str] = {}
+        self._ptr_targets: dict[str, str] = {}
+        self._without_pod_addresses: set[str] = set()
+        self._state = self._current_state()
+
+    def _current_state(self) -> MeshState:
+        """The state as it is now."""
+        return MeshState(
+            self.inventory, self.topology, self._resolved, self._unhealthy, self._config_clusters, self._records
+        )
+
+    # ------------------------------------------------------------------------------------------ changes
+
+    def upsert(self, cluster: str, declaration: AnyDeclaration) -> bool:
+        """Add or replace a declaration; False where nothing changed."""
+        self.add_cluster(cluster)
+        return self.inventory.upsert(cluster, self.stored_form(cluster, declaration), self._invalidated)
+
+    def stored_form(self, cluster: str, declaration: AnyDeclaration) -> AnyDeclaration:
+        """What is kept of a declaration: of a sealed cluster's EndpointSlices their readiness alone."""
+        if cluster in self._without_pod_addresses and isinstance(declaration, EndpointSlice):
+            return without_addresses(declaration)
+        return declaration
+
+    def drop_pod_addresses(self, cluster: str) -> list[EndpointSlice]:
+        """Keep no more pod addresses of a cluster on another network; returns the slices that must be put in again.
+
+        Called when the cluster has been listed, so that its network is known. Where all networks are one
+        (``answer: endpoints``) nothing is sealed; a ServiceEntry that alone says so by annotation gets gateways for
+        ``cluster.local`` endpoints of such a cluster.
+        """
+        flat = any(zone.answer is AnswerMode.ENDPOINTS for zone in self._settings.zones)
+        if (
+            flat
+            or cluster in self._without_pod_addresses
+            or self._state.cluster_levels.get(cluster) is not Level.FAR_SERVICE
+        ):
+            return []
+        self._without_pod_addresses.add(cluster)
+        known = self.inventory.clusters[cluster].declarations.values()
+        return [declaration for declaration in known if isinstance(declaration, EndpointSlice)]
+
+    def needs_pod_addresses(self) -> bool:
+        """Whether a sealed cluster has come onto the own network: its addresses are needed and not there."""
+        return any(
+            self._state.cluster_levels.get(cluster) is not Level.FAR_SERVICE for cluster in self._without_pod_addresses
+        )
+
+    def remove(self, cluster: str, key: ObjectKey) -> bool:
+        """Forget a declaration; False where it was not known."""
+        return self.inventory.remove(cluster, key, self._invalidated)
+
+    def remove_cluster(self, cluster: str) -> None:
+        """Forget a cluster."""
+        self._without_pod_addresses.discard(cluster)
+        self.inventory.remove_cluster(cluster, self._invalidated)
+
+    def add_cluster(self, cluster: str) -> None:
+        """Make room for a cluster of which nothing is known yet."""
+        if cluster not in self.inventory.clusters:
+            self.inventory.ensure_cluster(cluster)
+            self._invalidated.topology_changed = True
+
+    def set_resolved_addresses(self, host: str, addresses: tuple[str, ...]) -> None:
+        """Note what a host name resolves to; empty where it exists no more."""
+        if self._resolved.get(host) != addresses:
+            self._resolved[host] = addresses
+            self._invalidated.topology_changed = (
+                self._invalidated.topology_changed or host in self.topology.gateways_by_address
+            )
+            self._dirty |= self._dependencies.dependents_of("resolved", host)
+
+    def set_health(self, address: str, port: int, *, healthy: bool) -> None:
+        """Note whether a gateway answers its probe; what was never probed counts as healthy."""
+        if ((address, port) in self._unhealthy) is healthy:
+            (self._unhealthy.discard if healthy else self._unhealthy.add)((address, port))
+            self._dirty |= self._dependencies.dependents_of("health", address)
+
+    # ------------------------------------------------------------------------------------------ results
+
+    def refresh(self, limit: int | None = None) -> dict[str, Answer | None]:
+        """The answers that may differ since the last call; None for owner names that no longer exist.
+
+        Empty non-terminals come as answers without addresses (RFC 4592 section 2.2.2). With `limit` about so many names
+        are judged, and the others wait for the next call (`has_pending_names`): memory and time of one turn stay
+        bounded. What changed since the last call comes first, as far as it is no more than `limit`.
+        """
+        touched, self._invalidated = self._invalidated, InvalidationSet()
+        dirty, self._dirty = self._dirty | self._invalidated_names(touched), set()
+        if touched.topology_changed:
+            dirty |= self._rebuild_topology()
+        for name in list(dirty):
+            dirty |= self._dependencies.dependents_of("name", name)
+        changed: dict[str, Answer | None] = {}
+        self._state = self._current_state()
+        for name in self._take_batch(dirty, limit):
+            self._recompute(name, changed)
+        return changed
+
+    def _take_batch(self, dirty: set[str], limit: int | None) -> set[str]:
+        """Some of the names that are due; those of a small change first, so that it does not wait for a large one.
+
+        A set that is all taken is left behind: taking on from it would be slow.
+        """
+        if limit is None or len(self._pending_names) + len(dirty) <= limit:
+            taken, self._pending_names = self._pending_names | dirty, set()
+            return taken
+        first = dirty if len(dirty) < limit else set[str]()
+        self._pending_names |= dirty
+        self._pending_names -= first
+        return first | {self._pending_names.pop() for _ in range(min(limit - len(first), len(self._pending_names)))}
+
+    @property
+    def has_pending_names(self) -> bool:
+        """Whether names are left to be judged."""
+        return bool(self._pending_names)
+
+    def has_name(self, name: str) -> bool:
+        """Whether `name` has an answer of its own or is an empty non-terminal."""
+        return name in self._name_tree
+
+    def is_declared(self, name: str) -> bool:
+        """Whether `name` has an answer of its own, as of the last `refresh`."""
+        return name in self._name_tree.names
+
+    @property
+    def hosts_to_resolve(self) -> AbstractSet[str]:
+        """The host names that answers rest on, to be resolved in the background."""
+        return self._dependencies.hosts_to_resolve
+
+    @property
+    def hosts_to_resolve_version(self) -> int:
+        """Another number wherever `hosts_to_resolve` changed."""
+        return self._dependencies.hosts_to_resolve_version
+
+    def probe_targets(self) -> set[tuple[str, int]]:
+        """The addresses and ports of all gateways, to be probed; host names by what they resolve to."""
+        found = set()
+        for gateways in (*self.topology.gateways.values(), *self.topology.network_gateways.values()):
+            for gateway in gateways.members:
+                for text in self._resolved.get(gateway.address, (gateway.address,)):
+                    found.add((text, gateway.port))
+        return found
+
+    def is_healthy(self, gateway: Gateway) -> bool:
+        """Whether a gateway counts as healthy: one known by a host name while any of its addresses does."""
+        addresses = self._resolved.get(gateway.address, ()) or (gateway.address,)
+        return any((address, gateway.port) not in self._unhealthy for address in addresses)
+
+    # ------------------------------------------------------------------------------------------ what is dirty
+
+    def _invalidated_names(self, invalidated: InvalidationSet) -> set[str]:
+        for name, namespace in invalidated.workloads:
+            cluster = self.inventory.clusters.get(name)
+            for entry in cluster.selecting_entries.get(namespace, {}).values() if cluster is not None else ():
+                self.inventory.invalidate_entry(name, entry, invalidated)
+        dirty: set[str] = set()
+        for host in invalidated.hosts:
+            dirty.add(host)
+            if host.startswith("*."):
+                dirty.update(name for name in self._name_tree.names if name.endswith(host[1:]))
+                dirty.update(self._dependencies.dependents_below(host[1:]))
+        for name, service in invalidated.services:
+            dirty.update(self._names_of_service(service))
+            dirty |= self._dependencies.dependents_of("service", name, *service)
+        return dirty
+
+    def _names_of_service(self, service: ServiceKey) -> Iterator[str]:
+        """The derived names of a Service: its own, and those of its pods now and before."""
+        yield from self._pod_names.get(service, ())
+        hostnames = {
+            point.hostname
+            for cluster in self.inventory.clusters.values()
+            if (known := cluster.services.get(service)) is not None and known.headless
+            for part in cluster.endpoint_slices.get(service, {}).values()
+            for point in part.endpoints
+            if point.hostname
+        }
+        for zone in self._settings.zones:
+            derived = f"{service[1]}.{service[0]}.{zone.services_domain}"
+            yield derived
+            yield from (f"{hostname}.{derived}" for hostname in hostnames)
+
+    def _rebuild_topology(self) -> set[str]:
+        """Take the topology anew; the names that rest on what changed in it."""
+        before, self.topology = self.topology, build_topology(self.inventory)
+        governed, self._config_clusters = self._config_clusters, find_config_clusters(self.inventory)
+        pointers, self._ptr_targets = self._ptr_targets, ptr_targets(self.topology, self._resolved, self._settings)
+        if (before.networks, before.vantage_network, governed) != (
+            self.topology.networks,
+            self.topology.vantage_network,
+            self._config_clusters,
+        ):
+            return self._name_tree.names | set(self._all_possible_names())
+        dirty = {name for name, _ in pointers.items() ^ self._ptr_targets.items()}
+        for cluster in before.changed_gateways(self.topology):
+            dirty |= self._dependencies.dependents_of("gateways", cluster)
+        for network in before.changed_network_gateways(self.topology):
+            dirty |= self._dependencies.dependents_of("network", network)
+        for cluster in before.changed_passthrough(self.topology):
+            dirty |= self._dependencies.dependents_of("passage", cluster)
+        for address in before.changed_gateway_addresses(self.topology):
+            dirty |= self._dependencies.dependents_of("address", address)
+        return dirty
+
+    def _all_possible_names(self) -> Iterator[str]:
+        """Every name that some declaration or record could make known."""
+        yield from self._records
+        yield from self._ptr_targets
+        yield from self.inventory.entries_by_host
+        for cluster in self.inventory.clusters.values():
+            for service in (*cluster.services, *cluster.entries_by_service):
+                yield from self._names_of_service(service)
+
+    # ------------------------------------------------------------------------------------------ one name
+
+    def _recompute(self, name: str, changed: dict[str, Answer | None]) -> None:
+        zone = self._settings.zone_of(name)
+        if zone is None:
+            return
+        reads: set[Dependency] = set()
+        seen: dict[str, Answer | None] = {name: None}
+        answer = self._compute_answer(name, zone, reads, seen, depth=0) if self._has_declaration(name, zone) else None
+        self._dependencies.record(name, reads)
+        if answer is not None:
+            changed[name] = answer
+            if name not in self._name_tree.names:
+                self._track_pod_name(name, zone, exists=True)
+                changed.update(dict.fromkeys(self._name_tree.add(name, zone), _EMPTY))
+        elif name in self._name_tree.names:
+            self._track_pod_name(name, zone, exists=False)
+            changed.update(dict.fromkeys(self._name_tree.remove(name, zone), None))
+            changed[name] = _EMPTY if self._name_tree.is_ancestor(name) else None
+
+    def _compute_answer(
+        self, name: str, zone: MeshZone, dependencies: set[Dependency], seen: dict[str, Answer | None], depth: int
+    ) -> Answer:
+        sight = Reachability(
+            name, self._state, dependencies, lambda host: self._lookup(host, dependencies, seen, depth + 1)
+        )
+        policy = SelectionPolicy(zone.ttl, zone.order, zone.cross_levels)
+        answer = choose_answer(CandidateSearch(self._state, sight, zone).steps(name), policy)
+        others = [record for record in self._records.get(name, ()) if not record.is_address]
+        if others and answer.level is None:
+            answer = msgspec.structs.replace(answer, level=Level.STATIC)
+        if not others and name in self._ptr_targets:
+            others = [StaticRecord(name, "PTR", self._ptr_targets[name], zone.ttl)]
+        return msgspec.structs.replace(answer, records=tuple(others)) if others else answer
+
+    def _lookup(
+        self, host: str, dependencies: set[Dependency], seen: dict[str, Answer | None], depth: int
+    ) -> Answer | None:
+        """The answer of another name in our zones, exact or by the longest wildcard that covers it.
+
+        Each name is computed once for the name that leads there, and a circle ends where it began (`seen`): whoever may
+        write ServiceEntries cannot make this take long.
+        """
+        zone = self._settings.zone_of(host)
+        if zone is None or depth > MAX_DEPTH:
+            return None
+        if host not in seen:
+            seen[host] = None
+            covering = (host, *(f"*.{parent}" for parent in names.parents(host)))
+            name = next((name for name in covering if self._has_declaration(name, zone)), None)
+            seen[host] = self._compute_answer(name, zone, dependencies, seen, depth) if name is not None else None
+        return seen[host]
+
+    def _has_declaration(self, name: str, zone: MeshZone) -> bool:
+        """Whether any level declares exactly this owner name."""
+        if name in self.inventory.entries_by_host or name in self._records or name in self._ptr_targets:
+            return True
+        clusters = self.inventory.clusters.values()
+        service = parse_derived_service(name, zone.services_domain)
+        if service is not None:
+            return any(self._has_derived_name(cluster, service, zone) for cluster in clusters)
+        pod = parse_derived_pod(name, zone.services_domain)
+        return pod is not None and any(self._has_pod(cluster, *pod, zone) for cluster in clusters)
+
+    def _has_derived_name(self, cluster: ClusterObjects, service: ServiceKey, zone: MeshZone) -> bool:
+        """Whether a cluster's Service, or a ServiceEntry for its svc host, gives it a derived name."""
+        known = cluster.services.get(service)
+        if known is not None and has_derived_names(known, cluster.settings, self._settings, zone):
+            return True
+        entries = cluster.entries_by_service.get(service, {}).values()
+        return any(can_give_derived_name(entry, service, cluster.settings, self._settings, zone) for entry in entries)
+
+    def _has_pod(self, cluster: ClusterObjects, service: ServiceKey, hostname: str, zone: MeshZone) -> bool:
+        """Whether a headless Service of a cluster that is reached by address has a pod of that host name."""
+        known = cluster.services.get(service)
+        if known is None or not known.headless or self._state.cluster_levels[cluster.name] is Level.FAR_SERVICE:
+            return False
+        if not has_derived_names(known, cluster.settings, self._settings, zone):
+            return False
+        slices = cluster.endpoint_slices.get(service, {}).values()
+        return any(point.hostname == hostname for part in slices for point in part.endpoints)
+
+    def _track_pod_name(self, name: str, zone: MeshZone, *, exists: bool) -> None:
+        """Keep the pod names of each Service, which must be looked at again when its slices change."""
+        pod = parse_derived_pod(name, zone.services_domain)
+        if pod is None:
+            return
+        if exists:
+            self._pod_names.setdefault(pod[0], set()).add(name)
+        else:
+            self._pod_names.get(pod[0], set()).discard(name)

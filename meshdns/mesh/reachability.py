@@ -1,0 +1,331 @@
+"""The endpoint table and the Service rules: what a declaration of cluster C means from vantage L (DESIGN section 3).
+
+An endpoint means what it means in the cluster that declares it. Each function below is one part of the table, its rows
+in the table's order, the first that fits decides. All of them are pure functions of a world; what they read in it is
+noted in `dependencies`, so that a change recomputes only what rests on it.
+"""
+
+from collections.abc import Callable, Iterable, Iterator
+
+import msgspec
+
+from meshdns.mesh.addresses import IpAddress, Scope, parse_address, scope_of
+from meshdns.mesh.answer import Answer, AnswerKind
+from meshdns.mesh.candidates import Candidate, EndpointRule, Level, Reach
+from meshdns.mesh.declared_endpoint import DeclaredEndpoint
+from meshdns.mesh.inventory import ServiceKey
+from meshdns.mesh.mesh_state import Dependency, MeshState
+from meshdns.mesh.objects.declarations import Endpoint, Port, Service
+from meshdns.mesh.passthrough import is_passed_through
+from meshdns.mesh.topology import Gateway, GatewaySet
+from meshdns.mesh.visibility import parse_service_host
+
+NameLookup = Callable[[str], Answer | None]
+"""The answer of another name in our zones; None where it has none or the chain of names is too long."""
+
+
+class Reachability:
+    """One look at the mesh from the vantage; records what it read."""
+
+    def __init__(self, name: str, state: MeshState, dependencies: set[Dependency], lookup: NameLookup) -> None:
+        """`name` is the one that is looked at."""
+        self._name = name
+        self._state = state
+        self._inventory = state.inventory
+        self._topology = state.topology
+        self._dependencies = dependencies
+        self._lookup = lookup
+
+    # ------------------------------------------------------------------------------------------ endpoints
+
+    def endpoint_candidates(self, declared: DeclaredEndpoint) -> Iterator[Candidate]:
+        """The rows of the endpoint table, in order."""
+        address = declared.endpoint.address
+        if address.startswith("unix:"):
+            yield declared.no_address(EndpointRule.UNIX)
+            return
+        gateways = self._matching_gateways(declared)
+        if gateways:
+            yield from self._gateway_endpoint(declared, gateways)
+            return
+        network = (
+            "" if declared.single_network and address else declared.endpoint.network
+        )  # without an address, only gateways are left
+        if network and network != self._topology.vantage_network:
+            yield from self._other_network(declared, network)
+            return
+        if network:
+            yield from self._own_network(declared)
+            return
+        service = parse_service_host(address, self._inventory.ensure_cluster(declared.cluster).settings.domain)
+        if service is not None:
+            yield from self._service_endpoint(declared, service)
+            return
+        known = parse_address(address)
+        if known is None:
+            yield from self._host_name(declared, address)
+        else:
+            yield from self._by_scope(declared, known)
+
+    def _matching_gateways(self, declared: DeclaredEndpoint) -> tuple[Gateway, ...]:
+        """The gateways that an endpoint's address or host name belongs to (compared before resolution).
+
+        MESH_EXTERNAL is never replaced by gateways. An endpoint without ports of its own has those of its ServiceEntry.
+        """
+        if not declared.gateway_allowed:
+            return ()
+        text = declared.endpoint.address
+        self._dependencies.add(("address", text))
+        gateways = self._topology.gateways_by_address.get(text, ())
+        if not gateways or parse_address(text) is None or not self._is_private(text):
+            return gateways
+        ports = {port for _, port in declared.endpoint.ports} or {port.target or port.number for port in declared.ports}
+        network = self._topology.networks.get(declared.cluster)
+        return tuple(g for g in gateways if g.port in ports or self._topology.networks.get(g.owner) == network)
+
+    def _gateway_endpoint(self, declared: DeclaredEndpoint, gateways: tuple[Gateway, ...]) -> Iterator[Candidate]:
+        vantage = self._topology.vantage
+        if all(gateway.owner == vantage for gateway in gateways):
+            yield from self._hairpin(declared, gateways[0])
+        elif self._state.is_own(declared.cluster):
+            yield from self._via_gateway(declared, gateways[0], EndpointRule.REMOTE_GATEWAY_AS_WRITTEN)
+        else:
+            for owner in sorted({gateway.owner for gateway in gateways if gateway.owner != vantage}):
+                yield from self._via_gateways(declared, self._gateways(owner), EndpointRule.REMOTE_GATEWAYS)
+
+    def _hairpin(self, declared: DeclaredEndpoint, gateway: Gateway) -> Iterator[Candidate]:
+        """The own gateway: L's own Service that the host names, if it has ready endpoints, else the address."""
+        vantage = self._inventory.clusters[self._topology.vantage]
+        if declared.service is not None:
+            self._dependencies.add(("service", vantage.name, *declared.service))
+            service = vantage.services.get(declared.service)
+            if service is not None and vantage.readiness(declared.service).ready:
+                yield from self._own_service(declared, service, EndpointRule.HAIRPIN, ready=True)
+                return
+        yield from self._via_gateway(declared, gateway, EndpointRule.OWN_GATEWAY, Reach.OWN)
+
+    def _other_network(self, declared: DeclaredEndpoint, network: str) -> Iterator[Candidate]:
+        self._dependencies.add(("network", network))
+        gateways = self._topology.gateways_of_network(network)
+        if declared.gateway_allowed and (gateways.members or gateways.pending):
+            yield from self._via_gateways(declared, gateways, EndpointRule.NETWORK_GATEWAYS)
+            return
+        text = declared.endpoint.address
+        if scope_of(text) is Scope.PUBLIC and not self._is_private(text):
+            yield declared.direct(text, EndpointRule.NETWORK_PUBLIC, Reach.DIRECT)
+        else:
+            yield declared.no_address(EndpointRule.NETWORK_UNREACHABLE)
+
+    def _own_network(self, declared: DeclaredEndpoint) -> Iterator[Candidate]:
+        text = declared.endpoint.address
+        if not text:
+            yield declared.no_address(EndpointRule.NETWORK_UNREACHABLE)
+        elif parse_address(text) is None:
+            yield from self._host_name(declared, text, on_own_network=True)
+        elif scope_of(text) is Scope.NEVER_SERVED:
+            yield declared.no_address(EndpointRule.NEVER_SERVED)
+        else:
+            yield declared.direct(text, EndpointRule.NETWORK_OWN, self._direct_reach(declared))
+
+    def _host_name(self, declared: DeclaredEndpoint, host: str, *, on_own_network: bool = False) -> Iterator[Candidate]:
+        """Another host name: flattened; what it resolves to is judged by the rows for addresses.
+
+        On the own network (`on_own_network`) every address means what it says.
+        """
+        if self._inventory.settings.zone_of(host) is not None:
+            yield from self._mesh_name(declared, host)
+            return
+        resolved = self._resolved_addresses(host)
+        if resolved is None:
+            yield declared.no_address(EndpointRule.HOST_NAME, pending=True)
+            return
+        for address in resolved:
+            known = parse_address(address)
+            if on_own_network:
+                yield declared.direct(address, EndpointRule.NETWORK_OWN, self._direct_reach(declared))
+            elif known is not None:
+                endpoint = msgspec.structs.replace(declared.endpoint, address=address)
+                yield from self._by_scope(msgspec.structs.replace(declared, endpoint=endpoint), known)
+
+    def _mesh_name(self, declared: DeclaredEndpoint, host: str) -> Iterator[Candidate]:
+        """A name in our zones: its answer, which lives no longer here than there and is awaited where it is there."""
+        self._dependencies.add(("name", host))
+        answer = self._lookup(host)
+        addresses = (*answer.ipv4, *answer.ipv6) if answer is not None else ()
+        pods = (
+            {candidate.address for candidate in answer.candidates if candidate.is_pod} if answer is not None else set()
+        )
+        for address in addresses:
+            yield declared.direct(address, EndpointRule.HOST_NAME, Reach.DIRECT, pod=address in pods)
+        if not addresses:
+            yield declared.no_address(
+                EndpointRule.HOST_NAME, pending=answer is not None and answer.outcome is AnswerKind.PENDING
+            )
+
+    def _by_scope(self, declared: DeclaredEndpoint, address: IpAddress) -> Iterator[Candidate]:
+        """The last rows: what an address says by itself."""
+        text = declared.endpoint.address
+        if scope_of(text) is Scope.NEVER_SERVED:
+            yield declared.no_address(EndpointRule.NEVER_SERVED)
+        elif not self._is_private(text):
+            yield declared.direct(text, EndpointRule.PUBLIC, Reach.DIRECT)
+        elif self._is_directly_reachable(declared, address):
+            yield declared.direct(text, EndpointRule.PRIVATE_DIRECT, self._direct_reach(declared))
+        elif declared.gateway_allowed:
+            yield from self._via_gateways(declared, self._gateways(declared.cluster), EndpointRule.PRIVATE_GATEWAY)
+        else:
+            yield declared.no_address(EndpointRule.PRIVATE_UNREACHABLE)
+
+    def _is_private(self, text: str) -> bool:
+        return scope_of(text) is Scope.PRIVATE or self._topology.in_any_network(parse_address(text))
+
+    def _is_directly_reachable(self, declared: DeclaredEndpoint, address: IpAddress) -> bool:
+        topology = self._topology
+        return (
+            declared.single_network
+            or declared.cluster == topology.vantage
+            or topology.in_network(address, topology.vantage_network)
+            or self._state.is_near(declared.cluster)
+        )
+
+    def _direct_reach(self, declared: DeclaredEndpoint) -> Reach:
+        return Reach.OWN if declared.cluster == self._topology.vantage else Reach.DIRECT
+
+    # ------------------------------------------------------------------------------------------ Services
+
+    def service_candidates(
+        self, level: Level, cluster: str, key: ServiceKey, *, single_network: bool = False
+    ) -> Iterator[Candidate]:
+        """What cluster's Service `key` is from here (levels 3, 5 and 6)."""
+        service = self._inventory.clusters[cluster].services[key]
+        origin = f"Service {key[0]}/{key[1]}"
+        claim = DeclaredEndpoint(
+            level, cluster, origin, "", key, Endpoint(""), single_network=single_network, ports=service.ports
+        )
+        yield from self._service(claim, service)
+
+    def _service_endpoint(self, declared: DeclaredEndpoint, key: ServiceKey) -> Iterator[Candidate]:
+        """A ``cluster.local`` endpoint: that Service in the declaring cluster, and in all that it governs."""
+        unknown = True
+        for name in self._state.governed_clusters(declared.cluster):
+            self._dependencies.add(("service", name, *key))
+            cluster = self._inventory.clusters.get(name)
+            service = cluster.services.get(key) if cluster is not None else None
+            if service is not None:
+                unknown = False
+                yield from self._service(msgspec.structs.replace(declared, cluster=name), service)
+        if not unknown:
+            return
+        if declared.cluster == self._topology.vantage or not declared.gateway_allowed:
+            yield declared.no_address(EndpointRule.SERVICE)
+        else:
+            # the Service is not known (not read, or not there yet): its cluster's gateways know where it runs
+            yield from self._via_gateways(declared, self._gateways(declared.cluster), EndpointRule.SERVICE)
+
+    def _service(self, declared: DeclaredEndpoint, service: Service) -> Iterator[Candidate]:
+        cluster = self._inventory.clusters[declared.cluster]
+        key = (service.namespace, service.name)
+        readiness = cluster.readiness(key)
+        if not readiness.ready:
+            yield declared.no_address(EndpointRule.NOT_READY)
+        if declared.cluster == self._topology.vantage:
+            yield from self._own_service(declared, service, EndpointRule.CLUSTER_IP, ready=readiness.ready)
+        elif readiness.known and (
+            self._state.is_near(declared.cluster) or (declared.single_network and readiness.addresses)
+        ):
+            ports = self._pod_ports(declared.cluster, key)
+            for address in readiness.addresses:
+                yield declared.at_pod(address, EndpointRule.PODS, Reach.DIRECT, ports, ready=readiness.ready)
+        else:
+            yield from self._far_service(declared, service, ready=readiness.ready)
+
+    def _own_service(
+        self, declared: DeclaredEndpoint, service: Service, rule: EndpointRule, *, ready: bool
+    ) -> Iterator[Candidate]:
+        """The own cluster's Service: its ClusterIPs, or its endpoints where it is headless."""
+        key = (service.namespace, service.name)
+        if service.headless:
+            ports = self._pod_ports(self._topology.vantage, key)
+            for address in self._inventory.clusters[self._topology.vantage].readiness(key).addresses:
+                yield declared.at_pod(address, rule, Reach.OWN, ports, ready=ready)
+        for address in service.cluster_ips:
+            yield declared.at_service(address, rule, Reach.OWN, service.ports, ready=ready)
+
+    def _far_service(self, declared: DeclaredEndpoint, service: Service, *, ready: bool) -> Iterator[Candidate]:
+        gateways = self._gateways(declared.cluster)
+        if declared.gateway_allowed and (gateways.members or gateways.pending):
+            yield from self._via_gateways(declared, gateways, EndpointRule.CLUSTER_GATEWAYS, ready=ready)
+            return
+        for address in self._flatten(declared, (*service.ingress, *service.external_ips)):
+            if isinstance(address, Candidate):
+                yield address
+            else:
+                yield declared.at_service(address, EndpointRule.LOAD_BALANCER, Reach.DIRECT, service.ports, ready=ready)
+
+    def _flatten(self, declared: DeclaredEndpoint, texts: Iterable[str]) -> Iterator[str | Candidate]:
+        """Addresses and host names as addresses; a candidate without one where a name is not resolved yet."""
+        for text in texts:
+            if parse_address(text) is not None:
+                yield text
+            elif (addresses := self._resolved_addresses(text)) is None:
+                yield declared.no_address(EndpointRule.LOAD_BALANCER, pending=True)
+            else:
+                yield from addresses
+
+    def _pod_ports(self, cluster: str, key: ServiceKey) -> tuple[Port, ...]:
+        slices = self._inventory.clusters[cluster].endpoint_slices.get(key, {})
+        return tuple(dict.fromkeys(port for name in sorted(slices) for port in slices[name].ports))
+
+    # ------------------------------------------------------------------------------------------ gateways
+
+    def _gateways(self, cluster: str) -> GatewaySet:
+        self._dependencies.add(("gateways", cluster))
+        return self._topology.gateways.get(cluster, GatewaySet())
+
+    def _via_gateways(
+        self, declared: DeclaredEndpoint, gateways: GatewaySet, rule: EndpointRule, *, ready: bool = True
+    ) -> Iterator[Candidate]:
+        if not gateways.members:
+            yield declared.no_address(rule, pending=gateways.pending)
+        for gateway in gateways.members:
+            yield from self._via_gateway(declared, gateway, rule, ready=ready)
+
+    def _via_gateway(
+        self,
+        declared: DeclaredEndpoint,
+        gateway: Gateway,
+        rule: EndpointRule,
+        reach: Reach = Reach.GATEWAY,
+        *,
+        ready: bool = True,
+    ) -> Iterator[Candidate]:
+        """A gateway by its addresses; a host name is flattened."""
+        texts = (
+            (gateway.address,)
+            if parse_address(gateway.address) is not None
+            else self._resolved_addresses(gateway.address)
+        )
+        if texts is None:
+            yield declared.no_address(rule, pending=True)
+        passes = self._passes_tls(gateway) if texts else None
+        for text in texts or ():
+            self._dependencies.add(("health", text))
+            healthy = (text, gateway.port) not in self._state.unhealthy
+            yield declared.via_gateway(text, rule, reach, gateway, ready=ready, healthy=healthy, passes=passes)
+
+    def _passes_tls(self, gateway: Gateway) -> bool | None:
+        """Whether a gateway is known to pass the name's TLS through; of one that leads elsewhere nothing is known."""
+        if gateway.network:
+            return None
+        self._dependencies.add(("passage", gateway.owner))
+        return is_passed_through(
+            self._topology.passthrough.get(gateway.owner), self._inventory, gateway.owner, self._name
+        )
+
+    def _resolved_addresses(self, host: str) -> tuple[str, ...] | None:
+        """What a host name resolves to; None where that is not known yet. Never loopback or the like."""
+        self._dependencies.add(("resolved", host))
+        addresses = self._state.resolved.get(host)
+        if addresses is None:
+            return None
+        return tuple(address for address in addresses if scope_of(address) not in (None, Scope.NEVER_SERVED))

@@ -1,0 +1,71 @@
+"""Why nothing is served of a name that somebody declares, in one short sentence for an extended error (RFC 8914).
+
+The judgement is that of `meshdns.mesh.visibility` and of the name's answer; here it is only put into few words. What
+names a cluster is for those who may look inside, all others are told the fact alone.
+"""
+
+from collections.abc import Iterable, Iterator
+from typing import Final
+
+from meshdns.dns.codes import EDE_PROHIBITED
+from meshdns.mesh.answer import Answer, AnswerKind
+from meshdns.mesh.objects.declarations import Service, ServiceEntry
+from meshdns.mesh.objects.problems import EXPECTED_KINDS, Problem, ProblemKind
+from meshdns.mesh.settings import MeshSettings
+from meshdns.mesh.visibility import unexported_names
+
+MAX_TEXT: Final = 120
+"""Octets of a sentence: a reply must still fit into the 512 octets of the smallest client."""
+
+_EDE_OTHER: Final = 0  # RFC 8914 section 4.1: Other Error
+_TO_DO: Final = "; see meshdns explain"
+_PUBLIC_PROHIBITED: Final = f"this name is not exported to here{_TO_DO}".encode()
+_PUBLIC_OTHER: Final = f"this name is declared, but cannot be reached from here{_TO_DO}".encode()
+
+
+def unserved_hosts(
+    declaration: ServiceEntry | Service, problems: Iterable[Problem], cluster: str, settings: MeshSettings
+) -> Iterator[tuple[str, Problem]]:
+    """The hosts of a declaration that are not served because one of its problems says so, each with that problem."""
+    refused = {problem.field: problem for problem in problems if problem.kind in EXPECTED_KINDS}
+    if not refused:
+        return
+    if isinstance(declaration, Service):
+        for host in unexported_names(declaration, cluster, settings):
+            yield host, next(iter(refused.values()))
+        return
+    for at, host in enumerate(declaration.hosts):
+        problem = refused.get(declaration.host_field(at)[0])
+        if problem is not None:
+            yield host, problem
+
+
+def host_reason(cluster: str, host: str, problem: Problem) -> bytes:
+    """What is kept of a refused host; EDE 18 (Prohibited) where it may not be served, else 0."""
+    reason = problem.reason.removeprefix(host)
+    why = reason if reason == problem.reason else f"it{reason}"
+    return _encode_reason(
+        EDE_PROHIBITED if problem.kind is ProblemKind.NOT_PUBLIC else _EDE_OTHER, f"{cluster}, but {why}"
+    )
+
+
+def unreachable_reason(answer: Answer) -> bytes | None:
+    """What is kept of a declared name without an address, by the first rule that applied; None for other names."""
+    if answer.outcome is not AnswerKind.NODATA or answer.records or not answer.candidates:
+        return None
+    first = answer.candidates[0]
+    return _encode_reason(_EDE_OTHER, f"{first.cluster}: {first.rule.value}")
+
+
+def extended_error(reason: bytes, *, show_cluster: bool) -> tuple[int, bytes]:
+    """Code and text of the extended error; `show_cluster` is for those who may know what is where."""
+    code = int.from_bytes(reason[:2], "big")
+    if show_cluster:
+        return code, reason[2:]
+    return code, _PUBLIC_PROHIBITED if code == EDE_PROHIBITED else _PUBLIC_OTHER
+
+
+def _encode_reason(code: int, why: str) -> bytes:
+    """Code and sentence; a reason that is too long loses its end, never the advice."""
+    reason = f"known in cluster {why}".encode()[: MAX_TEXT - len(_TO_DO)].decode(errors="ignore")
+    return code.to_bytes(2, "big") + (reason + _TO_DO).encode()

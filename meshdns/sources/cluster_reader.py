@@ -1,0 +1,227 @@
+"""One cluster at work: the client that is served, and the one that is to take its place.
+
+Rules:
+- A changed access, or another cluster behind the same one, is read by a client of its own behind a `SyncBuffer`. Only
+  when it has listed every kind does it take the old one's place, in one turn of the loop; until then the old one is
+  served. An old client that never got so far has nothing to keep, and gives way at once.
+- Each cluster has one client and, per kind, a task of its own; nothing that one of them meets reaches another. A fault
+  that nobody foresaw is logged and reported as failed, and its kind begins anew after a wait.
+- Starts are spread: over half a second at first, over two seconds where all instances see the same change.
+- A cluster that is served under another name already is not served: see `meshdns.sources.registry`.
+"""
+
+import asyncio
+import logging
+import math
+from collections.abc import Callable, Collection
+from dataclasses import replace
+from typing import Final, NamedTuple
+
+from meshdns.sources.auth.credentials import Credential, credential_expiry
+from meshdns.sources.auth.kubeconfig import ClientConfig
+from meshdns.sources.kube.client import ApiConnection
+from meshdns.sources.kube.follower import Follower
+from meshdns.sources.kube.identity import VerifiedConnection
+from meshdns.sources.kube.reflector import Reflector
+from meshdns.sources.kube.request_gate import RequestGate
+from meshdns.sources.kube.resources import Resource, resources_to_watch
+from meshdns.sources.registry import NO_NAME, ClusterRegistry
+from meshdns.sources.settings import SourceError
+from meshdns.sources.sink import Sink
+from meshdns.sources.sync_buffer import SyncBuffer
+
+_START_SPREAD: Final = 0.5  # seconds over which first starts are spread
+_SWAP_SPREAD: Final = 2.0  # seconds over which the instances that see a changed access are spread
+
+log = logging.getLogger(__name__)
+
+
+class SourceContext(NamedTuple):
+    """What all clusters of a source share; `draw` gives numbers from 0 to 1 for jitter.
+
+    `rank` is the source's place in the settings, `without_readiness` are the clusters whose EndpointSlices are not
+    read.
+    """
+
+    sink: Sink
+    registry: ClusterRegistry
+    draw: Callable[[], float]
+    group: asyncio.TaskGroup
+    rank: int = 0
+    without_readiness: Collection[str] = ()
+
+
+class ClusterReader:
+    """A registered cluster from its joining to its leaving."""
+
+    def __init__(self, name: str, client_config: ClientConfig, context: SourceContext) -> None:
+        self._name = name
+        self._context = context
+        self._client_config = client_config
+        self._pending: _ClusterClient | None = None
+        self.duplicate_of = NO_NAME
+        """The name under which this cluster is served instead."""
+        self._current: _ClusterClient | None = self._start()
+
+    @property
+    def client_config(self) -> ClientConfig:
+        """What it is to be read with."""
+        return self._client_config
+
+    @property
+    def pending_reason(self) -> str:
+        """Why a new access is not served yet; empty where there is none, or nothing failed so far."""
+        return self._pending.buffer.failure_reason if self._pending is not None else ""
+
+    def set_client_config(self, client_config: ClientConfig) -> None:
+        """Read with this access from now on."""
+        if client_config == self._client_config:
+            return
+        self._client_config = client_config
+        log.info("cluster %s has new credentials or another address; it is read anew", self._name)
+        if self._current is None:
+            self.duplicate_of = NO_NAME
+            self._context.registry.set_uid(self._name, "")
+            self._current = self._start()
+        else:
+            self._start_replacement(self._current)
+
+    def update_duplicate(self) -> None:
+        """Serve it, or not, by what is registered now."""
+        twin = self._context.registry.duplicate_of(self._name)
+        if twin != NO_NAME and self._current is not None:
+            self.stop()
+        elif twin == NO_NAME and self._current is None:
+            self._current = self._start()
+        self.duplicate_of = twin
+
+    def stop(self) -> None:
+        """Read and serve it no more."""
+        for reading in (self._current, self._pending):
+            if reading is not None:
+                reading.stop()
+        if self._current is not None:
+            self._context.sink.cluster_removed(self._name)
+        self._current = self._pending = None
+
+    def _start(self) -> "_ClusterClient":
+        kinds = tuple(resources_to_watch(readiness=self._name not in self._context.without_readiness))
+        self._context.sink.cluster_added(self._name, kinds, source=self._client_config.title)
+        return self._new_client(buffering=False)
+
+    def _new_client(self, *, buffering: bool) -> "_ClusterClient":
+        return _ClusterClient(self, self._name, self._client_config, self._context, buffering=buffering)
+
+    def _start_replacement(self, current: "_ClusterClient") -> None:
+        """Begin to read with the current access, and serve what `current` knows until that is done."""
+        if self._pending is not None:
+            self._pending.stop()
+        if current.buffer.is_complete:
+            self._pending = self._new_client(buffering=True)
+        else:
+            current.stop()
+            self._current = self._new_client(buffering=False)
+
+    def on_complete(self, client: "_ClusterClient") -> None:
+        """A client has listed everything."""
+        if client is self._pending and self._current is not None:
+            self._current.stop()
+            self._current, self._pending = client, None
+            self._context.registry.set_uid(self._name, client.uid)
+            again = client.buffer.flush(self._name)
+            log.info("cluster %s is served by its new client", self._name)
+            if again:
+                asyncio.get_running_loop().call_later(again, self._relist, client)
+        self._context.registry.mark_complete(self._name)
+
+    def _relist(self, client: "_ClusterClient") -> None:
+        """List all once more, as the sink wanted before it believes what the first lists lacked."""
+        if client is self._current and self._pending is None:
+            self._start_replacement(client)
+
+    def on_identified(self, client: "_ClusterClient", uid: str) -> None:
+        """A client was told for the first time which cluster answers."""
+        if client is self._current:
+            self._context.registry.set_uid(self._name, uid)
+
+    def on_cluster_replaced(self, client: "_ClusterClient") -> None:
+        """Another cluster answers to a client than before."""
+        if client is self._current and self._pending is None:
+            self._start_replacement(client)
+        elif client is self._pending:
+            client.stop()
+            self._pending = None
+            if self._current is not None and self._current.client_config != self._client_config:
+                self._start_replacement(self._current)
+
+
+class _ClusterClient:
+    """One client that lists and watches a cluster."""
+
+    def __init__(
+        self, cluster: ClusterReader, name: str, client_config: ClientConfig, context: SourceContext, *, buffering: bool
+    ) -> None:
+        self.client_config = client_config
+        self.uid = ""
+        self._resources = resources_to_watch(readiness=name not in context.without_readiness)
+        self.buffer = SyncBuffer(
+            context.sink, self._resources, buffering=buffering, on_complete=lambda: cluster.on_complete(self)
+        )
+        self._cluster = cluster
+        self._name = name
+        self._draw = context.draw
+        self._clock = asyncio.get_running_loop().time
+        self._start_delay = (_SWAP_SPREAD if buffering else _START_SPREAD) * context.draw()
+        self._task = context.group.create_task(self._run(), name=f"cluster {name}")
+
+    def stop(self) -> None:
+        """Stop to read; nothing more is said."""
+        self.buffer.close()
+        self._task.cancel()
+
+    async def _run(self) -> None:
+        await asyncio.sleep(self._start_delay)
+        connection = ApiConnection(self.client_config, self._on_credential)
+        identified = VerifiedConnection(connection, self._check_uid)
+        courtesy = RequestGate(clock=self._clock, draw=self._draw)
+        try:
+            async with asyncio.TaskGroup() as group:
+                for resource in self._resources.values():
+                    task = self._follow_kind(resource, identified, courtesy)
+                    group.create_task(task, name=f"cluster {self._name}: {resource.title}")
+        finally:
+            await connection.close()
+
+    async def _follow_kind(self, resource: Resource, connection: VerifiedConnection, gate: RequestGate) -> None:
+        """Follow one kind for ever; a fault in this program costs that kind a pause, not the process."""
+        while True:
+            reflector = Reflector(resource, cluster=self._name, sink=self.buffer, draw=self._draw)
+            try:
+                await Follower(reflector, resource, connection, gate, self._clock).run()
+            except Exception as error:
+                log.exception("cluster %s: %s stopped; it is begun anew", self._name, resource.title)
+                self.buffer.read_failed(
+                    self._name, resource.kind, f"{type(error).__name__}: {error}; report this with the log"
+                )
+            await asyncio.sleep(5 + 25 * self._draw())
+
+    def _on_credential(self, credential: Credential) -> None:
+        """What a provider gives is got anew each minute, whatever it says."""
+        stated = replace(credential, expires_at=math.inf) if self.client_config.auth_provider else credential
+        self.buffer.credentials_obtained(
+            self._name, credential_expiry(stated), renewable=self.client_config.has_rotating_credentials
+        )
+
+    def _check_uid(self, uid: str) -> None:
+        """Which cluster answers. Raises `SourceError` where it is another than before."""
+        if not self.uid:
+            self.uid = uid
+            self.buffer.cluster_identified(self._name, uid)
+            self._cluster.on_identified(self, uid)
+        elif uid != self.uid:
+            asyncio.get_running_loop().call_soon(self._cluster.on_cluster_replaced, self)
+            raise SourceError(
+                f"another cluster answers at {self.client_config.server} (kube-system {uid}, "
+                f"not {self.uid}); its names are "
+                "served once all are read: wait, or correct the kubeconfig"
+            )

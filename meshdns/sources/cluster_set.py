@@ -1,0 +1,124 @@
+"""The clusters of one source, kept in step with what the source says."""
+
+import asyncio
+import logging
+from collections.abc import Collection, Mapping, Sequence
+from typing import Final
+
+from meshdns.mesh.objects.problems import Problem, ProblemKind
+from meshdns.sources.auth.kubeconfig import ClientConfig
+from meshdns.sources.cluster_reader import ClusterReader, SourceContext
+from meshdns.sources.registry import NO_NAME
+from meshdns.sources.settings import problem_from_message
+
+_REPORT_INTERVAL: Final = 1.0  # seconds between looks at what became of a new access
+
+log = logging.getLogger(__name__)
+
+
+class ClusterSet:
+    """`title` names the source for people, `own` is the cluster that needs no other way to it (empty: none)."""
+
+    def __init__(self, title: str, own: str, context: SourceContext) -> None:
+        self._title = title
+        self._own = own
+        self._context = context
+        self._clusters: dict[str, ClusterReader] = {}
+        self._client_configs: dict[str, ClientConfig] = {}
+        self._owners: dict[str, str] = {}
+        self._source_problems: tuple[Problem, ...] = ()
+        self._reported_problems: tuple[Problem, ...] = ()
+        self._scheduled = False
+        self._is_closed = False
+        context.registry.subscribe(self._schedule_reconcile)
+
+    @property
+    def names(self) -> Collection[str]:
+        """The clusters that are wanted."""
+        return self._client_configs.keys()
+
+    def set_clusters(
+        self,
+        client_configs: Mapping[str, ClientConfig],
+        problems: Sequence[Problem],
+        *,
+        retained: Collection[str] = (),
+        is_whole_source: bool = True,
+    ) -> None:
+        """Read these clusters and no others, but for those in `retained`, which go on as they are.
+
+        `is_whole_source` says that the source has no other clusters; what an earlier process knew of others is then
+        gone.
+        """
+        self._client_configs = {
+            name: self._client_configs[name] for name in retained if name in self._client_configs
+        } | dict(client_configs)
+        self._source_problems = tuple(problems)
+        for name in self._clusters.keys() - self._client_configs.keys():
+            log.info("cluster %s is not in %s any more", name, self._title)
+            self._clusters.pop(name).stop()
+            self._context.registry.release(name)
+        self._reconcile()
+        if is_whole_source and self._client_configs.keys() >= set(retained):
+            self._context.sink.source_listed(self._title)
+
+    async def run(self) -> None:
+        """Tell what became of each new access, until cancelled."""
+        try:
+            while True:
+                await asyncio.sleep(_REPORT_INTERVAL)
+                self._report_problems()
+        finally:
+            self._is_closed = True
+
+    def _schedule_reconcile(self) -> None:
+        if not self._scheduled:
+            self._scheduled = True
+            asyncio.get_running_loop().call_soon(self._reconcile)
+
+    def _reconcile(self) -> None:
+        """Start, change and suspend clusters by what is wanted and registered now."""
+        self._scheduled = False
+        if self._is_closed:
+            return
+        self._owners = {}
+        for name, access in self._client_configs.items():
+            if name in self._clusters:
+                self._clusters[name].set_client_config(access)
+                self._clusters[name].update_duplicate()
+                continue
+            holder = self._context.registry.claim(name, access.title, self._context.rank)
+            if holder == NO_NAME:
+                self._clusters[name] = ClusterReader(name, access, self._context)
+            else:
+                self._owners[name] = holder
+        self._report_problems()
+
+    def _report_problems(self) -> None:
+        problems = (*self._source_problems, *self._conflicts())
+        if problems != self._reported_problems:
+            self._reported_problems = problems
+            self._context.sink.source_problems(self._title, problems)
+
+    def _conflicts(self) -> list[Problem]:
+        found = [
+            _conflict_problem(
+                name, f"{self._client_configs[name].title} is not read: {holder} has that name", "rename one of the two"
+            )
+            for name, holder in self._owners.items()
+        ]
+        for name, cluster in self._clusters.items():
+            if cluster.duplicate_of not in (NO_NAME, self._own):
+                reason = f"is the same cluster as {cluster.duplicate_of}, by the UID of kube-system, and served as that"
+                found.append(_conflict_problem(name, reason, f"remove {name} or {cluster.duplicate_of}"))
+            if cluster.pending_reason:
+                found.append(
+                    problem_from_message(
+                        "cluster", name, f"its new kubeconfig is not served yet: {cluster.pending_reason}"
+                    )
+                )
+        return found
+
+
+def _conflict_problem(name: str, reason: str, advice: str) -> Problem:
+    return Problem(ProblemKind.CONFLICT, "cluster", "", name, "", reason, advice)

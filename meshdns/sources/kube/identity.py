@@ -1,0 +1,107 @@
+"""Which cluster answers: the UID of its namespace ``kube-system``, which no two clusters share and none changes.
+
+Rules:
+- It is looked at before each list and each watch, since behind the same address another cluster may have come up
+  (restored, moved, a load balancer turned round). Lists and watches that begin together share one look.
+- It has no deadline of its own: that of the request covers it, and leaves a credential plugin its time.
+- Whoever may not list namespaces has no identity; that alone keeps nothing from being read.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from typing import Final
+
+import msgspec
+
+from meshdns.sources.kube.follower import Connection, WatchReply
+from meshdns.sources.kube.payload import PayloadError, decode_item, decode_page
+
+_PATH: Final = "/api/v1/namespaces"
+_QUERY: Final = {"fieldSelector": "metadata.name=kube-system", "resourceVersion": "0"}  # from the watch cache
+_CHECK_VALIDITY: Final = 1.0  # seconds for which one look holds: no cluster takes another's place faster
+_BODY_LIMIT: Final = 2**20
+
+CheckUid = Callable[[str], None]
+"""Takes the UID of the cluster that answers. Raises `SourceError` where it must not be read."""
+
+
+class VerifiedConnection:
+    """A connection that says which cluster it leads to before anything is read over it.
+
+    Implements `meshdns.sources.kube.follower.Connection`.
+    """
+
+    def __init__(self, connection: Connection, check_uid: CheckUid) -> None:
+        self._connection = connection
+        self._check_uid = check_uid
+        self._lock = asyncio.Lock()
+        self._checked_at = float("-inf")
+
+    @asynccontextmanager
+    async def get(self, path: str, query: Mapping[str, str]) -> AsyncIterator[WatchReply]:
+        """Send a request; the reply's header is there on entry. Raises `SourceError`."""
+        if "continue" not in query:
+            async with self._verify_cluster() as refusal:
+                if refusal is not None:
+                    yield refusal
+                    return
+        try:
+            async with self._connection.get(path, query) as reply:
+                yield reply
+        finally:
+            if "watch" in query:
+                self._checked_at = float("-inf")  # its end may be that of the server
+
+    async def refresh(self) -> None:
+        """Load the credentials anew. Raises `SourceError`."""
+        await self._connection.refresh()
+
+    @asynccontextmanager
+    async def _verify_cluster(self) -> AsyncIterator[WatchReply | None]:
+        """Look which cluster answers; gives the reply of a server that would refuse any request. Raises `SourceError`.
+
+        Such a refusal stands for that of the request itself: a server that fails is not asked twice.
+        """
+        clock = asyncio.get_running_loop().time
+        async with self._lock:
+            if clock() - self._checked_at < _CHECK_VALIDITY:
+                yield None
+                return
+            async with self._connection.get(_PATH, _QUERY) as reply:
+                if reply.status in (401, 429) or reply.status >= 500:
+                    yield reply
+                    return
+                uid = _kube_system_uid(await _body(reply)) if reply.status == 200 else ""
+            if uid:
+                self._check_uid(uid)
+            self._checked_at = clock()
+            yield None
+
+
+async def _body(reply: WatchReply) -> bytes:
+    body = b""
+    async for chunk in reply.chunks():
+        body += chunk
+        if len(body) > _BODY_LIMIT:
+            return b""
+    return body
+
+
+def _kube_system_uid(body: bytes) -> str:
+    """The UID in a list of namespaces; empty where there is none."""
+    try:
+        namespaces = [decode_item(item) for item in decode_page(body).items]
+        read = [msgspec.convert(namespace, _Namespace).metadata for namespace in namespaces]
+    except (PayloadError, msgspec.ValidationError):
+        return ""
+    return next((metadata.uid for metadata in read if metadata.name == "kube-system"), "")
+
+
+class _NamespaceMetadata(msgspec.Struct):
+    name: str = ""
+    uid: str = ""
+
+
+class _Namespace(msgspec.Struct):
+    metadata: _NamespaceMetadata

@@ -1,0 +1,259 @@
+"""Istio's remote secrets as a source: kubeconfigs in Secrets labelled ``istio/multiCluster=true``.
+
+Rules (istiod's, istio/istio pkg/kube/multicluster/secretcontroller.go):
+- Each key of a Secret is a cluster's name and its value a kubeconfig; several per Secret are several clusters. A name
+  that another Secret has already stays with that one; at the start the oldest Secret has it.
+- The own cluster needs no Secret: one that names it is passed over. One bad key harms only itself, and the cluster that
+  was read by its last good value still is.
+- What is in a Secret is not trusted: see `meshdns.sources.auth.kubeconfig`.
+
+Secrets are few and change rarely, so that their watch is only a bell: whatever it says, and however it ends, they are
+listed anew. None of the ways in which a watch can go wrong needs a rule then. A new list follows after five minutes at
+the latest.
+"""
+
+import asyncio
+import base64
+import binascii
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Final, NamedTuple
+
+import msgspec
+
+from meshdns.mesh.objects.problems import Problem, ProblemKind
+from meshdns.sources.auth.kubeconfig import ClientConfig, Kubeconfig, parse_kubeconfig
+from meshdns.sources.cluster_set import ClusterSet
+from meshdns.sources.kube.client import ApiConnection, ApiReply
+from meshdns.sources.kube.payload import LineBuffer, PayloadError, decode_event, decode_page, decode_status
+from meshdns.sources.settings import SourceError, problem_from_message
+
+LABEL_SELECTOR: Final = "istio/multiCluster=true"
+
+_LIST_TIMEOUT: Final = 40.0  # a credential plugin may take 30
+_WATCH_DURATION: Final = 240  # to 290
+_MIN_WATCH_DURATION: Final = 1.0  # a watch that ends sooner without a word is a failure
+_BATCH_DELAY: Final = 0.2  # seconds for which changes are gathered
+_BACKOFF_FIRST: Final = 0.8
+_BACKOFF_LAST: Final = 30.0
+_FORBIDDEN_RETRY: Final = 30.0  # to twice that
+_BODY_LIMIT: Final = 64 * 2**20  # octets; a Secret holds 1 MiB
+
+LoadClientConfig = Callable[[], ClientConfig]
+"""The access to the API server that holds the Secrets. Blocks; raises `SourceError`."""
+
+
+class _SecretMetadata(msgspec.Struct):
+    name: str = ""
+    created: str = msgspec.field(default="", name="creationTimestamp")
+
+
+class _Secret(msgspec.Struct):
+    metadata: _SecretMetadata
+    data: dict[str, str] | None = None
+
+
+class _SecretKey(NamedTuple):
+    """One key of a Secret; sorted, the oldest comes first."""
+
+    created: str
+    secret: str
+    cluster: str
+    value: str
+
+
+class _RefusedError(Exception):
+    """The API server refused; `wait` is the least time until the next try, in seconds."""
+
+    def __init__(self, reason: str, *, retry_after: float = 0.0, renew: bool = False) -> None:
+        super().__init__(reason)
+        self.retry_after = retry_after
+        self.renew = renew
+
+
+async def watch_remote_secrets(
+    *,
+    namespace: str,
+    load_client_config: LoadClientConfig,
+    own: str,
+    cluster_set: ClusterSet,
+    draw: Callable[[], float],
+) -> None:
+    """Keep `cluster_set` in step with the Secrets of `namespace` until cancelled."""
+    secrets = _RemoteSecrets(namespace, own)
+    failures = 0
+    bell = _SecretWatch(load_client_config, namespace, draw)
+    try:
+        while True:
+            wait = 0.0
+            try:
+                secrets.apply_list(await bell.list_secrets())
+                cluster_set.set_clusters(secrets.client_configs, secrets.problems, retained=secrets.unreadable)
+                failures = 0
+                await bell.wait_for_change()
+            except (SourceError, PayloadError, TimeoutError, _RefusedError) as error:
+                reason = str(error) or "the API server did not answer in time; check that it is well"
+                told = problem_from_message("secrets", LABEL_SELECTOR, reason, namespace)
+                cluster_set.set_clusters(
+                    secrets.client_configs,
+                    [told, *secrets.problems],
+                    retained=secrets.unreadable,
+                    is_whole_source=False,
+                )
+                wait = error.retry_after if isinstance(error, _RefusedError) else 0.0
+                wait += min(_BACKOFF_LAST, _BACKOFF_FIRST * 2 ** min(failures, 16)) * (0.2 + draw())
+                failures += 1
+            await asyncio.sleep(wait or _BATCH_DELAY)
+    finally:
+        await bell.close()
+
+
+class _SecretWatch:
+    """Lists the Secrets, and waits until something about them may have changed."""
+
+    def __init__(self, load_client_config: LoadClientConfig, namespace: str, draw: Callable[[], float]) -> None:
+        self._load_client_config = load_client_config
+        self._path = f"/api/v1/namespaces/{namespace}/secrets"
+        self._namespace = namespace
+        self._draw = draw
+        self._client_config: ClientConfig | None = None
+        self._connection: ApiConnection | None = None
+        self._version = ""
+
+    async def list_secrets(self) -> list[msgspec.Raw]:
+        """All Secrets. Raises `SourceError`, `PayloadError`, `TimeoutError` or `_RefusedError`."""
+        connection = await self._current_connection()
+        query = {"labelSelector": LABEL_SELECTOR}
+        async with asyncio.timeout(_LIST_TIMEOUT), connection.get(self._path, query) as reply:
+            body = await _body(reply)
+        if reply.status != 200:
+            if reply.status == 401:
+                await connection.refresh()
+            raise self._refused_error(reply.status, body)
+        page = decode_page(body)
+        self._version = page.resource_version
+        return list(page.items)
+
+    async def wait_for_change(self) -> None:
+        """Return when there may be news. Raises as `list_secrets`."""
+        connection = await self._current_connection()
+        seconds = _WATCH_DURATION + int(51 * self._draw())
+        query = {
+            "labelSelector": LABEL_SELECTOR,
+            "watch": "true",
+            "allowWatchBookmarks": "true",
+            "resourceVersion": self._version,
+            "timeoutSeconds": str(seconds),
+        }
+        clock = asyncio.get_running_loop().time
+        begun = clock()
+        async with asyncio.timeout(seconds + 30), connection.get(self._path, query) as reply:
+            if reply.status != 200:
+                raise self._refused_error(reply.status, await _body(reply))
+            lines = LineBuffer()
+            async for chunk in reply.chunks():
+                if any(decode_event(line)[0] != "BOOKMARK" for line in lines.feed(chunk)):
+                    return
+        if clock() - begun < _MIN_WATCH_DURATION:
+            raise PayloadError("the server ends every watch at once; look for a proxy that cuts long requests")
+
+    async def close(self) -> None:
+        """Close the connection."""
+        if self._connection is not None:
+            await self._connection.close()
+
+    async def _current_connection(self) -> ApiConnection:
+        access = await asyncio.to_thread(self._load_client_config)
+        if self._connection is None or access != self._client_config:
+            await self.close()
+            self._client_config, self._connection = access, ApiConnection(access)
+        return self._connection
+
+    def _refused_error(self, status: int, body: bytes) -> _RefusedError:
+        said = decode_status(status, body).message or f"HTTP status {status}"
+        if status == 403:
+            right = f"grant list and watch on secrets in the namespace {self._namespace} by a Role"
+            return _RefusedError(
+                f"{said}; {right}: meshdns remote print-rbac --own", retry_after=_FORBIDDEN_RETRY * (1 + self._draw())
+            )
+        if status == 401:
+            return _RefusedError(f"the credentials are not accepted ({said}); renew the token or certificate")
+        return _RefusedError(f"the API server refuses the list of secrets ({said}); look at its log")
+
+
+async def _body(reply: ApiReply) -> bytes:
+    chunks: list[bytes] = []
+    size = 0
+    async for chunk in reply.chunks():
+        chunks.append(chunk)
+        size += len(chunk)
+        if size > _BODY_LIMIT:
+            raise PayloadError(f"the reply is longer than {_BODY_LIMIT} octets; look for large Secrets with that label")
+    return b"".join(chunks)
+
+
+class _RemoteSecrets:
+    """What the Secrets say: the clusters' accesses, what is wrong, and which clusters go on as they were."""
+
+    def __init__(self, namespace: str, own: str) -> None:
+        self._namespace = namespace
+        self._own = own
+        self._owners: dict[str, str] = {}  # by cluster the Secret that it is read by
+        self.client_configs: dict[str, ClientConfig] = {}
+        self.problems: list[Problem] = []
+        self.unreadable: set[str] = set()
+
+    def apply_list(self, items: Iterable[msgspec.Raw]) -> None:
+        """Take over a complete list."""
+        self.problems = []
+        keys = sorted(key for item in items for key in self._keys(item))
+        present = {(key.cluster, key.secret) for key in keys}
+        self._owners = {cluster: secret for cluster, secret in self._owners.items() if (cluster, secret) in present}
+        for key in keys:
+            self._owners.setdefault(key.cluster, key.secret)
+        accesses: dict[str, ClientConfig] = {}
+        self.unreadable = set()
+        for key in keys:
+            if self._owners[key.cluster] != key.secret:
+                self._report_conflict(key)
+                continue
+            try:
+                accesses[key.cluster] = self._parse_client_config(key)
+            except SourceError as error:
+                self.problems.append(problem_from_message("Secret", key.secret, str(error), self._namespace))
+                self.unreadable.add(key.cluster)
+        self.client_configs = accesses
+
+    def _keys(self, item: msgspec.Raw) -> list[_SecretKey]:
+        """The keys of a Secret but that of the own cluster."""
+        try:
+            secret = msgspec.json.decode(item, type=_Secret)
+        except (msgspec.MsgspecError, ValueError, RecursionError) as error:
+            self.problems.append(
+                problem_from_message("Secret", "", f"cannot be read: {error}; write it anew", self._namespace)
+            )
+            return []
+        metadata = secret.metadata
+        return [
+            _SecretKey(metadata.created, metadata.name, cluster, value)
+            for cluster, value in (secret.data or {}).items()
+            if cluster != self._own
+        ]
+
+    def _report_conflict(self, key: _SecretKey) -> None:
+        holder = self._owners[key.cluster]
+        reason = f"names the cluster {key.cluster}, which is read by the Secret {holder}"
+        advice = f"delete this key, or that of {holder}"
+        self.problems.append(
+            Problem(ProblemKind.CONFLICT, "Secret", self._namespace, key.secret, f"data.{key.cluster}", reason, advice)
+        )
+
+    def _parse_client_config(self, key: _SecretKey) -> ClientConfig:
+        """The access that a key holds. Raises `SourceError`."""
+        where = f"Secret {self._namespace}/{key.secret}, key {key.cluster}"
+        try:
+            text = base64.b64decode(key.value, validate=True).decode("utf-8")
+        except (binascii.Error, ValueError):
+            raise SourceError(f"{where} is not UTF-8; put a kubeconfig there") from None
+        config = parse_kubeconfig(text, where, container="Secret")
+        return Kubeconfig(where, [(Path("/nonexistent/kubeconfig"), config)]).single_cluster(trusted=False)[1]

@@ -1,0 +1,297 @@
+"""The scoreboard as Prometheus metrics; the only door to prometheus_client. Nobody else does any work for a scrape.
+
+What has labels comes from the pages of workers and controller (`meshdns.instance.metric_pages`), which outlive both;
+what has none but the worker's number, from plain integers. With ``metrics.corednsNames`` everything that means the same
+as in CoreDNS is told under CoreDNS's names, too.
+"""
+
+import hashlib
+from collections.abc import Callable, Iterator, Sequence
+from typing import Final, NamedTuple
+
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
+from prometheus_client.exposition import choose_encoder
+from prometheus_client.registry import Collector, CollectorRegistry
+from prometheus_client.utils import floatToGoString
+
+import meshdns
+from meshdns.config.model import Settings
+from meshdns.instance import metric_pages
+from meshdns.instance.metric_pages import MetricDefinition, MetricKind, MetricPage
+from meshdns.instance.scoreboard import CONTROLLER, CounterIndex, Scoreboard
+from meshdns.supervisor.usage import ProcessUsage
+
+__all__ = ["PREFIX", "InstanceCollector", "Metric", "SupervisorStatus", "encode_metrics"]
+
+PREFIX: Final = "meshdns_"
+COREDNS: Final = "coredns_"
+
+_COUNTERS: Final = {
+    CounterIndex.QUERIES: ("queries", "Messages received over UDP and TCP."),
+    CounterIndex.REPLY_CACHE_HITS: ("queries_ready", "Queries answered from ready replies."),
+    CounterIndex.ANSWERED: ("queries_answered", "Queries answered from the view."),
+    CounterIndex.FORWARDED: ("queries_forwarded", "Queries for names outside the zones."),
+    CounterIndex.REFUSED: ("queries_refused", "Queries from outside allowQuery."),
+    CounterIndex.DROPPED: ("messages_dropped", "Messages that are no query."),
+    CounterIndex.TCP: ("queries_tcp", "Queries over TCP."),
+    CounterIndex.ZERO_SOURCE_PORT: ("messages_portless", "Messages from source port 0, which cannot be answered."),
+    CounterIndex.SEND_FAILED: ("replies_unsent", "Replies that the kernel did not take."),
+    CounterIndex.DROPPED_BY_RRL: ("replies_limited", "Replies dropped by rateLimit."),
+    CounterIndex.TRUNCATED_BY_RRL: ("replies_cut", "Replies truncated by rateLimit, so that the client asks over TCP."),
+    CounterIndex.EXPIRED_IN_SOCKET: ("messages_late", "Messages discarded because they had waited too long."),
+    CounterIndex.NAMEDB_COMMITS_SEEN: ("namedb_commits_seen", "Changes of the view that a worker noticed."),
+    CounterIndex.CONNECTIONS_REFUSED: ("connections_refused", "TCP connections over the limits."),
+    CounterIndex.CONNECTIONS_ABORTED: (
+        "connections_cut",
+        "TCP connections ended for others: idlest, or took no replies.",
+    ),
+    CounterIndex.NAMEDB_ERRORS: ("namedb_faults", "Looks at the view that failed."),
+    CounterIndex.FORWARD_HITS: ("forward_cache_hits", "Forwarded queries answered from the cache."),
+    CounterIndex.FORWARD_MISSES: ("forward_cache_misses", "Forwarded queries that asked an upstream."),
+    CounterIndex.FORWARD_SENDS: ("forward_sends", "Messages sent to upstreams."),
+    CounterIndex.FORWARD_RETRIES: ("forward_retries", "Messages sent to upstreams again."),
+    CounterIndex.FORWARD_TIMEOUTS: ("forward_timeouts", "Messages that no upstream answered in time."),
+    CounterIndex.FORWARD_MISMATCHES: ("forward_mismatches", "Replies that answer nothing that was asked."),
+    CounterIndex.FORWARD_MALFORMED: ("forward_malformed", "Replies that break the wire format."),
+    CounterIndex.FORWARD_SERVFAIL: ("forward_servfail", "Forwarded queries that got SERVFAIL."),
+    CounterIndex.FORWARD_OVERFLOW: ("forward_overflow", "Forwarded queries over the limits."),
+    CounterIndex.FORWARD_COALESCED: ("forward_coalesced", "Forwarded queries that joined one in flight."),
+    CounterIndex.FORWARD_STALE: ("forward_stale", "Forwarded queries answered with an expired answer (RFC 8767)."),
+    CounterIndex.FORWARD_OVERFLOW_CLIENT: ("forward_overflow_client", "Forwarded queries over one client's limit."),
+    CounterIndex.FORWARD_OVERFLOW_SUFFIX: (
+        "forward_overflow_suffix",
+        "Forwarded queries over the limit of one domain.",
+    ),
+    CounterIndex.FORWARD_LOOPS: ("forward_loops", "Queries that this instance had forwarded itself."),
+    CounterIndex.FORWARD_LATE_REPLIES: (
+        "forward_late",
+        "Upstream answers that came after the client had got SERVFAIL.",
+    ),
+}
+
+_COREDNS_COUNTERS: Final = {
+    CounterIndex.FORWARD_MISSES: ("cache_misses", "Forwarded queries that the cache could not answer."),
+    CounterIndex.FORWARD_STALE: ("cache_served_stale", "Forwarded queries answered with an expired answer."),
+    CounterIndex.FORWARD_OVERFLOW: ("forward_max_concurrent_rejects", "Forwarded queries over the limits."),
+    CounterIndex.PANICS: ("panics", "Queries that ended in an unforeseen exception."),
+}
+"""Sums over all workers that mean the same as in CoreDNS; those of the cache have labels server, zones and view."""
+
+
+class SupervisorStatus(NamedTuple):
+    """What the supervisor says of itself."""
+
+    settings: Settings
+    child_restarts: Sequence[tuple[str, int]]
+    generation: int
+    ready: bool
+    reload_failures: int
+    usage: ProcessUsage
+    query_log_counts: tuple[int, int] = (0, 0)  # lines of the query log, and those that were dropped
+    health_page: bytes = b""  # of an encoded ledger
+
+    @property
+    def server(self) -> str:
+        """The server as CoreDNS labels it, by the port alone."""
+        return f"dns://:{self.settings.listen[0].rpartition(':')[2]}"
+
+    @property
+    def settings_hash(self) -> str:
+        """What tells these settings from others."""
+        return hashlib.sha512(self.settings.model_dump_json().encode()).hexdigest()
+
+
+class InstanceCollector(Collector):
+    """Reads the scoreboard at a scrape; `now` is in seconds of the monotonic clock."""
+
+    def __init__(self, board: Scoreboard, workers: int, *, now: float, status: SupervisorStatus) -> None:
+        self._board = board
+        self._workers = workers
+        self._now = now
+        self._status = status
+        self._prefixes = (PREFIX, COREDNS) if status.settings.metrics.coredns_names else (PREFIX,)
+
+    def collect(self) -> Iterator[Metric]:
+        """All metrics."""
+        yield from self._worker_metrics()
+        yield from self._labelled_metrics()
+        yield from self._coredns_metrics()
+        yield from self._supervisor_metrics()
+
+    def _worker_metrics(self) -> Iterator[Metric]:
+        """What each worker counts, told apart by its number."""
+        board, numbers = self._board, range(self._workers)
+        for count, (name, text) in _COUNTERS.items():
+            family = CounterMetricFamily(PREFIX + name, text, labels=["worker"])
+            for worker in numbers:
+                family.add_metric([str(worker)], board.read_counter(worker, count))
+            yield family
+        skipped = CounterMetricFamily(PREFIX + "samples_skipped", "Sampled queries over the bound.", labels=["worker"])
+        for worker in numbers:
+            skipped.add_metric([str(worker)], board.samples_skipped(worker))
+        yield skipped
+        gauges: tuple[tuple[str, str, Callable[[int], float]], ...] = (
+            (
+                "forward_in_flight",
+                "Open exchanges with upstreams.",
+                lambda worker: board.forwards_and_cached_replies(worker)[0],
+            ),
+            ("ready_replies", "Replies kept ready.", lambda worker: board.forwards_and_cached_replies(worker)[1]),
+            ("connections", "Open TCP connections.", board.open_connections),
+            (
+                "worker_silence_seconds",
+                "Time since the heartbeat.",
+                lambda worker: max(board.worker_heartbeat_age(worker, self._now), 0),
+            ),
+        )
+        for name, text, value in gauges:
+            gauge = GaugeMetricFamily(PREFIX + name, text, labels=["worker"])
+            for worker in numbers:
+                gauge.add_metric([str(worker)], value(worker))
+            yield gauge
+
+    def _labelled_metrics(self) -> Iterator[Metric]:
+        """What workers and controller published, and how workers answered the supervisor."""
+        workers = MetricPage()
+        for worker in range(self._workers):
+            workers.merge(self._board.read_page(worker))
+        controller = MetricPage(self._board.read_page(CONTROLLER))
+        health = MetricPage(self._status.health_page)
+        known_by = (
+            (workers, metric_pages.WORKER_METRICS),
+            (controller, metric_pages.CONTROLLER_METRICS),
+            (health, metric_pages.SUPERVISOR_METRICS),
+        )
+        for found, known in known_by:
+            for meter in known:
+                for prefix in self._prefixes if meter.coredns else (PREFIX,):
+                    yield self._family(prefix, meter, found)
+
+    def _family(self, prefix: str, metric: MetricDefinition, page: MetricPage) -> Metric:
+        """One meter with all its samples."""
+        given = [label for label in metric.labels if label not in metric_pages.INSTANCE_LABELS]
+        samples = [
+            ([self._label(label, given, values) for label in metric.labels], sums)
+            for values, sums in sorted(page.samples(metric))
+        ]
+        if not metric.labels and not samples:
+            samples = [([], page.series_values(metric))]
+        name = prefix + metric.name
+        if metric.kind is MetricKind.HISTOGRAM:
+            histogram = HistogramMetricFamily(name, metric.help, labels=metric.labels)
+            for labels, sums in samples:
+                histogram.add_metric(labels, list(_cumulative_buckets(metric, sums)), sums[-1])
+            return histogram
+        if metric.kind is MetricKind.COUNTER:
+            counter = CounterMetricFamily(name.removesuffix("_total"), metric.help, labels=metric.labels)
+            for labels, sums in samples:
+                counter.add_metric(labels, sums[0])
+            return counter
+        gauge = GaugeMetricFamily(name, metric.help, labels=metric.labels)
+        for labels, sums in samples:
+            gauge.add_metric(labels, sums[0])
+        return gauge
+
+    def _label(self, label: str, given: Sequence[str], values: Sequence[str]) -> str:
+        if label == "server":
+            return self._status.server
+        return "" if label == "view" else values[given.index(label)]
+
+    def _coredns_metrics(self) -> Iterator[Metric]:
+        """What means the same as in CoreDNS and is counted without labels."""
+        numbers = range(self._workers)
+        entries = [self._board.forward_cache_sizes(worker) for worker in numbers]
+        denials = sum(denied for _, denied in entries)
+        kept = {"success": sum(all_kept for all_kept, _ in entries) - denials, "denial": denials}
+        cache = [self._status.server, ".", ""]
+        for prefix in self._prefixes:
+            for count, (name, text) in _COREDNS_COUNTERS.items():
+                labels = ["server", "zones", "view"] if name.startswith("cache_") else []
+                counter = CounterMetricFamily(prefix + name, text, labels=labels)
+                counter.add_metric(
+                    cache if labels else [], sum(self._board.read_counter(worker, count) for worker in numbers)
+                )
+                yield counter
+            held = GaugeMetricFamily(
+                prefix + "cache_entries", "Upstream answers kept.", labels=["server", "type", "zones", "view"]
+            )
+            evicted = CounterMetricFamily(
+                prefix + "cache_evictions",
+                "Upstream answers dropped for want of room.",
+                labels=["server", "type", "zones", "view"],
+            )
+            for kind, count in (("success", CounterIndex.EVICTED_ANSWERS), ("denial", CounterIndex.EVICTED_DENIALS)):
+                held.add_metric([cache[0], kind, *cache[1:]], kept[kind])
+                dropped = sum(self._board.read_counter(worker, count) for worker in numbers)
+                evicted.add_metric([cache[0], kind, *cache[1:]], dropped)
+            yield held
+            yield evicted
+            yield CounterMetricFamily(
+                prefix + "reload_failed",
+                "Settings that were wrong when they were reread.",
+                self._status.reload_failures,
+            )
+            version = GaugeMetricFamily(
+                prefix + "reload_version_info", "The settings in force.", labels=["hash", "value"]
+            )
+            version.add_metric(["sha512", self._status.settings_hash], 1)
+            yield version
+            build = GaugeMetricFamily(
+                prefix + "build_info", "The running version.", labels=["version", "revision", "goversion"]
+            )
+            build.add_metric([meshdns.__version__, "", ""], 1)
+            yield build
+            enabled = GaugeMetricFamily(
+                prefix + "plugin_enabled", "What answers in a zone.", labels=["server", "zone", "view", "name"]
+            )
+            for zone, name in self._enabled_plugins():
+                enabled.add_metric([cache[0], zone, "", name], 1)
+            yield enabled
+
+    def _enabled_plugins(self) -> Iterator[tuple[str, str]]:
+        """What answers in each zone."""
+        settings = self._status.settings
+        for zone in (*(zone.name for zone in settings.zones), *(each.zone for each in settings.fallback)):
+            yield zone + ".", "mesh"
+        for forward in settings.forward:
+            for name in ("forward", "cache"):
+                yield forward.zone.removesuffix(".") + ".", name
+
+    def _supervisor_metrics(self) -> Iterator[Metric]:
+        about = self._status
+        restarts = CounterMetricFamily(PREFIX + "child_restarts", "Processes started again.", labels=["process"])
+        for name, number in about.child_restarts:
+            restarts.add_metric([name], number)
+        yield restarts
+        silence = max(self._board.controller_heartbeat_age(self._now), 0)
+        yield GaugeMetricFamily(
+            PREFIX + "controller_silence_seconds", "Time since the controller's heartbeat.", value=silence
+        )
+        yield GaugeMetricFamily(PREFIX + "settings_generation", "Settings in force.", value=about.generation)
+        yield GaugeMetricFamily(PREFIX + "ready", "Whether queries are welcome.", value=int(about.ready))
+        yield CounterMetricFamily(PREFIX + "query_log_lines", "Lines of the query log.", about.query_log_counts[0])
+        yield CounterMetricFamily(
+            PREFIX + "query_log_dropped",
+            "Queries that the query log wanted and could not write.",
+            about.query_log_counts[1],
+        )
+        usage = about.usage
+        yield CounterMetricFamily("process_cpu_seconds", "Processor time of all processes.", usage.cpu_seconds)
+        yield GaugeMetricFamily("process_resident_memory_bytes", "Memory of all processes.", usage.resident_bytes)
+        yield GaugeMetricFamily("process_start_time_seconds", "When the supervisor started.", usage.start_time)
+
+
+def _cumulative_buckets(metric: MetricDefinition, sums: Sequence[float]) -> Iterator[tuple[str, float]]:
+    """The buckets of a histogram as Prometheus wants them: each holds those below it, too."""
+    total = 0.0
+    for bound, number in zip((*metric.buckets, float("inf")), sums[:-1], strict=False):
+        total += number
+        yield floatToGoString(bound), total  # type: ignore[no-untyped-call]  # it has no types
+
+
+def encode_metrics(collector: Collector, accept: str) -> tuple[bytes, str]:
+    """The metrics in the format that `accept` prefers (text or OpenMetrics), and its content type."""
+    registry = CollectorRegistry(auto_describe=False)
+    registry.register(collector)
+    encode, content_type = choose_encoder(accept)
+    return encode(registry), content_type

@@ -1,0 +1,91 @@
+"""What belongs to one instance and may pass from one supervisor to the next: the lock, the sockets, the old children.
+
+On SIGUSR2 a supervisor replaces itself by exec: process id, bound sockets and lock stay, the old workers go on
+answering until the new ones serve, and no query is lost. What is passed on travels in one environment variable.
+"""
+
+import asyncio
+import contextlib
+import fcntl
+import os
+import signal
+from collections.abc import MutableMapping
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from meshdns.supervisor.child import EXIT_TIMEOUT
+
+VARIABLE: Final = "MESHDNS_HAND_OVER"
+_REAP_INTERVAL: Final = 0.02  # seconds between looks at a child that ends
+
+
+class StateDirError(Exception):
+    """The state directory cannot be used; the message says why and what to do."""
+
+
+class HandOver(msgspec.Struct, frozen=True):
+    """Descriptors and process ids that a supervisor leaves to its successor."""
+
+    lock: int
+    udp: tuple[int, ...]
+    tcp: tuple[int, ...]
+    worker_stdins: tuple[int, ...] = msgspec.field(
+        name="lifelines"
+    )  # standard inputs of the old workers: closing one ends its worker
+    worker_pids: tuple[int, ...] = msgspec.field(name="workers")  # to be waited for
+    controller_pid: int = msgspec.field(name="controller")  # 0 where there was none
+
+    def publish(self, environ: MutableMapping[str, str]) -> None:
+        """Leave it to the program that is exec'd next."""
+        for descriptor in (self.lock, *self.udp, *self.tcp, *self.worker_stdins):
+            os.set_inheritable(descriptor, True)
+        environ[VARIABLE] = msgspec.json.encode(self).decode()
+
+    @classmethod
+    def receive(cls, environ: MutableMapping[str, str]) -> "HandOver | None":
+        """What a predecessor left, if there was one."""
+        text = environ.pop(VARIABLE, None)
+        if text is None:
+            return None
+        found = msgspec.json.decode(text, type=cls)
+        for descriptor in (found.lock, *found.udp, *found.tcp, *found.worker_stdins):
+            os.set_inheritable(descriptor, False)
+        return found
+
+    def stop_old_workers(self) -> None:
+        """End the old workers."""
+        for descriptor in self.worker_stdins:
+            os.close(descriptor)
+
+
+def lock_state_dir(directory: Path) -> int:
+    """A descriptor that holds the lock of a state directory for as long as it is open: one instance per directory."""
+    try:
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        descriptor = os.open(directory / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        message = f"{directory}: cannot be used for state: {error.strerror}; choose another with --state-dir"
+        raise StateDirError(message) from None
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        holder = os.pread(descriptor, 32, 0).decode(errors="replace").strip() or "unknown"
+        os.close(descriptor)
+        message = f"{directory}: another meshdns (pid {holder}) uses it; end that one or choose another --state-dir"
+        raise StateDirError(message) from None
+    os.ftruncate(descriptor, 0)
+    os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
+    return descriptor
+
+
+async def reap(pid: int) -> None:
+    """Wait for a child that a predecessor started and that was told to end; kill it where it does not."""
+    loop = asyncio.get_running_loop()
+    ended = loop.time() + EXIT_TIMEOUT
+    with contextlib.suppress(ChildProcessError, ProcessLookupError):
+        while os.waitpid(pid, os.WNOHANG) == (0, 0):  # noqa: ASYNC222 — it does not block
+            if loop.time() > ended:
+                os.kill(pid, signal.SIGKILL)
+            await asyncio.sleep(_REAP_INTERVAL)

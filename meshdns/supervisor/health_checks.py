@@ -1,0 +1,120 @@
+"""Asks a worker whether it is well in the one way that counts: with a DNS query, on its private socket.
+
+Whether this instance is ready for queries, and why not. Latched: once ready it stays so until it is told to end.
+
+Ready means: every worker serves, and the mesh can be answered for: the view of an earlier life that a worker began with
+can, or the controller says so, which knows what every cluster waits for. Time alone never makes ready.
+"""
+
+import asyncio
+import secrets
+import time
+from collections.abc import Collection, Sequence
+from typing import Final
+
+from meshdns.instance import metric_pages
+from meshdns.instance.metric_pages import MetricPage
+
+HEALTH_TIMEOUT: Final = 1.0  # seconds; kubelet's own default for a probe
+_HEALTH_QUERY: Final = b"\0\0\0\x01\0\0\0\0\0\0" + b"\x06health\x07meshdns\x07invalid\0" + b"\0\x01\0\x01"
+"""What counts is that a reply comes, whatever it says. RD=0: the worker must not ask an upstream about its own health,
+which would be ill whenever that is."""
+
+
+class _Exchange(asyncio.DatagramProtocol):
+    def __init__(self, query_id: bytes) -> None:
+        self.answered: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._id = query_id
+
+    def datagram_received(self, data: bytes, addr: tuple[str | int, int]) -> None:  # noqa: ARG002 — a connected socket
+        if data[:2] == self._id and not self.answered.done():
+            self.answered.set_result(None)
+
+
+class HealthChecker:
+    """How workers answered whenever they were asked; their sums are in `metrics`."""
+
+    def __init__(self) -> None:
+        self.metrics = MetricPage()
+
+    async def unresponsive_workers(self, ports: Sequence[int]) -> list[int]:
+        """The places of those among the private sockets that do not answer in time."""
+        found = await asyncio.gather(*(self._check_worker(port) for port in ports))
+        return [place for place, well in enumerate(found) if not well]
+
+    async def _check_worker(self, port: int) -> bool:
+        began = time.perf_counter()
+        well = await answers_in_time(port)
+        self.metrics.observe(metric_pages.HEALTH_DURATION, value=time.perf_counter() - began)
+        self.metrics.add(metric_pages.HEALTH_FAILURES, amount=not well)
+        return well
+
+
+async def answers_in_time(port: int) -> bool:
+    """Whether the worker that reads the private socket on `port` answers in time."""
+    loop = asyncio.get_running_loop()
+    query_id = secrets.token_bytes(2)
+    transport, exchange = await loop.create_datagram_endpoint(
+        lambda: _Exchange(query_id), remote_addr=("127.0.0.1", port)
+    )
+    try:
+        transport.sendto(query_id + _HEALTH_QUERY)
+        await asyncio.wait_for(exchange.answered, HEALTH_TIMEOUT)
+    except (TimeoutError, OSError):
+        return False
+    finally:
+        transport.close()
+    return True
+
+
+class InstanceReadiness:
+    """What the supervisor has heard so far."""
+
+    def __init__(self, workers: Collection[str]) -> None:
+        self._waiting_workers = set(workers)
+        self._database_ready = False
+        self._controller_reason = "the controller has not begun yet; see its log"
+        self._latched = False
+        self._ending = False
+
+    def on_worker_serving(self, name: str, *, database_ready: bool) -> None:
+        """A worker answers; `ready` says whether the view that it serves does.
+
+        Only the first word of each counts: a view that answers for one cluster by now need not do so for all that are
+        required.
+        """
+        self._database_ready = self._database_ready or (database_ready and name in self._waiting_workers)
+        self._waiting_workers.discard(name)
+        self._latch()
+
+    def on_controller_report(self, *, ready: bool, not_ready_reason: str) -> None:
+        """The controller has committed a database that answers for the mesh; `not_ready_reason` is empty then."""
+        self._database_ready = self._database_ready or ready
+        self._controller_reason = not_ready_reason
+        self._latch()
+
+    def mark_ending(self) -> None:
+        """The instance is about to end: no new queries are wanted."""
+        self._ending = True
+
+    @property
+    def is_serving(self) -> bool:
+        """Whether every worker answers, whatever the view says."""
+        return not self._waiting_workers
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether queries are welcome."""
+        return self._latched and not self._ending
+
+    def not_ready_reasons(self) -> list[str]:
+        """Why not, for people; empty where ready."""
+        if self._ending:
+            return ["ending"]
+        if self._latched:
+            return []
+        found = [f"{name} does not serve yet" for name in sorted(self._waiting_workers)]
+        return found if self._database_ready else [*found, self._controller_reason]
+
+    def _latch(self) -> None:
+        self._latched = self._latched or (self._database_ready and not self._waiting_workers)

@@ -1,0 +1,89 @@
+"""From the operator's settings to what a worker is handed."""
+
+import ipaddress
+import platform
+from collections.abc import Sequence
+from typing import Final
+
+from meshdns import __version__
+from meshdns.authority.rrl import RrlSettings, is_local
+from meshdns.authority.special import SpecialNameGroup
+from meshdns.config.model import Settings
+from meshdns.config.translate import served_zones
+from meshdns.supervisor.cookie_secrets import CookieSecrets
+from meshdns.supervisor.sockets import Sockets
+from meshdns.upstream.routes import build_routes
+from meshdns.worker.settings import WorkerSettings
+
+PRIVATE_PREFIXES: Final = (
+    "127.0.0.0/8",
+    "10.0.0.0/8",
+    "172.16.0.0/12",
+    "192.168.0.0/16",
+    "100.64.0.0/10",
+    "169.254.0.0/16",
+    "::1/128",
+    "fc00::/7",
+    "fe80::/10",
+)
+"""The askers that ``private`` admits: loopback, private, shared and link-local addresses."""
+
+
+def worker_settings(
+    settings: Settings,
+    sockets: Sockets,
+    *,
+    number: int,
+    scoreboard: int,
+    namedb: str,
+    generation: int,
+    cookies: CookieSecrets,
+) -> WorkerSettings:
+    """Everything a worker needs, in one value."""
+    nsid = platform.node().encode()[:64]
+    return WorkerSettings(
+        generation=generation,
+        number=number,
+        scoreboard=scoreboard,
+        private=sockets.private[number].fileno(),
+        udp=tuple(sock.fileno() for sock in sockets.udp),
+        tcp=tuple(sock.fileno() for sock in sockets.tcp),
+        zones=tuple(served_zones(settings)),
+        routes=tuple(build_routes(settings)),
+        allow=_prefixes(settings.allow_query),
+        cookie_secret=cookies.current,
+        previous_cookie_secret=cookies.previous,
+        rate_limit=rate_limit_settings(settings),
+        nsid=nsid,
+        identity=nsid if settings.chaos.identity else b"",
+        version=f"meshdns {__version__}".encode() if settings.chaos.version else b"",
+        special=tuple(SpecialNameGroup(name) for name, on in settings.special_names if on),
+        namedb=namedb,
+        log_level=settings.log_level,
+        log_format=settings.log_format,
+        debug=_prefixes(settings.allow_debug),
+        sample=settings.query_log.sample,
+        sample_classes=settings.query_log.classes,
+    )
+
+
+def rate_limit_settings(settings: Settings) -> RrlSettings | None:
+    """None where nobody is to be limited: off, or only askers at home are admitted."""
+    limit = settings.rate_limit
+    prefixes = _prefixes(settings.allow_query)
+    strangers = not prefixes or not all(_is_private_prefix(prefix) for prefix in prefixes)
+    if not limit.per_second or not (strangers or limit.private):
+        return None
+    return RrlSettings(limit.per_second, limit.slip, limit.private)
+
+
+def _is_private_prefix(prefix: str) -> bool:
+    network = ipaddress.ip_network(prefix)
+    return is_local(network[0].packed) and is_local(network[-1].packed)
+
+
+def _prefixes(clients: Sequence[str]) -> tuple[str, ...]:
+    if "any" in clients:
+        return ()
+    named = [prefix for item in clients for prefix in (PRIVATE_PREFIXES if item == "private" else (item,))]
+    return tuple(dict.fromkeys(str(ipaddress.ip_network(prefix, strict=False)) for prefix in named))

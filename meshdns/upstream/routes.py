@@ -1,0 +1,50 @@
+"""The routes that the settings describe, with files in the form of resolv.conf read and own addresses left out.
+
+The upstream servers that the host itself uses.
+"""
+
+from collections.abc import Collection
+from pathlib import Path
+
+from meshdns.config.model import FallbackSection, ForwardSection, Settings
+from meshdns.config.values import split_host_port
+from meshdns.dns import names
+from meshdns.forwarding import upstreams
+from meshdns.forwarding.upstreams import Address, Route, parse_resolv_conf
+from meshdns.upstream import tls_context
+
+
+def build_routes(settings: Settings) -> list[Route]:
+    """Where names go. Raises ValueError, with a message for people, where a file cannot be read."""
+    own = [Address(*split_host_port(text)) for text in settings.listen]
+    found = [_route(item.zone, item.upstream, item, own) for item in settings.fallback]
+    return [*found, *(_route(item.zone, item.to, item, own) for item in settings.forward)]
+
+
+def _route(zone: str, items: tuple[str, ...], section: FallbackSection | ForwardSection, own: list[Address]) -> Route:
+    if section.ca is not None:
+        tls_context.check_ca(section.ca)
+    servers = [server for item in items for server in _servers(item, section.ca or "", own)]
+    return Route(names.to_wire(zone.removesuffix(".")), tuple(dict.fromkeys(servers)), section.random_case)
+
+
+def _servers(item: str, ca: str, own: list[Address]) -> tuple[Address, ...]:
+    """One server that is not ourselves, or those of a file in the form of resolv.conf."""
+    if item.startswith("/"):
+        return read_resolv_conf(Path(item), own_addresses=own)
+    server = upstreams.parse_upstream(item, ca=ca)
+    return () if any(upstreams.is_listening_on(listener, server) for listener in own) else (server,)
+
+
+def read_resolv_conf(path: Path, *, own_addresses: Collection[Address] = ()) -> tuple[Address, ...]:
+    """The name servers that a resolv.conf lists, without those that are `own_addresses`; perhaps none.
+
+    Raises ValueError with a message for people where the file cannot be read.
+    """
+    try:
+        text = path.read_text(encoding="utf-8", errors="replace")
+    except OSError as error:
+        raise ValueError(
+            f"{path}: {error.strerror}; name the upstream servers by address under forward, or make the file readable"
+        ) from error
+    return parse_resolv_conf(text, own_addresses=own_addresses)

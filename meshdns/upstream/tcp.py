@@ -1,0 +1,80 @@
+"""One query over one short-lived TCP connection (RFC 7766), each in a task."""
+
+import asyncio
+from collections.abc import Callable
+from functools import partial
+from typing import Final
+
+from meshdns.forwarding.policy import LATE_REPLY_WINDOW, Attempt
+from meshdns.forwarding.upstreams import Address
+from meshdns.upstream.entropy import Entropy
+
+MAX_TCP_EXCHANGES: Final = 256  # TCP exchanges at a time; beyond, TC is a broken upstream
+
+OnTcpResult = Callable[[Attempt, int, bytes | None], None]
+
+
+class TcpExchanges:
+    """The exchanges over TCP that are open. `on_result` is told of each: its id, and the message or None."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, entropy: Entropy, on_result: OnTcpResult) -> None:
+        self._loop = loop
+        self._entropy = entropy
+        self._on_result = on_result
+        self._tasks: dict[Attempt, asyncio.Task[bytes | None]] = {}
+
+    def __len__(self) -> int:
+        return len(self._tasks)
+
+    def send(self, address: Address, attempt: Attempt) -> bool:
+        """Begin an exchange; False where too many are open."""
+        if len(self._tasks) >= MAX_TCP_EXCHANGES:
+            return False
+        ident = self._entropy.u16()
+        message = attempt.message(ident)
+        task = self._loop.create_task(
+            query_over_tcp(address, message, seconds=LATE_REPLY_WINDOW), name=f"upstream tcp {address}"
+        )
+        self._tasks[attempt] = task
+        task.add_done_callback(partial(self._on_done, attempt, ident))
+        return True
+
+    def cancel(self, attempt: Attempt) -> bool:
+        """End an exchange, of which nobody is told then; whether it was one of these."""
+        task = self._tasks.get(attempt)
+        if task is not None:
+            task.cancel()
+        return task is not None
+
+    async def close(self) -> None:
+        """Wait until all that were cancelled are over."""
+        await asyncio.gather(*self._tasks.values(), return_exceptions=True)
+
+    def _on_done(self, attempt: Attempt, ident: int, task: asyncio.Task[bytes | None]) -> None:
+        del self._tasks[attempt]
+        if task.cancelled():
+            return
+        if task.exception() is None:
+            self._on_result(attempt, ident, task.result())
+            return
+        context = {"message": "a TCP exchange failed unforeseen", "exception": task.exception(), "task": task}
+        self._loop.call_exception_handler(context)
+        self._on_result(attempt, ident, None)
+
+
+async def query_over_tcp(address: Address, message: bytes, *, seconds: float) -> bytes | None:
+    """Send `message`, return the first message that comes back; None where none came in `seconds`, for any reason.
+
+    Length and body leave in one write (RFC 7766 section 8); a reply is at most 65,535 octets by its length field.
+    """
+    try:
+        async with asyncio.timeout(seconds):
+            reader, writer = await asyncio.open_connection(address.host, address.port)
+            try:
+                writer.write(len(message).to_bytes(2, "big") + message)
+                length = int.from_bytes(await reader.readexactly(2), "big")
+                return await reader.readexactly(length)
+            finally:
+                writer.transport.abort()
+    except (OSError, EOFError):  # TimeoutError is an OSError, IncompleteReadError an EOFError
+        return None

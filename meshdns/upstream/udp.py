@@ -1,0 +1,174 @@
+"""Connected UDP sockets towards one upstream, and which reply on them is awaited by whom.
+
+Rules:
+- A reply is taken only on the socket its query left by: connected, so that the kernel has checked address and port
+  (RFC 5452 9.1), and by an id unique among those awaited there.
+- Up to `MAX_SOCKETS` sockets are open at a time; below that every query gets a new one, then one is picked at random.
+  After `MAX_USES` queries a socket is retired: it sends no more and is closed once nothing is awaited on it. A fresh
+  socket per query would cost 12 µs instead of 4.7 and be no harder to guess than one of so many, each so short-lived.
+- ICMP errors are hints, never the end of a wait. Path MTU claims of others are ignored (RFC 9715 3.1).
+"""
+
+import contextlib
+import socket
+import sys
+from functools import partial
+from typing import Final, Protocol
+
+from meshdns.forwarding.policy import Attempt
+from meshdns.forwarding.upstreams import Address
+from meshdns.upstream.entropy import Entropy
+from meshdns.upstream.poller import SocketPoller
+
+MAX_SOCKETS: Final = 256
+MAX_USES: Final = 16
+MAX_DATAGRAM: Final = 4096  # octets; we announce 1232, and what is cut here is refused as malformed
+_BATCH: Final = 32  # datagrams per wake-up and socket: more would starve everybody else
+_RECEIVE_BUFFER: Final = 1 << 18  # octets; one socket carries few queries at a time
+_PMTUDISC_OMIT: Final = 5  # Linux: IP_PMTUDISC_OMIT and IPV6_PMTUDISC_OMIT
+_MTU_DISCOVER: Final = {socket.AF_INET: (socket.IPPROTO_IP, 10), socket.AF_INET6: (socket.IPPROTO_IPV6, 23)}
+
+
+class SocketListener(Protocol):
+    """Who hears what comes on the sockets."""
+
+    def on_reply(self, attempt: Attempt, ident: int, message: bytes) -> None:
+        """A datagram with the id of `attempt` came."""
+
+    def on_unexpected(self, attempts: tuple[Attempt, ...]) -> None:
+        """A datagram came that has no awaited id; `attempts` are awaited on its socket."""
+
+    def on_icmp_error(self, attempts: tuple[Attempt, ...]) -> None:
+        """An ICMP error came on the socket of `attempts`."""
+
+
+class _Socket:
+    """One connected socket and the attempts awaited on it by id."""
+
+    __slots__ = ("awaited", "retired", "sock", "uses")
+
+    def __init__(self, sock: socket.socket) -> None:
+        self.sock = sock
+        self.awaited: dict[int, Attempt] = {}
+        self.uses = 0
+        self.retired = False
+
+
+class UdpPool:
+    """The sockets towards one upstream; see the rules above."""
+
+    def __init__(self, poller: SocketPoller, address: Address, entropy: Entropy, listener: SocketListener) -> None:
+        self._poller = poller
+        self._address = address
+        self._entropy = entropy
+        self._listener = listener
+        self._sockets: list[_Socket] = []
+        self._retired: set[_Socket] = set()
+        self._awaited: dict[Attempt, tuple[_Socket, int]] = {}
+        self._is_used = False
+
+    def __len__(self) -> int:
+        """How many sockets are open."""
+        return len(self._sockets) + len(self._retired)
+
+    def send(self, attempt: Attempt) -> None:
+        """Send the question of `attempt` and await the reply until `cancel`; OSError where it cannot be sent."""
+        self._is_used = True
+        port = self._pick()
+        ident = self._entropy.u16()
+        while ident in port.awaited:
+            ident = self._entropy.u16()
+        message = attempt.message(ident)
+        try:
+            port.sock.send(message)
+        except ConnectionRefusedError:  # an ICMP error for an earlier query on this socket, reported now
+            port.sock.send(message)
+        port.awaited[ident] = attempt
+        self._awaited[attempt] = (port, ident)
+        port.uses += 1
+        if port.uses >= MAX_USES and len(self._retired) < MAX_SOCKETS:
+            self._retire(port)
+
+    def cancel(self, attempt: Attempt) -> None:
+        """Await no reply to `attempt` any longer."""
+        port, ident = self._awaited.pop(attempt, (None, 0))
+        if port is not None:
+            del port.awaited[ident]
+            if port.retired and not port.awaited:
+                self._retired.discard(port)
+                self._close_socket(port)
+
+    def close_idle(self) -> None:
+        """Close all sockets if none was used since the last call; to be called every few seconds."""
+        if not self._is_used:
+            for port in list(self._sockets):
+                self._retire(port)
+        self._is_used = False
+
+    def close(self) -> None:
+        """Close all sockets at once."""
+        for port in (*self._sockets, *self._retired):
+            self._close_socket(port)
+        self._sockets.clear()
+        self._retired.clear()
+        self._awaited.clear()
+
+    # ------------------------------------------------------------------------------------------ sockets
+
+    def _pick(self) -> _Socket:
+        if len(self._sockets) < MAX_SOCKETS:
+            try:
+                return self._open()
+            except OSError:
+                if not self._sockets:
+                    raise
+        return self._sockets[self._entropy.randbelow(len(self._sockets))]
+
+    def _open(self) -> _Socket:
+        family = socket.AF_INET6 if ":" in self._address.host else socket.AF_INET
+        sock = socket.socket(family, socket.SOCK_DGRAM)
+        try:
+            sock.setblocking(False)
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _RECEIVE_BUFFER)
+            if sys.platform == "linux":
+                with contextlib.suppress(OSError):  # kernels before 3.15 know no OMIT
+                    sock.setsockopt(*_MTU_DISCOVER[family], _PMTUDISC_OMIT)
+            sock.connect((self._address.host, self._address.port))
+            port = _Socket(sock)
+            self._poller.add(sock.fileno(), partial(self._on_readable, port))
+        except OSError:
+            sock.close()
+            raise
+        self._sockets.append(port)
+        return port
+
+    def _retire(self, sock: _Socket) -> None:
+        self._sockets.remove(sock)
+        sock.retired = True
+        if sock.awaited:
+            self._retired.add(sock)
+        else:
+            self._close_socket(sock)
+
+    def _close_socket(self, sock: _Socket) -> None:
+        self._poller.remove(sock.sock.fileno())
+        sock.sock.close()
+
+    def _on_readable(self, sock: _Socket) -> None:
+        for _ in range(_BATCH):
+            try:
+                message = sock.sock.recv(MAX_DATAGRAM)
+            except BlockingIOError:
+                return
+            except OSError:
+                if sock.sock.fileno() >= 0:
+                    self._listener.on_icmp_error(tuple(sock.awaited.values()))
+                return
+            ident = message[0] << 8 | message[1] if len(message) > 1 else -1
+            attempt = sock.awaited.get(ident)
+            if attempt is None:
+                self._listener.on_unexpected(tuple(sock.awaited.values()))
+            else:
+                self._listener.on_reply(attempt, ident, message)
+                if not sock.awaited:
+                    return  # most often there is no more; what else came brings the next wake-up

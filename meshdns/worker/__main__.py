@@ -1,0 +1,63 @@
+"""The worker process: inherited sockets in, answers out.
+
+It is exec'd by the supervisor, reads its settings as JSON lines from standard input (one line a generation) and ends
+when that pipe closes, so that no worker outlives its supervisor. What it has to say to the supervisor are JSON lines on
+standard output. It imports neither kubernetes nor aiohttp nor pydantic, and does no DNS work outside bounded wake-ups.
+"""
+
+import asyncio
+import gc
+from typing import Final
+
+from meshdns.instance import logs
+from meshdns.instance.process import die_with_parent, open_supervisor_channel, send_to_supervisor, use_short_time_slices
+from meshdns.worker.selector import ServingSelector
+from meshdns.worker.settings import decode
+from meshdns.worker.udp_batch import is_available
+from meshdns.worker.worker import Worker
+
+GC_THRESHOLDS: Final = (20_000, 20, 50)
+"""Some 2 ms each: forwarding makes many objects that live for an exchange, of which hardly any are in a ring."""
+
+
+async def _run(selector: ServingSelector | None) -> None:
+    loop = asyncio.get_running_loop()
+    control, stop = await open_supervisor_channel()
+    line = await control.readline()
+    if not line:
+        return
+    settings = decode(line)
+    logs.configure_logging(settings.log_level, settings.log_format, process=f"worker {settings.number}")
+    worker = Worker(settings, loop, selector)
+    await worker.serve()
+    gc.collect()
+    gc.freeze()  # what is there now stays; collections on the hot path would only walk it
+    gc.set_threshold(*GC_THRESHOLDS)
+    send_to_supervisor({"serving": settings.generation, "ready": worker.is_ready})
+    listening = asyncio.ensure_future(_apply_settings(control, worker))
+    stopping = asyncio.ensure_future(stop.wait())
+    await asyncio.wait((listening, stopping), return_when=asyncio.FIRST_COMPLETED)
+    listening.cancel()
+    stopping.cancel()
+    await worker.close()
+
+
+async def _apply_settings(control: asyncio.StreamReader, worker: Worker) -> None:
+    """Take what the supervisor says until its pipe closes."""
+    while line := await control.readline():
+        settings = decode(line)
+        worker.reconfigure(settings)
+        send_to_supervisor({"serving": settings.generation, "ready": worker.is_ready})
+
+
+def main() -> None:
+    """Run a worker until it is told to end or its supervisor is gone."""
+    die_with_parent()
+    use_short_time_slices()
+    selector = ServingSelector() if is_available() else None
+    with asyncio.Runner(loop_factory=lambda: asyncio.SelectorEventLoop(selector)) as runner:
+        runner.run(_run(selector))
+
+
+if __name__ == "__main__":
+    main()

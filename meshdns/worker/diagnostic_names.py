@@ -1,0 +1,98 @@
+"""Names that say what this server knows, for people with dig and nothing else (type TXT).
+
+- ``_explain.<name>``: why the name is answered the way it is.
+- ``_status.<zone>``: how each cluster is.
+- ``whoami.<zone>``: who the asker is, as seen from here; a declared name of that kind is answered as declared.
+
+The first two tell the mesh's inside, and are told to those of `allowDebug` alone; to all others they do not exist.
+"""
+
+from collections.abc import Iterable, Iterator
+from typing import Final, Protocol
+
+import msgspec
+
+from meshdns.authority import explain_txt
+from meshdns.authority.authority import Authority, RowReader
+from meshdns.dns.codes import TYPE_TXT
+from meshdns.dns.query import Query
+from meshdns.instance.samples import address_text
+from meshdns.worker.acl import AccessList
+
+_STATUS: Final = b"\x07_status"
+_WHOAMI: Final = b"\x06whoami"
+
+
+class _DiagnosticRead(RowReader, Protocol):
+    """A look at the view with what it holds for people."""
+
+    def provenance(self, owner: bytes) -> bytes | None:
+        """The provenance of an owner name's row."""
+
+    def clusters(self) -> Iterable[tuple[bytes, bytes]]:
+        """The names of all clusters with what the view holds of them."""
+
+
+class _ClusterStatus(msgspec.Struct, frozen=True):
+    """As much of a cluster's description as is told."""
+
+    status: str = ""
+    network: str = ""
+    reason: str = ""
+
+
+class DiagnosticNames:
+    """Answers those names in `zones`, by wire name, to the askers that `access_list` admits."""
+
+    def __init__(self, authority: Authority, zones: Iterable[bytes], access_list: AccessList) -> None:
+        self._authority = authority
+        self._zones = frozenset(zones)
+        self._access_list = access_list
+
+    def admits(self, source: bytes) -> bool:
+        """Whether an asker may know what is in which cluster."""
+        return self._access_list.admits(source)
+
+    def respond(
+        self, query: Query, rows: _DiagnosticRead | None, source: bytes, port: int, *, tcp: bool
+    ) -> bytes | None:
+        """The reply to one of those names; None for all else."""
+        lower = query.qname_lower
+        if query.qtype != TYPE_TXT or query.error_rcode:
+            return None
+        if lower.startswith(explain_txt.PREFIX):
+            return self._explain(query, rows, tcp=tcp) if self._access_list.admits(source) else None
+        if lower.startswith(_STATUS) and lower[len(_STATUS) :] in self._zones:
+            return (
+                explain_txt.txt_reply(query, _status_lines(rows), tcp=tcp) if self._access_list.admits(source) else None
+            )
+        if lower.startswith(_WHOAMI) and lower[len(_WHOAMI) :] in self._zones:
+            if rows is not None and rows.row(lower) is not None:
+                return None
+            return explain_txt.txt_reply(
+                query, [f"{address_text(source)} port {port} {'tcp' if tcp else 'udp'}"], tcp=tcp
+            )
+        return None
+
+    def _explain(self, query: Query, rows: _DiagnosticRead | None, *, tcp: bool) -> bytes:
+        name = query.qname_lower[len(explain_txt.PREFIX) :]
+        owner = self._authority.covering_owner(name, rows) if rows is not None else None
+        reason = rows.provenance(owner) if rows is not None and owner is not None else None
+        return explain_txt.explain_reply(query, reason, tcp=tcp)
+
+
+def _status_lines(rows: _DiagnosticRead | None) -> Iterator[str]:
+    """One line for the view, one for each cluster."""
+    if rows is None:
+        yield "no view: the mesh has not been read yet"
+        return
+    state = rows.state
+    unknown = "denied" if state.complete else "not denied: a cluster has not synced yet"
+    yield f"serial {rows.serial}, {'ready' if state.ready else 'not ready'}, unknown names are {unknown}"
+    if state.is_controller_silent:
+        yield "the controller is silent: all this is the last that it said"
+    for name, described in rows.clusters():
+        cluster = msgspec.json.decode(described, type=_ClusterStatus)
+        network = f", network {cluster.network}" if cluster.network else ""
+        reason = f": {cluster.reason}" if cluster.reason else ""
+        yield f"{name.decode()}={cluster.status}{network}{reason}"

@@ -1,0 +1,100 @@
+"""What a worker decides by itself, whatever the mesh and the upstreams say: cookies, CHAOS, special names, limits."""
+
+from collections.abc import Callable
+
+from meshdns.authority.rrl import RateLimiter, ReplyClass, RrlAction, RrlSettings, reply_class
+from meshdns.authority.special import ChaosNames, SpecialNames
+from meshdns.dns import cookies
+from meshdns.dns.codes import BADCOOKIE, BADVERS, CLASS_CH, FLAG_TC, NOERROR, REFUSED
+from meshdns.dns.query import HEADER_SIZE, Query, parse_query
+from meshdns.dns.response import build_reply, reply_options
+
+
+class LocalAnswers:
+    """Answers of one worker's own. `clock` gives seconds since 1970.
+
+    Cookies are made with `secret`; those made with `previous_secret`, if there is one, are good too. `rate_limit`
+    bounds what strangers draw over UDP, None nothing.
+    """
+
+    def __init__(
+        self,
+        *,
+        special: SpecialNames,
+        chaos: ChaosNames,
+        nsid: bytes,
+        secret: bytes,
+        clock: Callable[[], float],
+        previous_secret: bytes = b"",
+        rate_limit: RrlSettings | None = None,
+    ) -> None:
+        self._special = special
+        self._chaos = chaos
+        self._nsid = nsid
+        self._secret = secret
+        self._secrets = (secret, previous_secret) if previous_secret else (secret,)
+        self._clock = clock
+        self._rate_limiter = RateLimiter(rate_limit) if rate_limit is not None else None
+
+    def attach_cookie(self, query: Query, source: bytes) -> None:
+        """Have the reply to a packed address carry a full cookie (RFC 7873 section 5.2).
+
+        Not in BADVERS: what the options of another EDNS version mean is unknown (RFC 6891 section 6.1.3).
+        """
+        if query.error_rcode != BADVERS:
+            client = query.cookie[: cookies.CLIENT_COOKIE_SIZE]
+            query.reply_cookie = cookies.issue(self._secret, client, source, now=int(self._clock()))
+
+    def respond(self, query: Query, source: bytes, *, tcp: bool) -> bytes | None:
+        """The reply to what is neither the mesh's nor an upstream's, whatever is configured; None for all else."""
+        if query.qclass == CLASS_CH and query.error_rcode == REFUSED:
+            return self._chaos.respond(query, edns_options=self._nsid_option(query), tcp=tcp)
+        if query.error_rcode:
+            return None
+        if query.question_end == HEADER_SIZE:
+            return build_reply(query, self._cookie_rcode(query, source), edns_options=self._nsid_option(query), tcp=tcp)
+        return self._special.respond_root_ns(query, edns_options=self._nsid_option(query), tcp=tcp)
+
+    def special_reply(self, query: Query, *, tcp: bool) -> bytes | None:
+        """The reply to a special name instead of an upstream's; None where an upstream is to be asked."""
+        return self._special.respond(query, edns_options=self._nsid_option(query), tcp=tcp)
+
+    def is_rate_limited(self, source: bytes) -> bool:
+        """Whether replies over UDP to a packed address are counted."""
+        return self._rate_limiter is not None and self._rate_limiter.is_limited(source)
+
+    def apply_rate_limit(self, data: bytes, reply: bytes, source: bytes, *, now: float) -> bytes | None:
+        """The reply to `data` as far as a packed address may have it: whole, cut, or not at all.
+
+        Errors are never cut, being as short as that. A good cookie proves that the address is not forged.
+        """
+        of = reply_class(reply)
+        ruling = self._rate_limiter.check(source, of, now) if self._rate_limiter is not None else RrlAction.PASS
+        query = parse_query(data) if ruling is not RrlAction.PASS else None
+        if query is None or self._has_valid_cookie(query, source):
+            return reply
+        if ruling is RrlAction.DROP:
+            return None
+        return reply if of is ReplyClass.ERROR else self._truncated(query, source)
+
+    def _truncated(self, query: Query, source: bytes) -> bytes:
+        """Header, question and OPT with TC (RFC 2181 section 9)."""
+        if query.cookie:
+            self.attach_cookie(query, source)
+        short = bytearray(build_reply(query, NOERROR))
+        short[2] |= FLAG_TC >> 8
+        return bytes(short)
+
+    def _cookie_rcode(self, query: Query, source: bytes) -> int:
+        """The RCODE for a query without a question: BADCOOKIE for a server cookie that is none of ours."""
+        if len(query.cookie) == cookies.CLIENT_COOKIE_SIZE:
+            return NOERROR
+        return NOERROR if self._has_valid_cookie(query, source) else BADCOOKIE
+
+    def _has_valid_cookie(self, query: Query, source: bytes) -> bool:
+        """Whether the query carries a server cookie of ours."""
+        now = int(self._clock())
+        return any(cookies.is_valid(secret, query.cookie, source, now=now) for secret in self._secrets)
+
+    def _nsid_option(self, query: Query) -> bytes:
+        return reply_options(query, nsid=self._nsid) if query.nsid else b""

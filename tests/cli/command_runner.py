@@ -1,0 +1,30 @@
+"""Commands in this process: their exit status and what they print."""
+
+from typing import NamedTuple
+
+import pytest
+
+from meshdns.cli.main import main
+
+
+class CommandResult(NamedTuple):
+    """What a command left behind."""
+
+    status: int
+    out: str
+    err: str
+
+
+class CommandRunner:
+    """Runs commands and keeps what they print apart."""
+
+    def __init__(self, capture: pytest.CaptureFixture[str]) -> None:
+        self._capture = capture
+
+    def __call__(self, *arguments: str) -> CommandResult:
+        """Run ``meshdns`` with these arguments."""
+        with pytest.raises(SystemExit) as ended:
+            main(arguments)
+        out, err = self._capture.readouterr()
+        code = ended.value.code
+        return CommandResult(code if isinstance(code, int) else 0, out, err)

@@ -1,0 +1,57 @@
+"""A controller whose view cannot grow: run as a process of its own, since the limit is the process's.
+
+``python -m tests.controller.full_namedb DIRECTORY`` prints what is served and what is wrong, before and after.
+"""
+
+import asyncio
+import resource
+import sys
+from pathlib import Path
+
+from meshdns.controller.controller import Controller
+from meshdns.dns import names
+from meshdns.mesh.objects.declarations import Endpoint, ObjectKind, Resolution, ServiceEntry
+from meshdns.namedb.writer import Writer
+from tests.controller.scene import controller_metrics, make_controller, run_turns
+
+LIMIT = 1 << 20  # octets of any file that this process writes
+
+
+def entry(number: int) -> ServiceEntry:
+    """A ServiceEntry with a name of its own."""
+    host = f"service-{number}.default.global"
+    return ServiceEntry(
+        namespace="default",
+        name=f"service-{number}",
+        hosts=(host,),
+        resolution=Resolution.STATIC,
+        endpoints=(Endpoint("192.0.2.1"),),
+        internal=True,
+    )
+
+
+async def main(directory: Path) -> None:
+    """One name fits; ten thousand do not, and the one is still there."""
+    kept = controller_metrics()  # larger than what is allowed from here on
+    resource.setrlimit(resource.RLIMIT_FSIZE, (LIMIT, LIMIT))
+    writer = Writer(directory / "view")
+    controller = make_controller(writer, directory, kept, own_cluster="")
+    controller.cluster_added("east", [ObjectKind.SERVICE_ENTRY], source="test")
+    controller.kind_listed("east", ObjectKind.SERVICE_ENTRY, [entry(0)])
+    await run_turns(1)
+    report(writer, controller)
+    controller.kind_listed("east", ObjectKind.SERVICE_ENTRY, [entry(number) for number in range(10_000)])
+    await run_turns(1000)  # the change is committed in ten parts
+    report(writer, controller)
+
+
+def report(writer: Writer, controller: Controller) -> None:
+    """Say whether the first name is served, and how many problems there are."""
+    with writer.read() as txn:
+        served = txn.get(b"rows", names.to_wire("service-0.default.global")) is not None
+    kinds = [problem.kind.value for problem in controller.problems()]
+    sys.stdout.write(f"served {served}, problems {kinds}\n")
+
+
+if __name__ == "__main__":
+    asyncio.run(main(Path(sys.argv[1])))

@@ -1,0 +1,211 @@
+"""What may be said of clusters that were heard, lost, or never heard, in virtual time."""
+
+import pytest
+
+from meshdns.controller.cluster_state import DENIAL_BLOCK_TIMEOUT, OPTIONAL_SYNC_TIMEOUT, STALE_AFTER, ClusterTracker
+from meshdns.mesh.objects.declarations import ObjectKind
+
+START = 1000.0
+KINDS = frozenset({ObjectKind.SERVICE, ObjectKind.SERVICE_ENTRY})
+
+
+def _states(
+    *, own: str = "east", required: tuple[str, ...] = (), max_stale: dict[str, float] | None = None
+) -> ClusterTracker:
+    return ClusterTracker(own=own, required=required, started=START, max_stale=max_stale)
+
+
+def _join(found: ClusterTracker, name: str) -> None:
+    found.state_of(name).kinds = KINDS
+
+
+def _listed(found: ClusterTracker, name: str, *kinds: ObjectKind, at: float = START) -> None:
+    state = found.state_of(name)
+    state.listed_kinds.update(kinds or KINDS)
+    state.last_contacts.update(dict.fromkeys(kinds or KINDS, at))
+
+
+def test_nothing_is_answered_until_the_own_cluster_has_listed_every_kind() -> None:
+    """Other clusters and half a list are not enough."""
+    found = _states()
+    _join(found, "east")
+    _join(found, "west")
+    _listed(found, "west")
+    _listed(found, "east", ObjectKind.SERVICE)
+    assert not found.may_answer()
+    _listed(found, "east", ObjectKind.SERVICE_ENTRY)
+    assert found.may_answer()
+
+
+def test_without_an_own_cluster_any_is_enough() -> None:
+    """A laptop is in no cluster: the first that has synced is enough."""
+    found = _states(own="")
+    _join(found, "west")
+    assert not found.may_answer()
+    _listed(found, "west")
+    assert found.may_answer()
+
+
+def test_a_remembered_cluster_answers_but_stale() -> None:
+    """A cluster of an earlier view is served at once, as last known."""
+    found = _states()
+    found.state_of("east").restored = True
+    assert (found.may_answer(), found.may_deny(START), found.stale_clusters(START)) == (True, True, frozenset({"east"}))
+
+
+def test_unsynced_cluster_blocks_denials_for_a_while() -> None:
+    """A cluster that is not required blocks denials until its time is over, one that has synced does not."""
+    found = _states()
+    _join(found, "east")
+    _listed(found, "east")
+    _join(found, "west")
+    assert not found.may_deny(START + DENIAL_BLOCK_TIMEOUT)
+    assert found.may_deny(START + DENIAL_BLOCK_TIMEOUT + 0.1)
+
+
+@pytest.mark.parametrize("joined", [True, False], ids=["joined", "never heard of"])
+def test_required_cluster_blocks_denials_for_ever(*, joined: bool) -> None:
+    """Time does not make up for a required cluster, whether its source knows it or not."""
+    found = _states(required=("west",))
+    _join(found, "east")
+    _listed(found, "east")
+    if joined:
+        _join(found, "west")
+    assert not found.may_deny(START + 1e6)
+    _join(found, "west")
+    _listed(found, "west")
+    assert found.may_deny(START)
+
+
+def test_own_cluster_is_always_required() -> None:
+    """Nothing is denied for the own cluster before it has synced."""
+    found = _states()
+    _join(found, "east")
+    assert not found.may_deny(START + 1e6)
+
+
+def test_stale_when_the_oldest_contact_is_too_old() -> None:
+    """One kind that was not heard of for too long makes its cluster stale, a contact makes it fresh."""
+    found = _states()
+    _join(found, "east")
+    _listed(found, "east")
+    found.state_of("east").last_contacts[ObjectKind.SERVICE] = START + 50
+    assert found.stale_clusters(START + STALE_AFTER) == frozenset()
+    assert found.stale_clusters(START + STALE_AFTER + 0.1) == {"east"}
+    found.state_of("east").last_contacts[ObjectKind.SERVICE_ENTRY] = START + STALE_AFTER
+    assert found.stale_clusters(START + STALE_AFTER + 0.1) == frozenset()
+
+
+def test_words_for_people() -> None:
+    """Never synced, synced, stale; and the last failure that still holds."""
+    found = _states()
+    _join(found, "east")
+    east = found.state_of("east")
+    assert east.status(START) == "never synced"
+    _listed(found, "east")
+    assert (east.status(START), east.status(START + 91), east.reason) == ("synced", "stale", "")
+    for kind, reason in (
+        (ObjectKind.SERVICE_ENTRY, "connection refused"),
+        (ObjectKind.SERVICE, "the credentials are not accepted"),
+        (ObjectKind.SERVICE_ENTRY, "the credentials have expired"),
+    ):
+        east.record_failure(kind, reason)
+        assert east.reason == reason
+    del east.failures[ObjectKind.SERVICE_ENTRY]
+    assert east.reason == "the credentials are not accepted"
+
+
+def test_ready_needs_the_own_and_every_required_cluster() -> None:
+    """However long they take; the reason names each with what is wrong with it."""
+    found = _states(required=("west", "north"))
+    _join(found, "east")
+    _join(found, "west")
+    found.state_of("west").record_failure(ObjectKind.SERVICE, "services is forbidden; grant it")
+    late = START + 1e6
+    assert found.not_ready_reason(late) == (
+        "cluster east has not synced: its lists are under way; wait; "
+        "cluster north is in no source yet; look for it in the sources' settings; "
+        "cluster west has not synced: services is forbidden; grant it"
+    )
+    for name in ("north", "west", "east"):
+        assert found.not_ready_reason(late)
+        _join(found, name)
+        _listed(found, name)
+    assert found.not_ready_reason(late) == ""
+
+
+def test_other_clusters_have_half_a_minute_from_then_on() -> None:
+    """The time begins when the own cluster has synced, not when the process began."""
+    found = _states()
+    _join(found, "east")
+    _join(found, "west")
+    assert found.not_ready_reason(START + 500)
+    _listed(found, "east")
+    assert "cluster west" in found.not_ready_reason(START + 600)
+    assert "cluster west" in found.not_ready_reason(START + 600 + OPTIONAL_SYNC_TIMEOUT - 0.1)
+    assert found.not_ready_reason(START + 600 + OPTIONAL_SYNC_TIMEOUT) == ""
+
+
+def test_other_clusters_that_sync_are_waited_for_no_longer() -> None:
+    """Ready is as soon as all are there."""
+    found = _states()
+    for name in ("east", "west"):
+        _join(found, name)
+        _listed(found, name)
+    assert found.not_ready_reason(START) == ""
+
+
+def test_without_an_own_cluster_one_must_have_synced() -> None:
+    """Time does not make up for it, nor does the lack of any cluster."""
+    found = _states(own="")
+    assert "no cluster is known yet" in found.not_ready_reason(START + 1e6)
+    _join(found, "east")
+    assert "cluster east has not synced" in found.not_ready_reason(START + 1e6)
+    _listed(found, "east")
+    assert found.not_ready_reason(START) == ""
+
+
+@pytest.mark.parametrize("own", ["east", ""])
+def test_the_last_view_makes_ready_whatever_else_is_required(own: str) -> None:
+    """A reboot with all API servers down serves the last data."""
+    found = _states(own=own, required=("west",))
+    found.state_of("east").restored = True
+    assert found.not_ready_reason(START) == ""
+
+
+def test_ghosts_go_when_every_source_has_named_its_clusters() -> None:
+    """Not before, and not for a source that cannot be read; then at once."""
+    found = _states()
+    found.expect_sources(2)
+    for name in ("east", "old"):
+        found.state_of(name).restored = True
+    _join(found, "east")
+    found.record_source_listed("kubeconfig")
+    found.record_source_listed("kubeconfig")
+    assert found.unclaimed(START + 1e6) == []
+    found.record_source_listed("secrets")
+    assert found.unclaimed(START) == ["old"]
+
+
+def test_ghosts_wait_a_while_for_a_new_cluster() -> None:
+    """A cluster under a new name is not denied while it is read; one that cannot be read delays nothing for ever."""
+    found = _states()
+    found.expect_sources(1)
+    found.state_of("old").restored = True
+    _join(found, "east")
+    found.record_source_listed("kubeconfig")
+    assert (found.unclaimed(START + DENIAL_BLOCK_TIMEOUT), found.unclaimed(START + DENIAL_BLOCK_TIMEOUT + 0.1)) == (
+        [],
+        ["old"],
+    )
+    _listed(found, "east")
+    assert found.unclaimed(START) == ["old"]
+
+
+def test_a_source_that_names_nothing_makes_no_ghosts() -> None:
+    """An empty folder is more often a mount that is late than the end of a mesh."""
+    found = _states()
+    found.expect_sources(1)
+    found.state_of("east").restored = True
+    found.record_source_listed("manifests")
+    assert found.unclaimed(START + 1e6) == []

@@ -1,0 +1,50 @@
+"""A reader of a view in a process of its own, driven line by line: LMDB may be opened once per process.
+
+Each line on standard input is a JSON command; its reply is one JSON line. ``["look", NAME …]`` takes a look and tells
+what was to be forgotten, the serial, the state, and the rows and refusals of the names (wire format in hexadecimal).
+"""
+
+import json
+import sys
+from functools import partial
+from pathlib import Path
+
+from meshdns.namedb.reader import Reader
+
+
+def note(told: list[list[str] | None], owners: list[bytes] | None) -> None:
+    """Keep what is to be forgotten; None is everything."""
+    told.append(None if owners is None else [each.hex() for each in owners])
+
+
+def shown(values: list[bytes | None]) -> list[str | None]:
+    """Values as they stand in the reply."""
+    return [value.hex() if value is not None else None for value in values]
+
+
+def main() -> None:
+    """Serve commands until standard input ends."""
+    reader = Reader(Path(sys.argv[1]))
+    for line in sys.stdin:
+        _, *names = json.loads(line)
+        forgotten: list[list[str] | None] = []
+        look = reader.begin(partial(note, forgotten))
+        rows = [look.row(bytes.fromhex(name)) for name in names]
+        refusals = [look.unserved_reason(bytes.fromhex(name)) for name in names]
+        state = [look.state.ready, look.state.complete, list(look.state.clusters)]
+        serial = look.serial
+        look.close()
+        found = {
+            "forget": forgotten,
+            "serial": serial,
+            "state": state,
+            "rows": shown(rows),
+            "refusals": shown(refusals),
+        }
+        sys.stdout.write(json.dumps(found) + "\n")
+        sys.stdout.flush()
+    reader.close()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,325 @@
+"""A folder of clusters is served as it is now, within a second of a change, whatever its files go through."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from meshdns.mesh.objects.declarations import ObjectKind, ServiceEntry, UnreadableObject
+from meshdns.sources.folder import source
+from meshdns.sources.settings import ManifestsSource
+from tests.sources.recording_sink import RecordingSink
+
+ENTRY = """apiVersion: networking.istio.io/v1
+kind: ServiceEntry
+metadata: {{name: {name}}}
+spec:
+  hosts: [{name}.global]
+"""
+
+
+def entry(name: str) -> str:
+    """A ServiceEntry of that name for <name>.global."""
+    return ENTRY.format(name=name)
+
+
+@asynccontextmanager
+async def watching(path: Path) -> AsyncIterator[RecordingSink]:
+    """The source at work on a folder."""
+    sink = RecordingSink()
+    async with asyncio.TaskGroup() as group:
+        task = group.create_task(source.watch_folder(source=ManifestsSource(path), sink=sink), name="manifests")
+        yield sink
+        task.cancel()
+
+
+def watch(path: Path, steps: Callable[[RecordingSink], Awaitable[None]]) -> None:
+    """Play `steps` against the source at work on a folder."""
+
+    async def play() -> None:
+        async with watching(path) as sink:
+            await steps(sink)
+
+    asyncio.run(play())
+
+
+@pytest.fixture
+def clusters(tmp_path: Path) -> Path:
+    """A folder with one cluster, west, that declares a.global."""
+    (tmp_path / "west").mkdir()
+    (tmp_path / "west" / "a.yaml").write_text(entry("a"))
+    return tmp_path
+
+
+def test_a_cluster_joins_with_all_kinds_and_lists_each(clusters: Path) -> None:
+    """Every kind is listed, also those of which the folder has none, so that the cluster counts as synced."""
+
+    async def steps(sink: RecordingSink) -> None:
+        await sink.wait_until(lambda: "west" in sink.clusters and sink.clusters["west"].synced == set(ObjectKind))
+        assert sink.clusters["west"].kinds == tuple(ObjectKind)
+        assert sink.clusters["west"].source == f"manifests {clusters}"
+        assert sink.hosts("west") == ["a.global"]
+        await sink.wait_until(lambda: sink.clusters["west"].contacts)
+
+    watch(clusters, steps)
+
+
+CHANGES: dict[str, tuple[Callable[[Path], object], list[str]]] = {
+    "rewritten": (lambda west: (west / "a.yaml").write_text(entry("z")), ["z.global"]),
+    "added": (lambda west: (west / "b.yml").write_text(entry("b")), ["a.global", "b.global"]),
+    "appended": (
+        lambda west: (west / "a.yaml").write_text(entry("a") + "---\n" + entry("c")),
+        ["a.global", "c.global"],
+    ),
+    "removed": (lambda west: (west / "a.yaml").unlink(), []),
+    "moved in by rename": (
+        lambda west: ((west / ".a.swp").write_text(entry("r")), (west / ".a.swp").rename(west / "a.yaml")),
+        ["r.global"],
+    ),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_a_change_is_reported(clusters: Path, change: str) -> None:
+    """A file that is changed, added, removed or renamed into place shows."""
+    act, hosts = CHANGES[change]
+
+    async def steps(sink: RecordingSink) -> None:
+        await sink.wait_until(lambda: sink.hosts("west") == ["a.global"])
+        act(clusters / "west")
+        await sink.wait_until(lambda: sink.hosts("west") == hosts)
+
+    watch(clusters, steps)
+
+
+def test_a_change_is_reported_within_a_second(clusters: Path) -> None:
+    """Of five changes the quickest shows in less than half a second, the others as the machine allows."""
+
+    async def steps(sink: RecordingSink) -> None:
+        await sink.wait_until(lambda: sink.hosts("west") == ["a.global"])
+        delays = []
+        for name in "bcdef":
+            begun = time.monotonic()
+            (clusters / "west" / "a.yaml").write_text(entry(name))
+            await sink.wait_until(lambda name=name: sink.hosts("west") == [f"{name}.global"])  # type: ignore[misc]
+            delays.append(time.monotonic() - begun)
+        assert min(delays) < 0.5
+
+    watch(clusters, steps)
+
+
+def test_an_editor_that_renames_away_first_removes_nothing(clusters: Path) -> None:
+    """Moving the file to a backup and writing it anew is one change, never a removal."""
+
+    async def steps(sink: RecordingSink) -> None:
+        path = clusters / "west" / "a.yaml"
+        await sink.wait_until(lambda: sink.hosts("west") == ["a.global"])
+        for round_number in range(20):
+            path.rename(clusters / "west" / "a.yaml~")
+            await asyncio.sleep(0.01)
+            path.write_text(entry("a") + f"# {round_number}\n")
+            await asyncio.sleep(0.06)
+        path.write_text(entry("b"))
+        await sink.wait_until(lambda: sink.hosts("west") == ["b.global"])
+        assert [call for call in sink.calls if call.startswith("removed")] == ["removed west default/a"]
+
+    watch(clusters, steps)
+
+
+BROKEN = {
+    "a syntax error": (b"kind: ServiceEntry\nspec: {hosts: [a\n", "a.yaml:2 did not find expected ',' or ']'"),
+    "a duplicate key": (b"kind: X\nkind: Y\n", "a.yaml:2 the key 'kind' occurs twice, first on line 1"),
+    "no UTF-8": (b"a: b\n\xff", "a.yaml:2 is not UTF-8: invalid start byte"),
+    "an empty file": (b"", "a.yaml:1 is empty"),
+}
+
+
+@pytest.mark.parametrize("fault", BROKEN)
+def test_a_broken_file_keeps_its_last_good_content(clusters: Path, fault: str) -> None:
+    """The file's objects stay, the fault is a problem with file and line, other files go on, and repair clears it."""
+    text, reason = BROKEN[fault]
+
+    async def steps(sink: RecordingSink) -> None:
+        await sink.wait_until(lambda: sink.hosts("west") == ["a.global"])
+        west = sink.clusters["west"]
+        (clusters / "west" / "a.yaml").write_bytes(text)
+        await sink.wait_until(lambda: west.reasons)
+        assert west.reasons == [f"{clusters}/west/{reason}; its last good content is served on"]
+        assert (ObjectKind.SERVICE_ENTRY, "", "a.yaml") in west.declarations
+        (clusters / "west" / "b.yaml").write_text(entry("b"))
+        await sink.wait_until(lambda: west.hosts == ["a.global", "b.global"])
+        (clusters / "west" / "a.yaml").write_text(entry("c"))
+        await sink.wait_until(lambda: west.hosts == ["b.global", "c.global"])
+        assert west.reasons == []
+
+    watch(clusters, steps)
+
+
+def test_a_file_that_cannot_be_read_is_tried_again(clusters: Path) -> None:
+    """A folder in place of a file is a problem, and once it is a file it is read."""
+
+    async def steps(sink: RecordingSink) -> None:
+        await sink.wait_until(lambda: sink.hosts("west") == ["a.global"])
+        path = clusters / "west" / "b.yaml"
+        path.mkdir()
+        await sink.wait_until(lambda: sink.clusters["west"].reasons)
+        assert sink.clusters["west"].reasons == [f"{path} cannot be read: Is a directory"]
+        path.rmdir()
+        path.write_text(entry("b"))
+        await sink.wait_until(lambda: sink.hosts("west") == ["a.global", "b.global"])
+        assert sink.clusters["west"].reasons == []
+
+    watch(clusters, steps)
+
+
+def test_links_that_lead_nowhere_harm_nobody(clusters: Path) -> None:
+    """A link that leads to itself is a problem of its file; one that dangles or lies beside the clusters is nothing."""
+    (clusters / "west" / "loop.yaml").symlink_to("loop.yaml")
+    (clusters / "west" / "gone.yaml").symlink_to("nowhere")
+    (clusters / "loop").symlink_to("loop")
+
+    async def steps(sink: RecordingSink) -> None:
+        await sink.wait_until(lambda: sink.hosts("west") == ["a.global"])
+        where = clusters / "west" / "loop.yaml"
+        assert sink.clusters["west"].reasons == [f"{where} cannot be read: Too many levels of symbolic links"]
+        assert sorted(sink.clusters) == ["west"]
+
+    watch(clusters, steps)
+
+
+def mount(volume: Path, generation: str, files: dict[str, str]) -> None:
+    """Publish files as the kubelet does for a ConfigMap: a new folder, then ``..data`` swapped by rename."""
+    folder = volume / f"..{generation}"
+    folder.mkdir(parents=True)
+    for name, text in files.items():
+        (folder / name).write_text(text)
+    (volume / "..data_tmp").symlink_to(folder.name)
+    (volume / "..data_tmp").rename(volume / "..data")
+    for name in files:
+        if not (volume / name).is_symlink():
+            (volume / name).symlink_to(f"..data/{name}")
+
+
+def test_a_config_map_swap_is_seen(tmp_path: Path) -> None:
+    """The swap of ``..data`` changes every file at once; a file that is no longer in it is removed."""
+    mount(tmp_path / "west", "1", {"a.yaml": entry("a"), "b.yaml": entry("b")})
+
+    async def steps(sink: RecordingSink) -> None:
+        await sink.wait_until(lambda: sink.hosts("west") == ["a.global", "b.global"])
+        mount(tmp_path / "west", "2", {"a.yaml": entry("z")})
+        await sink.wait_until(lambda: sink.hosts("west") == ["z.global"])
+        (tmp_path / "west" / "b.yaml").unlink()
+
+    watch(tmp_path, steps)
+
+
+def test_cluster_folders_come_and_go(clusters: Path) -> None:
+    """A new subfolder is a cluster that joins, a removed one leaves; hidden ones are none."""
+
+    async def steps(sink: RecordingSink) -> None:
+        await sink.wait_until(lambda: sink.hosts("west") == ["a.global"])
+        (clusters / ".git").mkdir()
+        (clusters / "east").mkdir()
+        (clusters / "east" / "e.json").write_text('{"kind": "ServiceEntryList", "items": []}')
+        await sink.wait_until(lambda: "east" in sink.clusters and sink.clusters["east"].synced == set(ObjectKind))
+        (clusters / "west" / "a.yaml").unlink()
+        (clusters / "west").rmdir()
+        await sink.wait_until(lambda: "west" not in sink.clusters)
+        assert sorted(sink.clusters) == ["east"]
+
+    watch(clusters, steps)
+
+
+def test_a_folder_that_is_taken_away_keeps_its_clusters(clusters: Path) -> None:
+    """An unmounted folder is a failure of every cluster, not their end; its return is a contact."""
+
+    async def steps(sink: RecordingSink) -> None:
+        await sink.wait_until(lambda: sink.hosts("west") == ["a.global"])
+        west = sink.clusters["west"]
+        away = clusters.rename(clusters.with_name("away"))  # noqa: ASYNC240 - the change that is watched
+        await sink.wait_until(lambda: len(west.failures) == len(ObjectKind))
+        assert west.failures[0].startswith(f"{clusters} cannot be read: No such file or directory; ")
+        contacts = west.contacts
+        away.rename(clusters)
+        await sink.wait_until(lambda: west.contacts > contacts)
+        assert west.hosts == ["a.global"]
+
+    watch(clusters, steps)
+
+
+def test_a_folder_that_does_not_exist_yet_is_waited_for(tmp_path: Path) -> None:
+    """The source starts without its folder and serves it when it appears."""
+
+    async def steps(sink: RecordingSink) -> None:
+        (tmp_path / "later" / "west").mkdir(parents=True)
+        await sink.wait_until(lambda: "west" in sink.clusters)
+
+    watch(tmp_path / "later", steps)
+
+
+def test_the_last_file_in_name_order_wins(clusters: Path) -> None:
+    """Two files that declare one object: the later name counts and says so, with both places."""
+    (clusters / "west" / "b.yaml").write_text("# a comment\n" + entry("a").replace("a.global", "b.global"))
+    folder = source.load_folder(clusters)
+    (winner,) = folder.clusters["west"]
+    assert isinstance(winner, ServiceEntry)
+    assert winner.hosts == ("b.global",)
+    (problem,) = winner.problems
+    assert problem.where == f"{clusters}/west/b.yaml:2"
+    assert problem.reason == f"is declared twice; {clusters}/west/a.yaml:1 does not count, this one comes after it"
+
+
+MIXED = """apiVersion: v1
+kind: List
+items:
+- {apiVersion: v1, kind: ConfigMap, metadata: {name: c}}
+- {apiVersion: serving.knative.dev/v1, kind: Service, metadata: {name: knative}}
+- {apiVersion: v1, kind: Service, metadata: {name: s, namespace: shop}}
+- {apiVersion: v1, kind: Namespace, metadata: {name: shop}}
+- {apiVersion: v1, kind: Service, metadata: {}}
+- 7
+---
+# nothing here
+---
+just text
+---
+apiVersion: networking.istio.io/v1alpha3
+kind: ServiceEntry
+metadata: {name: e}
+spec:
+  hosts:
+  - good.global
+  - bad..global
+"""
+
+
+def test_a_file_of_many_objects_gives_those_that_are_read(tmp_path: Path) -> None:
+    """Lists are unfolded, other kinds and groups passed over, bad items named with their line, the rest served."""
+    (tmp_path / "west").mkdir()
+    (tmp_path / "west" / "all.yaml").write_text(MIXED)
+    declared = source.load_folder(tmp_path).clusters["west"]
+    assert [(value.namespace, value.name) for value in declared] == [
+        ("shop", "s"),
+        ("", "shop"),
+        ("default", "e"),
+        ("", "all.yaml"),
+    ]
+    whole = declared[-1]
+    assert isinstance(whole, UnreadableObject)
+    assert [(problem.where.rpartition(":")[2], problem.reason) for problem in whole.problems] == [
+        ("8", "a Service has no name"),
+        ("9", "an item is no object"),
+        ("13", "is no Kubernetes object"),
+    ]
+    assert [problem.where for problem in declared[2].problems] == [f"{tmp_path}/west/all.yaml:21"]
+
+
+def test_tools_learn_what_is_wrong_with_a_folder(tmp_path: Path) -> None:
+    """A missing folder, and manifests beside the cluster folders, are problems that say what to do."""
+    assert [p.advice for p in source.load_folder(tmp_path / "none").problems] == ["name a folder of cluster folders"]
+    (tmp_path / "stray.yaml").write_text(entry("a"))
+    (problem,) = source.load_folder(tmp_path).problems
+    assert (problem.where, problem.reason) == (f"{tmp_path}/stray.yaml", "is in no cluster's folder")

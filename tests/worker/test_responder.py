@@ -1,0 +1,124 @@
+"""What enters the ready replies, what leaves them, and what happens when the view fails."""
+
+import secrets
+
+import pytest
+
+from meshdns.namedb.database import DamagedDatabaseError
+from meshdns.worker import reply_cache
+from meshdns.worker.recorder import SendReply
+from tests.e2e.load import message, read
+from tests.worker.responder_fixture import ResponderFixture
+
+SOURCE = bytes([127, 0, 0, 1])
+NAMES = {"one.global": ["203.0.113.1"], "two.global": ["203.0.113.2"]}
+
+
+def _later() -> SendReply:
+    return lambda _: None
+
+
+def _ask(bench: ResponderFixture, data: bytes, source: bytes = SOURCE) -> bytes | None:
+    bench.responder.begin_read()
+    try:
+        return bench.responder.respond(data, source, _later, tcp=False)
+    finally:
+        bench.responder.end_read()
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        message("unknown.global", 1),
+        message("global", 1, qtype=b"\0\x06\0\x01"),
+        message("one.global", 1)[:-2] + b"\0\x05\0\x03\0\x01\0",  # NSID
+        message("one.global", 1)[:-2] + b"\0\x08\0\x0c\0\x04abcd",  # padding
+        message("www.example", 1),
+    ],
+    ids=["unknown", "apex", "nsid", "padding", "forwarded"],
+)
+def test_not_kept(data: bytes) -> None:
+    """Only plain questions for names that exist are kept."""
+    bench = ResponderFixture(NAMES)
+    _ask(bench, data)
+    assert bench.responder.cached_replies == {}
+
+
+@pytest.mark.parametrize("qtype", [b"\0\x01\0\x01", b"\0\x1c\0\x01", b"\0\x10\0\x01"], ids=["A", "AAAA", "TXT"])
+def test_kept(qtype: bytes) -> None:
+    """Addresses and NODATA of a name that exists are kept under the question's octets."""
+    bench = ResponderFixture(NAMES)
+    data = message("one.global", 1, qtype=qtype)
+    reply = _ask(bench, data)
+    assert reply is not None
+    assert bench.responder.cached_replies == {data[2:]: (0, (reply[2:],))}
+
+
+@pytest.mark.parametrize("qtype", [b"\0\x01\0\x01", b"\0\x1c\0\x01", b"\0\x10\0\x01"], ids=["A", "AAAA", "TXT"])
+def test_kept_in_lower_case(qtype: bytes) -> None:
+    """However a question is spelt first, what is kept is what the lower case would have made, and serves all cases."""
+    drawn, lower = ResponderFixture(NAMES), ResponderFixture(NAMES)
+    reply = _ask(drawn, message("oNe.GLObal", 1, qtype=qtype))
+    _ask(lower, message("one.global", 1, qtype=qtype))
+    assert drawn.responder.cached_replies == lower.responder.cached_replies != {}
+    assert reply is not None
+    assert b"\x03oNe\x06GLObal" in reply
+    looks = drawn.namedb.open_reads
+    assert _ask(drawn, message("oNe.GLObal", 1, qtype=qtype)) == reply
+    assert _ask(drawn, message("one.global", 1, qtype=qtype)) == _ask(lower, message("one.global", 1, qtype=qtype))
+    assert drawn.namedb.open_reads == looks
+
+
+def test_asked_again_by_others_is_kept_once() -> None:
+    """A source that is not admitted yet comes the long way; the same question is not noted twice for it."""
+    bench = ResponderFixture(NAMES)
+    for last in range(100):
+        _ask(bench, message("one.global", 1), bytes([10, 0, 0, last]))
+    assert sum(map(len, bench.responder._reply_cache._keys_by_owner.values())) == 1
+
+
+def test_commit_drops_only_what_it_changed() -> None:
+    """All forms of a changed name go, others stay, and nothing is left that points at them."""
+    bench = ResponderFixture(NAMES)
+    for name in NAMES:
+        for edns in (True, False):
+            _ask(bench, message(name, 1, edns=edns))
+    bench.namedb.change("one.global", "203.0.113.9")
+    bench.responder.begin_read()
+    bench.responder.end_read()
+    assert set(bench.responder.cached_replies) == {message("two.global", 1, edns=edns)[2:] for edns in (True, False)}
+    assert list(bench.responder._reply_cache._keys_by_owner) == [b"\x03two\x06global\0"]
+
+
+def test_memory_is_bounded() -> None:
+    """Questions in endless forms for one name: past the bound everything is forgotten and it begins anew."""
+    bench = ResponderFixture(NAMES)
+    most = 0
+    for number in range(reply_cache.MAX_MEMORY // 400):
+        flags = (number & 0xFFFF).to_bytes(2, "big")  # the EDNS payload size, with the DO bit beside it
+        data = message("one.global", 1)
+        _ask(bench, data[:-8] + flags + data[-6:-4] + bytes([number >> 16 << 7 & 0x80, 0]) + data[-2:])
+        most = max(most, len(bench.responder.cached_replies))
+    assert 1000 < most < reply_cache.MAX_MEMORY // 300
+    assert read(_ask(bench, message("one.global", 1)) or b"") == (0, ["203.0.113.1"])
+
+
+def test_damaged_view_costs_a_mesh_name_its_answer_and_nobody_else() -> None:
+    """A look-up that fails is SERVFAIL with EDE 14 and told; names that are not ours go on."""
+    bench = ResponderFixture(NAMES)
+    bench.namedb.read_error = DamagedDatabaseError("view: page 7 is damaged")
+    reply = _ask(bench, message("one.global", 1))
+    assert reply is not None
+    assert (read(reply)[0], b"\0\x0f" in reply) == (2, True)
+    assert bench.database_errors == [bench.namedb.read_error]
+    assert _ask(bench, message("www.example", 1)) is None
+    assert len(bench.upstream.waiting) == 1
+    assert bench.namedb.open_reads == 0
+
+
+def test_junk_never_raises() -> None:
+    """Random octets of every length are dropped or refused, and never kept."""
+    bench = ResponderFixture(NAMES)
+    for length in range(200):
+        _ask(bench, secrets.token_bytes(length))
+    assert bench.responder.cached_replies == {}
