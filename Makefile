@@ -54,7 +54,7 @@ check: testing lint
 lint: testing
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
-	@$(BIN)/mypy -p meshdns -p tests.rig
+	@$(BIN)/mypy -p meshdns -p tests
 	@$(BIN)/lint-imports
 
 manifests: components
@@ -89,8 +89,8 @@ sbom: setup
 audit: setup
 	@$(INSTALL_LOCK) release
 	@$(BIN)/pip-audit --strict --disable-pip --require-hashes --requirement requirements/runtime.txt || { \
-		echo 'Not audited, or something is vulnerable: read above. Where packages are "not found on PyPI", or it' \
-		'cannot be reached, run this where https://pypi.org/pypi/ answers.' >&2; exit 1; }
+		echo 'Not audited, or something is vulnerable: read above. Where packages are not found, or the index cannot be' \
+		'reached, run this on a machine that reaches the public Python package index.' >&2; exit 1; }
 
 faults: components
 	@exec $(BIN)/python -m tests.faults

@@ -3,15 +3,23 @@
 import ast
 import subprocess
 import sys
+import tomllib
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "meshdns"
+TESTS = sorted((ROOT / "tests").rglob("*.py"))
 MODULES = sorted(PACKAGE.rglob("*.py"))
 CHARTERS = [path for path in MODULES if path.name == "__init__.py" and path.parent != PACKAGE]
 MAX_LINES = 500
+COMPILED: list[str] = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["tool"]["meshdns"]["compile"][
+    "modules"
+]
+NOT_COMPILED = frozenset({"Struct", "Structure", "BigEndianStructure", "LittleEndianStructure", "Union"})
 VAGUE = frozenset({"utils", "util", "helpers", "helper", "common", "manager", "handler", "misc"})
 
 
@@ -48,3 +56,101 @@ def test_no_state_is_global() -> None:
     for module in MODULES:
         tree = ast.parse(module.read_text("utf-8"))
         assert not [node for node in ast.walk(tree) if isinstance(node, ast.Global)], module
+
+
+def _unnamed_tasks(source: str) -> list[int]:
+    """Return the lines that start a task without a name, by `create_task` of anything or by `ensure_future`."""
+    calls = [node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Call)]
+    found = []
+    for call in calls:
+        called = ast.unparse(call.func).rpartition(".")[2]
+        named = any(keyword.arg == "name" for keyword in call.keywords)
+        if called == "ensure_future" or (called == "create_task" and not named):
+            found.append(call.lineno)
+    return found
+
+
+def test_every_task_has_a_name() -> None:
+    """A task shows in logs and in a debugger by its name; `ensure_future` takes none and is not used."""
+    found = {path: _unnamed_tasks(path.read_text("utf-8")) for path in (*MODULES, *TESTS)}
+    assert {str(path.relative_to(ROOT)): lines for path, lines in found.items() if lines} == {}
+
+
+@pytest.mark.parametrize(
+    ("source", "lines"),
+    [
+        ("asyncio.create_task(work())", [1]),
+        ("asyncio.create_task(work(), name='work')", []),
+        ("group.create_task(work())", [1]),
+        ("group.create_task(work(), name='work')", []),
+        ("self._loop.create_task(work())", [1]),
+        ("create_task(work())", [1]),
+        ("asyncio.ensure_future(work())", [1]),
+        ("ensure_future(work())", [1]),
+    ],
+)
+def test_unnamed_tasks_are_found(source: str, lines: list[int]) -> None:
+    """All ways to start a task are seen: of the module, a group, a loop, and by an imported name."""
+    assert _unnamed_tasks(source) == lines
+
+
+def _classes() -> Iterator[tuple[Path, str]]:
+    """Yield each class of the package, nested ones too, with its module."""
+    for module in MODULES:
+        for node in ast.walk(ast.parse(module.read_text("utf-8"))):
+            if isinstance(node, ast.ClassDef):
+                yield module.relative_to(PACKAGE), node.name
+
+
+def _defined_twice(places: Iterable[tuple[str, Path]]) -> dict[str, list[str]]:
+    """Return the names that stand in more than one place, with all of theirs."""
+    found: dict[str, list[str]] = defaultdict(list)
+    for name, module in places:
+        found[name].append(str(module))
+    return {name: modules for name, modules in sorted(found.items()) if len(modules) > 1}
+
+
+def test_a_public_class_name_has_one_meaning() -> None:
+    """Whoever reads it in a log, a search or a conversation knows which class it is."""
+    assert _defined_twice((name, module) for module, name in _classes() if not name.startswith("_")) == {}
+
+
+def test_a_private_class_name_has_one_meaning_in_its_package() -> None:
+    """Two packages may each have theirs: nobody outside sees it."""
+    private = ((f"{module.parent}: {name}", module) for module, name in _classes() if name.startswith("_"))
+    assert _defined_twice(private) == {}
+
+
+def _not_compiled(source: str) -> list[str]:
+    """Return the classes that cannot be compiled: encoded or mapped by another library, or with a metaclass."""
+    classes = [node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.ClassDef)]
+    return [
+        node.name
+        for node in classes
+        if node.keywords or NOT_COMPILED & {ast.unparse(base).rpartition(".")[2] for base in node.bases}
+    ]
+
+
+@pytest.mark.parametrize("name", COMPILED)
+def test_modules_to_be_compiled_define_nothing_that_cannot_be(name: str) -> None:
+    """No msgspec Struct, no ctypes structure, no metaclass; a module that was renamed is renamed in the list."""
+    module = ROOT.joinpath(*name.split(".")).with_suffix(".py")
+    assert module in MODULES
+    assert _not_compiled(module.read_text("utf-8")) == []
+
+
+@pytest.mark.parametrize(
+    ("source", "found"),
+    [
+        ("class A(msgspec.Struct, frozen=True): ...", ["A"]),
+        ("class A(Struct): ...", ["A"]),
+        ("class A(ctypes.Structure): ...", ["A"]),
+        ("class A(metaclass=Meta): ...", ["A"]),
+        ("def f():\n    class A(Struct): ...", ["A"]),
+        ("class A(NamedTuple): ...", []),
+        ("class A(enum.Enum): ...", []),
+    ],
+)
+def test_what_cannot_be_compiled_is_found(source: str, found: list[str]) -> None:
+    """By base, by keyword, and wherever in a module."""
+    assert _not_compiled(source) == found

@@ -72,7 +72,7 @@ async def _run() -> None:
     gc.set_threshold(*_GC_THRESHOLDS)
     gc.collect()
     gc.freeze()  # a full collection over what stays would delay heartbeats and commits
-    ends = (asyncio.ensure_future(_supervisor_gone(control)), asyncio.ensure_future(stop.wait()))
+    ends = (asyncio.create_task(_supervisor_gone(control), name="end"), asyncio.create_task(stop.wait(), name="stop"))
     registrations = ClusterRegistry(vantage_cluster(settings))
     works = [
         (f"source {settings.sources[rank].kind}", _run_source_isolated(rank, settings, controller, registrations))
@@ -81,7 +81,7 @@ async def _run() -> None:
     works += _create_background(settings, controller, loop)
     works.append(("admin", _run_admin(settings, controller, writer, Scoreboard(handed.scoreboard))))
     controller.expect_sources(len(settings.sources))
-    tasks = [asyncio.ensure_future(_run_isolated(work, name)) for name, work in works]
+    tasks = [asyncio.create_task(_run_isolated(work, name), name=name) for name, work in works]
     await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
     for task in (*ends, *tasks):
         task.cancel()

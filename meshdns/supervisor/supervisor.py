@@ -246,7 +246,10 @@ class Supervisor:
         """End the workers of a predecessor."""
         if self._handover is not None:
             self._handover.stop_old_workers()
-            self._retired_workers = [asyncio.ensure_future(reap(process)) for process in self._handover.worker_pids]
+            self._retired_workers = [
+                asyncio.create_task(reap(process), name=f"worker {process} of the predecessor")
+                for process in self._handover.worker_pids
+            ]
 
     def _on_controller_message(self, message: dict[str, Any]) -> None:
         if "reload" in message:

@@ -34,8 +34,8 @@ async def _run(selector: ServingSelector | None) -> None:
     gc.freeze()  # what is there now stays; collections on the hot path would only walk it
     gc.set_threshold(*GC_THRESHOLDS)
     send_to_supervisor({"serving": settings.generation, "ready": worker.is_ready})
-    listening = asyncio.ensure_future(_apply_settings(control, worker))
-    stopping = asyncio.ensure_future(stop.wait())
+    listening = asyncio.create_task(_apply_settings(control, worker), name="orders")
+    stopping = asyncio.create_task(stop.wait(), name="stop")
     await asyncio.wait((listening, stopping), return_when=asyncio.FIRST_COMPLETED)
     listening.cancel()
     stopping.cancel()

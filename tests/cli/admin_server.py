@@ -38,8 +38,9 @@ def admin_socket(
     contacts: Mapping[str, float] | None = None,
     *,
     orders: Mapping[str, Callable[[], None]] | None = None,
+    census: MeshCounts | None = None,
 ) -> Iterator[Path]:
-    """A thread that serves the admin socket of these settings over a view."""
+    """A thread that serves the admin socket of these settings over a view; `census` is empty if none is given."""
     path = Path(settings.admin.socket or "")
     environment = NameDatabase(view, writable=False)
     inspection = Reports(settings, environment.read)
@@ -52,11 +53,11 @@ def admin_socket(
             contact_ages=lambda: contacts or {},
             live_queries=live,
             commands=orders or {},
-            mesh_counts=MeshCounts(mesh_settings(settings)),
+            mesh_counts=census or MeshCounts(mesh_settings(settings)),
             read_totals=lambda: read_totals(board, time.monotonic()),
         )
         serving = serve_admin(socket=path, listen=settings.admin.listen, reports=inspection, running=running)
-        task = asyncio.ensure_future(serving)
+        task = asyncio.create_task(serving, name="admin")
         started.put((asyncio.get_running_loop(), task))
         with contextlib.suppress(asyncio.CancelledError):
             await task

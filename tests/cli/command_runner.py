@@ -28,3 +28,10 @@ class CommandRunner:
         out, err = self._capture.readouterr()
         code = ended.value.code
         return CommandResult(code if isinstance(code, int) else 0, out, err)
+
+
+def set_no_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Remove all settings from the environment, and print to a wide terminal."""
+    for variable in ("CONFIG", "KUBECONFIG", "CONTEXT", "CLUSTER", "NETWORK", "LISTEN", "WORKERS", "STATE_DIR"):
+        monkeypatch.delenv(f"MESHDNS_{variable}", raising=False)
+    monkeypatch.setenv("COLUMNS", "200")

@@ -6,15 +6,13 @@ from pathlib import Path
 import pytest
 
 from tests.cli.admin_server import short_folder
-from tests.cli.command_runner import CommandRunner
+from tests.cli.command_runner import CommandRunner, set_no_settings
 
 
 @pytest.fixture
 def meshdns(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> CommandRunner:
     """The command, in an environment that sets nothing."""
-    for variable in ("CONFIG", "KUBECONFIG", "CONTEXT", "CLUSTER", "NETWORK", "LISTEN", "WORKERS", "STATE_DIR"):
-        monkeypatch.delenv(f"MESHDNS_{variable}", raising=False)
-    monkeypatch.setenv("COLUMNS", "200")
+    set_no_settings(monkeypatch)
     return CommandRunner(capsys)
 
 

@@ -1,7 +1,7 @@
 """Who may order what on the admin socket and its loopback port."""
 
 import http.client
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
@@ -29,11 +29,18 @@ class Served:
         self.port = port
         self.orders = orders
 
-    def ask(self, target: str, *, method: str = "GET", host: str = "localhost") -> tuple[int, dict[str, str]]:
+    def ask(
+        self,
+        target: str,
+        *,
+        method: str = "GET",
+        host: str = "localhost",
+        headers: Mapping[str, str] | None = None,
+    ) -> tuple[int, dict[str, str]]:
         """Status and headers of a request to the port."""
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=10)
         try:
-            connection.request(method, target, headers={"Host": host})
+            connection.request(method, target, headers={"Host": host, **(headers or {})})
             reply = connection.getresponse()
             reply.read()
             return reply.status, dict(reply.getheaders())
@@ -78,6 +85,26 @@ def test_no_order_is_taken_on_the_port(served: Served) -> None:
 def test_strangers_names_are_refused(served: Served, host: str) -> None:
     """A page of another site whose name was made to point here (DNS rebinding) learns nothing."""
     assert served.ask("/clusters", host=host)[0] == 403
+
+
+@pytest.mark.parametrize("target", ["/", "/clusters", "/explain?name=a.global", "/overview", "/totals", "/queries"])
+@pytest.mark.parametrize("site", ["cross-site", "same-site"])
+def test_requests_of_another_sites_page_are_refused(served: Served, target: str, site: str) -> None:
+    """Scripts, images and streams of another origin get 403 under our own name too, and only a link is followed."""
+    from_page = {"Origin": "http://evil.example", "Sec-Fetch-Site": site, "Accept": "text/event-stream"}
+    for mode in ("cors", "no-cors", "websocket"):
+        assert served.ask(target, headers={**from_page, "Sec-Fetch-Mode": mode})[0] == 403
+    assert served.ask("/", headers={"Sec-Fetch-Site": site, "Sec-Fetch-Mode": "navigate"})[0] == 200
+
+
+def test_no_other_origin_is_granted_anything(served: Served) -> None:
+    """A browser without Fetch Metadata may send the request, and lets no page of another origin read the reply."""
+    origin = {"Origin": "http://evil.example"}
+    status, headers = served.ask("/clusters", headers=origin)
+    assert (status, headers["Cross-Origin-Resource-Policy"]) == (200, "same-origin")
+    status, preflight = served.ask("/clusters", method="OPTIONS", headers=origin)
+    assert status == 403
+    assert not [name for name in (*headers, *preflight) if name.lower().startswith("access-control-")]
 
 
 @pytest.mark.parametrize("host", ["localhost", "localhost:8053", "127.0.0.1:8053", "[::1]:8053"])

@@ -72,7 +72,7 @@ def test_vips_of_ipv6_are_known() -> None:
     assert found.note.startswith("a VIP that Istio allocated")
 
 
-def test_a_server_that_is_silent_differs_in_every_name(meshdns: CommandRunner, settings_flags: list[str]) -> None:
+def test_a_server_that_is_silent_differs_in_every_name(meshdns: CommandRunner, settings_flags: tuple[str, ...]) -> None:
     """The table has a row for each name and type, and the status is 1."""
     ended = meshdns("diff", "--server", f"127.0.0.1:{free_port()}", *settings_flags)
     assert ended.status == 1
@@ -83,13 +83,13 @@ def test_a_server_that_is_silent_differs_in_every_name(meshdns: CommandRunner, s
 
 
 @pytest.fixture
-def settings_flags(state: Path) -> list[str]:
+def settings_flags(state: Path) -> tuple[str, ...]:
     """The flags that lead to the view that a stopped server for Online Boutique left behind."""
     publish(settings_of("online-boutique", state))
     return flags(state)
 
 
-def test_a_zone_without_names_says_where_to_look(meshdns: CommandRunner, settings_flags: list[str]) -> None:
+def test_a_zone_without_names_says_where_to_look(meshdns: CommandRunner, settings_flags: tuple[str, ...]) -> None:
     """1, with the list of all names."""
     ended = meshdns("diff", "--server", "127.0.0.1", "--zone", "mesh.internal", *settings_flags)
     assert ended.status == 1

@@ -102,7 +102,7 @@ def with_prober(body: Callable[[ProberScene], Awaitable[None]], kind: str = "tcp
 
     async def main() -> None:
         watch = ProberScene(kind, interval)
-        run = asyncio.ensure_future(watch.prober.run())
+        run = asyncio.create_task(watch.prober.run(), name="probes")
         try:
             await body(watch)
             assert watch.changes.empty()
@@ -282,7 +282,7 @@ class TestNone:
             watch.prober.set_targets([await idle.open(), (LOOPBACK, free_port())])
             other = ProberScene()
             other.prober.set_targets([await busy.open()])
-            run = asyncio.ensure_future(other.prober.run())
+            run = asyncio.create_task(other.prober.run(), name="probes")
             await busy.probed(5)
             run.cancel()
             await asyncio.gather(run, return_exceptions=True)

@@ -75,7 +75,7 @@ async def with_resolver(watch: ResolverScene, body: Awaitable[None]) -> None:
     logger = logging.getLogger("meshdns.controller")
     logger.addHandler(watch)
     logger.setLevel(logging.INFO)
-    run = asyncio.ensure_future(watch.resolver.run())
+    run = asyncio.create_task(watch.resolver.run(), name="names")
     try:
         await body
         assert watch.events.empty()
@@ -319,7 +319,7 @@ def test_a_run_that_is_ended_and_begun_anew_goes_on(monkeypatch: pytest.MonkeyPa
         run.cancel()
         await asyncio.gather(run, return_exceptions=True)
         monkeypatch.setitem(BEHAVIOURS, "late", script)
-        again = asyncio.ensure_future(watch.resolver.run())
+        again = asyncio.create_task(watch.resolver.run(), name="names")
         await watch.expect_events("late.test 192.0.2.1")
         again.cancel()
         await asyncio.gather(again, return_exceptions=True)

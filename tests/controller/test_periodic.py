@@ -37,7 +37,7 @@ def with_runner(items: str, most: int, body: Callable[[Work], Awaitable[None]]) 
 
     async def main() -> None:
         work = Work(items, most=most)
-        run = asyncio.ensure_future(work.runner.run(work.do, name="work"))
+        run = asyncio.create_task(work.runner.run(work.do, name="work"), name="rounds")
         await body(work)
         run.cancel()
         await asyncio.gather(run, return_exceptions=True)
@@ -93,7 +93,7 @@ def test_work_cut_short_is_due_again() -> None:
 
     async def main() -> None:
         work = Work("abc", most=2)
-        run = asyncio.ensure_future(work.runner.run(work.do, name="work"))
+        run = asyncio.create_task(work.runner.run(work.do, name="work"), name="rounds")
         await body(work)
         run.cancel()
         await asyncio.gather(run, return_exceptions=True)

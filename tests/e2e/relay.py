@@ -28,7 +28,7 @@ class Datagrams(asyncio.DatagramProtocol):
     def datagram_received(self, data: bytes, addr: Any) -> None:
         """A client asks."""
         if addr not in self._clients:
-            self._clients[addr] = asyncio.ensure_future(self._open(addr))
+            self._clients[addr] = asyncio.create_task(self._open(addr), name="relayed client")
         self._clients[addr].add_done_callback(lambda opened: opened.result().sendto(data))
 
     async def _open(self, client: Any) -> asyncio.DatagramTransport:
@@ -54,7 +54,10 @@ class Answers(asyncio.DatagramProtocol):
 async def carry_stream(target: Address, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
     """One connection, both ways, until either side ends."""
     far_reader, far_writer = await asyncio.open_connection(*target)
-    ways = [asyncio.ensure_future(_pump(reader, far_writer)), asyncio.ensure_future(_pump(far_reader, writer))]
+    ways = [
+        asyncio.create_task(_pump(reader, far_writer), name="out"),
+        asyncio.create_task(_pump(far_reader, writer), name="back"),
+    ]
     await asyncio.wait(ways, return_when=asyncio.ALL_COMPLETED)
     for end in (writer, far_writer):
         end.close()

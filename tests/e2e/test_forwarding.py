@@ -187,9 +187,9 @@ def test_a_flood_of_forwards_costs_own_names_nothing(instance: Instance, upstrea
         def flooded() -> bool:
             for _ in range(100):
                 client.send(message(_fresh(), secrets.randbelow(1 << 16)))
-            return instance.metric("meshdns_forward_overflow_total") > 500
+            return instance.metric("meshdns_forward_overflow_client_total") > 500
 
-        eventually(flooded, what="queries are refused", within=30)
+        eventually(flooded, what="queries over the limit of one client are refused", within=30)
         outcome = load.end()
     upstream.resume()
     assert outcome.clean, outcome
@@ -255,7 +255,7 @@ def _client(instance: Instance, address: str) -> socket.socket:
     return client
 
 
-def test_an_own_address_is_no_upstream(tmp_path: Path) -> None:
+def test_settings_that_forward_to_their_own_address_are_refused(tmp_path: Path) -> None:
     """The settings say so, with the place, and nothing starts."""
     settings = tmp_path / "meshdns.yaml"
     settings.write_text(

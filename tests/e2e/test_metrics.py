@@ -3,7 +3,7 @@
 import re
 import signal
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from http import HTTPStatus
 from pathlib import Path
 
@@ -90,10 +90,12 @@ def test_each_reply_is_counted_once(instance: Instance) -> None:
             "dns_request_size_bytes_count",
             "dns_response_size_bytes_count",
         ):
-            eventually(  # two scrapes, between which there may have been a query
-                lambda other=other, zone=zone: counted(other, zone=zone) == counted("dns_requests_total", zone=zone),
-                what=f"{other} agrees",
-            )
+            _agree(counted, zone, other)
+
+
+def _agree(counted: Callable[..., float], zone: str, other: str) -> None:
+    """Wait until a counter equals that of queries: between the two scrapes there may have been a query."""
+    eventually(lambda: counted(other, zone=zone) == counted("dns_requests_total", zone=zone), what=f"{other} agrees")
 
 
 def test_corednss_names_have_its_labels(instance: Instance) -> None:

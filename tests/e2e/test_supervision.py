@@ -363,7 +363,7 @@ def _slice(pid: int) -> int:
     attributes = ctypes.create_string_buffer(48)
     done = ctypes.CDLL(None).syscall(_GET_ATTRIBUTES[platform.machine()], pid, attributes, len(attributes), 0)
     assert done == 0
-    return int.from_bytes(attributes[24:32], sys.byteorder)
+    return int.from_bytes(attributes.raw[24:32], sys.byteorder)
 
 
 def test_workers_take_short_turns_and_the_control_plane_gives_way(pair: Instance) -> None:

@@ -67,7 +67,8 @@ class Report:
         """What must not be: crashes, messages over their bound, canaries without answer or with a wrong one."""
         found = [f"{run.target}: {run.crashes} crashes" for run in self.guided if run.crashes]
         found += [f"{cost.name}: {_ms(cost.worst)}" for cost in self.costs if cost.worst > cost.most]
-        for name, outcome in (*self.attack.floods.items(), *self.attack.sieges.items()):
+        outcomes: list[tuple[str, Outcome | Siege]] = [*self.attack.floods.items(), *self.attack.sieges.items()]
+        for name, outcome in outcomes:
             if outcome.unanswered or outcome.wrong:
                 found.append(f"{name}: {outcome.unanswered} canaries unanswered, {outcome.wrong} wrong")
         for name, flood in self.attack.floods.items():

@@ -76,7 +76,7 @@ async def _stream(messages: list[bytes], port: int, rate: int) -> None:
         for number in range(0, len(messages), _PER_CONNECTION):
             if rate:
                 await asyncio.sleep(max(0.0, began + number / rate - time.monotonic()))
-            group.create_task(connection(number, messages[number : number + _PER_CONNECTION]))
+            group.create_task(connection(number, messages[number : number + _PER_CONNECTION]), name=f"from {number}")
 
 
 async def _converse(number: int, sent: list[bytes], port: int) -> None:

@@ -10,7 +10,7 @@ from meshdns.mesh.unserved_reasons import MAX_TEXT, extended_error, host_reason,
 from meshdns.mesh.visibility import host_problems
 from tests.mesh.scene import answers, entry, mesh
 
-HIDDEN = {"exportTo": ["."]}
+HIDDEN: dict[str, Any] = {"exportTo": ["."]}
 
 
 def _reasons(cluster: str, declaration: AnyDeclaration, settings: MeshSettings) -> list[tuple[str, bytes]]:

@@ -17,7 +17,7 @@ from meshdns.controller.gauges import MeshCounts
 from meshdns.instance.scoreboard import Scoreboard
 from meshdns.namedb.writer import Writer
 from tests.cli.admin_server import short_folder
-from tests.page.test_streams import _query
+from tests.page.test_streams import sampled_query
 
 REQUEST = b"GET /queries HTTP/1.1\r\nHost: localhost\r\nAccept: text/event-stream\r\n\r\n"
 PERIOD = 0.2  # seconds between two looks at the rings
@@ -56,7 +56,9 @@ async def _stall(loop: MovedLoop, place: Path) -> None:
         dict, live, {}, MeshCounts(mesh_settings(Settings())), lambda: read_totals(board, loop.time())
     )
     inspection = Reports(Settings(), writer.read)
-    serving = asyncio.ensure_future(serve_admin(socket=path, listen=None, reports=inspection, running=running))
+    serving = asyncio.create_task(
+        serve_admin(socket=path, listen=None, reports=inspection, running=running), name="admin"
+    )
     try:
         await _until(loop, path.exists)
         with socket.socket(socket.AF_UNIX) as client:
@@ -91,7 +93,7 @@ async def _fill(loop: MovedLoop, board: Scoreboard, live: LiveQueries) -> None:
     while len(view._pending) < 3 * EACH:
         assert time.monotonic() < deadline
         for _ in range(EACH):
-            board.write_sample(0, _query("a.global"))
+            board.write_sample(0, sampled_query("a.global"))
         await loop.move(PERIOD)
 
 

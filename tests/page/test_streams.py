@@ -14,7 +14,8 @@ from meshdns.instance.scoreboard import SAMPLE_RING_SIZE, Scoreboard
 PATIENCE = 10.0  # seconds
 
 
-def _query(name: str, *, rcode: int = 0) -> bytes:
+def sampled_query(name: str, *, rcode: int = 0) -> bytes:
+    """Return an encoded sample of a query for a name."""
     return samples.encode(
         QuerySample(
             destinations=samples.FOR_LIVE,
@@ -42,7 +43,7 @@ def _query(name: str, *, rcode: int = 0) -> bytes:
 @asynccontextmanager
 async def _live(board: Scoreboard) -> AsyncIterator[LiveQueries]:
     live = LiveQueries(board, time.monotonic)
-    running = asyncio.ensure_future(live.run())
+    running = asyncio.create_task(live.run(), name="live queries")
     try:
         yield live
     finally:
@@ -71,10 +72,14 @@ def test_all_who_want_the_same_share_one_encoding() -> None:
     async def look() -> list[list[bytes]]:
         board, views = Scoreboard.create(), [Subscriber(QueryFilter()) for _ in range(100)]
         live = LiveQueries(board, time.monotonic)
-        turns = [asyncio.ensure_future(anext(live.subscribe(view, PATIENCE))) for view in views]
+
+        async def turn(view: Subscriber) -> bytes:
+            return await anext(live.subscribe(view, PATIENCE))
+
+        turns = [asyncio.create_task(turn(view), name="turn") for view in views]
         await asyncio.sleep(0)  # each has begun to follow
         live._read_positions = [0] * 256
-        board.write_sample(0, _query("a.global"))
+        board.write_sample(0, sampled_query("a.global"))
         live._distribute()
         waiting = [list(view._pending) for view in views]
         await asyncio.gather(*turns)
@@ -92,8 +97,10 @@ def test_each_sees_what_its_filter_shows() -> None:
         board = Scoreboard.create()
         views = [Subscriber(read_filter({"name": "b.global"})), Subscriber(read_filter({"rcode": "nxdomain"}))]
         async with _live(board) as live:
-            looking = [asyncio.ensure_future(_first(live, view)) for view in views]
-            await _sampling(board, _query("a.global"), _query("x.b.global"), _query("c.global", rcode=3))
+            looking = [asyncio.create_task(_first(live, view), name="look") for view in views]
+            await _sampling(
+                board, sampled_query("a.global"), sampled_query("x.b.global"), sampled_query("c.global", rcode=3)
+            )
             return await asyncio.gather(*looking)
 
     below, denied = asyncio.run(look())
@@ -108,7 +115,7 @@ def test_more_than_enough_is_counted_instead_of_sent() -> None:
     async def look() -> tuple[bytes, int]:
         board, view = Scoreboard.create(), Subscriber(read_filter({"rate": "50"}))
         async with _live(board) as live:
-            asking = _sampling(board, *[_query("a.global")] * 200)
+            asking = _sampling(board, *[sampled_query("a.global")] * 200)
             seen, _ = await asyncio.gather(_first(live, view), asking)
         return seen, view.missed
 
@@ -137,7 +144,9 @@ def test_what_the_ring_could_not_hold_is_counted() -> None:
     async def look() -> int:
         board, view = Scoreboard.create(), Subscriber(QueryFilter())
         async with _live(board) as live:
-            await asyncio.gather(_first(live, view), _sampling(board, *[_query("a.global")] * (SAMPLE_RING_SIZE + 7)))
+            await asyncio.gather(
+                _first(live, view), _sampling(board, *[sampled_query("a.global")] * (SAMPLE_RING_SIZE + 7))
+            )
         return view.missed
 
     assert asyncio.run(look()) == 7 + SAMPLE_RING_SIZE - MAX_PENDING_EVENTS

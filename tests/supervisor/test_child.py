@@ -53,7 +53,7 @@ def _importable(monkeypatch: pytest.MonkeyPatch) -> None:
 def _with(order: str, body: Callable[[_ChildRecorder], Awaitable[None]]) -> None:
     async def run() -> None:
         family = _ChildRecorder(order)
-        running = asyncio.ensure_future(family.child.run())
+        running = asyncio.create_task(family.child.run(), name="child")
         try:
             await body(family)
         finally:

@@ -1,10 +1,19 @@
 """What of the settings reaches the workers."""
 
+import dns.message
+import dns.rcode
+import dns.rdataclass
 import pytest
 
+from meshdns import __version__
 from meshdns.authority.rrl import RrlSettings
 from meshdns.config.model import Settings
+from meshdns.dns.query import parse_query
 from meshdns.supervisor import worker_settings
+from meshdns.supervisor.cookie_secrets import CookieSecrets
+from meshdns.supervisor.sockets import Sockets
+from meshdns.worker import settings as worker_line
+from meshdns.worker import worker
 
 DEFAULT = RrlSettings(per_second=200, slip=2)
 
@@ -26,3 +35,41 @@ DEFAULT = RrlSettings(per_second=200, slip=2)
 def test_a_limit_is_for_those_who_admit_strangers(settings: dict[str, object], expected: RrlSettings | None) -> None:
     """Nobody else pays for it."""
     assert worker_settings.rate_limit_settings(Settings.model_validate(settings)) == expected
+
+
+def _handed(settings: Settings) -> worker_line.WorkerSettings:
+    """Return what a worker reads from the line that the supervisor writes."""
+    sockets = Sockets.bind([("127.0.0.1", 0)], workers=1)
+    try:
+        cookies = CookieSecrets(current=bytes(16), previous=b"", created_at=0.0)
+        made = worker_settings.worker_settings(
+            settings, sockets, number=0, scoreboard=0, namedb="", generation=1, cookies=cookies
+        )
+    finally:
+        sockets.close()
+    return worker_line.decode(worker_line.encode(made))
+
+
+def _chaos_text(settings: Settings, name: str) -> str:
+    """Return the text that a worker with these settings answers in class CHAOS, or REFUSED."""
+    query = parse_query(dns.message.make_query(name, "TXT", dns.rdataclass.CHAOS).to_wire())
+    assert query is not None
+    reply = worker._local_answers(_handed(settings)).respond(query, bytes([127, 0, 0, 1]), tcp=False)
+    if reply is None:
+        return dns.rcode.to_text(dns.rcode.REFUSED)
+    text: str = dns.message.from_wire(reply).answer[0][0].to_text()
+    return text.strip('"')
+
+
+@pytest.mark.parametrize("name", ["version.bind.", "version.server."])
+def test_the_version_is_hidden_unless_the_settings_show_it(name: str) -> None:
+    """With default settings, and whatever is set of the identity, a version query is refused (RFC 4892)."""
+    assert _chaos_text(Settings(), name) == "REFUSED"
+    assert _chaos_text(Settings.model_validate({"chaos": {"identity": True}}), name) == "REFUSED"
+    assert _chaos_text(Settings.model_validate({"chaos": {"version": True}}), name) == f"meshdns {__version__}"
+
+
+def test_the_identity_is_shown_unless_the_settings_hide_it() -> None:
+    """The default tells which of many instances answered; a hidden identity leaves nothing of class CHAOS."""
+    assert _chaos_text(Settings(), "id.server.") == _handed(Settings()).nsid.decode() != ""
+    assert _chaos_text(Settings.model_validate({"chaos": {"identity": False}}), "id.server.") == "REFUSED"

@@ -15,7 +15,7 @@ from meshdns.dns.query import parse_query
 from meshdns.forwarding.counters import ForwardCounters
 from meshdns.forwarding.question import MAX_LOOP_MARKERS
 from meshdns.forwarding.upstreams import Address, Route
-from meshdns.upstream.forwarder import Forwarder
+from meshdns.upstream.forwarder import MAX_PER_CLIENT, Forwarder
 from tests.simulators.behaviours import Case, Messages
 from tests.simulators.stalled_clock_loop import StalledClockLoop, run_with_stalled_clock
 from tests.simulators.upstream import Upstream, serving
@@ -150,7 +150,7 @@ def test_no_option_of_the_client_reaches_the_upstream() -> None:
     """Client Subnet, cookies and NSID are dropped; size and DO are ours and the client's."""
 
     async def body(upstream: Upstream, client: ForwarderClient) -> None:
-        options = [dns.edns.ECSOption("198.51.100.0", 24), dns.edns.GenericOption(10, bytes(8))]
+        options = [dns.edns.ECSOption("198.51.100.0", 24), dns.edns.GenericOption(dns.edns.OptionType.COOKIE, bytes(8))]
         message = dns.message.make_query("GooD.test", "A", use_edns=0, payload=4096, options=options, want_dnssec=True)
         await client.ask_wire(message.to_wire())
         seen = dns.message.from_wire(upstream.wires[0])
@@ -246,11 +246,11 @@ def test_a_flood_of_names_below_one_domain_leaves_room_for_others() -> None:
 
     async def main(upstream: Upstream) -> None:
         client = ForwarderClient(Address("127.0.0.1", upstream.port), max_in_flight=24)
-        flood = [asyncio.ensure_future(client.ask(f"silent-{i}.victim.test")) for i in range(3)]
+        flood = [asyncio.create_task(client.ask(f"silent-{i}.victim.test"), name="flood") for i in range(3)]
         await asyncio.sleep(0)
         more = await client.ask("silent-4.victim.test")
         assert (more.rcode(), ede(more)) == (dns.rcode.REFUSED, 0)
-        same = asyncio.ensure_future(client.ask("silent-1.victim.test"))
+        same = asyncio.create_task(client.ask("silent-1.victim.test"), name="same")
         assert (await client.ask("good.other.test")).rcode() == dns.rcode.NOERROR
         assert {reply.rcode() for reply in await asyncio.gather(same, *flood)} == {dns.rcode.SERVFAIL}
         assert (client.counters.over_limit, client.counters.over_suffix_limit) == (1, 1)
@@ -336,6 +336,61 @@ def test_one_client_cannot_have_more_than_its_share_wait() -> None:
     run_with_stalled_clock(serving(main))
 
 
+class _Flood:
+    """Queries that are sent to a forwarder and not awaited; counts those that wait, by client."""
+
+    def __init__(self, client: ForwarderClient) -> None:
+        self._client = client
+        self._queries: dict[str, bytes] = {}
+        self.waiting: Counter[bytes] = Counter()
+        self.refused = 0
+
+    def ask(self, name: str, source: bytes) -> None:
+        """Ask one question that no upstream answers."""
+        if name not in self._queries:
+            self._queries[name] = dns.message.make_query(name, "A").to_wire()
+        query = parse_query(self._queries[name])
+        assert query is not None
+        now = self._client.loop.time()
+        reply = self._client.forwarder.ask(query, now=now, tcp=False, on_reply=lambda _: None, client=source)
+        if reply is None:
+            self.waiting[source] += 1
+        else:
+            self.refused += reply[3] & 0x0F == dns.rcode.REFUSED
+
+
+def test_a_flood_of_one_client_for_many_domains_leaves_room_for_others() -> None:
+    """By default 1,024 of its questions wait, however many domains they are spread over; then others still may ask."""
+    greedy, modest = b"\n\0\0\1", b"\n\0\0\2"
+
+    async def body(_: Upstream, client: ForwarderClient) -> None:
+        flood = _Flood(client)
+        for number in range(MAX_PER_CLIENT + 300):
+            flood.ask(f"silent-{number}.d{number % 100}.test", greedy)
+        for number in range(10):
+            flood.ask(f"silent-{number}.other.test", modest)
+        assert flood.waiting == {greedy: 1024, modest: 10}
+        assert flood.refused == client.counters.over_client_limit == 300
+        assert client.counters.over_suffix_limit == 0
+
+    against(body)
+
+
+def test_a_flood_of_many_clients_is_bounded_in_all() -> None:
+    """By default 10,000 questions wait; each client stays below its own limit here, and each domain below its."""
+
+    async def body(_: Upstream, client: ForwarderClient) -> None:
+        flood = _Flood(client)
+        for number in range(12_000):
+            flood.ask(f"silent-{number % 50}.d{number % 7}.test", b"\n\0\0" + bytes([number % 24]))
+        assert sum(flood.waiting.values()) == 10_000
+        assert max(flood.waiting.values()) < MAX_PER_CLIENT
+        assert flood.refused == client.counters.over_limit == 2_000
+        assert client.counters.over_client_limit == client.counters.over_suffix_limit == 0
+
+    against(body)
+
+
 def test_a_query_that_was_here_before_is_refused() -> None:
     """Its trail goes on to upstreams of local use, one step longer; whoever finds its own mark in it ends the loop."""
 
@@ -368,7 +423,8 @@ def test_a_trail_that_is_too_long_is_a_loop(steps: int) -> None:
 
     async def main(upstream: Upstream) -> None:
         client = ForwarderClient(Address("127.0.0.1", upstream.port), instance_id=bytes(8))
-        options = [dns.edns.GenericOption(dns.edns.OptionType.make(65_313), b"%8d" % i) for i in range(steps)]
+        trail = dns.edns.OptionType.make(65_313)
+        options: list[dns.edns.Option] = [dns.edns.GenericOption(trail, b"%8d" % i) for i in range(steps)]
         wire = dns.message.make_query("good.test", "A", use_edns=0, options=options).to_wire()
         rcode = dns.message.from_wire(await client.ask_wire(wire)).rcode()
         assert rcode == (dns.rcode.REFUSED if steps >= MAX_LOOP_MARKERS else dns.rcode.NOERROR)
@@ -431,7 +487,9 @@ def test_closing_answers_everybody_who_waits() -> None:
 
     async def main(upstream: Upstream) -> None:
         client = ForwarderClient(Address("127.0.0.1", upstream.port))
-        waiting = [asyncio.ensure_future(client.ask(f"{name}.test")) for name in ("silent", "slow", "tcpcloses")]
+        waiting = [
+            asyncio.create_task(client.ask(f"{name}.test"), name=name) for name in ("silent", "slow", "tcpcloses")
+        ]
         async with asyncio.timeout(PATIENCE):
             while upstream.seen.total() < 3:  # noqa: ASYNC110 - as above
                 await asyncio.sleep(0.01)

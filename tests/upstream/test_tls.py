@@ -236,8 +236,8 @@ def test_many_questions_share_one_connection(authority: Authority, certificate: 
     """Pipelined: a slow reply holds up nobody (RFC 7766 6.2.1.1)."""
 
     async def body(server: TlsServer, client: ForwarderClient) -> None:
-        slow = asyncio.ensure_future(client.ask("delayed.test"))
-        quick = [asyncio.ensure_future(client.ask(f"good-{number}.test")) for number in range(200)]
+        slow = asyncio.create_task(client.ask("delayed.test"), name="slow")
+        quick = [asyncio.create_task(client.ask(f"good-{number}.test"), name="quick") for number in range(200)]
         done, _ = await asyncio.wait([slow, *quick], return_when=asyncio.FIRST_COMPLETED)
         assert slow not in done
         replies = await asyncio.gather(slow, *quick)

@@ -39,7 +39,7 @@ def ask(
     size: int = 1232,
 ) -> tuple[str, tuple[str, ...]]:
     """Code and extended errors of the reply to one query."""
-    options = [COOKIE] if cookie else []
+    options: list[dns.edns.Option] = [COOKIE] if cookie else []
     query = dns.message.make_query(name, rtype, use_edns=0, payload=size, options=options)
     server.responder.begin_read()
     try:

@@ -18,6 +18,7 @@ from meshdns.worker.tcp_server import (
 from tests.e2e.load import message, read
 from tests.worker.responder_fixture import ResponderFixture, wait_until
 
+READ_AT_ONCE = 1 << 18  # bytes that asyncio reads from a socket in one turn, at most
 NAMES = {"one.global": ["203.0.113.1"], "many.global": [f"203.0.113.{number}" for number in range(1, 16)]}
 
 
@@ -31,6 +32,10 @@ class _Client:
     def stop_reading(self) -> None:
         """Read no more."""
         self.reader._transport.pause_reading()  # type: ignore[attr-defined]
+
+    def hearing(self) -> None:
+        """Read again."""
+        self.reader._transport.resume_reading()  # type: ignore[attr-defined]
 
     def reset(self) -> None:
         """End with RST instead of FIN."""
@@ -247,20 +252,27 @@ def test_end_keeps_what_was_promised() -> None:
 
 
 def test_client_that_does_not_read_is_not_read_from() -> None:
-    """Replies that nobody takes stop the connection, not the worker: what is buffered stays bounded."""
+    """While a client does not read, its queries are neither answered nor read; once it reads, all are answered."""
+    asked = 20_000
+    padding = b"\0\xa4\0\x0c\0\xa0" + bytes(160)  # what is left unread in the end is more than one turn reads
 
     async def body(server: _Server) -> None:
-        client = await server.client()
+        client, other = await server.client(room=4096), await server.client()
         client.stop_reading()
-        asked = 200_000
-        query = _framed(message("one.global", 1))
-        client.writer.write(query * asked)
-        other = await server.client()
-        for number in range(20):
+        client.writer.write(_framed(message("many.global", 1)[:-2] + padding) * asked)
+        await wait_until(lambda: any(each._write_paused for each in server.connections._open))
+        (connection,) = (each for each in server.connections._open if each._write_paused)
+        counters = server.bench.responder.counters
+        before = counters.queries
+        for number in range(100):
             other.ask("one.global", first=number)
             await other.reply()
-        await wait_until(lambda: any(connection._write_paused for connection in server.connections._open))
-        assert server.bench.responder.counters.queries < asked
+        assert counters.queries == before + 100 < asked
+        assert len(connection._buffer) <= READ_AT_ONCE
+        client.hearing()
+        for _ in range(asked):
+            assert (await client.reply())[:2] == b"\0\1"
+        assert server.aborted == 0
 
     _serving(body)
 
@@ -288,7 +300,7 @@ def test_octets_that_dribble_in_keep_no_connection() -> None:
     async def body(server: _Server) -> None:
         client = await server.client()
         began = time.monotonic()
-        ended = asyncio.ensure_future(client.closed())
+        ended = asyncio.create_task(client.closed(), name="closed")
         for octet in _framed(message("one.global", 1)):
             client.writer.write(bytes([octet]))
             await asyncio.wait((ended,), timeout=1)

@@ -41,7 +41,7 @@ def play(well: Callable[[float], bool], *, seconds: float = 3600.0) -> Server:
     async def run() -> Server:
         courtesy = RequestGate(clock=asyncio.get_running_loop().time, draw=lambda: 0.0)
         server = Server(courtesy, well=well)
-        tasks = [asyncio.ensure_future(server.kind()) for _ in range(KINDS)]
+        tasks = [asyncio.create_task(server.kind(), name="kind") for _ in range(KINDS)]
         await asyncio.sleep(seconds)
         for task in tasks:
             task.cancel()

@@ -191,7 +191,9 @@ class Schedule:
     def _follow(self, kind: ObjectKind) -> "asyncio.Task[None]":
         resource = RESOURCES[kind]
         reflector = Reflector(resource, cluster=CLUSTER, sink=self._sink, draw=self._dice.fraction)
-        return asyncio.ensure_future(Follower(reflector, resource, self._server, self._gate, self._loop.time).run())
+        return asyncio.create_task(
+            Follower(reflector, resource, self._server, self._gate, self._loop.time).run(), name="follower"
+        )
 
     def _moves(self) -> Iterator[float]:
         """Do something, and say how long to wait before the next look."""
