@@ -5,6 +5,8 @@ PYTHON ?= python3
 VENV = .venv
 SCHEDULES ?= 100000
 MINUTES ?= 20
+WORKERS ?= 4
+PYTEST ?=
 BIN = $(VENV)/bin
 PIP = $(BIN)/python -m pip --disable-pip-version-check install --quiet
 
@@ -17,15 +19,18 @@ INSTALL_LOCK = install_lock() { \
 # Prints what pyproject.toml asks for: the project's dependencies and those of the groups that are named.
 DECLARED = $(BIN)/python -c 'import sys, tomllib; t = tomllib.load(open("pyproject.toml", "rb")); \
 	print(*t["project"]["dependencies"], *(r for g in sys.argv[1:] for r in t["dependency-groups"][g]), sep="\n")'
+# Several workers share the tests, by the rules of tests/rig/scheduler.py; PYTEST holds more options.
+SUITE = $(BIN)/python -m pytest --numprocesses=$(WORKERS) --dist=loadgroup --no-loadscope-reorder $(PYTEST)
 COMPILE = CUSTOM_COMPILE_COMMAND='make lock' $(BIN)/pip-compile --quiet --allow-unsafe --generate-hashes --no-annotate \
 	--strip-extras --no-emit-index-url --no-emit-trusted-host --no-emit-find-links
 
-.PHONY: help demo test check lint manifests docs bench profile soak faults scale fuzz conformance sbom audit setup testing components venv lock clean
+.PHONY: help demo test test-all check lint manifests docs bench profile soak faults scale fuzz conformance sbom audit setup testing components venv lock clean
 
 help:
 	@echo 'make demo        start meshdns on the example clusters; Ctrl-C ends it (needs Python 3.11 or newer)'
 	@echo 'make test        every test, with real API servers, CoreDNS and name servers; installs and builds these first'
-	@echo 'make check       linters, types, import contracts and the tests that need no servers: seconds'
+	@echo 'make test-all    the same with ten times as many random examples: up to an hour, before something is called done'
+	@echo 'make check       linters, types, import contracts and the quick tests that need no servers: a minute'
 	@echo 'make manifests   render deploy/kustomize from the chart, copy alerts and dashboard into it'
 	@echo 'make docs        write the pages of docs/ that come from the code'
 	@echo 'make bench       CPU per query beside other name servers; BENCH="--quick" or BENCH="--only known" for less'
@@ -45,11 +50,13 @@ demo: setup
 	@exec $(BIN)/meshdns demo
 
 test: components lint
-	@exec $(BIN)/python -m pytest
+	@exec $(SUITE)
+
+test-all: components lint
+	@exec $(SUITE) --hypothesis-profile=fuzz --timeout=1800
 
 check: testing lint
-	@$(BIN)/python -m pytest --quiet -m 'not rig' tests/authority tests/cli tests/config tests/dns tests/forwarding \
-		tests/mesh tests/view tests/zones tests/test_architecture.py
+	@exec $(BIN)/python -m pytest --quiet --quick --hypothesis-profile=check -m 'not rig and not slow and not alone' $(PYTEST)
 
 lint: testing
 	@$(BIN)/ruff check .
@@ -110,6 +117,7 @@ testing: setup
 components: testing
 	@$(BIN)/python -m tests.rig.packages
 	@$(BIN)/python -m tests.rig.build
+	@$(BIN)/python -m tests.rig.seeded
 
 venv:
 	@$(BIN)/python -c 'import pip' 2>/dev/null || { \

@@ -9,7 +9,7 @@ import dns.message
 import dns.rcode
 import dns.rdatatype
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from meshdns.authority import row_format
@@ -412,7 +412,6 @@ STATE = st.sampled_from([READY, WAITING, STALE, UNREADY])
 
 
 @given(question=QUESTION, tcp=st.booleans(), spin=st.integers(0, 255), state=STATE, closest=st.booleans())
-@settings(max_examples=200, deadline=None)
 def test_every_reply_is_a_valid_message(
     *, question: str, tcp: bool, spin: int, state: NamedbState, closest: bool
 ) -> None:

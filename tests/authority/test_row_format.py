@@ -1,7 +1,7 @@
 """The rows of the view: what is encoded when the mesh changes is what a worker reads."""
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from meshdns.authority import state
@@ -22,7 +22,6 @@ IPV6 = st.lists(st.binary(min_size=16, max_size=16), min_size=1, max_size=15, un
     clusters=st.sets(st.integers(0, 65535), max_size=20),
     static=st.booleans(),
 )
-@settings(max_examples=150, deadline=None)
 def test_a_row_reads_back(
     *, status: RowStatus, rrsets: dict[int, list[bytes]], ttl: int, clusters: set[int], static: bool
 ) -> None:

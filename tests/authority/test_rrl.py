@@ -147,6 +147,7 @@ def _reply(rcode: str, answers: int, *, tc: bool = False) -> bytes:
         (_reply("REFUSED", 0), ReplyClass.ERROR),
         (_reply("FORMERR", 0), ReplyClass.ERROR),
     ],
+    ids=lambda value: value.name if isinstance(value, ReplyClass) else "",  # messages have random ids
 )
 def test_the_kind_of_a_reply(reply: bytes, expected: ReplyClass) -> None:
     """By rcode and answers."""

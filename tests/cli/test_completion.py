@@ -27,6 +27,7 @@ def test_bash_takes_the_script(meshdns: CommandRunner) -> None:
     assert subprocess.run(["bash", "-n"], input=script, text=True, check=False).returncode == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("words", "expected"),
     [("meshdns ta", "tail"), ("meshdns get cl", "clusters"), ("meshdns tail --rc", "--rcode")],

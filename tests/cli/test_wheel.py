@@ -16,16 +16,6 @@ from tests.rig.waiting import eventually
 ROOT = Path(__file__).parents[2]
 
 
-@pytest.fixture(scope="module")
-def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The wheel, as an installer builds it."""
-    folder = tmp_path_factory.mktemp("wheel")
-    command = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation"]
-    subprocess.run([*command, "--wheel-dir", str(folder), str(ROOT)], check=True, capture_output=True)
-    (found,) = folder.glob("meshdns-*.whl")
-    return found
-
-
 @pytest.fixture
 def installed(wheel: Path, tmp_path: Path) -> Path:
     """A folder with the wheel's content and nothing of the checkout."""
@@ -34,6 +24,7 @@ def installed(wheel: Path, tmp_path: Path) -> Path:
     return tmp_path / "site"
 
 
+@pytest.mark.slow
 def test_wheel_is_typed_and_carries_the_sample(wheel: Path) -> None:
     """The marker of PEP 561 and every file of the demo's situation are in it."""
     with zipfile.ZipFile(wheel) as archive:
@@ -77,7 +68,7 @@ def test_demo_runs_outside_a_checkout_and_ends_on_interrupt(installed: Path, tmp
             return False
 
     try:
-        eventually(answered, what="the demo answers", within=30)
+        eventually(answered, what="the demo answers", within=60)
         demo.send_signal(signal.SIGINT)
         said, _ = demo.communicate(timeout=30)
     finally:

@@ -34,7 +34,7 @@ BROKEN = {
         'a: "\\UFFFFFFFF"\n',
         "1:1: holds an escape such as \\U that is no character; correct it",
     ),
-    "deep nesting": ("[" * 3000, "1:1: nests too deeply; remove brackets"),
+    "deep nesting": ("[" * 1500, "1:1: nests too deeply; remove brackets"),
     "an anchor": (
         V + "listen: &x ['127.0.0.1:1']\nallowQuery: *x\n",
         "2:9: allowQuery: anchors are not supported here",

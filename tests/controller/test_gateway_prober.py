@@ -296,6 +296,7 @@ async def _read_request(reader: asyncio.StreamReader) -> list[str]:
 
 
 class TestHttp:
+    @pytest.mark.slow
     @pytest.mark.parametrize(
         ("reply", "alive"),
         [
@@ -356,6 +357,7 @@ def _shake_hands(listener: socket.socket, tls: ssl.SSLContext, times: int) -> No
             tls.wrap_socket(connection, server_side=True).close()
 
 
+@pytest.mark.rig
 class TestTls:
     @pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
     @pytest.mark.parametrize("mutual", [False, True], ids=["simple", "mutual"])

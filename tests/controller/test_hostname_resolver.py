@@ -245,6 +245,7 @@ class TestScriptedServer:
 
         scripted(monkeypatch, body, A=[f"@ {ttl} IN A 192.0.2.1"], AAAA=[f"@ {ttl} IN AAAA 2001:db8::1"])
 
+    @pytest.mark.slow
     def test_a_name_slower_than_a_clients_patience_resolves(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """What comes after 2.5 s is too late for a query and in time for a look-up."""
 

@@ -71,7 +71,7 @@ def test_missing_right_is_named(platform: ApiServer, objects: Objects, ports: tu
     with _pod(objects, platform, ports).unready() as pod:
         group = f'API group "{resource.group}"'
         advice = f"grant the verbs list and watch on {resource.plural} in {group} by a ClusterRole"
-        eventually(lambda: advice in str(pod.get("clusters")), what=f"the list of clusters says: {advice}", within=30)
+        eventually(lambda: advice in str(pod.get("clusters")), what=f"the list of clusters says: {advice}", within=60)
 
 
 def test_nothing_else_may_be_read(platform: ApiServer, objects: Objects) -> None:

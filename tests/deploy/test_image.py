@@ -10,7 +10,7 @@ from tests.deploy.helm import rendered, workload
 from tests.deploy.image import CONTAINERFILE, Image, build, copied, steps
 from tests.deploy.places import CHECKOUT
 
-pytestmark = [pytest.mark.rig, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.rig, pytest.mark.timeout(900), pytest.mark.long]
 
 LARGEST = 220  # MiB of what is copied into the image; half of it is the Kubernetes client
 

@@ -14,6 +14,8 @@ import pytest
 import meshdns
 from tests.deploy.places import CHECKOUT
 
+pytestmark = pytest.mark.slow
+
 _EPOCH = "1700000000"
 
 

@@ -2,7 +2,7 @@
 
 import dns.name
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from meshdns.dns import names
@@ -53,7 +53,6 @@ HOST = st.lists(st.from_regex(r"[a-z0-9_]{1,12}", fullmatch=True), min_size=1, m
 
 
 @given(HOST)
-@settings(max_examples=100, deadline=None)
 def test_text_and_wire_agree_with_dnspython(host: str) -> None:
     """A host name has the octets another encoder gives it, and reads back as itself."""
     wire = dns.name.from_text(host + ".").to_wire() or b""
@@ -62,7 +61,6 @@ def test_text_and_wire_agree_with_dnspython(host: str) -> None:
 
 
 @given(st.lists(st.binary(min_size=1, max_size=10), min_size=1, max_size=5))
-@settings(max_examples=100, deadline=None)
 def test_the_presentation_form_of_any_octets_reads_back(labels: list[bytes]) -> None:
     r"""Octets outside host names are shown as ``\DDD`` (RFC 1035 5.1), so that no two names look alike."""
     wire = dns.name.Name([*labels, b""]).to_wire() or b""

@@ -9,7 +9,7 @@ import dns.opcode
 import dns.rdataclass
 import dns.rdatatype
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from meshdns.dns.codes import BADVERS, FORMERR, NOERROR, NOTIMP, REFUSED
@@ -215,7 +215,6 @@ def test_the_first_cookie_counts() -> None:
 
 @given(st.binary(max_size=600))
 @example(b"\0" * 12)
-@settings(max_examples=200, deadline=None)
 def test_any_octets_are_parsed_without_raising(data: bytes) -> None:
     """Nothing from the network raises, and what is echoed lies inside the message."""
     query = parse_query(data)
@@ -223,7 +222,6 @@ def test_any_octets_are_parsed_without_raising(data: bytes) -> None:
 
 
 @given(st.binary(max_size=120), st.integers(0, 2), st.sampled_from([0x0000, 0x0100, 0x0120]))
-@settings(max_examples=200, deadline=None)
 def test_any_octets_behind_a_good_header_are_parsed_without_raising(body: bytes, ar: int, flags: int) -> None:
     """Bad questions and bad OPTs give a fault, never an exception."""
     query = parsed(header(flags=flags, ar=ar) + body)
@@ -239,7 +237,6 @@ LABEL = st.binary(min_size=1, max_size=20)
     st.one_of(st.none(), st.tuples(st.integers(0, 65535), st.booleans(), st.binary(max_size=9))),
     st.integers(0, 65535),
 )
-@settings(max_examples=150, deadline=None)
 def test_accepted_queries_read_as_dnspython_reads_them(
     name: list[bytes], qtype: int, edns: tuple[int, bool, bytes] | None, ident: int
 ) -> None:
@@ -268,7 +265,6 @@ def test_accepted_queries_read_as_dnspython_reads_them(
 
 
 @given(st.binary(min_size=17, max_size=80))
-@settings(max_examples=200, deadline=None)
 def test_what_is_accepted_another_decoder_accepts_too(body: bytes) -> None:
     """No message passes here that dnspython finds malformed."""
     data = header() + body

@@ -103,7 +103,7 @@ def main() -> int:
     """Make the root, run the commands and tell."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path)
-    parser.add_argument("--test", action="store_true", help="run the second command, too: half an hour and more")
+    parser.add_argument("--test", action="store_true", help="run the second command, too: half an hour")
     asked = parser.parse_args()
     root = asked.folder.resolve() / "root"
     if not (root / "usr/bin/make").exists():

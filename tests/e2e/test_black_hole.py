@@ -7,6 +7,8 @@ import pytest
 
 from tests.rig.packages import program
 
+pytestmark = pytest.mark.long
+
 SEEN = """\
 the cluster is synced
 a reason is shown, and answers go on

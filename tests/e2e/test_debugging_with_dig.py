@@ -11,7 +11,7 @@ from tests.e2e.instance import Instance, on_boutique, wait_until_ready
 from tests.rig.unbound import Unbound
 from tests.rig.waiting import eventually
 
-pytestmark = pytest.mark.rig
+pytestmark = [pytest.mark.rig, pytest.mark.long]
 
 
 @pytest.fixture
@@ -84,7 +84,7 @@ def test_every_failure_says_why(clusters: Path, resolver: Unbound) -> None:
                     instance.ask("frontend.default.global").ede[:1] == ("3 (Stale Answer): (the controller is silent)",)
                 ),
                 what="answers are marked stale",
-                within=30,
+                within=60,
             )
             eventually(lambda: instance.metric("meshdns_stale_answers_total") > 0, what="and counted")
         instance.change(allowQuery=["192.0.2.0/24"], forward=forward)

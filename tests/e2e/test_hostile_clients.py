@@ -50,6 +50,7 @@ def _unmoved(outcome: Outcome) -> None:
     assert len(outcome.lines) < 10, outcome.lines
 
 
+@pytest.mark.alone
 def test_mutated_datagrams_move_nobody(instance: Instance) -> None:
     """50,000 of them: the canary is answered, no worker dies, no line is logged for a packet, memory stays."""
     outcome = flood(instance, "udp", 50_000, rate=3_000, known=KNOWN)
@@ -57,6 +58,7 @@ def test_mutated_datagrams_move_nobody(instance: Instance) -> None:
     _unmoved(outcome)
 
 
+@pytest.mark.alone
 def test_mutated_streams_move_nobody(instance: Instance) -> None:
     """2,000 messages over TCP, lengths that lie, half-closed and reset connections among them."""
     outcome = flood(instance, "tcp", 2_000, rate=2_000, known=KNOWN)
@@ -64,6 +66,7 @@ def test_mutated_streams_move_nobody(instance: Instance) -> None:
     _unmoved(outcome)
 
 
+@pytest.mark.alone
 def test_held_connections_move_nobody(instance: Instance) -> None:
     """900 idle ones and 100 that send an octet a second: seen in the metrics, ended in time, unnoticed by others."""
     outcome = siege(instance, idle=900, writers=100, known=KNOWN)
@@ -74,6 +77,7 @@ def test_held_connections_move_nobody(instance: Instance) -> None:
     assert outcome.memory_during - outcome.memory_before < GROWTH
 
 
+@pytest.mark.alone
 def test_resumed_worker_drops_what_is_old_and_answers_what_is_fresh(instance: Instance) -> None:
     """Ten queries grow old while it stands still; ten come just before it goes on, and only these are answered."""
     late = instance.metric("meshdns_messages_late_total")
@@ -93,13 +97,14 @@ def test_resumed_worker_drops_what_is_old_and_answers_what_is_fresh(instance: In
     assert instance.workers == [worker]
 
 
+@pytest.mark.alone
 def test_hung_worker_is_replaced(instance: Instance) -> None:
     """One that is stopped for good is killed after five seconds, and another serves: six in all on an idle machine."""
     (hung,) = instance.workers
     began = time.monotonic()
     instance.kill(hung, signal.SIGSTOP)
-    eventually(lambda: instance.workers not in ([], [hung]), what="there is a new worker", within=30)
-    eventually(lambda: instance.addresses(KNOWN[0]) == [KNOWN[1]], what="it answers", within=30)
+    eventually(lambda: instance.workers not in ([], [hung]), what="there is a new worker", within=60)
+    eventually(lambda: instance.addresses(KNOWN[0]) == [KNOWN[1]], what="it answers", within=60)
     assert time.monotonic() - began < 2 * REPLACED
 
 
@@ -127,7 +132,7 @@ def tapped(tmp_path_factory: pytest.TempPathFactory) -> Tapped:
     file = tmp_path_factory.mktemp("wiretap") / "all.pcap"
     unshare = [program("unshare"), "--net", *([] if os.geteuid() == 0 else ["--map-root-user"])]
     command = [*unshare, sys.executable, "-m", "tests.fuzz.wiretap", str(file)]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=110, check=False)
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=280, check=False)
     assert done.returncode == 0, done.stderr
     ports = json.loads(done.stdout)
     server, resolver = ports["server"], ports["resolver"]

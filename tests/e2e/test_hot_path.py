@@ -17,6 +17,8 @@ from tests.e2e.test_changes import service_entry
 from tests.rig.unbound import Unbound
 from tests.rig.waiting import eventually
 
+pytestmark = pytest.mark.long
+
 FRONTEND = "frontend.default.global"
 FLOOD = 30_000
 _OPT = 11  # octets of the OPT that `message` writes

@@ -144,6 +144,7 @@ def test_other_names_are_forwarded(from_cluster1: Instance) -> None:
     assert (reply.rdata, "aa" in reply.flags, "ra" in reply.flags) == (("192.0.2.80",), False, True)
 
 
+@pytest.mark.rig
 @pytest.mark.parametrize("tcp", [False, True], ids=["udp", "tcp"])
 @pytest.mark.parametrize("stub", ["coredns", "dnsmasq"])
 def test_the_same_through_stub_domains(request: pytest.FixtureRequest, stub: str, *, tcp: bool) -> None:

@@ -98,7 +98,7 @@ def test_tail_shows_what_is_wanted(silent: Instance) -> None:
         silent.ask(f"{HOSTILE}.default.global")
         return text.poll() is not None and machine.poll() is not None
 
-    eventually(ended, what="both have seen enough", within=30)
+    eventually(ended, what="both have seen enough", within=60)
     shown = text.communicate()[0].splitlines()
     assert len(shown) == 2
     assert all(r"\010\034\123\125\027\09131m.default.global." in line for line in shown)

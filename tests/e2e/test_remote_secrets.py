@@ -136,7 +136,7 @@ def test_names_are_served_while_a_secret_is_rotated(east: ApiServer, west: ApiSe
         eventually(lambda: instance.addresses("shop.global") == ["192.0.2.7"], what="west is read")
         for token, words in (("wrong", "is not served yet"), (second, "is served by its new client")):
             east.apply(remote_secret("west", west=kubeconfig(west, "west", {"token": token})))
-            eventually(lambda words=words: served(instance) and words in instance.log(), what=words, within=20)  # type: ignore[misc]
+            eventually(lambda words=words: served(instance) and words in instance.log(), what=words, within=60)  # type: ignore[misc]
         assert served(instance)
 
 

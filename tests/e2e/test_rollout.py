@@ -62,9 +62,9 @@ def test_without_a_right_it_is_never_ready_and_says_which(east: ApiServer, insta
         east.apply(manifest)
     lacking = NEEDED[missing] if missing >= 0 else NEEDED[-2]
     reason = f'grant the verbs list and watch on {lacking[1]} in API group "{lacking[0]}"'
-    eventually(lambda: reason in instance.page("/ready")[1], what=f"/ready says: {reason}", within=100)
+    eventually(lambda: reason in instance.page("/ready")[1], what=f"/ready says: {reason}", within=240)
     assert instance.page("/ready")[0] == HTTPStatus.SERVICE_UNAVAILABLE
     if missing >= 0:
         for manifest in role(*NEEDED):
             east.apply(manifest)
-        eventually(lambda: instance.page("/ready")[0] == HTTPStatus.OK, what="the right makes it ready", within=100)
+        eventually(lambda: instance.page("/ready")[0] == HTTPStatus.OK, what="the right makes it ready", within=240)

@@ -23,7 +23,7 @@ from tests.rig.signedroot import SignedRoot
 from tests.rig.unbound import Unbound
 from tests.rig.waiting import eventually
 
-pytestmark = pytest.mark.rig
+pytestmark = [pytest.mark.rig, pytest.mark.long]
 
 TARGETS = ("coredns", "dnsmasq", "unbound", "bind", "systemd-resolved")
 GATEWAY = ("203.0.113.20",)

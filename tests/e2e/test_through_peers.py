@@ -86,6 +86,7 @@ def front(request: pytest.FixtureRequest, instance: Instance) -> Iterator[NameSe
         yield server
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("behaviour", ["wrongid", "wrongq", "qr0", "noise", "tc", "tccut", "tcpdribble", "foreign"])
 def test_a_front_hears_the_truth_in_spite_of_lies(front: NameServer, behaviour: str) -> None:
     """What meshdns believes is what its own clients are told, over UDP and after TC over TCP."""
@@ -94,6 +95,7 @@ def test_a_front_hears_the_truth_in_spite_of_lies(front: NameServer, behaviour: 
     assert seconds <= DEADLINE
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("behaviour", ["silent", "servfail", "rdlen", "tctwice", "foreignonly", "failwith"])
 def test_a_front_hears_of_a_failure_in_time(front: NameServer, behaviour: str) -> None:
     """Before CoreDNS gives meshdns up at 2 s; and no lie."""
@@ -110,6 +112,7 @@ def test_a_front_without_edns_is_told_to_use_tcp(front: NameServer) -> None:
     assert len(dig(name, server=front.address, port=front.port, opts=["+noedns"]).rdata) == _BIG
 
 
+@pytest.mark.alone
 def test_no_front_gives_us_up_while_all_upstreams_are_dead(clusters: Path) -> None:
     """One upstream stands still, the other is gone: mesh names come at once, others fail in time, again and again.
 

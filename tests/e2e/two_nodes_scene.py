@@ -30,6 +30,7 @@ from tests.rig.dig import NoReply, dig
 from tests.rig.etcd import Etcd
 from tests.rig.kubernetes import KubernetesClient
 from tests.rig.packages import program
+from tests.rig.seeded import seeded_data
 from tests.rig.waiting import eventually
 
 OUTSIDE = {"node1": "10.0.1.1", "node2": "10.0.2.1"}
@@ -247,7 +248,7 @@ def say(line: str) -> None:
 def main() -> None:
     """Play the scene."""
     build_network()
-    with TemporaryDirectory() as folder, Etcd() as etcd:
+    with TemporaryDirectory() as folder, Etcd(seeded_data()) as etcd:
         servers = [ApiServer(etcd, cluster) for cluster in ("cluster1", "cluster2")]
         with contextlib.ExitStack() as running:
             for server, node in zip(servers, OUTSIDE, strict=True):

@@ -133,7 +133,7 @@ def by_tshark(path: Path, *, dns_ports: tuple[int, ...], wanted: str) -> list[tu
         command += ["-d", f"udp.port=={port},dns", "-d", f"tcp.port=={port},dns"]
     for name in _FIELDS:
         command += ["-e", name]
-    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=100)
+    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=280)
     return [_frame(line) for line in done.stdout.splitlines()]
 
 

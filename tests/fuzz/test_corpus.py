@@ -17,6 +17,7 @@ def test_kept_inputs_break_no_rule(name: str) -> None:
         target.run(file.read_bytes())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", TARGETS)
 def test_seeds_break_no_rule(name: str) -> None:
     """The rows of the tables, and cut at every place."""

@@ -12,7 +12,7 @@ from ipaddress import ip_address
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from meshdns.mesh.answer import Answer
@@ -35,6 +35,8 @@ from tests.mesh.scene import (
     system_namespace,
     workload_entry,
 )
+
+pytestmark = pytest.mark.long
 
 CLUSTERS = ("c0", "c1", "c2", "c3")
 SERVICES = (("p", "a"), ("p", "b"), ("q", "a"))
@@ -191,8 +193,8 @@ def at_once(seen_from: MeshSettings, left: dict[str, dict[ObjectKey, AnyDeclarat
     return {name: answer for name, answer in made.refresh().items() if answer is not None}
 
 
+@pytest.mark.slow
 @given(SETTINGS, steps(leaving=3), st.data())
-@settings(max_examples=200, deadline=None)
 def test_change_by_change_is_the_same_as_all_at_once(
     seen_from: MeshSettings, changes: list[Step], data: st.DataObject
 ) -> None:
@@ -240,8 +242,8 @@ def apply_observation(made: NameTable, what: str, learned: tuple[str, ...] | boo
         made.set_resolved_addresses(what, learned)
 
 
+@pytest.mark.slow
 @given(SETTINGS, steps(leaving=2), HEARD, st.data())
-@settings(max_examples=100, deadline=None)
 def test_resolution_and_health_do_not_depend_on_when_they_are_learned(
     seen_from: MeshSettings, changes: list[Step], heard: list[tuple[str, Any]], data: st.DataObject
 ) -> None:
@@ -266,8 +268,8 @@ def test_resolution_and_health_do_not_depend_on_when_they_are_learned(
     assert served == {name: answer for name, answer in again.refresh().items() if answer is not None}
 
 
+@pytest.mark.slow
 @given(SETTINGS, steps(leaving=0), st.randoms(use_true_random=False))
-@settings(max_examples=100, deadline=None)
 def test_the_order_of_arrival_does_not_matter(seen_from: MeshSettings, changes: list[Step], shuffler: Any) -> None:
     """Clusters, kinds and objects may arrive in any order."""
     left = after(changes)
@@ -306,8 +308,8 @@ def forbidden(address: str, seen_from: MeshSettings, networks: dict[str, str]) -
     return first == 127
 
 
+@pytest.mark.slow
 @given(SETTINGS, steps(leaving=0))
-@settings(max_examples=200, deadline=None)
 def test_no_address_leaves_where_it_means_something(seen_from: MeshSettings, changes: list[Step]) -> None:
     """No VIP or ClusterIP of another cluster, and no private address of another network, is ever in an answer."""
     left = after(changes)
@@ -355,7 +357,6 @@ HOSTILE = st.builds(
 
 
 @given(SETTINGS, st.lists(st.tuples(st.sampled_from(CLUSTERS), HOSTILE), max_size=8))
-@settings(max_examples=150, deadline=None)
 def test_no_object_makes_the_catalog_raise(seen_from: MeshSettings, found: list[tuple[str, AnyDeclaration]]) -> None:
     """Odd names and values are served or not, never a failure; taking all of it back leaves nothing behind."""
     made = NameTable(seen_from)

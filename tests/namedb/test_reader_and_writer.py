@@ -9,7 +9,7 @@ from types import TracebackType
 from typing import Any, Self
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from meshdns.authority.state import NamedbState, encode_state
@@ -220,7 +220,6 @@ NAME = st.lists(LABEL, max_size=5).map(
 
 
 @given(st.lists(NAME, max_size=20))
-@settings(max_examples=100, deadline=None)
 def test_names_joined_in_the_ring_come_apart_again(owners: list[bytes]) -> None:
     """Wire names carry their own lengths, whatever octets they hold."""
     assert decode_changed_names(encode_changed_names(owners)) == owners

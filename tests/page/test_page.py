@@ -12,7 +12,7 @@ from tests.page.conftest import HARM, Paged
 from tests.rig.dig import dig
 from tests.rig.waiting import eventually
 
-pytestmark = pytest.mark.rig
+pytestmark = [pytest.mark.rig, pytest.mark.long]
 
 HOSTILE = r"\"\010{}<script>\027[31m"
 SHOWN = r"\034\010\123\125\060script\062\027\09131m"
@@ -191,7 +191,7 @@ def test_a_server_that_is_gone_is_said_and_comes_back(wide: Watched, served: Pag
             served.kill(served.controller or _NOBODY)  # as often as it is started again, ever later
         return page.get_by_role("alert").is_visible()
 
-    eventually(gone, what="the page notices", within=30)
+    eventually(gone, what="the page notices", within=60)
     expect(page.get_by_role("alert")).to_contain_text("Start meshdns again")
     expect(page.locator("#condition")).to_have_text("out of contact")
     expect(page.get_by_role("alert")).to_be_hidden(timeout=30_000)

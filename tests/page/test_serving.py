@@ -120,6 +120,7 @@ def test_names_are_found_by_any_part(port: Port, query: str, found: list[str]) -
     assert [item["name"] for item in listing["items"]] == found
 
 
+@pytest.mark.slow
 def test_the_demo_serves_the_page() -> None:
     """``meshdns demo`` says where the page is, and it is there."""
     page, command = Port(free_port()), [sys.executable, "-m", "meshdns", "demo"]
@@ -127,7 +128,7 @@ def test_the_demo_serves_the_page() -> None:
         command += [flag, f"{LOOPBACK}:{number}"]
     demo = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     try:
-        eventually(lambda: "<h1>meshdns</h1>" in page.ask("/")[2], what="the page is served", within=30)
+        eventually(lambda: "<h1>meshdns</h1>" in page.ask("/")[2], what="the page is served", within=60)
         eventually(lambda: '"count":9' in page.ask("/overview")[2], what="the names are counted")
     finally:
         demo.send_signal(signal.SIGINT)

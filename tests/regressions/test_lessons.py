@@ -145,10 +145,10 @@ def test_no_name_goes_through_idna() -> None:
 
 @pytest.mark.parametrize("host", ["a" * 1_000_000, "a." * 500_000, "ß" * 1_000_000, "xn--" * 250_000])
 def test_a_host_of_a_million_octets_is_refused_at_once(host: str) -> None:
-    """CVE-2022-45061: before anything is done with it."""
+    """CVE-2022-45061: before anything is done with it; what is quadratic would take minutes."""
     began = time.process_time()
     assert names.invalid_reason(host)
-    assert time.process_time() - began < 0.1
+    assert time.process_time() - began < 1
 
 
 def test_aiohttp_is_new_enough() -> None:

@@ -6,6 +6,7 @@ load balancer addresses but the test.
 
 import base64
 import http.client
+import re
 import ssl
 import subprocess
 from collections.abc import Mapping, Sequence
@@ -116,11 +117,11 @@ class ApiServer(Component, KubernetesClient):
         """Whether it is ready by its own word and has made the objects that every cluster has."""
         try:
             self.get("/readyz")
-            for path in _OWN_OBJECTS:
-                self.get(path)
+            *_, endpoints = (self.get(path) for path in _OWN_OBJECTS)
         except (Refused, http.client.HTTPException):
             return False
-        return True
+        # In an etcd that other servers used before, theirs may stand there for a moment.
+        return [port["port"] for port in endpoints["ports"] or ()] == [self.port]
 
     def stop(self) -> None:
         """End the server and forget the connections to it."""
@@ -155,9 +156,12 @@ class ApiServer(Component, KubernetesClient):
         return path
 
     def install_crds(self, *families: str) -> None:
-        """Install the CRDs of `families` (istio, gateway-api, mcs-api; default istio) and wait until all are served."""
+        """Install the CRDs of `families` (istio, gateway-api, mcs-api; default istio) and wait until all are served.
+
+        Those that are there already are left as they are.
+        """
         names = [
-            self._create_crd(document)
+            self._have_crd(document)
             for family in families or ("istio",)
             for file in sorted(crd_folder(family).glob("*.yaml"))
             for document in file.read_text().split("\n---\n")
@@ -177,10 +181,17 @@ class ApiServer(Component, KubernetesClient):
                 if item["metadata"]["uid"] not in self._own:
                     self._delete(path, item["metadata"])
 
-    def _create_crd(self, document: str) -> str:
-        """Post one CRD as the YAML text it is; its name."""
+    def _have_crd(self, document: str) -> str:
+        """Post one CRD as the YAML text it is, if it is not there; its name."""
         path = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
-        return str(self.request("POST", path, document, content_type="application/yaml")["metadata"]["name"])
+        (name,) = re.findall(r"^  name: (\S+)$", document, re.MULTILINE)
+        try:
+            self.get(f"{path}/{name}")
+        except Refused as refusal:
+            if refusal.status != http.HTTPStatus.NOT_FOUND:
+                raise
+            self.request("POST", path, document, content_type="application/yaml")
+        return str(name)
 
     def _served(self, name: str) -> bool:
         spec = self.get(f"/apis/apiextensions.k8s.io/v1/customresourcedefinitions/{name}")["spec"]

@@ -27,6 +27,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.rig.errors import ComponentUnavailable
+from tests.rig.marks import require_rig
 
 OLDEST_GO = (1, 26)
 PROGRAMS = ("etcd", "coredns", "kube-apiserver", "helm", "kustomize")
@@ -52,11 +53,13 @@ class Go:
 
 def built_program(name: str) -> Path:
     """The program `name` of `PROGRAMS`, built first if the cache has none (minutes); raises `ComponentUnavailable`."""
+    require_rig(name)
     return _cached(name, _compile) / name
 
 
 def crd_folder(family: str) -> Path:
     """The folder with the CRD files of a family of `CRD_FAMILIES`; raises `ComponentUnavailable`."""
+    require_rig(f"the CRDs of {family}")
     return _cached("crds", _copy_crds) / family
 
 
@@ -84,27 +87,33 @@ def _cached(component: str, make: Callable[[Path, str, Path], None]) -> Path:
     """The component's folder in the cache, made by `make(source, go, target)` if it is not there."""
     go = _go()
     source = _COMPONENTS / component
-    folder = cache_folder() / f"{component}-{_key(source, go.version)}"
+    return kept(f"{component}-{_key(source, go.version)}", lambda target: make(source, go.locate(), target))
+
+
+def kept(name: str, make: Callable[[Path], None]) -> Path:
+    """The folder `name` of the cache, made by `make(target)` if it is not there; raises `ComponentUnavailable`."""
+    folder = cache_folder() / name
     if folder.is_dir():
         return folder
     try:
         with _alone(folder):
             if not folder.is_dir():
-                _make(component, make, source, go.locate(), folder)
+                _make(make, folder)
     except OSError as fault:
         raise ComponentUnavailable(
-            f"cannot keep {component} in {folder.parent}: {fault}; name another folder in MESHDNS_RIG_CACHE"
+            f"cannot keep {name} in {folder.parent}: {fault}; name another folder in MESHDNS_RIG_CACHE"
         ) from fault
     return folder
 
 
-def _make(component: str, make: Callable[[Path, str, Path], None], source: Path, go: str, folder: Path) -> None:
+def _make(make: Callable[[Path], None], folder: Path) -> None:
+    component = folder.name.rpartition("-")[0]
     sys.stderr.write(f"Building {component} once into {folder} (up to 5 minutes) ...\n")
     started = time.monotonic()
     with tempfile.TemporaryDirectory(prefix=f".{component}-", dir=folder.parent) as made:
         target = Path(made) / "complete"
         target.mkdir()
-        make(source, go, target)
+        make(target)
         target.rename(folder)
     sys.stderr.write(f"Built {component} in {time.monotonic() - started:.0f} s.\n")
 

@@ -17,6 +17,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import ClassVar, Self
 
+from tests.rig.marks import require_rig
 from tests.rig.ports import LOOPBACK, free_port
 from tests.rig.waiting import eventually
 from tests.rig.workspace import Workspace
@@ -34,7 +35,7 @@ class Component(ABC):
     """One real program on `address` and `port`; subclasses say which."""
 
     title: ClassVar[str]
-    start_deadline: ClassVar[float] = 30.0  # seconds; generous, because test machines stall
+    start_deadline: ClassVar[float] = 90.0  # seconds; generous, because test machines stall
 
     def __init__(self) -> None:
         self.address = LOOPBACK
@@ -97,6 +98,7 @@ class Component(ABC):
 
     def start(self) -> None:
         """Start the program, again after `stop` on the same port and files, and wait until it is ready."""
+        require_rig(self.title)
         with (self.folder / "log").open("ab") as log:
             self._process = subprocess.Popen(
                 [*_dying_with_us(), *self.command()],

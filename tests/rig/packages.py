@@ -14,6 +14,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from tests.rig.errors import ComponentUnavailable
+from tests.rig.marks import require_rig
 
 DEBIAN_PACKAGES: Mapping[str, str] = {
     "chromium": "chromium",
@@ -53,6 +54,7 @@ _APT_ENVIRONMENT: Mapping[str, str] = {"DEBIAN_FRONTEND": "noninteractive", "RUN
 
 def program(name: str) -> str:
     """Full path of a program of `DEBIAN_PACKAGES`; raises `ComponentUnavailable` if it is not installed."""
+    require_rig(f"the program {name}")
     path = _find(name)
     if path is None:
         raise ComponentUnavailable(

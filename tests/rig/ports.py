@@ -1,5 +1,10 @@
-"""Ports of 127.0.0.1 for programs that are told where to listen."""
+"""Ports of 127.0.0.1 for programs that are told where to listen.
 
+Where several workers run the tests, each has a slice of its own, and so have the programs that it starts: no port is
+taken by another worker between the choice and the start of the program.
+"""
+
+import os
 import secrets
 import socket
 
@@ -13,11 +18,20 @@ _ATTEMPTS = 200
 
 def free_port() -> int:
     """A port that is free for both UDP and TCP, chosen at random; raises `OSError` if none is found."""
+    ports = _slice(os.environ.get("PYTEST_XDIST_WORKER", "gw0"), os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
     for _ in range(_ATTEMPTS):
-        port = _LOWEST + secrets.randbelow(_HIGHEST - _LOWEST)
+        port = secrets.choice(ports)
         if _free(port, socket.SOCK_DGRAM) and _free(port, socket.SOCK_STREAM):
             return port
     raise OSError(f"no free port among {_ATTEMPTS} of {LOOPBACK}: end servers that were left behind")
+
+
+def _slice(worker: str, workers: str) -> range:
+    """The ports of the worker of that name, which ends with its number, of so many."""
+    width = (_HIGHEST - _LOWEST) // int(workers)
+    # A worker that stands in for one that crashed has a higher number.
+    start = _LOWEST + int(worker.removeprefix("gw")) % int(workers) * width
+    return range(start, start + width)
 
 
 def _free(port: int, kind: socket.SocketKind) -> bool:

@@ -9,7 +9,7 @@ Value = TypeVar("Value")
 _PAUSE = 0.01  # seconds between two looks: short against every start, long against a busy loop
 
 
-def eventually(condition: Callable[[], Value], *, what: str, within: float = 15.0) -> Value:
+def eventually(condition: Callable[[], Value], *, what: str, within: float = 60.0) -> Value:
     """The first truthy value of `condition`, looked at until `within` seconds have passed; raises `TimeoutError`.
 
     The last look is after the deadline, so that a machine that stood still does not fail a test.

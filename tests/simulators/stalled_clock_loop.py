@@ -1,4 +1,4 @@
-"""A loop whose clock stands still while the machine runs something else.
+"""A loop whose clock stands still while there is something to do.
 
 A test that plays both sides, the one that waits and the one that answers late or never, counts what was sent again and
 when. On a busy machine, and while a large process collects its garbage, both stand still together; a clock that goes on
@@ -7,21 +7,30 @@ then would have the one side give up on the other.
 
 import asyncio
 import selectors
+import time
 from collections.abc import Coroutine
 from typing import Any, Final, TypeVar
 
 T = TypeVar("T")
 
 _LOOK: Final = 0.01  # seconds that sockets are waited for at once
-_STEP: Final = 0.03  # seconds that the clock goes on by at most between two times it is read
+_TICK: Final = 1e-7  # seconds that each reading takes, so that what is asked for at once comes in the order of asking
 
 
-class _ShortSelector(selectors.DefaultSelector):
-    """Waits for a moment only, so that the clock is read often; the loop then waits again."""
+class _Idle(selectors.DefaultSelector):
+    """Waits for a moment only, so that the loop then waits again; `idle` is how long nothing came in all."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.idle = 0.0
 
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
         """What is ready."""
-        return super().select(_LOOK if timeout is None else min(timeout, _LOOK))
+        began = time.monotonic()
+        ready = super().select(_LOOK if timeout is None else min(timeout, _LOOK))
+        if not ready:
+            self.idle += min(time.monotonic() - began, _LOOK)
+        return ready
 
 
 class StalledClockLoop(asyncio.SelectorEventLoop):
@@ -29,15 +38,14 @@ class StalledClockLoop(asyncio.SelectorEventLoop):
 
     def __init__(self) -> None:
         self.skipped_seconds = 0.0
-        self._read = self._steady = super().time()
-        super().__init__(_ShortSelector())
+        self._passed = time.monotonic()
+        self._waiting = _Idle()
+        super().__init__(self._waiting)
 
     def time(self) -> float:
-        """Seconds of this loop, with all that was leapt over."""
-        now = super().time()
-        self._steady += min(now - self._read, _STEP)
-        self._read = now
-        return self._steady + self.skipped_seconds
+        """Seconds of this loop: what it waited in vain, with all that was leapt over."""
+        self._passed += _TICK
+        return self._passed + self._waiting.idle + self.skipped_seconds
 
 
 def run_with_stalled_clock(main: Coroutine[Any, Any, T]) -> T:

@@ -120,7 +120,7 @@ class RecordingSink:
         """The hosts a cluster declares; none where it is not known."""
         return self.clusters[cluster].hosts if cluster in self.clusters else []
 
-    async def wait_until(self, condition: Callable[[], object], *, seconds: float = 20.0) -> None:
+    async def wait_until(self, condition: Callable[[], object], *, seconds: float = 60.0) -> None:
         """Wait until `condition` holds after some report."""
         try:
             async with asyncio.timeout(seconds):

@@ -14,7 +14,7 @@ import pytest
 from meshdns.supervisor.child import MIN_RESTART_DELAY, Child
 
 _MODULE = "child_program"
-_DEADLINE = 30.0  # seconds
+_DEADLINE = 60.0  # seconds
 
 
 class _ChildRecorder:
@@ -75,6 +75,7 @@ def test_child_is_greeted_and_heard() -> None:
     _with("live", body)
 
 
+@pytest.mark.slow
 def test_dying_child_is_started_again_with_growing_delays() -> None:
     """Delays at least double from one to the next but for the jitter, from a twentieth of a second on."""
 
@@ -125,6 +126,7 @@ def test_stop_ends_a_child_that_waits_for_its_next_life() -> None:
     _with("exit 1", body)
 
 
+@pytest.mark.slow
 def test_deaf_child_is_killed_in_the_end() -> None:
     """A child without ears for SIGTERM gets SIGKILL once patience is over."""
 

@@ -15,6 +15,7 @@ from tests.rig.ports import free_port
 LOOPBACK = "127.0.0.1"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", [socket.SOCK_DGRAM, socket.SOCK_STREAM], ids=["udp", "tcp"])
 def test_port_in_use_names_the_holder(kind: socket.SocketKind) -> None:
     """The holder's name and pid, for either transport; a UDP holder with SO_REUSEPORT cannot hide."""

@@ -66,6 +66,7 @@ def test_an_answer_with_ttl_0_is_asked_for_each_time(behaviour: str) -> None:
     against(body)
 
 
+@pytest.mark.slow
 def test_a_silent_upstream_is_not_asked_again_while_the_failure_is_fresh() -> None:
     """RFC 9520: the second client hears at once."""
 
@@ -79,6 +80,7 @@ def test_a_silent_upstream_is_not_asked_again_while_the_failure_is_fresh() -> No
     against(body)
 
 
+@pytest.mark.slow
 def test_a_name_slower_than_the_deadline_resolves_the_next_time() -> None:
     """The late answer fills the cache and clears the failure."""
 
@@ -130,6 +132,7 @@ def test_questions_that_differ_in_do_cd_or_type_are_asked_apart() -> None:
     against(body)
 
 
+@pytest.mark.slow
 def test_ports_and_ids_are_hard_to_guess() -> None:
     """The first queries leave by ports of their own; later ones by many, and no port is used much."""
 
@@ -212,6 +215,7 @@ def test_a_refused_port_brings_the_next_upstream_forward() -> None:
     run_with_stalled_clock(serving(main))
 
 
+@pytest.mark.slow
 def test_a_refused_port_does_not_end_the_wait() -> None:
     """With one upstream the ICMP error changes nothing: three sends, then SERVFAIL by silence."""
 
@@ -241,6 +245,7 @@ def test_a_silent_upstream_gives_way_to_the_next() -> None:
     run_with_stalled_clock(serving(main))
 
 
+@pytest.mark.slow
 def test_a_flood_of_names_below_one_domain_leaves_room_for_others() -> None:
     """An eighth of what may wait is for one suffix; identical questions and other domains are not held up."""
 
@@ -468,6 +473,7 @@ def test_a_stale_answer_gives_way_to_a_fresh_one() -> None:
     run_with_stalled_clock(serving(main))
 
 
+@pytest.mark.slow
 def test_exchanges_whose_clients_have_heard_give_way() -> None:
     """Late exchanges count against the bound, but never against a client."""
 

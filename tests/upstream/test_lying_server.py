@@ -18,6 +18,8 @@ from tests.simulators.stalled_clock_loop import StalledClockLoop, run_with_stall
 from tests.simulators.upstream import HONEST, Upstream
 from tests.upstream.forwarder_client import ForwarderClient, answers, ede
 
+pytestmark = pytest.mark.slow
+
 DEADLINE: Final = 18.0  # seconds: ten times what is promised, which `python -m tests.conformance` measures
 _LEAP: Final = 3600.0  # seconds, beyond the lifetime of every honest answer
 

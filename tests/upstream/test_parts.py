@@ -114,6 +114,7 @@ def _attempt(address: Address) -> Attempt:
 WAITING = {"one epoll": create_poller, "portable": LoopPoller}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("waiting", WAITING.values(), ids=WAITING)
 def test_sockets_are_many_short_lived_and_closed_when_idle(
     waiting: Callable[[asyncio.AbstractEventLoop], SocketPoller],

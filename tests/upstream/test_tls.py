@@ -24,6 +24,8 @@ from tests.upstream.certificates import Authority
 from tests.upstream.forwarder_client import TIMEOUT, ForwarderClient, answers, ede
 from tests.upstream.tls_server import TlsServer, serving
 
+pytestmark = pytest.mark.rig
+
 NAMES = "DNS:dns.test,IP:127.0.0.1"
 GOOD = ["good.test. 60 A 192.0.2.1"]
 PROMPT = 3.0  # seconds on a busy machine; the 1.8 s of the policy are proven in virtual time
@@ -315,7 +317,6 @@ def test_queries_over_tls_are_padded(authority: Authority, certificate: Path) ->
     against(TlsServer(certificate), authority, body)
 
 
-@pytest.mark.rig
 def test_a_real_resolver_over_tls(authority: Authority, certificate: Path) -> None:
     """Unbound with a certificate for its name; what is too big for UDP comes whole."""
     big = [f'big.example. 60 IN TXT "{number:02} {"x" * 90}"' for number in range(40)]

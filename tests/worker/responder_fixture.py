@@ -157,7 +157,7 @@ def bound_udp_socket(host: str = "127.0.0.1") -> socket.socket:
 
 
 async def wait_until(condition: Callable[[], object]) -> None:
-    """Wait until a condition holds, 20 s at most."""
-    async with asyncio.timeout(20):
+    """Wait until a condition holds, 60 s at most."""
+    async with asyncio.timeout(60):
         while not condition():  # noqa: ASYNC110 — what is waited for has no event
             await asyncio.sleep(0.005)

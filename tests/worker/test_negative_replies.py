@@ -12,6 +12,8 @@ from meshdns.dns.query import parse_query
 from meshdns.worker.reply_cache import MAX_NEGATIVE, NegativeReplies
 from tests.worker.responder_fixture import ResponderFixture
 
+pytestmark = pytest.mark.long
+
 LOOPBACK = b"\x7f\0\0\1"
 ADDRESS = {TYPE_A: [ip_address("203.0.113.7").packed]}
 BLOCKS = SynthesisData(
@@ -72,6 +74,7 @@ def ask(server: ResponderFixture, data: bytes) -> bytes | None:
         server.responder.end_read()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("wildcards", [False, True], ids=["plain", "wildcards"])
 @pytest.mark.parametrize("parent", PARENTS)
 def test_what_a_sibling_was_told_changes_no_reply(parent: str, *, wildcards: bool) -> None:

@@ -90,6 +90,7 @@ def test_commit_drops_only_what_it_changed() -> None:
     assert list(bench.responder._reply_cache._keys_by_owner) == [b"\x03two\x06global\0"]
 
 
+@pytest.mark.slow
 def test_memory_is_bounded() -> None:
     """Questions in endless forms for a name with many addresses: at the bound all replies go, and caching restarts.
 

@@ -72,7 +72,7 @@ def test_a_plugin_that_hangs_is_killed_with_what_it_started(tmp_path: Path) -> N
     begun = time.monotonic()
     with pytest.raises(SourceError, match=r"gave no credentials in 0\.5 s; run it by hand to see what it waits for"):
         ask(access, seconds=0.5)
-    assert time.monotonic() - begun < 5
+    assert time.monotonic() - begun < 60  # the sleep of a thousand was not waited for
     child = Path("/proc", (tmp_path / "child").read_text().strip(), "stat")
     assert not child.exists() or child.read_text().rpartition(")")[2].split()[0] in "ZX"
 

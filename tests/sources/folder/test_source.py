@@ -95,6 +95,8 @@ def test_a_change_is_reported(clusters: Path, change: str) -> None:
     watch(clusters, steps)
 
 
+@pytest.mark.alone
+@pytest.mark.slow
 def test_a_change_is_reported_within_a_second(clusters: Path) -> None:
     """Of five changes the quickest shows in less than half a second, the others as the machine allows."""
 
@@ -111,6 +113,7 @@ def test_a_change_is_reported_within_a_second(clusters: Path) -> None:
     watch(clusters, steps)
 
 
+@pytest.mark.slow
 def test_an_editor_that_renames_away_first_removes_nothing(clusters: Path) -> None:
     """Moving the file to a backup and writing it anew is one change, never a removal."""
 
@@ -137,6 +140,7 @@ BROKEN = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fault", BROKEN)
 def test_a_broken_file_keeps_its_last_good_content(clusters: Path, fault: str) -> None:
     """The file's objects stay, the fault is a problem with file and line, other files go on, and repair clears it."""

@@ -4,11 +4,14 @@ import pytest
 
 from tests.sources.schedules.simulation import play
 
+pytestmark = pytest.mark.long
+
 SAMPLE = 1200
 ONCE_WRONG = (6506, 6568, 7184, 7323, 9509, 10503, 12911, 82231, 91787)
 _PART = 100
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("first", range(0, SAMPLE, _PART))
 def test_no_schedule_is_answered_wrongly(first: int) -> None:
     """Nothing wrong is served, no server is asked in a loop, and nothing is left behind."""
