@@ -8,7 +8,6 @@ import pytest
 from meshdns.controller.publisher import Publisher
 from meshdns.mesh.objects.declarations import ObjectKind, UnreadableObject
 from meshdns.mesh.objects.problems import Problem, ProblemKind
-from meshdns.namedb.tables import ProblemTable
 from meshdns.namedb.writer import Writer
 from tests.mesh.scene import mesh
 
@@ -33,6 +32,6 @@ def test_the_problems_of_an_object_without_a_namespace_outlive_a_restart(writer:
     later.restore()
     later.upsert("east", unreadable)
     later.publish(ready=True, complete=True, stale=())
-    with writer.read() as txn:
-        assert list(ProblemTable(txn).items()) == [("east", BROKEN)]
+    with writer.read() as tables:
+        assert list(tables.problems.items()) == [("east", BROKEN)]
     assert later.mesh_counts.problems["east", "malformed"] == 1
