@@ -1,18 +1,13 @@
-"""From the catalog to the view: what changed in the mesh becomes one commit.
+"""From the catalog to the name database: what changed in the mesh becomes one commit."""
 
-Keys of the databases: rows, reasons and refusals by owner name in wire format; declarations and their problems by
-cluster, kind, namespace and name, joined by zero octets (other problems: see `findings`); clusters by name.
-"""
-
-import hashlib
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Final
 
 import msgspec
 
 from meshdns.authority import row_format
 from meshdns.authority.row_format import ClusterPart, RowService, RowStatus, SynthesisData
-from meshdns.authority.state import NamedbState, decode_state, encode_state
+from meshdns.authority.state import NamedbState
 from meshdns.controller.cluster_summary import ClusterSummary, GatewaySummary
 from meshdns.controller.gauges import MeshCounts
 from meshdns.controller.problem_index import GATEWAYS_OWNER, ProblemIndex, problems_of, settings_problems
@@ -23,13 +18,13 @@ from meshdns.dns.response import record
 from meshdns.mesh.addresses import parse_address
 from meshdns.mesh.answer import Answer, AnswerKind, encode_answer
 from meshdns.mesh.candidates import Level
-from meshdns.mesh.deflate import compress, decompress
-from meshdns.mesh.diagnostics import check_answer, with_locations
+from meshdns.mesh.diagnostics import ClusterProblem, check_answer, with_locations
 from meshdns.mesh.name_table import NameTable
 from meshdns.mesh.objects.declarations import AnyDeclaration, ObjectKey, ObjectKind, key_of
 from meshdns.mesh.passthrough import Passthrough
 from meshdns.mesh.settings import MeshSettings
 from meshdns.mesh.topology import Topology, topology_problems
+from meshdns.namedb.tables import decode_declaration, derived_problem_key, is_derived, object_problems_key
 from meshdns.namedb.writer import Commit, Writer
 
 _ROW_STATUS: Final = {
@@ -40,8 +35,6 @@ _ROW_STATUS: Final = {
 }
 NAMES_PER_COMMIT: Final = 1000
 """Some 100 ms of work: between two parts of a large change the heart beats and other changes are taken in."""
-
-_MAX_KEY: Final = 500  # LMDB takes 511 octets
 
 _RowContent = tuple[tuple[object, ...], tuple[object, ...]]
 """All of an answer that its row holds."""
@@ -80,30 +73,26 @@ class Publisher:
 
     def restore(self) -> frozenset[str]:
         """Take over what an earlier process left in the view; returns the clusters it had synced."""
-        meta = dict(self._writer.read_table(b"meta"))
-        if b"state" in meta:
-            self._state = decode_state(meta[b"state"])
-            self._cluster_ids = {name: number for number, name in enumerate(self._state.clusters)}
-        if b"resolved" in meta:
-            self._resolved = msgspec.json.decode(meta[b"resolved"], type=dict[str, tuple[str, ...]])
-            for host, addresses in self._resolved.items():
-                self.catalog.set_resolved_addresses(host, addresses)
+        with self._writer.read() as tables:
+            self._state = tables.state
+            self._resolved = tables.resolved_hosts()
+            declarations = list(tables.declarations.encoded())
+            self._unchecked_rows = set(tables.rows.owners())
+            self._unserved_names.restore(dict(tables.unserved_reasons.items()))
+            problem_kinds = list(tables.problems.kinds())
+        self._cluster_ids = {name: number for number, name in enumerate(self._state.clusters)}
+        for host, addresses in self._resolved.items():
+            self.catalog.set_resolved_addresses(host, addresses)
         clusters = set()
-        for key, value in self._writer.read_table(b"declarations"):
-            cluster = key.split(b"\0", 1)[0].decode()
+        for cluster, value in declarations:
             declaration = decode_declaration(value)
             self.catalog.upsert(cluster, declaration)
             self._unserved_names.update_declaration(
                 cluster, declaration, settings_problems(cluster, declaration, self._settings)
             )
             clusters.add(cluster)
-        self._unchecked_rows = {key for key, _ in self._writer.read_table(b"rows")}
-        self._unserved_names.restore(dict(self._writer.read_table(b"refusals")))
-        problems = self._writer.read_table(b"problems")
-        self.mesh_counts.update_problems(problems)
-        for key, _ in problems:
-            if b"\0\0" in key:
-                self._commit.problems[key] = None
+        self.mesh_counts.update_problems(problem_kinds)
+        self._commit.problems.update({key: () for key, _ in problem_kinds if is_derived(key)})
         return frozenset(clusters)
 
     # ------------------------------------------------------------------------------------------ changes
@@ -112,18 +101,17 @@ class Publisher:
         """Add or replace a declaration."""
         if self.catalog.upsert(cluster, declaration):
             self.change_count += 1
-            key = object_key(cluster, key_of(declaration))
-            self._commit.declarations[key] = encode_declaration(declaration)
+            self._commit.put_declaration(cluster, declaration)
             found = list(problems_of(cluster, declaration, self._settings))
-            self._commit.problems[key] = msgspec.json.encode(found) if found else None
+            self._commit.problems[object_problems_key(cluster, key_of(declaration))] = found
             self._unserved_names.update_declaration(cluster, declaration, found)
 
     def remove(self, cluster: str, key: ObjectKey) -> None:
         """Forget a declaration."""
         if self.catalog.remove(cluster, key):
             self.change_count += 1
-            self._commit.declarations[object_key(cluster, key)] = None
-            self._commit.problems[object_key(cluster, key)] = None
+            self._commit.remove_declaration(cluster, key)
+            self._commit.problems[object_problems_key(cluster, key)] = ()
             self._unserved_names.remove_declaration(cluster, key)
 
     def keys(self, cluster: str, kind: ObjectKind) -> set[ObjectKey]:
@@ -140,18 +128,18 @@ class Publisher:
         for key in list(known.declarations) if known is not None else ():
             self.remove(cluster, key)
         self.catalog.remove_cluster(cluster)
-        self._commit.clusters[cluster.encode()] = None
+        self._commit.clusters[cluster] = None
 
     def set_resolved(self, host: str, addresses: tuple[str, ...]) -> None:
         """Note what a host name resolves to; kept in the view, so that a new process knows it before it can ask."""
         self.catalog.set_resolved_addresses(host, addresses)
         wanted = self.catalog.hosts_to_resolve
         self._resolved = {name: found for name, found in self._resolved.items() if name in wanted} | {host: addresses}
-        self._commit.meta[b"resolved"] = msgspec.json.encode(self._resolved)
+        self._commit.resolved_hosts = self._resolved
 
     def set_summary(self, cluster: str, summary: ClusterSummary) -> None:
         """Set what people are shown of a cluster."""
-        self._commit.clusters[cluster.encode()] = msgspec.json.encode(summary)
+        self._commit.clusters[cluster] = msgspec.json.encode(summary)
 
     def gateway_summaries(self, cluster: str) -> tuple[GatewaySummary, ...]:
         """The gateways of a cluster, and those in it that lead elsewhere, with their health, for people."""
@@ -206,11 +194,13 @@ class Publisher:
             wildcards=bool(self._wildcards),
         )
         if state != self._state:
-            commit.meta[b"state"] = encode_state(state)
+            commit.state = state
         if not commit:
             return 0
         changed = self._writer.apply(commit)
-        self.mesh_counts.update_problems(commit.problems)
+        self.mesh_counts.update_problems(
+            (key, tuple(problem.kind.value for problem in problems)) for key, problems in commit.problems.items()
+        )
         self._state = state
         self._commit = Commit()
         return changed
@@ -231,7 +221,7 @@ class Publisher:
         """Keep the problems that show in an answer."""
         inventory, topology = self.catalog.inventory, self.catalog.topology
         found = check_answer(name, answer, inventory, topology) if answer is not None else ()
-        self._commit.problems.update(self._problem_index.update(owner, found))
+        self._update_derived_problems(owner, found)
 
     def _update_gateway_problems(self) -> None:
         """Look for what is wrong with gateway objects, where anything about them changed."""
@@ -240,7 +230,11 @@ class Publisher:
             self._checked_topology = topology
             inventory = self.catalog.inventory
             found = with_locations(topology_problems(inventory, topology), inventory)
-            self._commit.problems.update(self._problem_index.update(GATEWAYS_OWNER, found))
+            self._update_derived_problems(GATEWAYS_OWNER, found)
+
+    def _update_derived_problems(self, owner: bytes, found: Iterable[ClusterProblem]) -> None:
+        for (cluster, problem), shown in self._problem_index.update(owner, found).items():
+            self._commit.problems[derived_problem_key(cluster, problem)] = (problem,) if shown else ()
 
     def _track_wildcard(self, name: str, answer: Answer | None) -> None:
         if name.startswith("*."):
@@ -319,22 +313,3 @@ def _address_rrsets(ipv4: Sequence[str], ipv6: Sequence[str]) -> dict[int, list[
         for rtype, texts in ((TYPE_A, ipv4), (TYPE_AAAA, ipv6))
         if texts
     }
-
-
-def encode_declaration(declaration: AnyDeclaration) -> bytes:
-    """A slim declaration as it is kept in the view: few octets, since it is read only when a controller begins."""
-    return compress(msgspec.msgpack.encode(declaration))
-
-
-def decode_declaration(data: bytes) -> AnyDeclaration:
-    """The declaration that `encode_declaration` wrote."""
-    declaration: AnyDeclaration = msgspec.msgpack.decode(decompress(data), type=AnyDeclaration)
-    return declaration
-
-
-def object_key(cluster: str, key: ObjectKey) -> bytes:
-    """The key of an object in the databases."""
-    text = f"{cluster}\0{key[0].value}\0{key[1]}\0{key[2]}".encode()
-    if len(text) <= _MAX_KEY:
-        return text
-    return text[: _MAX_KEY - 32] + hashlib.blake2b(text, digest_size=32).digest()
