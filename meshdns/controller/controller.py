@@ -25,7 +25,7 @@ from meshdns.controller.publisher import Publisher
 from meshdns.controller.snapshot_writer import SnapshotWriter
 from meshdns.controller.summary_writer import SummaryWriter
 from meshdns.mesh.objects.declarations import AnyDeclaration, ObjectKind
-from meshdns.mesh.objects.problems import Problem, ProblemKind
+from meshdns.mesh.objects.problems import Problem, ProblemKind, cluster_cause
 from meshdns.namedb import snapshot
 from meshdns.namedb.database import DamagedDatabaseError, NameDatabaseError
 from meshdns.namedb.location import EXIT_DATABASE_DAMAGED
@@ -293,7 +293,7 @@ class Controller:
     def problems(self) -> tuple[Problem, ...]:
         """What is wrong with the sources, with their lists, and with the view itself: full, or on a disk that is."""
         sources = tuple(problem for problems in self._source_problems.values() for problem in problems) + tuple(
-            Problem(ProblemKind.MASS_DELETE, "Cluster", "", state.name, "", *alarm)
+            Problem(ProblemKind.MASS_DELETE, "Cluster", "", state.name, "", *alarm, cause=cluster_cause(state.name))
             for state in self._tracker.clusters.values()
             for alarm in state.alarms
         )

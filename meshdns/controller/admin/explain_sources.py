@@ -12,10 +12,10 @@ from meshdns.dns import names
 from meshdns.mesh.answer import Answer, decode_answer
 from meshdns.mesh.explain.model import GatewayState, Refusal
 from meshdns.mesh.objects.declarations import AnyDeclaration, KubernetesGateway, ObjectKind, Service, ServiceEntry
-from meshdns.mesh.objects.problems import EXPECTED_KINDS, Problem
+from meshdns.mesh.objects.problems import Problem
 from meshdns.mesh.passthrough import Passthrough
 from meshdns.mesh.settings import MeshSettings
-from meshdns.mesh.unserved_reasons import unserved_hosts
+from meshdns.mesh.unserved_reasons import UNSERVED_KINDS, unserved_hosts
 from meshdns.mesh.visibility import has_gateway_label
 from meshdns.namedb.database import Transaction
 
@@ -94,7 +94,7 @@ class ExplainSources:
     def refusals(self, name: str) -> Iterator[Refusal]:
         """The declarations that name this host but do not count."""
         for cluster, problem in decode_problems(self._txn.items(b"problems")):
-            if problem.kind not in EXPECTED_KINDS:
+            if problem.kind not in UNSERVED_KINDS:
                 continue
             declared = self.declaration(cluster, problem.object, problem.namespace, problem.name)
             if not isinstance(declared, ServiceEntry | Service):

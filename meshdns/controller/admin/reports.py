@@ -49,7 +49,7 @@ from meshdns.mesh.answer import Answer, decode_answer
 from meshdns.mesh.explain.build import LEVEL_TEXT, explain, nearest_names
 from meshdns.mesh.explain.model import ExplainedZone, Explanation, ForwardZone, MatchKind, Vantage
 from meshdns.mesh.objects.declarations import AnyDeclaration, EndpointSlice, Service
-from meshdns.mesh.objects.problems import EXPECTED_KINDS, Problem
+from meshdns.mesh.objects.problems import Problem, ProblemKind, Severity
 from meshdns.namedb.database import Transaction
 from meshdns.namedb.reader import ReadTransaction
 
@@ -139,7 +139,7 @@ class Reports:
             gateways=tuple(self._gateways()),
             names=counts.names,
             problems=(
-                *(ProblemCount(name, kind.value, count, kind in EXPECTED_KINDS) for (name, kind), count in own.items()),
+                *(ProblemCount(name, kind.value, count, kind.value in _NORMAL) for (name, kind), count in own.items()),
                 *counts.problems,
             ),
         )
@@ -284,9 +284,9 @@ class Reports:
                 name=problem.name,
                 field=problem.field,
                 reason=problem.reason,
-                advice=problem.advice,
+                advice=problem.next_step,
                 where=problem.where,
-                normal=problem.kind in EXPECTED_KINDS,
+                normal=problem.severity is Severity.EXPECTED,
             )
 
     def _zones(self) -> Iterator[ZoneItem]:
@@ -362,4 +362,4 @@ def _problem_counts(mesh_counts: MeshCounts) -> Iterator[ProblemCount]:
             yield ProblemCount(cluster, kind, count, kind in _NORMAL)
 
 
-_NORMAL: Final = frozenset(kind.value for kind in EXPECTED_KINDS)
+_NORMAL: Final = frozenset(kind.value for kind in ProblemKind if kind.severity is Severity.EXPECTED)
