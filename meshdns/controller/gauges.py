@@ -8,11 +8,9 @@ How many names and problems there are, kept up to date commit by commit instead 
 
 import math
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from operator import itemgetter
 from typing import Final
-
-import msgspec
 
 from meshdns.controller.cluster_summary import ClusterSummary
 from meshdns.instance import metric_pages
@@ -23,14 +21,9 @@ from meshdns.mesh.inventory import Inventory
 from meshdns.mesh.objects.declarations import ObjectKind
 from meshdns.mesh.objects.problems import Problem
 from meshdns.mesh.settings import MeshSettings
+from meshdns.namedb.tables import ProblemKey, problem_cluster
 
 _NO_ZONE: Final = ""
-
-
-class _CountedProblem(msgspec.Struct, frozen=True):
-    """As much of a problem as is counted."""
-
-    kind: str
 
 
 _ProblemLabels = tuple[tuple[str, str], ...]
@@ -45,7 +38,7 @@ class MeshCounts:
         self._settings = settings
         self._clusters_by_name: dict[str, tuple[str, ...]] = {}  # by name, those that its answer rests on
         self._interned: dict[tuple[str, ...], tuple[str, ...]] = {}  # few sets of clusters serve many names
-        self._stored_problems: dict[bytes, _ProblemLabels] = {}
+        self._stored_problems: dict[ProblemKey, _ProblemLabels] = {}
 
     def update_name(self, name: str, answer: Answer | None) -> None:
         """A name has this answer from now on; None where it exists no more."""
@@ -59,15 +52,14 @@ class MeshCounts:
         for cluster in clusters:
             self.names[zone, cluster] += 1
 
-    def update_problems(self, changes: Mapping[bytes, bytes | None] | Iterable[tuple[bytes, bytes]]) -> None:
-        """What the view holds of problems changed, by their keys in it."""
-        for key, value in dict(changes).items():
+    def update_problems(self, changes: Iterable[tuple[ProblemKey, Sequence[str]]]) -> None:
+        """Count what the name database holds from now on: the kinds of problems under the keys that changed."""
+        for key, kinds in changes:
             for each in self._stored_problems.pop(key, ()):
                 self.problems[each] -= 1
-            if value is not None:
-                cluster = key.partition(b"\0")[0].decode()
-                found = tuple((cluster, each.kind) for each in msgspec.json.decode(value, type=list[_CountedProblem]))
-                self._stored_problems[key] = found
+            if kinds:
+                cluster = problem_cluster(key)
+                found = self._stored_problems[key] = tuple((cluster, kind) for kind in kinds)
                 for each in found:
                     self.problems[each] += 1
 

@@ -1,15 +1,11 @@
-"""The problems of the mesh as the view keeps them: each once, however many names show it.
+"""The problems of the mesh that show only when names or gateways are judged: each once, however many names show it.
 
-Problems of an object itself are kept under the object's key. Those that show only when names or gateways are judged are
-kept under ``<cluster> 0 0 <digest>``, which differs from every object's key, and disappear with the last name that
-shows them.
+A problem disappears with the last name that shows it. The problems of an object itself need no index: they come and go
+with the object.
 """
 
-import hashlib
 from collections.abc import Iterable, Iterator
 from typing import Final
-
-import msgspec
 
 from meshdns.mesh.diagnostics import ClusterProblem, check_declaration, limit_per_object
 from meshdns.mesh.objects.declarations import AnyDeclaration, Service, ServiceEntry
@@ -28,22 +24,22 @@ class ProblemIndex:
         self._problems_by_owner: dict[bytes, frozenset[ClusterProblem]] = {}
         self._owner_counts: dict[ClusterProblem, int] = {}  # how many owners show it
 
-    def update(self, owner: bytes, problems: Iterable[ClusterProblem]) -> dict[bytes, bytes | None]:
-        """Take over what `owner` shows now; what is to be changed in the view."""
+    def update(self, owner: bytes, problems: Iterable[ClusterProblem]) -> dict[ClusterProblem, bool]:
+        """Take over what `owner` shows now; returns the problems that are new (True) or gone (False) by that."""
         after = frozenset(limit_per_object(problems))
         before = self._problems_by_owner.pop(owner, frozenset())
         if after:
             self._problems_by_owner[owner] = after
-        changes: dict[bytes, bytes | None] = {}
+        changes: dict[ClusterProblem, bool] = {}
         for each in after - before:
             self._owner_counts[each] = self._owner_counts.get(each, 0) + 1
             if self._owner_counts[each] == 1:
-                changes[_problem_key(each)] = msgspec.json.encode([each[1]])
+                changes[each] = True
         for each in before - after:
             self._owner_counts[each] -= 1
             if not self._owner_counts[each]:
                 del self._owner_counts[each]
-                changes[_problem_key(each)] = None
+                changes[each] = False
         return changes
 
 
@@ -61,8 +57,3 @@ def settings_problems(cluster: str, declaration: AnyDeclaration, settings: MeshS
             yield from host_problems(declaration, cluster, settings)
         case Service():
             yield from service_problems(declaration, cluster, settings)
-
-
-def _problem_key(found: ClusterProblem) -> bytes:
-    cluster, problem = found
-    return cluster.encode() + b"\0\0" + hashlib.blake2b(msgspec.json.encode(problem), digest_size=16).digest()

@@ -1,11 +1,10 @@
 """From the catalog to the view: what changed in the mesh becomes one commit.
 
 Keys of the databases: rows, reasons and refusals by owner name in wire format; declarations and their problems by
-cluster, kind, namespace and name, joined by zero octets (other problems: see `findings`); clusters by name.
+cluster, kind, namespace and name, joined by zero octets (other problems: see `ProblemTable`); clusters by name.
 """
 
-import hashlib
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Final
 
 import msgspec
@@ -24,12 +23,13 @@ from meshdns.mesh.addresses import parse_address
 from meshdns.mesh.answer import Answer, AnswerKind, encode_answer
 from meshdns.mesh.candidates import Level
 from meshdns.mesh.deflate import compress, decompress
-from meshdns.mesh.diagnostics import check_answer, with_locations
+from meshdns.mesh.diagnostics import ClusterProblem, check_answer, with_locations
 from meshdns.mesh.name_table import NameTable
 from meshdns.mesh.objects.declarations import AnyDeclaration, ObjectKey, ObjectKind, key_of
 from meshdns.mesh.passthrough import Passthrough
 from meshdns.mesh.settings import MeshSettings
 from meshdns.mesh.topology import Topology, topology_problems
+from meshdns.namedb.tables import ProblemTable, derived_problem_key, is_derived, object_key, object_problems_key
 from meshdns.namedb.writer import Commit, Writer
 
 _ROW_STATUS: Final = {
@@ -40,8 +40,6 @@ _ROW_STATUS: Final = {
 }
 NAMES_PER_COMMIT: Final = 1000
 """Some 100 ms of work: between two parts of a large change the heart beats and other changes are taken in."""
-
-_MAX_KEY: Final = 500  # LMDB takes 511 octets
 
 _RowContent = tuple[tuple[object, ...], tuple[object, ...]]
 """All of an answer that its row holds."""
@@ -99,11 +97,10 @@ class Publisher:
             clusters.add(cluster)
         self._unchecked_rows = {key for key, _ in self._writer.read_table(b"rows")}
         self._unserved_names.restore(dict(self._writer.read_table(b"refusals")))
-        problems = self._writer.read_table(b"problems")
-        self.mesh_counts.update_problems(problems)
-        for key, _ in problems:
-            if b"\0\0" in key:
-                self._commit.problems[key] = None
+        with self._writer.read() as txn:
+            problem_kinds = list(ProblemTable(txn).kinds())
+        self.mesh_counts.update_problems(problem_kinds)
+        self._commit.problems.update({key: () for key, _ in problem_kinds if is_derived(key)})
         return frozenset(clusters)
 
     # ------------------------------------------------------------------------------------------ changes
@@ -115,7 +112,7 @@ class Publisher:
             key = object_key(cluster, key_of(declaration))
             self._commit.declarations[key] = encode_declaration(declaration)
             found = list(problems_of(cluster, declaration, self._settings))
-            self._commit.problems[key] = msgspec.json.encode(found) if found else None
+            self._commit.problems[object_problems_key(cluster, key_of(declaration))] = found
             self._unserved_names.update_declaration(cluster, declaration, found)
 
     def remove(self, cluster: str, key: ObjectKey) -> None:
@@ -123,7 +120,7 @@ class Publisher:
         if self.catalog.remove(cluster, key):
             self.change_count += 1
             self._commit.declarations[object_key(cluster, key)] = None
-            self._commit.problems[object_key(cluster, key)] = None
+            self._commit.problems[object_problems_key(cluster, key)] = ()
             self._unserved_names.remove_declaration(cluster, key)
 
     def keys(self, cluster: str, kind: ObjectKind) -> set[ObjectKey]:
@@ -210,7 +207,9 @@ class Publisher:
         if not commit:
             return 0
         changed = self._writer.apply(commit)
-        self.mesh_counts.update_problems(commit.problems)
+        self.mesh_counts.update_problems(
+            (key, tuple(problem.kind.value for problem in problems)) for key, problems in commit.problems.items()
+        )
         self._state = state
         self._commit = Commit()
         return changed
@@ -231,7 +230,7 @@ class Publisher:
         """Keep the problems that show in an answer."""
         inventory, topology = self.catalog.inventory, self.catalog.topology
         found = check_answer(name, answer, inventory, topology) if answer is not None else ()
-        self._commit.problems.update(self._problem_index.update(owner, found))
+        self._update_derived_problems(owner, found)
 
     def _update_gateway_problems(self) -> None:
         """Look for what is wrong with gateway objects, where anything about them changed."""
@@ -240,7 +239,11 @@ class Publisher:
             self._checked_topology = topology
             inventory = self.catalog.inventory
             found = with_locations(topology_problems(inventory, topology), inventory)
-            self._commit.problems.update(self._problem_index.update(GATEWAYS_OWNER, found))
+            self._update_derived_problems(GATEWAYS_OWNER, found)
+
+    def _update_derived_problems(self, owner: bytes, found: Iterable[ClusterProblem]) -> None:
+        for (cluster, problem), shown in self._problem_index.update(owner, found).items():
+            self._commit.problems[derived_problem_key(cluster, problem)] = (problem,) if shown else ()
 
     def _track_wildcard(self, name: str, answer: Answer | None) -> None:
         if name.startswith("*."):
@@ -330,11 +333,3 @@ def decode_declaration(data: bytes) -> AnyDeclaration:
     """The declaration that `encode_declaration` wrote."""
     declaration: AnyDeclaration = msgspec.msgpack.decode(decompress(data), type=AnyDeclaration)
     return declaration
-
-
-def object_key(cluster: str, key: ObjectKey) -> bytes:
-    """The key of an object in the databases."""
-    text = f"{cluster}\0{key[0].value}\0{key[1]}\0{key[2]}".encode()
-    if len(text) <= _MAX_KEY:
-        return text
-    return text[: _MAX_KEY - 32] + hashlib.blake2b(text, digest_size=32).digest()

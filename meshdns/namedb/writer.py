@@ -8,11 +8,13 @@ ring.
 import contextlib
 import itertools
 import struct
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Final
 
+from meshdns.mesh.objects.problems import Problem
 from meshdns.namedb.database import NameDatabase, Transaction
+from meshdns.namedb.tables import ProblemKey, encode_problems
 
 INVALIDATION_RING_SIZE: Final = 256
 """Commits whose changed keys are kept; a worker further behind forgets all its ready replies."""
@@ -25,7 +27,7 @@ ALL_CHANGED: Final = b"\xff"
 
 
 class Commit:
-    """What one transaction is to change; None removes. Keys are as the databases hold them."""
+    """What one transaction is to change; None removes, as no problems do. Keys are as the databases hold them."""
 
     __slots__ = ("clusters", "declarations", "meta", "problems", "provenance", "rows", "unserved_reasons")
 
@@ -34,7 +36,7 @@ class Commit:
         self.provenance: dict[bytes, bytes | None] = {}
         self.unserved_reasons: dict[bytes, bytes | None] = {}
         self.declarations: dict[bytes, bytes | None] = {}
-        self.problems: dict[bytes, bytes | None] = {}
+        self.problems: dict[ProblemKey, Sequence[Problem]] = {}
         self.clusters: dict[bytes, bytes | None] = {}
         self.meta: dict[bytes, bytes | None] = {}
 
@@ -60,7 +62,7 @@ class Writer:
                 (b"reasons", commit.provenance),
                 (b"refusals", commit.unserved_reasons),
                 (b"declarations", commit.declarations),
-                (b"problems", commit.problems),
+                (b"problems", {key: encode_problems(each) if each else None for key, each in commit.problems.items()}),
                 (b"clusters", commit.clusters),
                 (b"meta", commit.meta),
             ):

@@ -1,8 +1,7 @@
 """Problems in the view: each once, until the last name that shows it is well."""
 
-import msgspec
-
 from meshdns.controller.problem_index import GATEWAYS_OWNER, ProblemIndex
+from meshdns.mesh.diagnostics import ClusterProblem
 from meshdns.mesh.objects.problems import Problem, ProblemKind
 
 ONE = ("east", Problem(ProblemKind.NO_GATEWAY, "ServiceEntry", "prod", "reviews", "spec.endpoints[0]", "none", "do"))
@@ -10,23 +9,17 @@ TWO = ("east", Problem(ProblemKind.NO_GATEWAY, "ServiceEntry", "prod", "reviews"
 WEST = ("west", ONE[1])
 
 
-def apply_changes(view: dict[bytes, bytes], changes: dict[bytes, bytes | None]) -> list[tuple[str, str]]:
+def apply_changes(view: set[ClusterProblem], changes: dict[ClusterProblem, bool]) -> list[tuple[str, str]]:
     """Apply `changes` to `view`; cluster and field of what it holds then."""
-    for key, value in changes.items():
-        if value is None:
-            del view[key]
-        else:
-            view[key] = value
-    return sorted(
-        (key.split(b"\0\0", 1)[0].decode(), problem.field)
-        for key, value in view.items()
-        for problem in msgspec.json.decode(value, type=list[Problem])
-    )
+    for each, is_new in changes.items():
+        assert (each not in view) is is_new
+        (view.add if is_new else view.remove)(each)
+    return sorted((cluster, problem.field) for cluster, problem in view)
 
 
 def test_two_names_show_one_problem_once() -> None:
     """The second name that shows a problem adds nothing; it goes with the last of them."""
-    findings, view = ProblemIndex(), dict[bytes, bytes]()
+    findings, view = ProblemIndex(), set[ClusterProblem]()
     assert apply_changes(view, findings.update(b"a", [ONE])) == [("east", "spec.endpoints[0]")]
     assert findings.update(b"b", [ONE]) == {}
     assert findings.update(b"a", []) == {}
@@ -35,7 +28,7 @@ def test_two_names_show_one_problem_once() -> None:
 
 def test_clusters_and_gateways_are_kept_apart() -> None:
     """The same problem in two clusters is two; what gateways show does not go with a name."""
-    findings, view = ProblemIndex(), dict[bytes, bytes]()
+    findings, view = ProblemIndex(), set[ClusterProblem]()
     apply_changes(view, findings.update(b"a", [ONE, WEST]))
     assert apply_changes(view, findings.update(GATEWAYS_OWNER, [TWO, WEST])) == [
         ("east", "spec.endpoints[0]"),

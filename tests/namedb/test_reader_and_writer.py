@@ -14,12 +14,17 @@ from hypothesis import strategies as st
 
 from meshdns.authority.state import NamedbState, encode_state
 from meshdns.dns import names
+from meshdns.mesh.objects.declarations import ObjectKind
+from meshdns.mesh.objects.problems import Problem, ProblemKind
 from meshdns.namedb.database import NameDatabaseError
 from meshdns.namedb.reader import decode_changed_names
+from meshdns.namedb.tables import ProblemKey, object_problems_key
 from meshdns.namedb.writer import INVALIDATION_RING_SIZE, MAX_CHANGED_NAMES, Commit, Writer, encode_changed_names
 
 A, B, C = (names.to_wire(f"{letter}.global") for letter in "abc")
 ALL = "all"
+CART = (ObjectKind.SERVICE, "shop", "cart")
+BROKEN = Problem(ProblemKind.MALFORMED, "Service", "shop", "cart", "spec.ports", "no ports")
 
 
 class ReaderProcess:
@@ -128,7 +133,7 @@ def test_other_databases_forget_nothing(writer: Writer, reader: ReaderProcess) -
     commit.provenance = {A: b"why"}
     commit.unserved_reasons = {B: b"why not"}
     commit.declarations = {b"east\0x": b"{}"}
-    commit.problems = {b"east\0x": b"[]"}
+    commit.problems = {object_problems_key("east", CART): [BROKEN]}
     commit.clusters = {b"east": b"{}"}
     assert writer.apply(commit) == 0
     assert reader.read()["forget"] in (None, set())
@@ -176,7 +181,7 @@ def test_a_failing_commit_leaves_nothing(writer: Writer, reader: ReaderProcess) 
     writer.apply(committing(a=b"1"))
     reader.read()
     bad = committing(NamedbState(ready=False), a=b"2", b=b"3")
-    bad.problems = {b"x" * 600: b"a key longer than LMDB takes"}
+    bad.problems = {ProblemKey(b"x" * 600): [BROKEN]}  # a key longer than LMDB takes
     with pytest.raises(NameDatabaseError):
         writer.apply(bad)
     found = reader.read(A, B)

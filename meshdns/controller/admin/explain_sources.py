@@ -7,17 +7,25 @@ from typing import Final
 import msgspec
 
 from meshdns.controller.cluster_summary import ClusterSummary
-from meshdns.controller.publisher import decode_declaration, object_key
+from meshdns.controller.publisher import decode_declaration
 from meshdns.dns import names
 from meshdns.mesh.answer import Answer, decode_answer
 from meshdns.mesh.explain.model import GatewayState, Refusal
-from meshdns.mesh.objects.declarations import AnyDeclaration, KubernetesGateway, ObjectKind, Service, ServiceEntry
+from meshdns.mesh.objects.declarations import (
+    AnyDeclaration,
+    KubernetesGateway,
+    ObjectKey,
+    ObjectKind,
+    Service,
+    ServiceEntry,
+)
 from meshdns.mesh.objects.problems import Problem
 from meshdns.mesh.passthrough import Passthrough
 from meshdns.mesh.settings import MeshSettings
 from meshdns.mesh.unserved_reasons import UNSERVED_KINDS, unserved_hosts
 from meshdns.mesh.visibility import has_gateway_label
 from meshdns.namedb.database import Transaction
+from meshdns.namedb.tables import ProblemTable, object_key
 
 _GATEWAY_KINDS: Final = (ObjectKind.SERVICE.value, ObjectKind.GATEWAY.value)
 
@@ -29,7 +37,8 @@ class ExplainSources:
         self._txn = txn
         self._settings = settings
         self._answers: dict[str, Answer | None] = {}
-        self._problems: dict[str, defaultdict[tuple[str, str, str], list[Problem]]] = {}
+        self._stored_problems = ProblemTable(txn)
+        self._derived: dict[str, defaultdict[tuple[str, str, str], list[Problem]]] = {}
         self.clusters = decode_summaries(txn.items(b"clusters"))
 
     def answer(self, owner: str) -> Answer | None:
@@ -41,13 +50,14 @@ class ExplainSources:
 
     def declaration(self, cluster: str, kind: str, namespace: str, name: str) -> AnyDeclaration | None:
         """A declaration by its identity."""
-        found = self._stored_value(b"declarations", cluster, kind, namespace, name)
+        key = _object_key(kind, namespace, name)
+        found = self._txn.get(b"declarations", object_key(cluster, key)) if key is not None else None
         return decode_declaration(found) if found is not None else None
 
     def problems(self, cluster: str, kind: str, namespace: str, name: str) -> Sequence[Problem]:
         """All that is wrong with a declaration: by itself, and in what the mesh makes of it."""
-        found = self._stored_value(b"problems", cluster, kind, namespace, name)
-        own = msgspec.json.decode(found, type=list[Problem]) if found is not None else []
+        key = _object_key(kind, namespace, name)
+        own = self._stored_problems.of_object(cluster, key) if key is not None else ()
         return [*own, *self._derived_problems(cluster).get((kind, namespace, name), ())]
 
     def gateway_problems(self, cluster: str) -> Sequence[Problem]:
@@ -61,23 +71,12 @@ class ExplainSources:
 
     def _derived_problems(self, cluster: str) -> Mapping[tuple[str, str, str], Sequence[Problem]]:
         """The problems of a cluster's objects that show in what the mesh makes of them, by object."""
-        found = self._problems.get(cluster)
+        found = self._derived.get(cluster)
         if found is None:
-            found = self._problems[cluster] = defaultdict(list)
-            beginning = cluster.encode() + b"\0\0"
-            for key, value in self._txn.items(b"problems", beginning):
-                if not key.startswith(beginning):
-                    break
-                for problem in msgspec.json.decode(value, type=list[Problem]):
-                    found[problem.object, problem.namespace, problem.name].append(problem)
+            found = self._derived[cluster] = defaultdict(list)
+            for problem in self._stored_problems.derived(cluster):
+                found[problem.object, problem.namespace, problem.name].append(problem)
         return found
-
-    def _stored_value(self, database: bytes, cluster: str, kind: str, namespace: str, name: str) -> bytes | None:
-        """What a database holds of an object; nothing of what is no object, as the settings are."""
-        known = next((each for each in ObjectKind if each.value == kind), None)
-        if known is None:
-            return None
-        return self._txn.get(database, object_key(cluster, (known, namespace, name)))
 
     def gateways(self, cluster: str) -> Sequence[GatewayState]:
         """The gateways of a cluster, and those in it that lead elsewhere."""
@@ -93,7 +92,7 @@ class ExplainSources:
 
     def refusals(self, name: str) -> Iterator[Refusal]:
         """The declarations that name this host but do not count."""
-        for cluster, problem in decode_problems(self._txn.items(b"problems")):
+        for cluster, problem in self._stored_problems.items():
             if problem.kind not in UNSERVED_KINDS:
                 continue
             declared = self.declaration(cluster, problem.object, problem.namespace, problem.name)
@@ -102,6 +101,12 @@ class ExplainSources:
             for host, _ in unserved_hosts(declared, [problem], cluster, self._settings):
                 if host == name or (host.startswith("*.") and name.endswith(host[1:])):
                     yield Refusal(cluster, problem)
+
+
+def _object_key(kind: str, namespace: str, name: str) -> ObjectKey | None:
+    """The identity of an object; None for what is no object, as the settings are."""
+    known = next((each for each in ObjectKind if each.value == kind), None)
+    return (known, namespace, name) if known is not None else None
 
 
 def _may_be_gateway(declaration: AnyDeclaration | None) -> bool:
@@ -114,11 +119,3 @@ def _may_be_gateway(declaration: AnyDeclaration | None) -> bool:
 def decode_summaries(items: Iterable[tuple[bytes, bytes]]) -> dict[str, ClusterSummary]:
     """What the view holds of each cluster for people."""
     return {key.decode(): msgspec.json.decode(value, type=ClusterSummary) for key, value in items}
-
-
-def decode_problems(items: Iterable[tuple[bytes, bytes]]) -> Iterator[tuple[str, Problem]]:
-    """The problems with their clusters."""
-    for key, value in items:
-        cluster = key.partition(b"\0")[0].decode()
-        for problem in msgspec.json.decode(value, type=list[Problem]):
-            yield cluster, problem

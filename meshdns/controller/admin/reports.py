@@ -38,7 +38,7 @@ from meshdns.controller.admin.api import (
     ZoneOverview,
     kind_of_list,
 )
-from meshdns.controller.admin.explain_sources import ExplainSources, decode_problems, decode_summaries
+from meshdns.controller.admin.explain_sources import ExplainSources, decode_summaries
 from meshdns.controller.admin.search import NameSelection, select_names
 from meshdns.controller.cluster_summary import ClusterSummary
 from meshdns.controller.gauges import MeshCounts
@@ -52,6 +52,7 @@ from meshdns.mesh.objects.declarations import AnyDeclaration, EndpointSlice, Ser
 from meshdns.mesh.objects.problems import Problem, ProblemKind, Severity
 from meshdns.namedb.database import Transaction
 from meshdns.namedb.reader import ReadTransaction
+from meshdns.namedb.tables import ProblemTable, decode_problems
 
 BeginRead = Callable[[], AbstractContextManager[Transaction]]
 """Begins a look at the view."""
@@ -273,7 +274,8 @@ class Reports:
             yield NetworkItem(network, tuple(members), tuple(dict.fromkeys(found)), cidrs, network == own)
 
     def _problems(self) -> Iterator[ProblemItem]:
-        (stored,) = self._copy_databases(b"problems")
+        with self._begin_read() as txn:
+            stored = list(ProblemTable(txn).encoded())
         own = (("", problem) for problem in self._controller_problems())
         for cluster, problem in (*own, *decode_problems(stored)):
             yield ProblemItem(
