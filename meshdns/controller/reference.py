@@ -21,6 +21,10 @@ A problem has a kind, and each kind has one severity:
 | warning | Everything is served, but perhaps not as its author meant it. |
 | expected | Normal in most meshes: it is counted, and nobody has to act. Listed with `--all`. |
 
+`since` is the time at which a problem was first seen. Restarts and upgrades keep it. After a reboot, and where the name
+database was rebuilt, it is the time at which the problem was found again. Changed numbers in its reason do not make it
+another problem.
+
 `cause` names what has to change for a problem to disappear. Problems of one kind and one cause end together.
 
 The advice in the table is for problems that do not bring their own.

@@ -7,9 +7,16 @@ import lmdb
 import pytest
 
 from meshdns.mesh.objects.declarations import ObjectKey, ObjectKind
-from meshdns.mesh.objects.problems import Problem, ProblemKind
+from meshdns.mesh.objects.problems import Problem, ProblemKind, with_time
 from meshdns.namedb.database import MAP_SIZE
-from meshdns.namedb.tables import ProblemTable, derived_problem_key, is_derived, object_problems_key, problem_cluster
+from meshdns.namedb.tables import (
+    ProblemTable,
+    decode_problems,
+    derived_problem_key,
+    is_derived,
+    object_problems_key,
+    problem_cluster,
+)
 from meshdns.namedb.writer import Commit, Writer
 
 CART = (ObjectKind.SERVICE, "shop", "cart")
@@ -60,6 +67,22 @@ def test_problems_are_found_by_their_object(writer: Writer) -> None:
         ]
 
 
+def test_problems_are_stored_with_or_without_the_time_at_which_they_began(writer: Writer) -> None:
+    """Only those who want the time see it."""
+    commit, key = Commit(), object_problems_key("east", CART)
+    commit.problems = {key: [BROKEN, with_time(LOST, 7.5)]}
+    writer.apply(commit)
+    with writer.read() as txn:
+        problems = ProblemTable(txn)
+        assert problems.of_object("east", CART) == [BROKEN, LOST]
+        assert problems.dated(key) == [with_time(BROKEN, 0.0), with_time(LOST, 7.5)]
+        assert list(decode_problems(problems.encoded())) == [
+            ("east", with_time(BROKEN, 0.0)),
+            ("east", with_time(LOST, 7.5)),
+        ]
+        assert problems.dated(object_problems_key("west", CART)) == []
+
+
 def test_no_problems_are_no_entry(writer: Writer) -> None:
     """An empty list takes the entry away."""
     put_problems(writer)
@@ -71,7 +94,7 @@ def test_no_problems_are_no_entry(writer: Writer) -> None:
 
 
 def test_kinds_of_a_later_version_can_be_counted(tmp_path: Path) -> None:
-    """After a rollback a kind that this version does not know is still a kind."""
+    """After a rollback a kind that this version does not know is still a kind; the problem itself is left out."""
     Writer(tmp_path / "namedb").close()
     key = object_problems_key("east", CART)
     with lmdb.open(str(tmp_path / "namedb"), map_size=MAP_SIZE, max_dbs=8) as env, env.begin(write=True) as raw:
@@ -79,6 +102,8 @@ def test_kinds_of_a_later_version_can_be_counted(tmp_path: Path) -> None:
     later = Writer(tmp_path / "namedb")
     with later.read() as txn:
         assert list(ProblemTable(txn).kinds()) == [(key, ("haunted",))]
+        assert list(ProblemTable(txn).items()) == []
+        assert list(decode_problems(ProblemTable(txn).encoded())) == []
     later.close()
 
 

@@ -49,7 +49,7 @@ from meshdns.mesh.answer import Answer, decode_answer
 from meshdns.mesh.explain.build import LEVEL_TEXT, explain, nearest_names
 from meshdns.mesh.explain.model import ExplainedZone, Explanation, ForwardZone, MatchKind, Vantage
 from meshdns.mesh.objects.declarations import AnyDeclaration, EndpointSlice, Service
-from meshdns.mesh.objects.problems import Problem, ProblemKind, Severity
+from meshdns.mesh.objects.problems import DatedProblem, ProblemKind, Severity, cause_of
 from meshdns.namedb.database import Transaction
 from meshdns.namedb.reader import ReadTransaction
 from meshdns.namedb.tables import ProblemTable, decode_problems
@@ -64,7 +64,11 @@ class Reports:
     """Looks at one view under the settings it was made with."""
 
     def __init__(
-        self, settings: Settings, begin_read: BeginRead, *, controller_problems: Callable[[], Sequence[Problem]] = tuple
+        self,
+        settings: Settings,
+        begin_read: BeginRead,
+        *,
+        controller_problems: Callable[[], Sequence[DatedProblem]] = tuple,
     ) -> None:
         """`controller_problems` returns the problems of the running controller, which a full database cannot hold."""
         self._settings = settings
@@ -289,6 +293,9 @@ class Reports:
                 advice=problem.next_step,
                 where=problem.where,
                 normal=problem.severity is Severity.EXPECTED,
+                severity=problem.severity.value,
+                since=_rfc3339(problem.since),
+                cause=cause_of(cluster, problem),
             )
 
     def _zones(self) -> Iterator[ZoneItem]:

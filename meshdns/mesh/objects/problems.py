@@ -169,7 +169,23 @@ class DatedProblem(Problem, frozen=True, gc=False):
     """A problem as it is stored."""
 
     since: float = 0.0
-    """When it was first seen, in Unix time; 0 where that was not stored."""
+    """When it was first seen, in Unix time; 0 where that is not known."""
+
+
+def with_time(problem: Problem, since: float) -> DatedProblem:
+    """Return a problem with the time at which it was first seen."""
+    return DatedProblem(
+        problem.kind,
+        problem.object,
+        problem.namespace,
+        problem.name,
+        problem.field,
+        problem.reason,
+        problem.advice,
+        problem.where,
+        problem.cause,
+        since,
+    )
 
 
 SETTINGS_CAUSE: Final = "settings"
