@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from meshdns.controller.publisher import Publisher
-from meshdns.mesh.objects.declarations import ObjectKind, ServiceEntry, UnreadableObject, key_of
+from meshdns.mesh.objects.declarations import AnyDeclaration, ObjectKind, UnreadableObject, key_of
 from meshdns.mesh.objects.problems import Problem, ProblemKind
 from meshdns.mesh.settings import ClusterSettings, MeshSettings
 from meshdns.namedb.database import NameDatabaseError
@@ -69,12 +69,12 @@ def publish_all(publisher: Publisher, now: float) -> None:
         publisher.publish(ready=True, complete=True, stale=(), now=now)
 
 
-def never_served(name: str, port: int = 80) -> ServiceEntry:
+def never_served(name: str, port: int = 80) -> AnyDeclaration:
     """An entry with a problem of its own; another port is another version of it."""
     return entry({"address": "127.0.0.1", "ports": {"http": port}}, name=name, host=f"{name}.prod.global")
 
 
-def without_gateway(name: str, port: int = 80) -> ServiceEntry:
+def without_gateway(name: str, port: int = 80) -> AnyDeclaration:
     """An entry of west that has a problem as seen from east."""
     return entry({"address": "10.40.0.1", "ports": {"http": port}}, name=name, host=f"{name}.prod.global")
 
