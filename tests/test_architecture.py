@@ -43,6 +43,46 @@ def test_every_folder_of_modules_is_a_package() -> None:
     assert {path.parent for path in MODULES} == {path.parent for path in MODULES if path.name == "__init__.py"}
 
 
+def test_the_layout_of_the_name_database_is_known_to_its_package_alone() -> None:
+    """Everywhere else tables are read and written through `meshdns.namedb.tables` and `meshdns.namedb.writer`.
+
+    No table is named, no key taken apart or put together, and no raw transaction used.
+    """
+    tables = _table_names()
+    assert {"rows", "problems", "refusals"} <= {name.decode() for name in tables}
+    for module in (*MODULES, *(ROOT / "tests").rglob("*.py")):
+        if module.is_relative_to(PACKAGE / "namedb") or module.is_relative_to(ROOT / "tests" / "namedb"):
+            continue
+        tree = ast.parse(module.read_text("utf-8"))
+        literals = {node.value for node in ast.walk(tree) if isinstance(node, ast.Constant)}
+        assert not {each for each in literals if isinstance(each, bytes)} & tables, module
+        assert "Transaction" not in _imported_names(tree, "meshdns.namedb.database"), module
+        if module.is_relative_to(PACKAGE / "controller") or module.is_relative_to(PACKAGE / "cli"):
+            assert not literals & {b"\0", b"\0\0"}, module
+
+
+def _table_names() -> set[bytes]:
+    """All tables of the layout, as the module that opens them lists them."""
+    tree = ast.parse((PACKAGE / "namedb" / "database.py").read_text("utf-8"))
+    lists = [
+        node.value
+        for node in tree.body
+        if isinstance(node, ast.AnnAssign) and ast.unparse(node.target) in ("_TABLES", "_OPTIONAL_TABLE")
+    ]
+    constants = [node.value for each in lists if each for node in ast.walk(each) if isinstance(node, ast.Constant)]
+    return {name for name in constants if isinstance(name, bytes)}
+
+
+def _imported_names(tree: ast.Module, module: str) -> set[str]:
+    """The names that are imported from a module."""
+    return {
+        alias.name
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ImportFrom) and node.module == module
+        for alias in node.names
+    }
+
+
 def test_no_state_is_global() -> None:
     """No module rebinds a global: state has one owner, and that is an object."""
     for module in MODULES:

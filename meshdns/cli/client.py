@@ -13,6 +13,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any, Final, NoReturn, TypeVar
 from urllib.parse import quote, urlencode
@@ -154,6 +155,7 @@ def _read_namedb(settings: Settings, fallback: _Fallback[_Answer], reason: str) 
     from meshdns.controller.admin.reports import Reports  # noqa: PLC0415 — a running server needs no view here
     from meshdns.namedb.database import NameDatabase, NameDatabaseError  # noqa: PLC0415 — as above
     from meshdns.namedb.location import current_database, is_present  # noqa: PLC0415 — as above
+    from meshdns.namedb.tables import read_tables  # noqa: PLC0415 — as above
 
     view = current_database(Path(settings.state_dir or "."))
     if not is_present(view):
@@ -163,7 +165,7 @@ def _read_namedb(settings: Settings, fallback: _Fallback[_Answer], reason: str) 
     try:
         environment = NameDatabase(view, writable=False)
         try:
-            result = fallback(Reports(settings, environment.read))
+            result = fallback(Reports(settings, partial(read_tables, environment)))
         finally:
             environment.close()
     except NameDatabaseError as error:

@@ -1,8 +1,4 @@
-"""From the catalog to the view: what changed in the mesh becomes one commit.
-
-Keys of the databases: rows, reasons and refusals by owner name in wire format; declarations and their problems by
-cluster, kind, namespace and name, joined by zero octets (other problems: see `ProblemTable`); clusters by name.
-"""
+"""From the catalog to the name database: what changed in the mesh becomes one commit."""
 
 from collections.abc import Collection, Iterable, Sequence
 from typing import Final
@@ -11,7 +7,7 @@ import msgspec
 
 from meshdns.authority import row_format
 from meshdns.authority.row_format import ClusterPart, RowService, RowStatus, SynthesisData
-from meshdns.authority.state import NamedbState, decode_state, encode_state
+from meshdns.authority.state import NamedbState
 from meshdns.controller.cluster_summary import ClusterSummary, GatewaySummary
 from meshdns.controller.gauges import MeshCounts
 from meshdns.controller.problem_index import (
@@ -30,7 +26,6 @@ from meshdns.dns.response import record
 from meshdns.mesh.addresses import parse_address
 from meshdns.mesh.answer import Answer, AnswerKind, encode_answer
 from meshdns.mesh.candidates import Level
-from meshdns.mesh.deflate import compress, decompress
 from meshdns.mesh.diagnostics import ClusterProblem, check_answer, with_locations
 from meshdns.mesh.name_table import NameTable
 from meshdns.mesh.objects.declarations import AnyDeclaration, ObjectKey, ObjectKind, key_of
@@ -40,12 +35,10 @@ from meshdns.mesh.settings import MeshSettings
 from meshdns.mesh.topology import Topology, topology_problems
 from meshdns.namedb.tables import (
     ProblemKey,
-    ProblemTable,
     decode_dated,
+    decode_declaration,
     derived_problem_key,
-    encode_problems,
     is_derived,
-    object_key,
     object_problems_key,
     problem_cluster,
 )
@@ -81,7 +74,7 @@ class Publisher:
         self._object_problems: dict[ProblemKey, list[Problem]] = {}  # found since the last commit
         self._unchecked_problems: set[ProblemKey] = set()  # like _unchecked_rows, of derived problems
         self._own_problem_times = OwnProblemTimes()
-        self._own_problems_stored = encode_problems(())
+        self._own_problems_stored: list[DatedProblem] = []
         self._unserved_names = UnservedNames(settings)
         self._checked_topology: Topology | None = None  # the topology whose problems are known
         self.change_count = 0  # of declarations, since this process began
@@ -104,36 +97,31 @@ class Publisher:
 
         `now` is Unix time, the beginning of problems of which none is stored.
         """
-        meta = dict(self._writer.read_table(b"meta"))
-        if b"state" in meta:
-            self._state = decode_state(meta[b"state"])
-            self._cluster_ids = {name: number for number, name in enumerate(self._state.clusters)}
-        if b"resolved" in meta:
-            self._resolved = msgspec.json.decode(meta[b"resolved"], type=dict[str, tuple[str, ...]])
-            for host, addresses in self._resolved.items():
-                self.catalog.set_resolved_addresses(host, addresses)
+        with self._writer.read() as tables:
+            self._state = tables.state
+            self._resolved = tables.resolved_hosts()
+            declarations = list(tables.declarations.encoded())
+            self._unchecked_rows = set(tables.rows.owners())
+            self._unserved_names.restore(dict(tables.unserved_reasons.items()))
+            self._own_problems_stored = tables.own_problems()
+            self.mesh_counts.update_problems(tables.problems.kinds())
+            problems = list(tables.problems.encoded())
+        self._cluster_ids = {name: number for number, name in enumerate(self._state.clusters)}
+        for host, addresses in self._resolved.items():
+            self.catalog.set_resolved_addresses(host, addresses)
         clusters = set()
-        for key, value in self._writer.read_table(b"declarations"):
-            cluster = key.split(b"\0", 1)[0].decode()
+        for cluster, value in declarations:
             declaration = decode_declaration(value)
             self.catalog.upsert(cluster, declaration)
             self._unserved_names.update_declaration(
                 cluster, declaration, settings_problems(cluster, declaration, self._settings)
             )
             clusters.add(cluster)
-        self._unchecked_rows = {key for key, _ in self._writer.read_table(b"rows")}
-        self._unserved_names.restore(dict(self._writer.read_table(b"refusals")))
-        if b"own problems" in meta:
-            self._own_problems_stored = meta[b"own problems"]
-            self._own_problem_times.restore(decode_dated(self._own_problems_stored), now)
-        self._restore_problems(now)
+        self._own_problem_times.restore(self._own_problems_stored, now)
+        self._restore_problems(problems, now)
         return frozenset(clusters)
 
-    def _restore_problems(self, now: float) -> None:
-        with self._writer.read() as txn:
-            table = ProblemTable(txn)
-            self.mesh_counts.update_problems(table.kinds())
-            stored = list(table.encoded())
+    def _restore_problems(self, stored: Iterable[tuple[ProblemKey, bytes]], now: float) -> None:
         for key, value in stored:
             problems = decode_dated(value)
             if is_derived(key):
@@ -149,8 +137,7 @@ class Publisher:
         """Add or replace a declaration."""
         if self.catalog.upsert(cluster, declaration):
             self.change_count += 1
-            key = object_key(cluster, key_of(declaration))
-            self._commit.declarations[key] = encode_declaration(declaration)
+            self._commit.put_declaration(cluster, declaration)
             found = list(problems_of(cluster, declaration, self._settings))
             self._object_problems[object_problems_key(cluster, key_of(declaration))] = found
             self._unserved_names.update_declaration(cluster, declaration, found)
@@ -159,7 +146,7 @@ class Publisher:
         """Forget a declaration."""
         if self.catalog.remove(cluster, key):
             self.change_count += 1
-            self._commit.declarations[object_key(cluster, key)] = None
+            self._commit.remove_declaration(cluster, key)
             self._object_problems[object_problems_key(cluster, key)] = []
             self._unserved_names.remove_declaration(cluster, key)
 
@@ -177,18 +164,18 @@ class Publisher:
         for key in list(known.declarations) if known is not None else ():
             self.remove(cluster, key)
         self.catalog.remove_cluster(cluster)
-        self._commit.clusters[cluster.encode()] = None
+        self._commit.clusters[cluster] = None
 
     def set_resolved(self, host: str, addresses: tuple[str, ...]) -> None:
         """Note what a host name resolves to; kept in the view, so that a new process knows it before it can ask."""
         self.catalog.set_resolved_addresses(host, addresses)
         wanted = self.catalog.hosts_to_resolve
         self._resolved = {name: found for name, found in self._resolved.items() if name in wanted} | {host: addresses}
-        self._commit.meta[b"resolved"] = msgspec.json.encode(self._resolved)
+        self._commit.resolved_hosts = self._resolved
 
     def set_summary(self, cluster: str, summary: ClusterSummary) -> None:
         """Set what people are shown of a cluster."""
-        self._commit.clusters[cluster.encode()] = msgspec.json.encode(summary)
+        self._commit.clusters[cluster] = msgspec.json.encode(summary)
 
     def gateway_summaries(self, cluster: str) -> tuple[GatewaySummary, ...]:
         """The gateways of a cluster, and those in it that lead elsewhere, with their health, for people."""
@@ -216,9 +203,9 @@ class Publisher:
         These are stored with the next commit, apart from the problems of the mesh: a full database cannot hold them.
         """
         dated = self._own_problem_times.date(problems, now)
-        times = encode_problems(self._own_problem_times.stored())
-        if times != self._own_problems_stored:
-            self._own_problems_stored = self._commit.meta[b"own problems"] = times
+        stored = self._own_problem_times.stored()
+        if stored != self._own_problems_stored:
+            self._own_problems_stored = self._commit.own_problems = stored
         return dated
 
     def publish(self, *, ready: bool, complete: bool, stale: Collection[str], now: float) -> int:
@@ -258,7 +245,7 @@ class Publisher:
             wildcards=bool(self._wildcards),
         )
         if state != self._state:
-            commit.meta[b"state"] = encode_state(state)
+            commit.state = state
         if not commit:
             return 0
         changed = self._writer.apply(commit)
@@ -292,11 +279,10 @@ class Publisher:
         """Commit the problems of changed objects, with the times of those that the objects had before."""
         if not self._object_problems:
             return
-        with self._writer.read() as txn:
-            table = ProblemTable(txn)
+        with self._writer.read() as tables:
             for key, found in self._object_problems.items():
                 uncommitted = [p for p in self._commit.problems.get(key, ()) if isinstance(p, DatedProblem)]
-                before = (uncommitted or table.dated(key)) if found else ()
+                before = (uncommitted or tables.problems.dated(key)) if found else ()
                 self._commit.problems[key] = date_problems(found, before, now)
         self._object_problems.clear()
 
@@ -398,14 +384,3 @@ def _address_rrsets(ipv4: Sequence[str], ipv6: Sequence[str]) -> dict[int, list[
         for rtype, texts in ((TYPE_A, ipv4), (TYPE_AAAA, ipv6))
         if texts
     }
-
-
-def encode_declaration(declaration: AnyDeclaration) -> bytes:
-    """A slim declaration as it is kept in the view: few octets, since it is read only when a controller begins."""
-    return compress(msgspec.msgpack.encode(declaration))
-
-
-def decode_declaration(data: bytes) -> AnyDeclaration:
-    """The declaration that `encode_declaration` wrote."""
-    declaration: AnyDeclaration = msgspec.msgpack.decode(decompress(data), type=AnyDeclaration)
-    return declaration

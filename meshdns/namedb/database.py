@@ -110,17 +110,8 @@ class NameDatabase:
         except lmdb.Error as error:
             raise _as_database_error(self.path, error) from None
 
-    @contextlib.contextmanager
-    def read(self) -> Iterator["Transaction"]:
-        """One consistent look; keep it short."""
-        transaction = self.begin()
-        try:
-            yield transaction
-        finally:
-            transaction.close()
-
     def begin(self) -> "Transaction":
-        """A look that ends with `Transaction.close`; for the worker, which has no use for a context manager's cost."""
+        """Begin a read, which `Transaction.close` ends; keep it short."""
         try:
             return Transaction(self._env.begin(), self._tables, self.path)
         except lmdb.Error as error:

@@ -1,19 +1,28 @@
-"""The tables of the name database: key formats, and the values that are encoded alike for all who read them.
+"""The tables of the name database: their keys, and the values that all who read them encode alike.
 
-Nothing outside this package knows the name of a table or the format of a key. Values that one other package alone reads
-and writes (rows, provenance, cluster summaries) pass through as bytes.
+Nothing outside this package knows the name of a table or the format of a key. Values that other packages encode (rows,
+provenance, unserved reasons, cluster summaries) pass through as bytes.
+
+Rule: a read is short. Whatever takes long to decode is copied as it is stored (`encoded`) and decoded after the read.
 """
 
 import contextlib
 import hashlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Final, NewType, TypeVar
 
 import msgspec
 
-from meshdns.mesh.objects.declarations import ObjectKey
+from meshdns.authority.state import NamedbState, decode_state
+from meshdns.mesh.deflate import compress, decompress
+from meshdns.mesh.objects.declarations import AnyDeclaration, ObjectKey, ObjectKind
 from meshdns.mesh.objects.problems import DatedProblem, Problem
-from meshdns.namedb.database import Transaction
+from meshdns.namedb.database import NameDatabase, Transaction
+
+STATE_KEY: Final = b"state"
+RESOLVED_HOSTS_KEY: Final = b"resolved"
+OWN_PROBLEMS_KEY: Final = b"own problems"
 
 _MAX_KEY: Final = 500  # LMDB takes 511 bytes
 _SEPARATOR: Final = b"\0"
@@ -24,6 +33,102 @@ _DIGESTED_FIELDS: Final = ("kind", "object", "namespace", "name", "field", "reas
 
 ProblemKey = NewType("ProblemKey", bytes)
 """The key of problems: of an object, or of one that is derived. Only this module looks into it."""
+
+
+class Tables:
+    """All tables at one commit, which `serial` numbers; also what the authority answers from (`RowReader`)."""
+
+    def __init__(self, transaction: Transaction) -> None:
+        self._transaction = transaction
+        self.serial = transaction.commit_id
+        state = transaction.get(b"meta", STATE_KEY)
+        self.state = decode_state(state) if state is not None else NamedbState()
+        self.rows = OwnerTable(transaction, b"rows")
+        self.provenance = OwnerTable(transaction, b"reasons")
+        self.unserved_reasons = OwnerTable(transaction, b"refusals")
+        self.declarations = DeclarationTable(transaction)
+        self.problems = ProblemTable(transaction)
+        self.clusters = ClusterTable(transaction)
+
+    def row(self, owner: bytes) -> bytes | None:
+        """The row of an owner name."""
+        return self.rows.get(owner)
+
+    def resolved_hosts(self) -> dict[str, tuple[str, ...]]:
+        """The last known addresses of the host names that declarations name as endpoints or gateways."""
+        found = self._transaction.get(b"meta", RESOLVED_HOSTS_KEY)
+        return msgspec.json.decode(found, type=dict[str, tuple[str, ...]]) if found is not None else {}
+
+    def own_problems(self) -> list[DatedProblem]:
+        """Return what tells the controller since when it has problems of its own (`Commit.own_problems`)."""
+        found = self._transaction.get(b"meta", OWN_PROBLEMS_KEY)
+        return decode_dated(found) if found is not None else []
+
+
+@contextlib.contextmanager
+def read_tables(database: NameDatabase) -> Iterator[Tables]:
+    """Begin a read and end it; keep it short."""
+    with contextlib.closing(database.begin()) as transaction:
+        yield Tables(transaction)
+
+
+class OwnerTable:
+    """Values by owner name in lower-case wire format."""
+
+    def __init__(self, transaction: Transaction, name: bytes) -> None:
+        self._transaction = transaction
+        self._name = name
+
+    def get(self, owner: bytes) -> bytes | None:
+        """The value of an owner name."""
+        return self._transaction.get(self._name, owner)
+
+    def owners(self) -> Iterator[bytes]:
+        """All owner names, in the order of their bytes."""
+        return (owner for owner, _ in self.items())
+
+    def items(self) -> Iterator[tuple[bytes, bytes]]:
+        """All owner names with their values."""
+        return self._transaction.items(self._name)
+
+
+class ClusterTable:
+    """Cluster summaries, encoded, by the name of the cluster."""
+
+    def __init__(self, transaction: Transaction) -> None:
+        self._transaction = transaction
+
+    def get(self, cluster: str) -> bytes | None:
+        """The summary of a cluster."""
+        return self._transaction.get(b"clusters", cluster.encode())
+
+    def items(self) -> Iterator[tuple[str, bytes]]:
+        """All clusters with their summaries."""
+        return ((key.decode(), value) for key, value in self._transaction.items(b"clusters"))
+
+
+class DeclarationTable:
+    """Declarations by cluster and object."""
+
+    def __init__(self, transaction: Transaction) -> None:
+        self._transaction = transaction
+
+    def get(self, cluster: str, key: ObjectKey) -> AnyDeclaration | None:
+        """The declaration of an object."""
+        found = self._transaction.get(b"declarations", object_key(cluster, key))
+        return decode_declaration(found) if found is not None else None
+
+    def encoded(self, kinds: Collection[ObjectKind] = tuple(ObjectKind)) -> Iterator[tuple[str, bytes]]:
+        """The declarations of some kinds with their clusters, for `decode_declaration`."""
+        wanted = {kind.value.encode() for kind in kinds}
+        for key, value in self._transaction.items(b"declarations"):
+            cluster, kind, _ = key.split(_SEPARATOR, 2)
+            if kind in wanted:
+                yield cluster.decode(), value
+
+    def count_by_cluster(self) -> Counter[str]:
+        """The number of objects known of each cluster; only their keys are read."""
+        return Counter(_cluster(key) for key, _ in self._transaction.items(b"declarations"))
 
 
 class ProblemTable:
@@ -60,7 +165,7 @@ class ProblemTable:
                 yield problem_cluster(key), problem
 
     def encoded(self) -> Iterator[tuple[ProblemKey, bytes]]:
-        """All problems as they are stored: to be copied in a short transaction and then given to `decode_problems`."""
+        """All problems as they are stored, for `decode_problems`."""
         return ((ProblemKey(key), value) for key, value in self._transaction.items(b"problems"))
 
     def kinds(self) -> Iterator[tuple[ProblemKey, tuple[str, ...]]]:
@@ -76,7 +181,7 @@ class _KindOnly(msgspec.Struct, frozen=True):
 
 
 def object_key(cluster: str, key: ObjectKey) -> bytes:
-    """The key of an object; one that would be too long ends with a digest."""
+    """The key of an object: its parts joined by zero bytes; one that would be too long ends with a digest."""
     text = f"{cluster}\0{key[0].value}\0{key[1]}\0{key[2]}".encode()
     if len(text) <= _MAX_KEY:
         return text
@@ -118,6 +223,22 @@ def decode_problems(items: Iterable[tuple[ProblemKey, bytes]]) -> Iterator[tuple
             yield cluster, problem
 
 
+def encode_declaration(declaration: AnyDeclaration) -> bytes:
+    """A slim declaration as it is stored: few bytes, since it is read only when a controller begins."""
+    return compress(msgspec.msgpack.encode(declaration))
+
+
+def decode_declaration(data: bytes) -> AnyDeclaration:
+    """The declaration that `encode_declaration` wrote."""
+    declaration: AnyDeclaration = msgspec.msgpack.decode(decompress(data), type=AnyDeclaration)
+    return declaration
+
+
+def encode_resolved_hosts(addresses: Mapping[str, Sequence[str]]) -> bytes:
+    """The addresses of host names as they are stored."""
+    return msgspec.json.encode(addresses)
+
+
 def decode_dated(value: bytes) -> list[DatedProblem]:
     """Return what `encode_problems` encoded; a problem of the first version has the time 0."""
     return _decode_problems(value, DatedProblem)
@@ -138,5 +259,5 @@ def _decode_known(value: bytes, wanted: type[_AnyProblem]) -> Iterator[_AnyProbl
 
 
 def _cluster(key: bytes) -> str:
-    """The cluster that the key of an object begins with."""
+    """The cluster that a key begins with."""
     return key.partition(_SEPARATOR)[0].decode()

@@ -4,6 +4,7 @@ Run as ``python -m meshdns.namedb.verify DIRECTORY``; exit status 0 means that e
 checksum is right. Anything else, a signal included, means that the view must not be used.
 """
 
+import contextlib
 import sys
 from pathlib import Path
 
@@ -14,7 +15,7 @@ def find_damage(path: Path) -> str:
     """What is wrong with the view at `path`; empty where nothing is."""
     try:
         environment = NameDatabase(path, writable=False)
-        with environment.read() as txn:
+        with contextlib.closing(environment.begin()) as txn:
             good = txn.compute_checksums() == txn.stored_checksums()
         environment.close()
     except NameDatabaseError as error:

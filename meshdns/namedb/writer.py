@@ -8,13 +8,26 @@ ring.
 import contextlib
 import itertools
 import struct
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
+from meshdns.authority.state import NamedbState, encode_state
+from meshdns.mesh.objects.declarations import AnyDeclaration, ObjectKey, key_of
 from meshdns.mesh.objects.problems import Problem
 from meshdns.namedb.database import NameDatabase, Transaction
-from meshdns.namedb.tables import ProblemKey, encode_problems
+from meshdns.namedb.tables import (
+    OWN_PROBLEMS_KEY,
+    RESOLVED_HOSTS_KEY,
+    STATE_KEY,
+    ProblemKey,
+    Tables,
+    encode_declaration,
+    encode_problems,
+    encode_resolved_hosts,
+    object_key,
+    read_tables,
+)
 
 INVALIDATION_RING_SIZE: Final = 256
 """Commits whose changed keys are kept; a worker further behind forgets all its ready replies."""
@@ -27,21 +40,63 @@ ALL_CHANGED: Final = b"\xff"
 
 
 class Commit:
-    """What one transaction is to change; None removes, as no problems do. Keys are as the databases hold them."""
+    """The changes that one transaction makes; a value None removes, as no problems do.
 
-    __slots__ = ("clusters", "declarations", "meta", "problems", "provenance", "rows", "unserved_reasons")
+    Rows, provenance and unserved reasons are by owner name in lower-case wire format, cluster summaries by the name of
+    the cluster. A `state`, `resolved_hosts` or `own_problems` of None stays as it is.
+    """
+
+    __slots__ = (
+        "_declarations",
+        "clusters",
+        "own_problems",
+        "problems",
+        "provenance",
+        "resolved_hosts",
+        "rows",
+        "state",
+        "unserved_reasons",
+    )
 
     def __init__(self) -> None:
         self.rows: dict[bytes, bytes | None] = {}
         self.provenance: dict[bytes, bytes | None] = {}
         self.unserved_reasons: dict[bytes, bytes | None] = {}
-        self.declarations: dict[bytes, bytes | None] = {}
+        self._declarations: dict[bytes, bytes | None] = {}
         self.problems: dict[ProblemKey, Sequence[Problem]] = {}
-        self.clusters: dict[bytes, bytes | None] = {}
-        self.meta: dict[bytes, bytes | None] = {}
+        self.clusters: dict[str, bytes | None] = {}
+        self.state: NamedbState | None = None
+        self.resolved_hosts: Mapping[str, Sequence[str]] | None = None
+        self.own_problems: Sequence[Problem] | None = None
+        """The problems of the controller itself, which are not in the table of problems."""
+
+    def put_declaration(self, cluster: str, declaration: AnyDeclaration) -> None:
+        """Add or replace a declaration."""
+        self._declarations[object_key(cluster, key_of(declaration))] = encode_declaration(declaration)
+
+    def remove_declaration(self, cluster: str, key: ObjectKey) -> None:
+        """Remove a declaration."""
+        self._declarations[object_key(cluster, key)] = None
 
     def __bool__(self) -> bool:
-        return any(getattr(self, name) for name in self.__slots__)
+        may_be_empty = (self.resolved_hosts, self.own_problems)
+        return any(each is not None for each in may_be_empty) or any(getattr(self, name) for name in self.__slots__)
+
+    def encode_other_tables(self) -> Iterator[tuple[bytes, Mapping[bytes, bytes | None]]]:
+        """The changes of all tables but that of the rows, as they are stored, by the name of the table."""
+        yield b"reasons", self.provenance
+        yield b"refusals", self.unserved_reasons
+        yield b"declarations", self._declarations
+        yield b"problems", {key: encode_problems(each) if each else None for key, each in self.problems.items()}
+        yield b"clusters", {cluster.encode(): value for cluster, value in self.clusters.items()}
+        meta: dict[bytes, bytes | None] = {}
+        if self.state is not None:
+            meta[STATE_KEY] = encode_state(self.state)
+        if self.resolved_hosts is not None:
+            meta[RESOLVED_HOSTS_KEY] = encode_resolved_hosts(self.resolved_hosts)
+        if self.own_problems is not None:
+            meta[OWN_PROBLEMS_KEY] = encode_problems(self.own_problems)
+        yield b"meta", meta
 
 
 class Writer:
@@ -58,16 +113,9 @@ class Writer:
                 for key, value in sorted(commit.rows.items(), key=_by_key)
                 if _put_or_delete(txn, b"rows", key, value)
             ]
-            for database, changes in (
-                (b"reasons", commit.provenance),
-                (b"refusals", commit.unserved_reasons),
-                (b"declarations", commit.declarations),
-                (b"problems", {key: encode_problems(each) if each else None for key, each in commit.problems.items()}),
-                (b"clusters", commit.clusters),
-                (b"meta", commit.meta),
-            ):
+            for table, changes in commit.encode_other_tables():
                 for key, value in sorted(changes.items(), key=_by_key):  # in order, pages fill up
-                    _put_or_delete(txn, database, key, value)
+                    _put_or_delete(txn, table, key, value)
             if changed:
                 txn.put(b"ring", _commit_key(txn.commit_id), encode_changed_names(changed))
                 oldest = _commit_key(max(txn.commit_id - INVALIDATION_RING_SIZE, 0))
@@ -75,14 +123,9 @@ class Writer:
                     txn.delete(b"ring", key)
             return len(changed)
 
-    def read_table(self, table: bytes) -> list[tuple[bytes, bytes]]:
-        """Everything in one database: what an earlier controller left behind."""
-        with self._database.read() as txn:
-            return list(txn.items(table))
-
-    def read(self) -> contextlib.AbstractContextManager[Transaction]:
-        """One consistent look at what was committed."""
-        return self._database.read()
+    def read(self) -> contextlib.AbstractContextManager[Tables]:
+        """Begin a read of what was committed, by this controller or an earlier one."""
+        return read_tables(self._database)
 
     def reader_check(self) -> int:
         """Free the slots of readers that died."""

@@ -7,6 +7,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from meshdns.controller.admin.server import RunningServer, serve_admin
 from meshdns.controller.gauges import MeshCounts
 from meshdns.instance.scoreboard import Scoreboard
 from meshdns.namedb.database import NameDatabase
+from meshdns.namedb.tables import read_tables
 from tests.rig.waiting import eventually
 
 
@@ -42,7 +44,7 @@ def admin_socket(
     """A thread that serves the admin socket of these settings over a view."""
     path = Path(settings.admin.socket or "")
     environment = NameDatabase(view, writable=False)
-    inspection = Reports(settings, environment.read)
+    inspection = Reports(settings, partial(read_tables, environment))
     started: queue.SimpleQueue[tuple[asyncio.AbstractEventLoop, asyncio.Task[None]]] = queue.SimpleQueue()
 
     async def serve() -> None:

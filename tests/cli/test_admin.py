@@ -6,6 +6,7 @@ import logging
 import socket
 import stat
 import time
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -19,6 +20,7 @@ from meshdns.controller.admin.server import RunningServer, serve_admin
 from meshdns.controller.gauges import MeshCounts
 from meshdns.instance.scoreboard import Scoreboard
 from meshdns.namedb.database import NameDatabase
+from meshdns.namedb.tables import read_tables
 from tests.cli.admin_server import admin_socket, asked
 from tests.cli.stopped_server import publish, settings_of
 
@@ -101,7 +103,7 @@ def test_the_socket_of_a_running_server_is_left_alone(settings: Settings, caplog
     view = publish(settings)
     other = NameDatabase(view.parent / "second", writable=True)
     with admin_socket(settings, view) as path, caplog.at_level(logging.ERROR, "meshdns.controller"):
-        inspection = Reports(settings, other.read)
+        inspection = Reports(settings, partial(read_tables, other))
         board = Scoreboard.create()
         running = RunningServer(
             contact_ages=dict,

@@ -47,8 +47,8 @@ async def main(directory: Path) -> None:
 
 def report(writer: Writer, controller: Controller) -> None:
     """Say whether the first name is served, and how many problems there are."""
-    with writer.read() as txn:
-        served = txn.get(b"rows", names.to_wire("service-0.default.global")) is not None
+    with writer.read() as tables:
+        served = tables.row(names.to_wire("service-0.default.global")) is not None
     kinds = [problem.kind.value for problem in controller.problems()]
     sys.stdout.write(f"served {served}, problems {kinds}\n")
 

@@ -60,8 +60,8 @@ async def serve(writer: Writer, tmp_path: Path, order: Sequence[str], *, far: bo
 def test_a_neighbour_is_answered_with_its_pods(writer: Writer, tmp_path: Path, order: Sequence[str]) -> None:
     """A cluster that is read before the own one is not taken for far away, nor is anything read twice."""
     assert asyncio.run(serve(writer, tmp_path, order, far=False)) == []
-    with writer.read() as txn:
-        row = txn.get(b"rows", NAME)
+    with writer.read() as tables:
+        row = tables.row(NAME)
     assert row is not None
     assert not Row(row).is_empty_nonterminal
 
@@ -70,6 +70,6 @@ def test_a_neighbour_is_answered_with_its_pods(writer: Writer, tmp_path: Path, o
 def test_pods_of_another_network_are_let_go(writer: Writer, tmp_path: Path, order: Sequence[str]) -> None:
     """Their addresses mean nothing from here, so that none is kept in the view's declarations."""
     asyncio.run(serve(writer, tmp_path, order, far=True))
-    with writer.read() as txn:
-        kept = b"".join(value for _, value in txn.items(b"declarations", b""))
+    with writer.read() as tables:
+        kept = b"".join(value for _, value in tables.declarations.encoded())
     assert b"10.2.0.7" not in kept

@@ -12,7 +12,7 @@ from meshdns.mesh.objects.declarations import AnyDeclaration, ObjectKind, Unread
 from meshdns.mesh.objects.problems import Problem, ProblemKind
 from meshdns.mesh.settings import ClusterSettings, MeshSettings
 from meshdns.namedb.database import NameDatabaseError
-from meshdns.namedb.tables import ProblemTable, decode_problems
+from meshdns.namedb.tables import decode_problems
 from meshdns.namedb.writer import Commit, Writer
 from tests.mesh.scene import entry, mesh, on_networks
 
@@ -40,8 +40,8 @@ def test_the_problems_of_an_object_without_a_namespace_outlive_a_restart(writer:
     later.restore(NOW)
     later.upsert("east", unreadable)
     later.publish(ready=True, complete=True, stale=(), now=NOW)
-    with writer.read() as txn:
-        assert list(ProblemTable(txn).items()) == [("east", BROKEN)]
+    with writer.read() as tables:
+        assert list(tables.problems.items()) == [("east", BROKEN)]
     assert later.mesh_counts.problems["east", "malformed"] == 1
 
 
@@ -50,8 +50,8 @@ def test_the_problems_of_an_object_without_a_namespace_outlive_a_restart(writer:
 
 def stored_times(writer: Writer) -> dict[tuple[str, str], float]:
     """When each problem began, by the name of its object and its kind."""
-    with writer.read() as txn:
-        stored = list(ProblemTable(txn).encoded())
+    with writer.read() as tables:
+        stored = list(tables.problems.encoded())
     return {(problem.name, problem.kind.value): problem.since for _, problem in decode_problems(stored)}
 
 

@@ -25,15 +25,15 @@ def writer(tmp_path: Path) -> Writer:
 
 def stored_summary(writer: Writer) -> ClusterSummary | None:
     """What the view holds of the cluster east."""
-    with writer.read() as txn:
-        found = txn.get(b"clusters", b"east")
+    with writer.read() as tables:
+        found = tables.clusters.get("east")
     return msgspec.json.decode(found, type=ClusterSummary) if found is not None else None
 
 
 def served(writer: Writer, name: str) -> bool:
     """Whether the view holds a row of that name."""
-    with writer.read() as txn:
-        return txn.get(b"rows", names.to_wire(name)) is not None
+    with writer.read() as tables:
+        return tables.row(names.to_wire(name)) is not None
 
 
 def test_a_list_is_served_in_its_turn_and_told_of_in_the_next(writer: Writer, tmp_path: Path) -> None:

@@ -41,10 +41,11 @@ def publisher(writer: Writer) -> Publisher:
 def stored_reasons(publisher: Publisher, writer: Writer) -> dict[str, bytes]:
     """What the view says of refused names once all that is known has been committed."""
     publisher.publish(ready=True, complete=True, stale=(), now=NOW)
-    return {
-        names.to_text(owner): extended_error(value, show_cluster=True)[1]
-        for owner, value in writer.read_table(b"refusals")
-    }
+    with writer.read() as tables:
+        return {
+            names.to_text(owner): extended_error(value, show_cluster=True)[1]
+            for owner, value in tables.unserved_reasons.items()
+        }
 
 
 def test_a_refusal_comes_with_its_declaration_and_goes_with_it(publisher: Publisher, writer: Writer) -> None:
@@ -161,13 +162,13 @@ def test_a_later_process_takes_over_what_is_still_true(publisher: Publisher, wri
     publisher.upsert("west", HIDDEN)
     publisher.upsert("west", OTHER)
     stored_reasons(publisher, writer)
-    with writer.read() as txn:
-        before = txn.commit_id
+    with writer.read() as tables:
+        before = tables.serial
     later = Publisher(mesh(), writer)
     later.restore(NOW)
     assert set(stored_reasons(later, writer)) == {"reviews.prod.global", "cart.prod.global"}
-    with writer.read() as txn:
-        assert txn.commit_id == before
+    with writer.read() as tables:
+        assert tables.serial == before
     everything = Publisher(MeshSettings(zones=mesh().zones[:0], vantage_cluster="east"), writer)
     everything.restore(NOW)
     assert stored_reasons(everything, writer) == {}

@@ -8,15 +8,16 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+import lmdb
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from meshdns.authority.state import NamedbState, encode_state
+from meshdns.authority.state import NamedbState
 from meshdns.dns import names
-from meshdns.mesh.objects.declarations import ObjectKind
+from meshdns.mesh.objects.declarations import ObjectKind, Service
 from meshdns.mesh.objects.problems import Problem, ProblemKind
-from meshdns.namedb.database import NameDatabaseError
+from meshdns.namedb.database import MAP_SIZE, NameDatabaseError
 from meshdns.namedb.reader import decode_changed_names
 from meshdns.namedb.tables import ProblemKey, object_problems_key
 from meshdns.namedb.writer import INVALIDATION_RING_SIZE, MAX_CHANGED_NAMES, Commit, Writer, encode_changed_names
@@ -85,7 +86,7 @@ def committing(state: NamedbState | None = None, **rows: bytes | None) -> Commit
     commit = Commit()
     commit.rows = {names.to_wire(f"{letter}.global"): value for letter, value in rows.items()}
     if state is not None:
-        commit.meta[b"state"] = encode_state(state)
+        commit.state = state
     return commit
 
 
@@ -132,12 +133,13 @@ def test_other_databases_forget_nothing(writer: Writer, reader: ReaderProcess) -
     commit = Commit()
     commit.provenance = {A: b"why"}
     commit.unserved_reasons = {B: b"why not"}
-    commit.declarations = {b"east\0x": b"{}"}
+    commit.put_declaration("east", Service(namespace="shop", name="cart"))
     commit.problems = {object_problems_key("east", CART): [BROKEN]}
-    commit.clusters = {b"east": b"{}"}
+    commit.clusters = {"east": b"{}"}
     assert writer.apply(commit) == 0
     assert reader.read()["forget"] in (None, set())
-    assert writer.read_table(b"reasons") == [(A, b"why")]
+    with writer.read() as tables:
+        assert list(tables.provenance.items()) == [(A, b"why")]
 
 
 def test_a_new_state_forgets_everything(writer: Writer, reader: ReaderProcess) -> None:
@@ -159,11 +161,15 @@ def test_falling_behind_forgets_everything(writer: Writer, reader: ReaderProcess
     assert (found["forget"], found["rows"]) == (ALL, [b"%d" % (INVALIDATION_RING_SIZE + 4)])
 
 
-def test_the_ring_does_not_grow(writer: Writer) -> None:
+def test_the_ring_does_not_grow(writer: Writer, tmp_path: Path) -> None:
     """Old commits leave it."""
     for number in range(2 * INVALIDATION_RING_SIZE):
         writer.apply(committing(a=b"%d" % number))
-    assert len(writer.read_table(b"ring")) <= INVALIDATION_RING_SIZE + 1
+    writer.close()
+    with lmdb.open(str(tmp_path / "view"), map_size=MAP_SIZE, max_dbs=8, readonly=True) as env:
+        ring = env.open_db(b"ring", create=False)
+        with env.begin() as txn:
+            assert txn.stat(ring)["entries"] <= INVALIDATION_RING_SIZE + 1
 
 
 def test_a_large_commit_forgets_everything(writer: Writer, reader: ReaderProcess) -> None:
@@ -203,7 +209,8 @@ def test_a_later_writer_goes_on(writer: Writer, reader: ReaderProcess, tmp_path:
     reader.read()
     writer.close()
     again = Writer(tmp_path / "view")
-    assert again.read_table(b"rows") == [(A, b"1")]
+    with again.read() as tables:
+        assert list(tables.rows.items()) == [(A, b"1")]
     again.apply(committing(b=b"2"))
     found = reader.read(A, B)
     assert (found["forget"], found["rows"]) == ({B}, [b"1", b"2"])

@@ -6,11 +6,12 @@ from pathlib import Path
 import lmdb
 import pytest
 
-from meshdns.mesh.objects.declarations import ObjectKey, ObjectKind
+from meshdns.authority.state import NamedbState
+from meshdns.mesh.objects.declarations import Namespace, ObjectKey, ObjectKind, Service
 from meshdns.mesh.objects.problems import Problem, ProblemKind, with_time
 from meshdns.namedb.database import MAP_SIZE
 from meshdns.namedb.tables import (
-    ProblemTable,
+    decode_declaration,
     decode_problems,
     derived_problem_key,
     is_derived,
@@ -50,8 +51,8 @@ def put_problems(writer: Writer) -> None:
 def test_problems_are_found_by_their_object(writer: Writer) -> None:
     """Each object has its own, in order; those derived for a cluster are apart from them and from other clusters'."""
     put_problems(writer)
-    with writer.read() as txn:
-        problems = ProblemTable(txn)
+    with writer.read() as tables:
+        problems = tables.problems
         assert problems.of_object("east", CART) == [BROKEN, LOST]
         assert problems.of_object("west", CART) == [BROKEN]
         assert problems.of_object("south", CART) == []
@@ -72,8 +73,8 @@ def test_problems_are_stored_with_or_without_the_time_at_which_they_began(writer
     commit, key = Commit(), object_problems_key("east", CART)
     commit.problems = {key: [BROKEN, with_time(LOST, 7.5)]}
     writer.apply(commit)
-    with writer.read() as txn:
-        problems = ProblemTable(txn)
+    with writer.read() as tables:
+        problems = tables.problems
         assert problems.of_object("east", CART) == [BROKEN, LOST]
         assert problems.dated(key) == [with_time(BROKEN, 0.0), with_time(LOST, 7.5)]
         assert list(decode_problems(problems.encoded())) == [
@@ -83,14 +84,75 @@ def test_problems_are_stored_with_or_without_the_time_at_which_they_began(writer
         assert problems.dated(object_problems_key("west", CART)) == []
 
 
+def test_declarations_are_found_by_their_object(writer: Writer) -> None:
+    """They come back as they were put in, by identity, by kind and counted by cluster; removed, they are gone."""
+    commit = Commit()
+    cart, namespace = Service(namespace="shop", name="cart"), Namespace(namespace="", name="shop")
+    large = Service(namespace=LONG[1], name=LONG[2])
+    for cluster, declaration in (("east", cart), ("east", namespace), ("west", cart), ("west", large)):
+        commit.put_declaration(cluster, declaration)
+    writer.apply(commit)
+    with writer.read() as tables:
+        stored = tables.declarations
+        assert (stored.get("east", CART), stored.get("east", SHOP)) == (cart, namespace)
+        assert (stored.get("west", LONG), stored.get("east", LONG)) == (large, None)
+        services = [(cluster, decode_declaration(value)) for cluster, value in stored.encoded((ObjectKind.SERVICE,))]
+        assert services == [("east", cart), ("west", large), ("west", cart)]
+        assert len(list(stored.encoded())) == 4
+        assert stored.count_by_cluster() == {"east": 2, "west": 2}
+    commit = Commit()
+    commit.remove_declaration("east", CART)
+    writer.apply(commit)
+    with writer.read() as tables:
+        assert tables.declarations.get("east", CART) is None
+        assert tables.declarations.get("west", CART) == cart
+
+
+def test_values_by_owner_and_by_cluster_are_found(writer: Writer) -> None:
+    """Rows, provenance and unserved reasons do not mix; nor do the summaries of clusters."""
+    commit = Commit()
+    owner = b"\x04cart\x04shop\x06global\0"
+    commit.rows, commit.provenance, commit.unserved_reasons = {owner: b"1"}, {owner: b"2"}, {owner: b"3"}
+    commit.clusters = {"east": b"4", "west": b"5"}
+    writer.apply(commit)
+    with writer.read() as tables:
+        found = [each.get(owner) for each in (tables.rows, tables.provenance, tables.unserved_reasons)]
+        assert [tables.row(owner), *found] == [b"1", b"1", b"2", b"3"]
+        assert (list(tables.rows.owners()), list(tables.rows.items())) == ([owner], [(owner, b"1")])
+        assert (tables.clusters.get("east"), tables.clusters.get("north")) == (b"4", None)
+        assert list(tables.clusters.items()) == [("east", b"4"), ("west", b"5")]
+
+
+def test_the_state_and_resolved_hosts_stay_until_they_are_set_anew(writer: Writer) -> None:
+    """An empty database has the state of one that is not ready; a commit changes what it sets."""
+    with writer.read() as tables:
+        assert (tables.state, tables.resolved_hosts()) == (NamedbState(), {})
+        serial = tables.serial
+    ready, hosts = NamedbState(ready=True, clusters=("east",)), {"lb.example.com": ("203.0.113.1",)}
+    for state, resolved in ((ready, None), (None, hosts)):
+        commit = Commit()
+        commit.state, commit.resolved_hosts = state, resolved
+        assert commit
+        writer.apply(commit)
+    with writer.read() as tables:
+        assert (tables.state, tables.resolved_hosts()) == (ready, hosts)
+        assert tables.serial == serial + 2
+    commit.resolved_hosts = {}
+    assert commit
+    writer.apply(commit)
+    with writer.read() as tables:
+        assert tables.resolved_hosts() == {}
+    assert not Commit()
+
+
 def test_no_problems_are_no_entry(writer: Writer) -> None:
     """An empty list takes the entry away."""
     put_problems(writer)
     commit = Commit()
     commit.problems = {object_problems_key("east", CART): []}
     writer.apply(commit)
-    with writer.read() as txn:
-        assert object_problems_key("east", CART) not in dict(ProblemTable(txn).encoded())
+    with writer.read() as tables:
+        assert object_problems_key("east", CART) not in dict(tables.problems.encoded())
 
 
 def test_kinds_of_a_later_version_can_be_counted(tmp_path: Path) -> None:
@@ -100,10 +162,10 @@ def test_kinds_of_a_later_version_can_be_counted(tmp_path: Path) -> None:
     with lmdb.open(str(tmp_path / "namedb"), map_size=MAP_SIZE, max_dbs=8) as env, env.begin(write=True) as raw:
         raw.put(key, b'[{"kind":"haunted","object":"Service","ghosts":7}]', db=env.open_db(b"problems", txn=raw))
     later = Writer(tmp_path / "namedb")
-    with later.read() as txn:
-        assert list(ProblemTable(txn).kinds()) == [(key, ("haunted",))]
-        assert list(ProblemTable(txn).items()) == []
-        assert list(decode_problems(ProblemTable(txn).encoded())) == []
+    with later.read() as tables:
+        assert list(tables.problems.kinds()) == [(key, ("haunted",))]
+        assert list(tables.problems.items()) == []
+        assert list(decode_problems(tables.problems.encoded())) == []
     later.close()
 
 

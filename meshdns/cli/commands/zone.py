@@ -84,6 +84,7 @@ def _read_namedb(settings: Settings) -> tuple[int, dict[str, Answer]]:
     """What the view in the state directory holds, taken in one short look."""
     from meshdns.namedb.database import NameDatabase, NameDatabaseError  # noqa: PLC0415 — only this way needs the view
     from meshdns.namedb.location import current_database  # noqa: PLC0415 — as above
+    from meshdns.namedb.tables import read_tables  # noqa: PLC0415 — as above
 
     path = current_database(Path(settings.state_dir or "."))
     try:
@@ -91,7 +92,7 @@ def _read_namedb(settings: Settings) -> tuple[int, dict[str, Answer]]:
     except NameDatabaseError as error:
         click.echo(f"{error}; start meshdns serve, or name its directory with --state-dir", err=True)
         sys.exit(exit_codes.UNREACHABLE)
-    with environment.read() as txn:
-        serial, reasons = txn.commit_id, list(txn.items(b"reasons"))
+    with read_tables(environment) as tables:
+        serial, provenance = tables.serial, list(tables.provenance.items())
     environment.close()
-    return serial, {names.to_text(owner): decode_answer(value) for owner, value in reasons}
+    return serial, {names.to_text(owner): decode_answer(value) for owner, value in provenance}

@@ -7,7 +7,6 @@ from typing import Final
 import msgspec
 
 from meshdns.controller.cluster_summary import ClusterSummary
-from meshdns.controller.publisher import decode_declaration
 from meshdns.dns import names
 from meshdns.mesh.answer import Answer, decode_answer
 from meshdns.mesh.explain.model import GatewayState, Refusal
@@ -24,8 +23,7 @@ from meshdns.mesh.passthrough import Passthrough
 from meshdns.mesh.settings import MeshSettings
 from meshdns.mesh.unserved_reasons import UNSERVED_KINDS, unserved_hosts
 from meshdns.mesh.visibility import has_gateway_label
-from meshdns.namedb.database import Transaction
-from meshdns.namedb.tables import ProblemTable, object_key
+from meshdns.namedb.tables import Tables
 
 _GATEWAY_KINDS: Final = (ObjectKind.SERVICE.value, ObjectKind.GATEWAY.value)
 
@@ -33,31 +31,29 @@ _GATEWAY_KINDS: Final = (ObjectKind.SERVICE.value, ObjectKind.GATEWAY.value)
 class ExplainSources:
     """The surroundings of a name, inside one transaction (`meshdns.mesh.explain.model.ExplainContext`)."""
 
-    def __init__(self, txn: Transaction, settings: MeshSettings) -> None:
-        self._txn = txn
+    def __init__(self, tables: Tables, settings: MeshSettings) -> None:
+        self._tables = tables
         self._settings = settings
         self._answers: dict[str, Answer | None] = {}
-        self._stored_problems = ProblemTable(txn)
-        self._derived: dict[str, defaultdict[tuple[str, str, str], list[Problem]]] = {}
-        self.clusters = decode_summaries(txn.items(b"clusters"))
+        self._derived_by_cluster: dict[str, defaultdict[tuple[str, str, str], list[Problem]]] = {}
+        self.clusters = decode_summaries(tables.clusters.items())
 
     def answer(self, owner: str) -> Answer | None:
         """The answer of exactly this owner name; None where it does not exist."""
         if owner not in self._answers:
-            found = self._txn.get(b"reasons", names.to_wire(owner))
+            found = self._tables.provenance.get(names.to_wire(owner))
             self._answers[owner] = decode_answer(found) if found is not None else None
         return self._answers[owner]
 
     def declaration(self, cluster: str, kind: str, namespace: str, name: str) -> AnyDeclaration | None:
         """A declaration by its identity."""
         key = _object_key(kind, namespace, name)
-        found = self._txn.get(b"declarations", object_key(cluster, key)) if key is not None else None
-        return decode_declaration(found) if found is not None else None
+        return self._tables.declarations.get(cluster, key) if key is not None else None
 
     def problems(self, cluster: str, kind: str, namespace: str, name: str) -> Sequence[Problem]:
         """All that is wrong with a declaration: by itself, and in what the mesh makes of it."""
         key = _object_key(kind, namespace, name)
-        own = self._stored_problems.of_object(cluster, key) if key is not None else ()
+        own = self._tables.problems.of_object(cluster, key) if key is not None else ()
         return [*own, *self._derived_problems(cluster).get((kind, namespace, name), ())]
 
     def gateway_problems(self, cluster: str) -> Sequence[Problem]:
@@ -71,10 +67,10 @@ class ExplainSources:
 
     def _derived_problems(self, cluster: str) -> Mapping[tuple[str, str, str], Sequence[Problem]]:
         """The problems of a cluster's objects that show in what the mesh makes of them, by object."""
-        found = self._derived.get(cluster)
+        found = self._derived_by_cluster.get(cluster)
         if found is None:
-            found = self._derived[cluster] = defaultdict(list)
-            for problem in self._stored_problems.derived(cluster):
+            found = self._derived_by_cluster[cluster] = defaultdict(list)
+            for problem in self._tables.problems.derived(cluster):
                 found[problem.object, problem.namespace, problem.name].append(problem)
         return found
 
@@ -92,7 +88,7 @@ class ExplainSources:
 
     def refusals(self, name: str) -> Iterator[Refusal]:
         """The declarations that name this host but do not count."""
-        for cluster, problem in self._stored_problems.items():
+        for cluster, problem in self._tables.problems.items():
             if problem.kind not in UNSERVED_KINDS:
                 continue
             declared = self.declaration(cluster, problem.object, problem.namespace, problem.name)
@@ -116,6 +112,6 @@ def _may_be_gateway(declaration: AnyDeclaration | None) -> bool:
     )
 
 
-def decode_summaries(items: Iterable[tuple[bytes, bytes]]) -> dict[str, ClusterSummary]:
-    """What the view holds of each cluster for people."""
-    return {key.decode(): msgspec.json.decode(value, type=ClusterSummary) for key, value in items}
+def decode_summaries(items: Iterable[tuple[str, bytes]]) -> dict[str, ClusterSummary]:
+    """The summary of each cluster, from what the name database holds."""
+    return {cluster: msgspec.json.decode(value, type=ClusterSummary) for cluster, value in items}

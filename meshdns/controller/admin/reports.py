@@ -15,9 +15,7 @@ from typing import Final
 
 import msgspec
 
-from meshdns.authority import state as view_state
 from meshdns.authority.authority import Authority, Verdict
-from meshdns.authority.state import NamedbState
 from meshdns.config import Settings
 from meshdns.config.translate import mesh_settings, served_zones, vantage_cluster
 from meshdns.controller.admin.api import (
@@ -42,22 +40,17 @@ from meshdns.controller.admin.explain_sources import ExplainSources, decode_summ
 from meshdns.controller.admin.search import NameSelection, select_names
 from meshdns.controller.cluster_summary import ClusterSummary
 from meshdns.controller.gauges import MeshCounts
-from meshdns.controller.publisher import decode_declaration
 from meshdns.dns import names, query
 from meshdns.dns.presentation import PresentationReply, build_query, to_presentation, type_number
 from meshdns.mesh.answer import Answer, decode_answer
 from meshdns.mesh.explain.build import LEVEL_TEXT, explain, nearest_names
 from meshdns.mesh.explain.model import ExplainedZone, Explanation, ForwardZone, MatchKind, Vantage
-from meshdns.mesh.objects.declarations import AnyDeclaration, EndpointSlice, Service
+from meshdns.mesh.objects.declarations import EndpointSlice, ObjectKind, Service
 from meshdns.mesh.objects.problems import DatedProblem, ProblemKind, Severity, cause_of
-from meshdns.namedb.database import Transaction
-from meshdns.namedb.reader import ReadTransaction
-from meshdns.namedb.tables import ProblemTable, decode_problems
+from meshdns.namedb.tables import Tables, decode_declaration, decode_problems
 
-BeginRead = Callable[[], AbstractContextManager[Transaction]]
-"""Begins a look at the view."""
-
-_KeyValue = tuple[bytes, bytes]
+BeginRead = Callable[[], AbstractContextManager[Tables]]
+"""Begins a read of the name database."""
 
 
 class Reports:
@@ -88,13 +81,13 @@ class Reports:
 
     def explain(self, name: str, rtype: str) -> Explanation:
         """Why `name` (lower-case, no trailing dot) of type `rtype` (upper-case) is answered the way it is."""
-        with self._begin_read() as txn:
-            around = ExplainSources(txn, self._mesh)
+        with self._begin_read() as tables:
+            around = ExplainSources(tables, self._mesh)
             standing = self._vantage(around.clusters)
-            reply = self._current_reply(name, rtype, txn)
+            reply = self._current_reply(name, rtype, tables)
             explanation = explain(name, rtype, vantage=standing, context=around, reply=reply)
             unknown = explanation.match.kind is MatchKind.NONE
-            known = [key for key, _ in txn.items(b"rows")] if unknown else []
+            known = list(tables.rows.owners()) if unknown else []
         zone = explanation.zone
         if zone is None or not known:
             return explanation
@@ -107,8 +100,7 @@ class Reports:
 
     def search(self, selection: NameSelection) -> Listing[NameItem]:
         """The names that a selection wants, best ones first."""
-        (reasons,) = self._copy_databases(b"reasons")
-        found = self._decode_answers(select_names(reasons, selection))
+        found = self._decode_answers(select_names(self._copy_provenance(), selection))
         items = (_name_item(name, answer) for name, answer in found if selection.cluster in ("", *answer.clusters))
         return Listing(kind=kind_of_list("names"), items=tuple(islice(items, selection.limit)))
 
@@ -119,8 +111,8 @@ class Reports:
 
     def overview(self, contact_ages: Mapping[str, float], counts: OverviewCounts) -> Overview:
         """The instance at a glance; `counts` is what the running controller has counted."""
-        with self._begin_read() as txn:
-            serial, state, clusters = txn.commit_id, _stored_state(txn), decode_summaries(txn.items(b"clusters"))
+        with self._begin_read() as tables:
+            serial, state, clusters = tables.serial, tables.state, decode_summaries(tables.clusters.items())
         standing = self._vantage(clusters)
         own = Counter((problem.name, problem.kind) for problem in self._controller_problems())
         return Overview(
@@ -151,15 +143,14 @@ class Reports:
 
     # ------------------------------------------------------------------------------------------ explain
 
-    def _current_reply(self, name: str, rtype: str, txn: Transaction) -> PresentationReply | None:
+    def _current_reply(self, name: str, rtype: str, tables: Tables) -> PresentationReply | None:
         """What the authority replies now; None where it forwards."""
         asked = query.parse_query(build_query(name, type_number(rtype)))
         if asked is None:
             return None
-        look = ReadTransaction(txn, txn.commit_id, _stored_state(txn))
-        reply = self._authority.respond(asked, look, tcp=True)
+        reply = self._authority.respond(asked, tables, tcp=True)
         if reply is Verdict.FALLBACK:
-            found = self._authority.answer_after_denial(asked, look, tcp=True)
+            found = self._authority.answer_after_denial(asked, tables, tcp=True)
             return to_presentation(found) if found is not None else None
         return None if isinstance(reply, Verdict) else to_presentation(reply)
 
@@ -175,32 +166,36 @@ class Reports:
 
     # ------------------------------------------------------------------------------------------ lists
 
-    def _copy_databases(self, *databases: bytes) -> list[list[_KeyValue]]:
-        """Whole databases, of one commit."""
-        with self._begin_read() as txn:
-            return [list(txn.items(database)) for database in databases]
+    def _copy_provenance(self) -> list[tuple[bytes, bytes]]:
+        with self._begin_read() as tables:
+            return list(tables.provenance.items())
 
-    def _decode_stored(self, reasons: Iterable[_KeyValue]) -> Iterator[tuple[str, Answer]]:
-        return self._decode_answers((names.to_text(key), value) for key, value in reasons)
+    def _copy_summaries(self) -> list[tuple[str, bytes]]:
+        with self._begin_read() as tables:
+            return list(tables.clusters.items())
 
-    def _decode_answers(self, reasons: Iterable[tuple[str, bytes]]) -> Iterator[tuple[str, Answer]]:
+    def _decode_stored(self, provenance: Iterable[tuple[bytes, bytes]]) -> Iterator[tuple[str, Answer]]:
+        return self._decode_answers((names.to_text(owner), value) for owner, value in provenance)
+
+    def _decode_answers(self, provenance: Iterable[tuple[str, bytes]]) -> Iterator[tuple[str, Answer]]:
         """The names that somebody declares; empty non-terminals are left out."""
-        for name, value in reasons:
+        for name, value in provenance:
             answer = decode_answer(value)
             if answer.candidates or answer.records:
                 yield name, answer
 
     def _names(self) -> Iterator[NameItem]:
-        (reasons,) = self._copy_databases(b"reasons")
-        for name, answer in sorted(self._decode_stored(reasons)):
+        for name, answer in sorted(self._decode_stored(self._copy_provenance())):
             yield _name_item(name, answer)
 
     def _services(self) -> Iterator[ServiceItem]:
-        declared, rows = self._copy_databases(b"declarations", b"rows")
-        owners = {key for key, _ in rows}
+        with self._begin_read() as tables:
+            declared = list(tables.declarations.encoded((ObjectKind.SERVICE, ObjectKind.ENDPOINT_SLICE)))
+            owners = set(tables.rows.owners())
         slices: dict[tuple[str, str, str], list[EndpointSlice]] = defaultdict(list)
         services: list[tuple[str, Service]] = []
-        for cluster, declaration in _declarations(declared, "Service", "EndpointSlice"):
+        for cluster, value in declared:
+            declaration = decode_declaration(value)
             if isinstance(declaration, EndpointSlice):
                 slices[cluster, declaration.namespace, declaration.service].append(declaration)
             elif isinstance(declaration, Service):
@@ -228,9 +223,10 @@ class Reports:
         )
 
     def _clusters(self, contact_ages: Mapping[str, float]) -> Iterator[ClusterItem]:
-        described, reasons = self._copy_databases(b"clusters", b"reasons")
-        rests = Counter(cluster for _, answer in self._decode_stored(reasons) for cluster in answer.clusters)
-        objects = self._object_counts()
+        with self._begin_read() as tables:
+            described, provenance = list(tables.clusters.items()), list(tables.provenance.items())
+            objects = tables.declarations.count_by_cluster()
+        rests = Counter(cluster for _, answer in self._decode_stored(provenance) for cluster in answer.clusters)
         own = vantage_cluster(self._settings)
         for name, each in sorted(decode_summaries(described).items()):
             yield ClusterItem(
@@ -247,22 +243,15 @@ class Reports:
                 reason=each.reason,
             )
 
-    def _object_counts(self) -> Counter[str]:
-        """How many objects are known of each cluster; only their keys are read."""
-        with self._begin_read() as txn:
-            return Counter(key.partition(b"\0")[0].decode() for key, _ in txn.items(b"declarations"))
-
     def _gateways(self) -> Iterator[GatewayItem]:
-        (described,) = self._copy_databases(b"clusters")
-        for name, each in sorted(decode_summaries(described).items()):
+        for name, each in sorted(decode_summaries(self._copy_summaries()).items()):
             for gateway in each.gateways or ():
                 owner = f"{gateway.owner}/{gateway.origin}" if gateway.owner not in ("", name) else gateway.origin
                 network = gateway.network or each.network
                 yield GatewayItem(name, network, gateway.address, gateway.port, gateway.healthy, owner)
 
     def _networks(self) -> Iterator[NetworkItem]:
-        (described,) = self._copy_databases(b"clusters")
-        clusters = decode_summaries(described)
+        clusters = decode_summaries(self._copy_summaries())
         own = self._vantage(clusters).network
         configured = self._settings.networks
         leading = [
@@ -278,8 +267,8 @@ class Reports:
             yield NetworkItem(network, tuple(members), tuple(dict.fromkeys(found)), cidrs, network == own)
 
     def _problems(self) -> Iterator[ProblemItem]:
-        with self._begin_read() as txn:
-            stored = list(ProblemTable(txn).encoded())
+        with self._begin_read() as tables:
+            stored = list(tables.problems.encoded())
         own = (("", problem) for problem in self._controller_problems())
         for cluster, problem in (*own, *decode_problems(stored)):
             yield ProblemItem(
@@ -299,9 +288,9 @@ class Reports:
             )
 
     def _zones(self) -> Iterator[ZoneItem]:
-        with self._begin_read() as txn:
-            serial, state, reasons = txn.commit_id, _stored_state(txn), list(txn.items(b"reasons"))
-        known = [name for name, _ in self._decode_stored(reasons)]
+        with self._begin_read() as tables:
+            serial, state, provenance = tables.serial, tables.state, list(tables.provenance.items())
+        known = [name for name, _ in self._decode_stored(provenance)]
         for zone in self._settings.zones:
             inside = sum(names.is_subdomain(name, zone.name) for name in known)
             yield ZoneItem(zone.name, serial, inside, zone.ttl, zone.negative_ttl, state.ready, state.complete)
@@ -334,19 +323,6 @@ def _zone_infos(settings: Settings) -> Iterator[ExplainedZone]:
         )
     for fallback in settings.fallback:
         yield ExplainedZone(fallback.zone, fallback=True, upstream=fallback.upstream)
-
-
-def _stored_state(txn: Transaction) -> NamedbState:
-    found = txn.get(b"meta", b"state")
-    return view_state.decode_state(found) if found is not None else NamedbState()
-
-
-def _declarations(items: Iterable[_KeyValue], *kinds: str) -> Iterator[tuple[str, AnyDeclaration]]:
-    """The declarations of some kinds with their clusters."""
-    for key, value in items:
-        cluster, kind, _ = key.split(b"\0", 2)
-        if kind.decode() in kinds:
-            yield cluster.decode(), decode_declaration(value)
 
 
 def _rfc3339(seconds: float) -> str:
