@@ -69,7 +69,7 @@ manifests: components
 
 docs: testing
 	@for page in meshdns.config:settings meshdns.cli:cli meshdns.supervisor:metrics meshdns.stubdomains:stub-domains \
-		tests.zones:semantics; do $(BIN)/python -m $${page%:*}.reference >docs/$${page#*:}.md || exit; done
+		meshdns.controller:problems tests.zones:semantics; do $(BIN)/python -m $${page%:*}.reference >docs/$${page#*:}.md || exit; done
 
 bench: components
 	@exec $(BIN)/python -m tests.bench $(BENCH)

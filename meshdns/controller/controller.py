@@ -25,7 +25,7 @@ from meshdns.controller.publisher import Publisher
 from meshdns.controller.snapshot_writer import SnapshotWriter
 from meshdns.controller.summary_writer import SummaryWriter
 from meshdns.mesh.objects.declarations import AnyDeclaration, ObjectKind
-from meshdns.mesh.objects.problems import Problem, ProblemKind
+from meshdns.mesh.objects.problems import DatedProblem, Problem, ProblemKind, cluster_cause
 from meshdns.namedb import snapshot
 from meshdns.namedb.database import DamagedDatabaseError, NameDatabaseError
 from meshdns.namedb.location import EXIT_DATABASE_DAMAGED
@@ -95,7 +95,7 @@ class Controller:
 
     def start(self) -> None:
         """Take over what the view holds, or else the snapshot, and begin to tick."""
-        remembered = self._publisher.restore()
+        remembered = self._publisher.restore(self._hooks.wall_clock())
         if remembered:
             self._snapshot_writer.mark_outdated()  # whoever wrote this view may have ended before it wrote a snapshot
         else:
@@ -210,7 +210,7 @@ class Controller:
         if self._recheck_due:
             self._serving_state = self._tracker.serving_state(now)
         try:
-            changed = self._publisher.publish(**self._serving_state._asdict())
+            changed = self._publisher.publish(**self._serving_state._asdict(), now=self._hooks.wall_clock())
         except DamagedDatabaseError as error:
             _log.error("the view cannot be used any more, and is rebuilt: %s", error)
             sys.exit(EXIT_DATABASE_DAMAGED)
@@ -290,10 +290,13 @@ class Controller:
         self._publisher.catalog.set_health(address, port, healthy=healthy)
         self._schedule_commit()
 
-    def problems(self) -> tuple[Problem, ...]:
-        """What is wrong with the sources, with their lists, and with the view itself: full, or on a disk that is."""
+    def problems(self) -> Sequence[DatedProblem]:
+        """Return what is wrong with the sources, with their lists, and with the name database, each with its time."""
+        return self._publisher.date_own_problems(self._undated_problems(), self._hooks.wall_clock())
+
+    def _undated_problems(self) -> tuple[Problem, ...]:
         sources = tuple(problem for problems in self._source_problems.values() for problem in problems) + tuple(
-            Problem(ProblemKind.MASS_DELETE, "Cluster", "", state.name, "", *alarm)
+            Problem(ProblemKind.MASS_DELETE, "Cluster", "", state.name, "", *alarm, cause=cluster_cause(state.name))
             for state in self._tracker.clusters.values()
             for alarm in state.alarms
         )

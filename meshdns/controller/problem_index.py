@@ -1,20 +1,32 @@
-"""The problems of the mesh that show only when names or gateways are judged: each once, however many names show it.
+"""The problems of the mesh: when each was first seen, and which of them show where names or gateways are judged.
 
-A problem disappears with the last name that shows it. The problems of an object itself need no index: they come and go
-with the object.
+Rules:
+- A problem that shows only when names or gateways are judged is there once, however many names show it, and disappears
+  with the last of them.
+- A problem begins when it is first seen and ends when nothing shows it. Changed numbers in its reason, changes of other
+  objects and a new controller do not make it begin again (`meshdns.mesh.objects.problems.identity_of`).
+- The wall clock is an argument. A beginning that lies in its future, because the clock was set back, becomes now.
+- The problems of an object itself need no index: they come and go with the object, and their beginnings are read back
+  from the name database.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
 from meshdns.mesh.diagnostics import ClusterProblem, check_declaration, limit_per_object
 from meshdns.mesh.objects.declarations import AnyDeclaration, Service, ServiceEntry
-from meshdns.mesh.objects.problems import Problem
+from meshdns.mesh.objects.problems import DatedProblem, Problem, ProblemIdentity, identity_of, with_time
 from meshdns.mesh.settings import MeshSettings
 from meshdns.mesh.visibility import host_problems, service_problems
 
 GATEWAYS_OWNER: Final = b""
 """What stands for the gateways where an owner name shows problems; no owner name is empty."""
+
+RESTORED_LIFETIME: Final = 600.0
+"""Seconds for which the beginnings of an earlier controller's own problems are kept.
+
+Sources report at different times after a start: a list that fails may take minutes to fail again.
+"""
 
 
 class ProblemIndex:
@@ -23,24 +35,104 @@ class ProblemIndex:
     def __init__(self) -> None:
         self._problems_by_owner: dict[bytes, frozenset[ClusterProblem]] = {}
         self._owner_counts: dict[ClusterProblem, int] = {}  # how many owners show it
+        self._first_seen: dict[ProblemIdentity, float] = {}
+        self._holder_counts: dict[ProblemIdentity, int] = {}  # how many problems have this identity, restored ones too
+        self._restored: list[ProblemIdentity] = []
 
-    def update(self, owner: bytes, problems: Iterable[ClusterProblem]) -> dict[ClusterProblem, bool]:
-        """Take over what `owner` shows now; returns the problems that are new (True) or gone (False) by that."""
+    def update(
+        self, owner: bytes, problems: Iterable[ClusterProblem], now: float
+    ) -> dict[ClusterProblem, float | None]:
+        """Take over what `owner` shows at the Unix time `now`.
+
+        Return the problems that are new by that, with the times at which they were first seen, and those that are gone,
+        with None.
+        """
         after = frozenset(limit_per_object(problems))
         before = self._problems_by_owner.pop(owner, frozenset())
         if after:
             self._problems_by_owner[owner] = after
-        changes: dict[ClusterProblem, bool] = {}
-        for each in after - before:
+        changes: dict[ClusterProblem, float | None] = {}
+        for each in after - before:  # first: what only changed its numbers keeps its time
             self._owner_counts[each] = self._owner_counts.get(each, 0) + 1
             if self._owner_counts[each] == 1:
-                changes[each] = True
+                changes[each] = self._hold(identity_of(*each), now, now)
         for each in before - after:
             self._owner_counts[each] -= 1
             if not self._owner_counts[each]:
                 del self._owner_counts[each]
-                changes[each] = False
+                self._release(identity_of(*each))
+                changes[each] = None
         return changes
+
+    def restore(self, cluster: str, problem: DatedProblem, now: float) -> None:
+        """Remember when an earlier controller first saw a problem, until `forget_restored`."""
+        identity = identity_of(cluster, problem)
+        self._hold(identity, problem.since, now)
+        self._restored.append(identity)
+
+    def forget_restored(self) -> None:
+        """Forget the restored problems that nothing shows, now that everything was judged."""
+        for identity in self._restored:
+            self._release(identity)
+        self._restored.clear()
+
+    def _hold(self, identity: ProblemIdentity, since: float, now: float) -> float:
+        """Return when a problem was first seen, which is `since` if it is not known."""
+        first = self._first_seen[identity] = begun_by(self._first_seen.get(identity, since), now)
+        self._holder_counts[identity] = self._holder_counts.get(identity, 0) + 1
+        return first
+
+    def _release(self, identity: ProblemIdentity) -> None:
+        self._holder_counts[identity] -= 1
+        if not self._holder_counts[identity]:
+            del self._holder_counts[identity], self._first_seen[identity]
+
+
+class OwnProblemTimes:
+    """When the problems of the controller itself were first seen: of its sources, their lists and its database."""
+
+    def __init__(self) -> None:
+        self._first_seen: dict[ProblemIdentity, float] = {}
+        self._restored: dict[ProblemIdentity, float] = {}  # those that did not show again yet
+        self._restored_at = 0.0
+
+    def restore(self, problems: Iterable[DatedProblem], now: float) -> None:
+        """Remember what `stored` returned to an earlier controller."""
+        self._restored = {identity_of("", problem): begun_by(problem.since, now) for problem in problems}
+        self._restored_at = now
+
+    def date(self, problems: Sequence[Problem], now: float) -> list[DatedProblem]:
+        """Return the problems that there are at the Unix time `now`, which are all, with their times."""
+        if now - self._restored_at > RESTORED_LIFETIME:
+            self._restored.clear()
+        before, self._first_seen = self._first_seen, {}
+        dated = []
+        for problem in problems:
+            identity = identity_of("", problem)
+            since = begun_by(before.get(identity, self._restored.pop(identity, now)), now)
+            self._first_seen.setdefault(identity, since)
+            dated.append(with_time(problem, self._first_seen[identity]))
+        return dated
+
+    def stored(self) -> list[DatedProblem]:
+        """Return what is to be stored. It differs from before only where a problem began or ended."""
+        return [
+            DatedProblem(kind, kind_of_object, namespace, name, field, reason, since=since)
+            for (_, kind, kind_of_object, namespace, name, field, reason), since in sorted(
+                (self._restored | self._first_seen).items(), key=lambda item: (item[1], item[0][1].value, item[0][2:])
+            )
+        ]
+
+
+def date_problems(problems: Iterable[Problem], before: Iterable[DatedProblem], now: float) -> list[DatedProblem]:
+    """Return the problems of an object with their times; `before` are those it had."""
+    known = {identity_of("", problem): problem.since for problem in before}
+    return [with_time(problem, begun_by(known.get(identity_of("", problem), now), now)) for problem in problems]
+
+
+def begun_by(since: float, now: float) -> float:
+    """Return `since`, or `now` where it is not known (0) or lies in the future."""
+    return min(since or now, now)
 
 
 def problems_of(cluster: str, declaration: AnyDeclaration, settings: MeshSettings) -> Iterator[Problem]:

@@ -10,7 +10,15 @@ from meshdns.authority.row_format import ClusterPart, RowService, RowStatus, Syn
 from meshdns.authority.state import NamedbState
 from meshdns.controller.cluster_summary import ClusterSummary, GatewaySummary
 from meshdns.controller.gauges import MeshCounts
-from meshdns.controller.problem_index import GATEWAYS_OWNER, ProblemIndex, problems_of, settings_problems
+from meshdns.controller.problem_index import (
+    GATEWAYS_OWNER,
+    OwnProblemTimes,
+    ProblemIndex,
+    begun_by,
+    date_problems,
+    problems_of,
+    settings_problems,
+)
 from meshdns.controller.unserved_names import UnservedNames
 from meshdns.dns import names, records
 from meshdns.dns.codes import TYPE_A, TYPE_AAAA
@@ -21,10 +29,19 @@ from meshdns.mesh.candidates import Level
 from meshdns.mesh.diagnostics import ClusterProblem, check_answer, with_locations
 from meshdns.mesh.name_table import NameTable
 from meshdns.mesh.objects.declarations import AnyDeclaration, ObjectKey, ObjectKind, key_of
+from meshdns.mesh.objects.problems import DatedProblem, Problem, with_time
 from meshdns.mesh.passthrough import Passthrough
 from meshdns.mesh.settings import MeshSettings
 from meshdns.mesh.topology import Topology, topology_problems
-from meshdns.namedb.tables import decode_declaration, derived_problem_key, is_derived, object_problems_key
+from meshdns.namedb.tables import (
+    ProblemKey,
+    decode_dated,
+    decode_declaration,
+    derived_problem_key,
+    is_derived,
+    object_problems_key,
+    problem_cluster,
+)
 from meshdns.namedb.writer import Commit, Writer
 
 _ROW_STATUS: Final = {
@@ -54,6 +71,10 @@ class Publisher:
         self._unchecked_rows: set[bytes] = set()  # rows of an earlier process that this one has not judged yet
         self._resolved: dict[str, tuple[str, ...]] = {}
         self._problem_index = ProblemIndex()
+        self._object_problems: dict[ProblemKey, list[Problem]] = {}  # found since the last commit
+        self._unchecked_problems: set[ProblemKey] = set()  # like _unchecked_rows, of derived problems
+        self._own_problem_times = OwnProblemTimes()
+        self._own_problems_stored: list[DatedProblem] = []
         self._unserved_names = UnservedNames(settings)
         self._checked_topology: Topology | None = None  # the topology whose problems are known
         self.change_count = 0  # of declarations, since this process began
@@ -71,15 +92,20 @@ class Publisher:
         """Free what dead readers of the view hold, which would make its file grow."""
         self._writer.reader_check()
 
-    def restore(self) -> frozenset[str]:
-        """Take over what an earlier process left in the view; returns the clusters it had synced."""
+    def restore(self, now: float) -> frozenset[str]:
+        """Take over what an earlier process left in the view; returns the clusters it had synced.
+
+        `now` is Unix time, the beginning of problems of which none is stored.
+        """
         with self._writer.read() as tables:
             self._state = tables.state
             self._resolved = tables.resolved_hosts()
             declarations = list(tables.declarations.encoded())
             self._unchecked_rows = set(tables.rows.owners())
             self._unserved_names.restore(dict(tables.unserved_reasons.items()))
-            problem_kinds = list(tables.problems.kinds())
+            self._own_problems_stored = tables.own_problems()
+            self.mesh_counts.update_problems(tables.problems.kinds())
+            problems = list(tables.problems.encoded())
         self._cluster_ids = {name: number for number, name in enumerate(self._state.clusters)}
         for host, addresses in self._resolved.items():
             self.catalog.set_resolved_addresses(host, addresses)
@@ -91,9 +117,19 @@ class Publisher:
                 cluster, declaration, settings_problems(cluster, declaration, self._settings)
             )
             clusters.add(cluster)
-        self.mesh_counts.update_problems(problem_kinds)
-        self._commit.problems.update({key: () for key, _ in problem_kinds if is_derived(key)})
+        self._own_problem_times.restore(self._own_problems_stored, now)
+        self._restore_problems(problems, now)
         return frozenset(clusters)
+
+    def _restore_problems(self, stored: Iterable[tuple[ProblemKey, bytes]], now: float) -> None:
+        for key, value in stored:
+            problems = decode_dated(value)
+            if is_derived(key):
+                self._unchecked_problems.add(key)
+                for problem in problems:
+                    self._problem_index.restore(problem_cluster(key), problem, now)
+            elif any(problem.since != begun_by(problem.since, now) for problem in problems):
+                self._commit.problems[key] = date_problems(problems, problems, now)
 
     # ------------------------------------------------------------------------------------------ changes
 
@@ -103,7 +139,7 @@ class Publisher:
             self.change_count += 1
             self._commit.put_declaration(cluster, declaration)
             found = list(problems_of(cluster, declaration, self._settings))
-            self._commit.problems[object_problems_key(cluster, key_of(declaration))] = found
+            self._object_problems[object_problems_key(cluster, key_of(declaration))] = found
             self._unserved_names.update_declaration(cluster, declaration, found)
 
     def remove(self, cluster: str, key: ObjectKey) -> None:
@@ -111,7 +147,7 @@ class Publisher:
         if self.catalog.remove(cluster, key):
             self.change_count += 1
             self._commit.remove_declaration(cluster, key)
-            self._commit.problems[object_problems_key(cluster, key)] = ()
+            self._object_problems[object_problems_key(cluster, key)] = []
             self._unserved_names.remove_declaration(cluster, key)
 
     def keys(self, cluster: str, kind: ObjectKind) -> set[ObjectKey]:
@@ -161,8 +197,21 @@ class Publisher:
 
     # ------------------------------------------------------------------------------------------ commit
 
-    def publish(self, *, ready: bool, complete: bool, stale: Collection[str]) -> int:
+    def date_own_problems(self, problems: Sequence[Problem], now: float) -> list[DatedProblem]:
+        """Return the problems that the controller itself has at the Unix time `now`, with their beginnings.
+
+        These are stored with the next commit, apart from the problems of the mesh: a full database cannot hold them.
+        """
+        dated = self._own_problem_times.date(problems, now)
+        stored = self._own_problem_times.stored()
+        if stored != self._own_problems_stored:
+            self._own_problems_stored = self._commit.own_problems = stored
+        return dated
+
+    def publish(self, *, ready: bool, complete: bool, stale: Collection[str], now: float) -> int:
         """Commit everything that changed, with the state that holds now; returns the number of changed rows.
+
+        `now` is Unix time, at which problems begin that were not there before.
 
         A large change is committed in parts, `busy` says that some are left; until then `ready` and `complete` stay as
         they were. Raises `NameDatabaseError` where the view cannot be written; the changes are kept and tried with the
@@ -178,12 +227,14 @@ class Publisher:
             commit.rows[owner] = self._row(answer, made) if answer is not None else None
             commit.provenance[owner] = encode_answer(answer) if answer is not None else None
             self._unserved_names.update_name(name, owner, answer)
-            self._update_answer_problems(name, owner, answer)
-        self._update_gateway_problems()
+            self._update_answer_problems(name, owner, answer, now)
+        self._update_gateway_problems(now)
+        self._date_object_problems(now)
         for name in stale:
             self._cluster_id(name)
         if not self.busy:
             self._remove_unchecked_rows()
+            self._remove_unchecked_problems()
             self._unserved_names.update_pending(self.catalog.is_declared)
         commit.unserved_reasons.update(self._unserved_names.take_changes())
         state = NamedbState(
@@ -217,24 +268,44 @@ class Publisher:
             self._commit.provenance[owner] = None
         self._unchecked_rows.clear()
 
-    def _update_answer_problems(self, name: str, owner: bytes, answer: Answer | None) -> None:
+    def _remove_unchecked_problems(self) -> None:
+        """Remove the derived problems of an earlier process that this one, all names judged, did not find."""
+        for key in self._unchecked_problems:
+            self._commit.problems[key] = ()
+        self._unchecked_problems.clear()
+        self._problem_index.forget_restored()
+
+    def _date_object_problems(self, now: float) -> None:
+        """Commit the problems of changed objects, with the times of those that the objects had before."""
+        if not self._object_problems:
+            return
+        with self._writer.read() as tables:
+            for key, found in self._object_problems.items():
+                uncommitted = [p for p in self._commit.problems.get(key, ()) if isinstance(p, DatedProblem)]
+                before = (uncommitted or tables.problems.dated(key)) if found else ()
+                self._commit.problems[key] = date_problems(found, before, now)
+        self._object_problems.clear()
+
+    def _update_answer_problems(self, name: str, owner: bytes, answer: Answer | None, now: float) -> None:
         """Keep the problems that show in an answer."""
         inventory, topology = self.catalog.inventory, self.catalog.topology
         found = check_answer(name, answer, inventory, topology) if answer is not None else ()
-        self._update_derived_problems(owner, found)
+        self._update_derived_problems(owner, found, now)
 
-    def _update_gateway_problems(self) -> None:
+    def _update_gateway_problems(self, now: float) -> None:
         """Look for what is wrong with gateway objects, where anything about them changed."""
         topology = self.catalog.topology
         if topology is not self._checked_topology:
             self._checked_topology = topology
             inventory = self.catalog.inventory
             found = with_locations(topology_problems(inventory, topology), inventory)
-            self._update_derived_problems(GATEWAYS_OWNER, found)
+            self._update_derived_problems(GATEWAYS_OWNER, found, now)
 
-    def _update_derived_problems(self, owner: bytes, found: Iterable[ClusterProblem]) -> None:
-        for (cluster, problem), shown in self._problem_index.update(owner, found).items():
-            self._commit.problems[derived_problem_key(cluster, problem)] = (problem,) if shown else ()
+    def _update_derived_problems(self, owner: bytes, found: Iterable[ClusterProblem], now: float) -> None:
+        for (cluster, problem), since in self._problem_index.update(owner, found, now).items():
+            key = derived_problem_key(cluster, problem)
+            self._unchecked_problems.discard(key)
+            self._commit.problems[key] = (with_time(problem, since),) if since is not None else ()
 
     def _track_wildcard(self, name: str, answer: Answer | None) -> None:
         if name.startswith("*."):

@@ -10,7 +10,7 @@ These problems rest on the declaration alone: neither on the settings nor on wha
 
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from typing import Final
+from typing import Final, NamedTuple
 
 import msgspec
 
@@ -27,28 +27,35 @@ from meshdns.mesh.objects.declarations import (
     WorkloadEntry,
 )
 from meshdns.mesh.objects.labels import ANSWER_ANNOTATION, TTL_ANNOTATION
-from meshdns.mesh.objects.problems import Problem, ProblemKind
+from meshdns.mesh.objects.problems import Problem, ProblemKind, cluster_cause, network_cause, object_cause
 from meshdns.mesh.topology import Topology
 
 ClusterProblem = tuple[str, Problem]
 """A problem with the cluster of its object."""
 
-ProblemCause = tuple[ProblemKind, str, str]
-"""Kind, reason and advice."""
 
-_CAUSES: Final = {
-    EndpointRule.PRIVATE_UNREACHABLE: (
+class CandidateFault(NamedTuple):
+    """What is wrong with a candidate: a `Problem` without its object."""
+
+    kind: ProblemKind
+    reason: str
+    advice: str
+    cause: str = ""
+
+
+_FAULTS: Final = {
+    EndpointRule.PRIVATE_UNREACHABLE: CandidateFault(
         ProblemKind.UNREACHABLE,
         "is a private address of another network, and MESH_EXTERNAL cannot be carried by gateways",
         "set location: MESH_INTERNAL, or name its prefix under networks",
     ),
-    EndpointRule.SERVICE: (
+    EndpointRule.SERVICE: CandidateFault(
         ProblemKind.UNREACHABLE,
         "names a Service that its cluster does not have, and no gateway may carry it",
         "create the Service, or correct the address",
     ),
 }
-_SELF_REFERENCE: Final = (
+_SELF_REFERENCE: Final = CandidateFault(
     ProblemKind.NO_ENDPOINTS,
     "has no endpoints, so the host itself would have to be resolved, and that is declared here",
     "add endpoints, or a forward zone that takes the host",
@@ -103,10 +110,9 @@ def with_locations(problems: Iterable[ClusterProblem], inventory: Inventory) -> 
 
 def _answer_problems(name: str, answer: Answer, inventory: Inventory, topology: Topology) -> Iterator[ClusterProblem]:
     for candidate in answer.candidates:
-        cause = _cause(candidate, inventory, topology)
-        if cause is not None:
-            kind, reason, advice = cause
-            yield candidate.cluster, _candidate_problem(candidate, name, inventory, kind, reason, advice)
+        fault = _address_fault(candidate, inventory, topology)
+        if fault is not None:
+            yield candidate.cluster, _candidate_problem(candidate, name, inventory, fault)
         if candidate.level is answer.level:
             yield from _port_problems(candidate, inventory)
             yield from _passthrough_problems(candidate, name, inventory)
@@ -118,13 +124,14 @@ def _passthrough_problems(candidate: Candidate, name: str, inventory: Inventory)
     if candidate.address and candidate.passes_tls is False:
         reason = f"the gateways of cluster {candidate.via_cluster} pass no TLS through for this host"
         advice = f"add an AUTO_PASSTHROUGH server for {name} to a Gateway there"
-        yield candidate.cluster, _candidate_problem(candidate, name, inventory, ProblemKind.NO_GATEWAY, reason, advice)
+        fault = CandidateFault(ProblemKind.NO_GATEWAY, reason, advice, cluster_cause(candidate.via_cluster))
+        yield candidate.cluster, _candidate_problem(candidate, name, inventory, fault)
 
 
 # ---------------------------------------------------------------------------------------------- no address
 
 
-def _cause(candidate: Candidate, inventory: Inventory, topology: Topology) -> ProblemCause | None:
+def _address_fault(candidate: Candidate, inventory: Inventory, topology: Topology) -> CandidateFault | None:
     if candidate.address:
         return None
     if candidate.rule is EndpointRule.SELF_REFERENCE:
@@ -134,30 +141,31 @@ def _cause(candidate: Candidate, inventory: Inventory, topology: Topology) -> Pr
     if candidate.pending:
         return None  # an address is still to come
     if candidate.rule in _NEEDS_GATEWAYS:
-        return (
+        return CandidateFault(
             ProblemKind.NO_GATEWAY,
             f"cluster {candidate.cluster} has no gateway that could carry it",
             "give it one, or set clusters.<name>.gateways",
+            cluster_cause(candidate.cluster),
         )
     if candidate.rule is EndpointRule.NETWORK_UNREACHABLE:
-        return _network_cause(_endpoint_of(candidate, inventory).network, topology)
-    return _CAUSES.get(candidate.rule)
+        return _network_fault(_endpoint_of(candidate, inventory).network, topology)
+    return _FAULTS.get(candidate.rule)
 
 
-def _network_cause(network: str, topology: Topology) -> ProblemCause | None:
+def _network_fault(network: str, topology: Topology) -> CandidateFault | None:
     """Why an endpoint of `network` has no address here. On the own network one without address says nothing: normal."""
     if network in ("", topology.vantage_network):
         return None
     if topology.gateways_of_network(network).members:
         reason = f"is on network {network}, and MESH_EXTERNAL cannot be carried by its gateways"
-        return (ProblemKind.UNREACHABLE, reason, "set location: MESH_INTERNAL, or give it a public address")
+        advice = "set location: MESH_INTERNAL, or give it a public address"
+        return CandidateFault(ProblemKind.UNREACHABLE, reason, advice)
     reason = f"is on network {network}, which has no gateways"
-    return (ProblemKind.UNREACHABLE, reason, "label a gateway with the network, or set clusters.<name>.gateways")
+    advice = "label a gateway with the network, or set clusters.<name>.gateways"
+    return CandidateFault(ProblemKind.UNREACHABLE, reason, advice, network_cause(network))
 
 
-def _candidate_problem(
-    candidate: Candidate, name: str, inventory: Inventory, kind: ProblemKind, reason: str, advice: str
-) -> Problem:
+def _candidate_problem(candidate: Candidate, name: str, inventory: Inventory, fault: CandidateFault) -> Problem:
     """A problem of what a candidate was made of."""
     of, named = _object_of(candidate)
     declaration = _find_declaration(inventory, candidate.cluster, of, named)
@@ -167,7 +175,7 @@ def _candidate_problem(
     elif isinstance(declaration, ServiceEntry):
         field, where = _field_of(declaration, name, candidate.field)
     namespace, _, object_name = named.partition("/")
-    return Problem(kind, of, namespace, object_name, field, reason, advice, where)
+    return Problem(fault.kind, of, namespace, object_name, field, fault.reason, fault.advice, where, fault.cause)
 
 
 def _object_of(candidate: Candidate) -> tuple[str, str]:
@@ -222,7 +230,8 @@ def _port_problems(candidate: Candidate, inventory: Inventory) -> Iterator[Clust
                 f"port {port.name} is {port.number} here, but clients dial {number}: an address record cannot say so"
             )
             advice = f"listen on {number}, or let clients ask for SRV _{port.name}._{port.protocol}.<host>"
-            problem = _candidate_problem(candidate, "", inventory, ProblemKind.PORT_MISMATCH, reason, advice)
+            fault = CandidateFault(ProblemKind.PORT_MISMATCH, reason, advice)
+            problem = _candidate_problem(candidate, "", inventory, fault)
             # written at the endpoint (a WorkloadEntry's is its spec), else as targetPort of the ServiceEntry's port
             at_endpoint = (
                 port.name in dict(_endpoint_of(candidate, inventory).ports) and problem.object != "WorkloadEntry"
@@ -243,22 +252,23 @@ def _contradictions(name: str, inventory: Inventory) -> Iterator[ClusterProblem]
             if entry.ttl >= 0:
                 ttl = ttl or (f"{entry.namespace}/{entry.name}", entry.ttl)
                 if ttl[1] != entry.ttl:
-                    yield cluster, _contradiction(entry, TTL_ANNOTATION, str(entry.ttl), ttl)
+                    yield cluster, _contradiction(cluster, entry, TTL_ANNOTATION, str(entry.ttl), ttl)
             if entry.answer:
                 mode = mode or (f"{entry.namespace}/{entry.name}", entry.answer)
                 if mode[1] != entry.answer:
-                    yield cluster, _contradiction(entry, ANSWER_ANNOTATION, entry.answer, mode)
+                    yield cluster, _contradiction(cluster, entry, ANSWER_ANNOTATION, entry.answer, mode)
 
 
-def _contradiction(entry: ServiceEntry, annotation: str, value: str, winner: tuple[str, str | int]) -> Problem:
+def _contradiction(
+    cluster: str, entry: ServiceEntry, annotation: str, value: str, winner: tuple[str, str | int]
+) -> Problem:
     other, winning = winner
     reason = f"{value} contradicts {winning} of ServiceEntry {other}, which wins (the oldest, then the first by name)"
     field = f"metadata.annotations.{annotation}"
     advice = "make the two equal, or set it in one of them only"
-    kind = ProblemKind.CONFLICT
-    return Problem(
-        kind, ObjectKind.SERVICE_ENTRY.value, entry.namespace, entry.name, field, reason, advice, entry.where
-    )
+    kind = ObjectKind.SERVICE_ENTRY.value
+    cause = object_cause(cluster, kind, *other.split("/", 1))
+    return Problem(ProblemKind.CONFLICT, kind, entry.namespace, entry.name, field, reason, advice, entry.where, cause)
 
 
 def _find_declaration(inventory: Inventory, cluster: str, kind: str, object_name: str) -> AnyDeclaration | None:

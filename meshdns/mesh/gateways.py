@@ -16,7 +16,7 @@ from meshdns.mesh.addresses import Scope, parse_address, scope_of
 from meshdns.mesh.inventory import ClusterObjects
 from meshdns.mesh.objects.declarations import KubernetesGateway, Service
 from meshdns.mesh.objects.labels import GATEWAY_PORT_LABEL, NETWORK_LABEL, NODE_SELECTOR_ANNOTATION
-from meshdns.mesh.objects.problems import Problem, ProblemKind
+from meshdns.mesh.objects.problems import Problem, ProblemKind, cluster_cause
 
 GATEWAY_PORTS: Final = (15443, 15008)  # mesh TLS passthrough, then HBONE
 REMOTE_CLASS: Final = "istio-remote"  # a Gateway that stands for one elsewhere; its address is written by hand
@@ -125,14 +125,14 @@ def no_address_problem(gateway: GatewayObject, cluster: ClusterObjects) -> Probl
         wanted = " or ".join(map(str, _accepted_ports(gateway)))
         field = "spec.ports" if isinstance(gateway, Service) else "spec.listeners"
         advice = f"add the port, or name the port that takes mesh TLS in the label {GATEWAY_PORT_LABEL}"
-        return _problem(gateway, field, f"does not offer the gateway port {wanted}", advice)
+        return _problem(gateway, cluster, field, f"does not offer the gateway port {wanted}", advice)
     unreal = [address for address, _ in _object_addresses(gateway, cluster)]
     if unreal:
         reason = f"has no address that means anything outside the cluster, only {', '.join(unreal)[:120]}"
     else:
         reason = "has no address yet" if may_get_address(gateway) else "has no address and will get none"
     field, advice = _address_advice(gateway)
-    return _problem(gateway, field, reason, f"{advice}, or set clusters.{cluster.name}.gateways")
+    return _problem(gateway, cluster, field, reason, f"{advice}, or set clusters.{cluster.name}.gateways")
 
 
 def wrong_network_problem(gateway: GatewayObject, cluster: ClusterObjects, network: str) -> Problem | None:
@@ -141,7 +141,8 @@ def wrong_network_problem(gateway: GatewayObject, cluster: ClusterObjects, netwo
     if not label or label == network or is_remote(gateway):
         return None
     reason = f"is labelled for network {label}, but cluster {cluster.name} is not on it: the label does not count"
-    return _problem(gateway, f"metadata.labels.{NETWORK_LABEL}", reason, _join_network_advice(label, cluster))
+    advice = _join_network_advice(label, cluster)
+    return _problem(gateway, cluster, f"metadata.labels.{NETWORK_LABEL}", reason, advice)
 
 
 def unknown_network_problem(gateway: GatewayObject, cluster: ClusterObjects) -> Problem | None:
@@ -151,7 +152,7 @@ def unknown_network_problem(gateway: GatewayObject, cluster: ClusterObjects) -> 
         return None
     reason = f"is labelled for network {label}, which no cluster is on: only endpoints of that network are led there"
     advice = f"{_join_network_advice(label, cluster)}; or, where that network has no cluster, name it under networks"
-    return _problem(gateway, f"metadata.labels.{NETWORK_LABEL}", reason, advice)
+    return _problem(gateway, cluster, f"metadata.labels.{NETWORK_LABEL}", reason, advice)
 
 
 def _join_network_advice(network: str, cluster: ClusterObjects) -> str:
@@ -175,8 +176,17 @@ def _address_advice(gateway: GatewayObject) -> tuple[str, str]:
     return "spec.type", "make it a LoadBalancer"
 
 
-def _problem(gateway: GatewayObject, field: str, reason: str, advice: str) -> Problem:
-    return Problem(ProblemKind.NO_GATEWAY, _kind(gateway), gateway.namespace, gateway.name, field, reason, advice)
+def _problem(gateway: GatewayObject, cluster: ClusterObjects, field: str, reason: str, advice: str) -> Problem:
+    return Problem(
+        ProblemKind.NO_GATEWAY,
+        _kind(gateway),
+        gateway.namespace,
+        gateway.name,
+        field,
+        reason,
+        advice,
+        cause=cluster_cause(cluster.name),
+    )
 
 
 def _kind(gateway: GatewayObject) -> str:

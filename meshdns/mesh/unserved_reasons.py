@@ -10,9 +10,12 @@ from typing import Final
 from meshdns.dns.codes import EDE_PROHIBITED
 from meshdns.mesh.answer import Answer, AnswerKind
 from meshdns.mesh.objects.declarations import Service, ServiceEntry
-from meshdns.mesh.objects.problems import EXPECTED_KINDS, Problem, ProblemKind
+from meshdns.mesh.objects.problems import Problem, ProblemKind
 from meshdns.mesh.settings import MeshSettings
 from meshdns.mesh.visibility import unexported_names
+
+UNSERVED_KINDS: Final = frozenset({ProblemKind.OUTSIDE_ZONES, ProblemKind.NOT_PUBLIC})
+"""The kinds of problems for which a host is not served at all."""
 
 MAX_TEXT: Final = 120
 """Octets of a sentence: a reply must still fit into the 512 octets of the smallest client."""
@@ -27,7 +30,7 @@ def unserved_hosts(
     declaration: ServiceEntry | Service, problems: Iterable[Problem], cluster: str, settings: MeshSettings
 ) -> Iterator[tuple[str, Problem]]:
     """The hosts of a declaration that are not served because one of its problems says so, each with that problem."""
-    refused = {problem.field: problem for problem in problems if problem.kind in EXPECTED_KINDS}
+    refused = {problem.field: problem for problem in problems if problem.kind in UNSERVED_KINDS}
     if not refused:
         return
     if isinstance(declaration, Service):

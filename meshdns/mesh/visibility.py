@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 from meshdns.mesh.objects.declarations import Service, ServiceEntry
 from meshdns.mesh.objects.labels import EXPORT_LABEL, EXPORT_TO_ANNOTATION, NETWORK_LABEL
-from meshdns.mesh.objects.problems import Problem, ProblemKind
+from meshdns.mesh.objects.problems import SETTINGS_CAUSE, Problem, ProblemKind
 from meshdns.mesh.settings import ClusterSettings, Discover, MeshSettings, MeshZone
 
 
@@ -35,7 +35,8 @@ def host_problems(entry: ServiceEntry, cluster: str, settings: MeshSettings) -> 
         if refused and not (zone is None and parse_service_host(host, own.domain)):
             kind, reason, advice = refused
             field, where = entry.host_field(at)
-            yield Problem(kind, "ServiceEntry", entry.namespace, entry.name, field, reason, advice, where)
+            cause = SETTINGS_CAUSE if kind is ProblemKind.OUTSIDE_ZONES else ""
+            yield Problem(kind, "ServiceEntry", entry.namespace, entry.name, field, reason, advice, where, cause)
 
 
 def service_problems(service: Service, cluster: str, settings: MeshSettings) -> Iterator[Problem]:

@@ -10,21 +10,26 @@ import contextlib
 import hashlib
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from typing import Final, NewType
+from typing import Final, NewType, TypeVar
 
 import msgspec
 
 from meshdns.authority.state import NamedbState, decode_state
 from meshdns.mesh.deflate import compress, decompress
 from meshdns.mesh.objects.declarations import AnyDeclaration, ObjectKey, ObjectKind
-from meshdns.mesh.objects.problems import Problem
+from meshdns.mesh.objects.problems import DatedProblem, Problem
 from meshdns.namedb.database import NameDatabase, Transaction
 
 STATE_KEY: Final = b"state"
 RESOLVED_HOSTS_KEY: Final = b"resolved"
+OWN_PROBLEMS_KEY: Final = b"own problems"
 
 _MAX_KEY: Final = 500  # LMDB takes 511 bytes
 _SEPARATOR: Final = b"\0"
+_AnyProblem = TypeVar("_AnyProblem", bound=Problem)
+
+_DIGESTED_FIELDS: Final = ("kind", "object", "namespace", "name", "field", "reason", "advice", "where")
+"""The fields of a problem that its key is made of, as in the first version: its cause follows from them."""
 
 ProblemKey = NewType("ProblemKey", bytes)
 """The key of problems: of an object, or of one that is derived. Only this module looks into it."""
@@ -53,6 +58,11 @@ class Tables:
         """The last known addresses of the host names that declarations name as endpoints or gateways."""
         found = self._transaction.get(b"meta", RESOLVED_HOSTS_KEY)
         return msgspec.json.decode(found, type=dict[str, tuple[str, ...]]) if found is not None else {}
+
+    def own_problems(self) -> list[DatedProblem]:
+        """Return what tells the controller since when it has problems of its own (`Commit.own_problems`)."""
+        found = self._transaction.get(b"meta", OWN_PROBLEMS_KEY)
+        return decode_dated(found) if found is not None else []
 
 
 @contextlib.contextmanager
@@ -133,7 +143,12 @@ class ProblemTable:
     def of_object(self, cluster: str, key: ObjectKey) -> list[Problem]:
         """The problems of an object by itself."""
         found = self._transaction.get(b"problems", object_key(cluster, key))
-        return _decode_problems(found) if found is not None else []
+        return _decode_problems(found, Problem) if found is not None else []
+
+    def dated(self, key: ProblemKey) -> list[DatedProblem]:
+        """Return the problems under a key, with the times at which they were first seen."""
+        found = self._transaction.get(b"problems", key)
+        return decode_dated(found) if found is not None else []
 
     def derived(self, cluster: str) -> Iterator[Problem]:
         """The problems of a cluster that show in what the mesh makes of its objects."""
@@ -141,11 +156,13 @@ class ProblemTable:
         for key, value in self._transaction.items(b"problems", start):
             if not key.startswith(start):
                 return
-            yield from _decode_problems(value)
+            yield from _decode_problems(value, Problem)
 
     def items(self) -> Iterator[tuple[str, Problem]]:
         """All problems with their clusters."""
-        return decode_problems(self.encoded())
+        for key, value in self.encoded():
+            for problem in _decode_problems(value, Problem):
+                yield problem_cluster(key), problem
 
     def encoded(self) -> Iterator[tuple[ProblemKey, bytes]]:
         """All problems as they are stored, for `decode_problems`."""
@@ -178,7 +195,8 @@ def object_problems_key(cluster: str, key: ObjectKey) -> ProblemKey:
 
 def derived_problem_key(cluster: str, problem: Problem) -> ProblemKey:
     """The key of a derived problem."""
-    digest = hashlib.blake2b(msgspec.json.encode(problem), digest_size=16).digest()
+    digested = msgspec.json.encode({field: getattr(problem, field) for field in _DIGESTED_FIELDS})
+    digest = hashlib.blake2b(digested, digest_size=16).digest()
     return ProblemKey(cluster.encode() + _SEPARATOR * 2 + digest)
 
 
@@ -197,11 +215,11 @@ def encode_problems(problems: Sequence[Problem]) -> bytes:
     return msgspec.json.encode(problems)
 
 
-def decode_problems(items: Iterable[tuple[ProblemKey, bytes]]) -> Iterator[tuple[str, Problem]]:
-    """The problems with their clusters, from what `ProblemTable.encoded` gave."""
+def decode_problems(items: Iterable[tuple[ProblemKey, bytes]]) -> Iterator[tuple[str, DatedProblem]]:
+    """The problems with their clusters and times, from what `ProblemTable.encoded` gave."""
     for key, value in items:
         cluster = problem_cluster(key)
-        for problem in _decode_problems(value):
+        for problem in decode_dated(value):
             yield cluster, problem
 
 
@@ -221,8 +239,23 @@ def encode_resolved_hosts(addresses: Mapping[str, Sequence[str]]) -> bytes:
     return msgspec.json.encode(addresses)
 
 
-def _decode_problems(value: bytes) -> list[Problem]:
-    return msgspec.json.decode(value, type=list[Problem])
+def decode_dated(value: bytes) -> list[DatedProblem]:
+    """Return what `encode_problems` encoded; a problem of the first version has the time 0."""
+    return _decode_problems(value, DatedProblem)
+
+
+def _decode_problems(value: bytes, wanted: type[_AnyProblem]) -> list[_AnyProblem]:
+    """Decode problems as `wanted`, those of kinds that only a later version knows left out."""
+    try:
+        return msgspec.json.decode(value, type=list[wanted])  # type: ignore[valid-type]
+    except msgspec.ValidationError:
+        return list(_decode_known(value, wanted))
+
+
+def _decode_known(value: bytes, wanted: type[_AnyProblem]) -> Iterator[_AnyProblem]:
+    for each in msgspec.json.decode(value, type=list[msgspec.Raw]):
+        with contextlib.suppress(msgspec.ValidationError):
+            yield msgspec.json.decode(each, type=wanted)
 
 
 def _cluster(key: bytes) -> str:

@@ -17,6 +17,7 @@ from meshdns.mesh.objects.declarations import AnyDeclaration, ObjectKey, key_of
 from meshdns.mesh.objects.problems import Problem
 from meshdns.namedb.database import NameDatabase, Transaction
 from meshdns.namedb.tables import (
+    OWN_PROBLEMS_KEY,
     RESOLVED_HOSTS_KEY,
     STATE_KEY,
     ProblemKey,
@@ -42,12 +43,13 @@ class Commit:
     """The changes that one transaction makes; a value None removes, as no problems do.
 
     Rows, provenance and unserved reasons are by owner name in lower-case wire format, cluster summaries by the name of
-    the cluster. A `state` or `resolved_hosts` of None stays as it is.
+    the cluster. A `state`, `resolved_hosts` or `own_problems` of None stays as it is.
     """
 
     __slots__ = (
         "_declarations",
         "clusters",
+        "own_problems",
         "problems",
         "provenance",
         "resolved_hosts",
@@ -65,6 +67,8 @@ class Commit:
         self.clusters: dict[str, bytes | None] = {}
         self.state: NamedbState | None = None
         self.resolved_hosts: Mapping[str, Sequence[str]] | None = None
+        self.own_problems: Sequence[Problem] | None = None
+        """The problems of the controller itself, which are not in the table of problems."""
 
     def put_declaration(self, cluster: str, declaration: AnyDeclaration) -> None:
         """Add or replace a declaration."""
@@ -75,7 +79,8 @@ class Commit:
         self._declarations[object_key(cluster, key)] = None
 
     def __bool__(self) -> bool:
-        return self.resolved_hosts is not None or any(getattr(self, name) for name in self.__slots__)
+        may_be_empty = (self.resolved_hosts, self.own_problems)
+        return any(each is not None for each in may_be_empty) or any(getattr(self, name) for name in self.__slots__)
 
     def encode_other_tables(self) -> Iterator[tuple[bytes, Mapping[bytes, bytes | None]]]:
         """The changes of all tables but that of the rows, as they are stored, by the name of the table."""
@@ -89,6 +94,8 @@ class Commit:
             meta[STATE_KEY] = encode_state(self.state)
         if self.resolved_hosts is not None:
             meta[RESOLVED_HOSTS_KEY] = encode_resolved_hosts(self.resolved_hosts)
+        if self.own_problems is not None:
+            meta[OWN_PROBLEMS_KEY] = encode_problems(self.own_problems)
         yield b"meta", meta
 
 

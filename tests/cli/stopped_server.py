@@ -16,6 +16,8 @@ from meshdns.namedb.location import current_database
 from meshdns.namedb.writer import Writer
 
 ZONES = Path(__file__).parents[2] / "zones"
+NOW = 1_800_000_000.0
+"""The time at which it published, in Unix time."""
 
 Change = Callable[[Publisher], None]
 
@@ -48,13 +50,13 @@ def publish(
     for cluster, declaration in (*offline.declarations(folders), *more):
         publisher.upsert(cluster, declaration)
     change(publisher)
-    publisher.publish(ready=ready, complete=complete, stale=stale)
+    publisher.publish(ready=ready, complete=complete, stale=stale, now=NOW)
     for name, network in publisher.catalog.topology.networks.items():
         description = ClusterSummary("manifests", "synced", network=network)
         if gateways:
             found, passage = publisher.gateway_summaries(name), publisher.passthrough(name)
             description = msgspec.structs.replace(description, gateways=found, passage=passage)
         publisher.set_summary(name, description)
-    publisher.publish(ready=ready, complete=complete, stale=stale)
+    publisher.publish(ready=ready, complete=complete, stale=stale, now=NOW)
     writer.close()
     return view

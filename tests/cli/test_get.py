@@ -135,7 +135,24 @@ def test_problems_name_field_reason_and_advice(meshdns: CommandRunner, state: Pa
     ended = got(meshdns, state, "problems")
     assert ended.status == 0
     row = next(line for line in ended.out.splitlines() if "wrong" in line)
-    assert row.split()[:3] == ["cluster2", "ServiceEntry/prod/wrong", "spec.hosts[0]"]
+    assert row.split()[:2] == ["cluster2", "error"]
+    assert row.split()[3:5] == ["ServiceEntry/prod/wrong", "spec.hosts[0]"]
+
+
+def test_problems_tell_how_urgent_they_are_since_when_and_what_causes_them(meshdns: CommandRunner, state: Path) -> None:
+    """JSON has all of it in keys of its own; the table has the age, as for clusters."""
+    outside = entry("203.0.113.9", host="api.example.com", name="outside")
+    publish(settings_of("online-boutique", state), more=[("cluster2", outside)])
+    (found,) = json.loads(got(meshdns, state, "problems", "--all", "-o", "json").out)["items"]
+    assert {key: found[key] for key in ("severity", "normal", "since", "cause")} == {
+        "severity": "expected",
+        "normal": True,
+        "since": "2027-01-15T08:00:00Z",
+        "cause": "settings",
+    }
+    header, row = (line.split() for line in got(meshdns, state, "problems", "--all", "-o", "wide").out.splitlines())
+    assert header == ["CLUSTER", "SEVERITY", "SINCE", "OBJECT", "FIELD", "REASON", "ADVICE", "KIND", "CAUSE", "WHERE"]
+    assert row[2][-1] in "smhdy"
 
 
 def test_normal_problems_are_counted_and_listed_on_request(meshdns: CommandRunner, state: Path) -> None:

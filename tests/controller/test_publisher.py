@@ -3,15 +3,23 @@
 from collections.abc import Iterator
 from pathlib import Path
 
+import lmdb
+import msgspec
 import pytest
 
 from meshdns.controller.publisher import Publisher
-from meshdns.mesh.objects.declarations import ObjectKind, UnreadableObject
+from meshdns.mesh.objects.declarations import AnyDeclaration, ObjectKind, UnreadableObject, key_of
 from meshdns.mesh.objects.problems import Problem, ProblemKind
-from meshdns.namedb.writer import Writer
-from tests.mesh.scene import mesh
+from meshdns.mesh.settings import ClusterSettings, MeshSettings
+from meshdns.namedb.database import NameDatabaseError
+from meshdns.namedb.tables import decode_problems
+from meshdns.namedb.writer import Commit, Writer
+from tests.mesh.scene import entry, mesh, on_networks
 
 BROKEN = Problem(ProblemKind.MALFORMED, "Namespace", "", "shop", "metadata.labels", "is no object")
+FAILED = Problem(ProblemKind.UNREADABLE, "kubeconfig", "", "fleet", "", "no reply for 5 s", "look")
+NOW = 1_800_000_000.0
+NETWORKS = mesh(clusters=on_networks(east="net-e", west="net-w"))
 
 
 @pytest.fixture
@@ -27,11 +35,177 @@ def test_the_problems_of_an_object_without_a_namespace_outlive_a_restart(writer:
     publisher = Publisher(mesh(), writer)
     unreadable = UnreadableObject(namespace="", name="shop", object_kind=ObjectKind.NAMESPACE, problems=(BROKEN,))
     publisher.upsert("east", unreadable)
-    publisher.publish(ready=True, complete=True, stale=())
+    publisher.publish(ready=True, complete=True, stale=(), now=NOW)
     later = Publisher(mesh(), writer)
-    later.restore()
+    later.restore(NOW)
     later.upsert("east", unreadable)
-    later.publish(ready=True, complete=True, stale=())
+    later.publish(ready=True, complete=True, stale=(), now=NOW)
     with writer.read() as tables:
         assert list(tables.problems.items()) == [("east", BROKEN)]
     assert later.mesh_counts.problems["east", "malformed"] == 1
+
+
+# ------------------------------------------------------------------------------------------ since when
+
+
+def stored_times(writer: Writer) -> dict[tuple[str, str], float]:
+    """When each problem began, by the name of its object and its kind."""
+    with writer.read() as tables:
+        stored = list(tables.problems.encoded())
+    return {(problem.name, problem.kind.value): problem.since for _, problem in decode_problems(stored)}
+
+
+def publisher_at(writer: Writer, now: float, settings: MeshSettings = NETWORKS) -> Publisher:
+    """A process that begins now."""
+    made = Publisher(settings, writer)
+    made.restore(now)
+    return made
+
+
+def publish_all(publisher: Publisher, now: float) -> None:
+    """Commit until nothing is left."""
+    publisher.publish(ready=True, complete=True, stale=(), now=now)
+    while publisher.busy:
+        publisher.publish(ready=True, complete=True, stale=(), now=now)
+
+
+def never_served(name: str, port: int = 80) -> AnyDeclaration:
+    """An entry with a problem of its own; another port is another version of it."""
+    return entry({"address": "127.0.0.1", "ports": {"http": port}}, name=name, host=f"{name}.prod.global")
+
+
+def without_gateway(name: str, port: int = 80) -> AnyDeclaration:
+    """An entry of west that has a problem as seen from east."""
+    return entry({"address": "10.40.0.1", "ports": {"http": port}}, name=name, host=f"{name}.prod.global")
+
+
+LOOPBACK, UNCARRIED = ("a", "never served"), ("b", "no gateway")
+
+
+@pytest.fixture
+def troubled(writer: Writer) -> Publisher:
+    """A mesh with a problem of an object and one that shows when a name is judged."""
+    made = publisher_at(writer, NOW)
+    made.upsert("west", never_served("a"))
+    made.upsert("west", without_gateway("b"))
+    publish_all(made, NOW)
+    assert stored_times(writer) == {LOOPBACK: NOW, UNCARRIED: NOW}
+    return made
+
+
+def test_changes_do_not_begin_a_problem(troubled: Publisher, writer: Writer) -> None:
+    """Neither changes of other objects nor those of the object itself, as long as its problem stays."""
+    troubled.upsert("west", never_served("c"))
+    troubled.upsert("west", never_served("a", port=81))
+    troubled.upsert("west", without_gateway("b", port=81))
+    publish_all(troubled, NOW + 5)
+    assert stored_times(writer) == {LOOPBACK: NOW, UNCARRIED: NOW, ("c", "never served"): NOW + 5}
+
+
+def test_an_object_that_is_written_anew_in_one_commit_keeps_its_problem(troubled: Publisher, writer: Writer) -> None:
+    """Removed and there again: nobody saw it gone."""
+    troubled.remove("west", key_of(never_served("a")))
+    troubled.upsert("west", never_served("a"))
+    publish_all(troubled, NOW + 5)
+    assert stored_times(writer)[LOOPBACK] == NOW
+
+
+def test_a_commit_that_failed_loses_no_time(
+    troubled: Publisher, writer: Writer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The object changes once more before the name database takes commits again."""
+    full = "the disk is full"
+
+    def fail(_: Commit) -> int:
+        raise NameDatabaseError(full)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(writer, "apply", fail)
+        troubled.upsert("west", never_served("c"))
+        with pytest.raises(NameDatabaseError, match=full):
+            publish_all(troubled, NOW + 5)
+    troubled.upsert("west", never_served("a", port=81))
+    troubled.upsert("west", never_served("c", port=81))
+    publish_all(troubled, NOW + 9)
+    assert stored_times(writer) == {LOOPBACK: NOW, UNCARRIED: NOW, ("c", "never served"): NOW + 5}
+
+
+def test_a_problem_that_was_gone_begins_again(troubled: Publisher, writer: Writer) -> None:
+    """Each object was well for a while."""
+    for name in "ab":
+        troubled.upsert("west", entry("203.0.113.7", name=name, host=f"{name}.prod.global"))
+    publish_all(troubled, NOW + 5)
+    assert stored_times(writer) == {}
+    troubled.upsert("west", never_served("a"))
+    troubled.upsert("west", without_gateway("b"))
+    publish_all(troubled, NOW + 9)
+    assert stored_times(writer) == {LOOPBACK: NOW + 9, UNCARRIED: NOW + 9}
+
+
+def test_times_outlive_a_restart(troubled: Publisher, writer: Writer) -> None:
+    """They are read back, and a later change of the object goes on from there."""
+    assert troubled.date_own_problems([FAILED], NOW)[0].since == NOW
+    publish_all(troubled, NOW)
+    later = publisher_at(writer, NOW + 60)
+    publish_all(later, NOW + 60)
+    assert stored_times(writer) == {LOOPBACK: NOW, UNCARRIED: NOW}
+    later.upsert("west", never_served("a", port=81))
+    publish_all(later, NOW + 61)
+    assert stored_times(writer) == {LOOPBACK: NOW, UNCARRIED: NOW}
+    again = msgspec.structs.replace(FAILED, reason="no reply for 65 s")
+    assert [each.since for each in later.date_own_problems([again], NOW + 62)] == [NOW]
+
+
+def test_a_problem_that_ended_while_nobody_looked_is_removed_at_a_restart(troubled: Publisher, writer: Writer) -> None:
+    """The new settings name a gateway of west."""
+    del troubled
+    west = ClusterSettings(network="net-w", gateways=("203.0.113.20",))
+    later = publisher_at(writer, NOW + 60, mesh(clusters={**on_networks(east="net-e"), "west": west}))
+    assert stored_times(writer) == {LOOPBACK: NOW, UNCARRIED: NOW}
+    publish_all(later, NOW + 60)
+    assert stored_times(writer) == {LOOPBACK: NOW}
+
+
+def test_a_restart_while_names_are_judged_loses_no_time(
+    troubled: Publisher, writer: Writer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A large mesh takes several commits: what the next process has not judged yet stays as it was."""
+    del troubled
+    monkeypatch.setattr("meshdns.controller.publisher.NAMES_PER_COMMIT", 1)
+    interrupted = publisher_at(writer, NOW + 60)
+    interrupted.publish(ready=True, complete=True, stale=(), now=NOW + 60)
+    assert interrupted.busy
+    assert stored_times(writer) == {LOOPBACK: NOW, UNCARRIED: NOW}
+    publish_all(publisher_at(writer, NOW + 90), NOW + 90)
+    assert stored_times(writer) == {LOOPBACK: NOW, UNCARRIED: NOW}
+
+
+def test_problems_that_were_stored_without_a_time_begin_at_the_upgrade(tmp_path: Path) -> None:
+    """The first version stored neither time nor cause."""
+    first = Writer(tmp_path / "namedb")
+    publisher = publisher_at(first, NOW)
+    publisher.upsert("west", never_served("a"))
+    publisher.upsert("west", without_gateway("b"))
+    publish_all(publisher, NOW)
+    first.close()
+    with lmdb.open(str(tmp_path / "namedb"), max_dbs=8) as env, env.begin(write=True) as raw:
+        table = env.open_db(b"problems", txn=raw)
+        for key, value in list(raw.cursor(table)):
+            old = [
+                {k: v for k, v in each.items() if k not in ("since", "cause")} for each in msgspec.json.decode(value)
+            ]
+            raw.put(key, msgspec.json.encode(old), db=table)
+    upgraded = Writer(tmp_path / "namedb")
+    publish_all(publisher_at(upgraded, NOW + 60), NOW + 61)
+    assert stored_times(upgraded) == {LOOPBACK: NOW + 60, UNCARRIED: NOW + 60}
+    upgraded.close()
+
+
+def test_times_in_the_future_become_those_of_the_restart(troubled: Publisher, writer: Writer) -> None:
+    """The clock was wrong and has been set back."""
+    troubled.date_own_problems([FAILED], NOW)
+    publish_all(troubled, NOW)
+    later = publisher_at(writer, NOW - 1000)
+    publish_all(later, NOW - 999)
+    assert stored_times(writer) == {LOOPBACK: NOW - 1000, UNCARRIED: NOW - 1000}
+    assert [each.since for each in later.date_own_problems([FAILED], NOW - 999)] == [NOW - 1000]

@@ -20,6 +20,7 @@ FORBIDDEN = b"known in cluster west, but it is not exported to all; see meshdns 
 SERVED = entry("203.0.113.7")
 HIDDEN = entry("203.0.113.7", exportTo=["."])
 PRIVATE = entry("10.1.2.3", location="MESH_EXTERNAL")
+NOW = 1_800_000_000.0
 OTHER = entry("203.0.113.9", host="cart.prod.global", name="cart", exportTo=["."])
 
 
@@ -39,7 +40,7 @@ def publisher(writer: Writer) -> Publisher:
 
 def stored_reasons(publisher: Publisher, writer: Writer) -> dict[str, bytes]:
     """What the view says of refused names once all that is known has been committed."""
-    publisher.publish(ready=True, complete=True, stale=())
+    publisher.publish(ready=True, complete=True, stale=(), now=NOW)
     with writer.read() as tables:
         return {
             names.to_text(owner): extended_error(value, show_cluster=True)[1]
@@ -164,12 +165,12 @@ def test_a_later_process_takes_over_what_is_still_true(publisher: Publisher, wri
     with writer.read() as tables:
         before = tables.serial
     later = Publisher(mesh(), writer)
-    later.restore()
+    later.restore(NOW)
     assert set(stored_reasons(later, writer)) == {"reviews.prod.global", "cart.prod.global"}
     with writer.read() as tables:
         assert tables.serial == before
     everything = Publisher(MeshSettings(zones=mesh().zones[:0], vantage_cluster="east"), writer)
-    everything.restore()
+    everything.restore(NOW)
     assert stored_reasons(everything, writer) == {}
 
 

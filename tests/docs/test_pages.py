@@ -10,6 +10,8 @@ import yaml
 from meshdns.cli.main import root
 from meshdns.config import Settings, parse_settings, read_settings_file
 from meshdns.config import reference as settings
+from meshdns.controller import reference as problems
+from meshdns.mesh.objects.problems import ProblemKind
 from meshdns.supervisor import reference as metrics
 from meshdns.supervisor import supervisor
 from tests.docs.pages import CHECKOUT, Block, anchors, blocks, links, pages
@@ -27,6 +29,27 @@ def title(page: Path) -> str:
 def test_settings_are_current() -> None:
     """``docs/settings.md`` is what ``python -m meshdns.config.reference`` writes."""
     assert (CHECKOUT / "docs/settings.md").read_text("utf-8") == settings.reference()
+
+
+def test_problems_are_current() -> None:
+    """``docs/problems.md`` is what ``python -m meshdns.controller.reference`` writes."""
+    assert (CHECKOUT / "docs/problems.md").read_text("utf-8") == problems.reference()
+
+
+@pytest.mark.parametrize("kind", ProblemKind, ids=lambda kind: kind.value)
+def test_each_kind_of_problem_is_declared_whole_and_has_a_runbook(kind: ProblemKind) -> None:
+    """Its meaning is one sentence, its advice has none of its own, and its runbook is a section that is there."""
+    assert re.fullmatch(r"[A-Z][^.]+\.", kind.meaning)
+    assert re.fullmatch(r"[a-z].*[^.]", kind.advice)
+    assert kind.runbook in anchors(CHECKOUT / "docs/runbooks.md")
+
+
+def test_each_runbook_of_a_problem_is_of_a_kind() -> None:
+    """No section is left of a kind that is gone, and the page lists all kinds."""
+    sections = {anchor for anchor in anchors(CHECKOUT / "docs/runbooks.md") if anchor.startswith("problem-")}
+    assert sections <= {kind.runbook for kind in ProblemKind}
+    listed = re.findall(r"^\| ([\w ]+) \| (?:error|warning|expected) \|", problems.reference(), re.MULTILINE)
+    assert sorted(listed) == sorted(kind.value for kind in ProblemKind)
 
 
 def test_semantics_are_current() -> None:

@@ -13,7 +13,7 @@ from meshdns.mesh.diagnostics import MAX_PROBLEMS_PER_OBJECT, check_answer, limi
 from meshdns.mesh.inventory import Inventory
 from meshdns.mesh.objects.declarations import AnyDeclaration, ObjectKind, ServiceEntry
 from meshdns.mesh.objects.parse import parse_object
-from meshdns.mesh.objects.problems import Problem, ProblemKind
+from meshdns.mesh.objects.problems import Problem, ProblemKind, cause_of
 from meshdns.mesh.settings import ClusterSettings, MeshSettings, MeshZone
 from meshdns.mesh.topology import build_topology, topology_problems
 from tests.mesh.scene import (
@@ -312,6 +312,37 @@ def test_what_names_show(case: str) -> None:
     row = JUDGED[case]
     settings = mesh(clusters=dict(row.clusters_settings or {}), **(row.more or {}))
     assert judged(settings, row.clusters) == list(row.expected)
+
+
+CAUSES = {
+    "nothing to go by": "ServiceEntry east/prod/reviews",
+    "another port than the Service's": "ServiceEntry east/prod/reviews",
+    "a network without gateways": "network net-sea",
+    "a private address outside the mesh": "ServiceEntry west/prod/reviews",
+    "no gateway": "cluster west",
+    "no gateway for a selected WorkloadEntry": "cluster west",
+    "two TTLs: the oldest wins": "ServiceEntry east/prod/b",
+}
+"""What has to change, by the case of `JUDGED`."""
+
+
+@pytest.mark.parametrize("case", CAUSES)
+def test_problems_that_end_together_have_one_cause(case: str) -> None:
+    """The cause is the cluster or network that lacks something, the declaration that wins, or the object itself."""
+    row = JUDGED[case]
+    made = name_table(mesh(clusters=dict(row.clusters_settings or {})), row.clusters)
+    assert [
+        cause_of(*found)
+        for name, answer in made.refresh().items()
+        if answer is not None
+        for found in check_answer(name, answer, made.inventory, made.topology)
+    ] == [CAUSES[case]]
+
+
+def test_the_cause_of_a_host_outside_the_zones_is_the_settings() -> None:
+    """All such hosts, of whatever object and cluster, have one cause."""
+    outside = entry("198.51.100.2", host="api.example.com")
+    assert [cause_of("east", found) for found in problems_of("east", outside, mesh())] == ["settings"]
 
 
 def test_many_hosts_show_a_problem_once() -> None:

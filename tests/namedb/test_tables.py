@@ -8,10 +8,11 @@ import pytest
 
 from meshdns.authority.state import NamedbState
 from meshdns.mesh.objects.declarations import Namespace, ObjectKey, ObjectKind, Service
-from meshdns.mesh.objects.problems import Problem, ProblemKind
+from meshdns.mesh.objects.problems import Problem, ProblemKind, with_time
 from meshdns.namedb.database import MAP_SIZE
 from meshdns.namedb.tables import (
     decode_declaration,
+    decode_problems,
     derived_problem_key,
     is_derived,
     object_problems_key,
@@ -65,6 +66,22 @@ def test_problems_are_found_by_their_object(writer: Writer) -> None:
             ("eastern", "spec.ports"),
             ("west", "spec.ports"),
         ]
+
+
+def test_problems_are_stored_with_or_without_the_time_at_which_they_began(writer: Writer) -> None:
+    """Only those who want the time see it."""
+    commit, key = Commit(), object_problems_key("east", CART)
+    commit.problems = {key: [BROKEN, with_time(LOST, 7.5)]}
+    writer.apply(commit)
+    with writer.read() as tables:
+        problems = tables.problems
+        assert problems.of_object("east", CART) == [BROKEN, LOST]
+        assert problems.dated(key) == [with_time(BROKEN, 0.0), with_time(LOST, 7.5)]
+        assert list(decode_problems(problems.encoded())) == [
+            ("east", with_time(BROKEN, 0.0)),
+            ("east", with_time(LOST, 7.5)),
+        ]
+        assert problems.dated(object_problems_key("west", CART)) == []
 
 
 def test_declarations_are_found_by_their_object(writer: Writer) -> None:
@@ -139,7 +156,7 @@ def test_no_problems_are_no_entry(writer: Writer) -> None:
 
 
 def test_kinds_of_a_later_version_can_be_counted(tmp_path: Path) -> None:
-    """After a rollback a kind that this version does not know is still a kind."""
+    """After a rollback a kind that this version does not know is still a kind; the problem itself is left out."""
     Writer(tmp_path / "namedb").close()
     key = object_problems_key("east", CART)
     with lmdb.open(str(tmp_path / "namedb"), map_size=MAP_SIZE, max_dbs=8) as env, env.begin(write=True) as raw:
@@ -147,6 +164,8 @@ def test_kinds_of_a_later_version_can_be_counted(tmp_path: Path) -> None:
     later = Writer(tmp_path / "namedb")
     with later.read() as tables:
         assert list(tables.problems.kinds()) == [(key, ("haunted",))]
+        assert list(tables.problems.items()) == []
+        assert list(decode_problems(tables.problems.encoded())) == []
     later.close()
 
 

@@ -18,7 +18,7 @@ from meshdns.config.translate import mesh_settings
 from meshdns.controller import offline
 from meshdns.dns.presentation import escape_unprintable
 from meshdns.mesh.diagnostics import ClusterProblem
-from meshdns.mesh.objects.problems import EXPECTED_KINDS, Problem
+from meshdns.mesh.objects.problems import Problem, Severity
 from meshdns.sources.kube.resources import resources_to_watch
 
 
@@ -47,7 +47,7 @@ def command(paths: tuple[str, ...], nodes: int | None, everything: bool) -> None
         for line in _watch_lines(Path(path), nodes) if nodes else ():
             click.echo(line)
         for cluster, problem in sorted(_problems(Path(path)), key=_sort_key):
-            if problem.kind in EXPECTED_KINDS and not everything:
+            if problem.severity is Severity.EXPECTED and not everything:
                 quiet += 1
                 continue
             found += 1
@@ -94,9 +94,8 @@ def _sort_key(found: ClusterProblem) -> tuple[str, int]:
 
 def _line(problem: Problem) -> str:
     named = "/".join(filter(None, (problem.namespace, problem.name)))
-    advice = f"; {problem.advice}" if problem.advice else ""
     field = f"{problem.field}: " if problem.field else ""
-    return f"{problem.object} {named}: {field}{problem.reason}{advice}"
+    return f"{problem.object} {named}: {field}{problem.reason}; {problem.next_step}"
 
 
 def watch_counts(settings: Settings) -> Iterator[tuple[str, int]]:

@@ -125,11 +125,14 @@ COLUMNS: Final[dict[str, tuple[Column, ...]]] = {
     ),
     "problems": (
         Column("CLUSTER", lambda item, _: item.cluster),
+        Column("SEVERITY", lambda item, _: item.severity),
+        Column("SINCE", lambda item, now: format_age(item.since, now) if item.since else ""),
         Column("OBJECT", lambda item, _: _object(item)),
         Column("FIELD", lambda item, _: item.field),
         Column("REASON", lambda item, _: item.reason),
         Column("ADVICE", lambda item, _: item.advice),
         Column("KIND", lambda item, _: item.kind, wide=True),
+        Column("CAUSE", lambda item, _: item.cause, wide=True),
         Column("WHERE", lambda item, _: item.where, wide=True),
     ),
 }

@@ -107,7 +107,11 @@ class NetworkItem(msgspec.Struct, frozen=True, rename="camel"):
 
 
 class ProblemItem(msgspec.Struct, frozen=True, rename="camel"):
-    """A problem of an object; `normal` ones alarm nobody. `where` is ``file:line`` for manifests."""
+    """A problem of an object; `normal` ones alarm nobody. `where` is ``file:line`` for manifests.
+
+    `severity` is ``error``, ``warning`` or ``expected``. `since` is when the problem was first seen, RFC 3339 in UTC,
+    empty where that is not known. `cause` is what has to change: problems of one kind and one cause end together.
+    """
 
     cluster: str
     kind: str
@@ -119,6 +123,9 @@ class ProblemItem(msgspec.Struct, frozen=True, rename="camel"):
     advice: str
     where: str = ""
     normal: bool = False
+    severity: str = ""
+    since: str = ""
+    cause: str = ""
 
 
 class ZoneItem(msgspec.Struct, frozen=True, rename="camel"):

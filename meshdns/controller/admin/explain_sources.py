@@ -18,10 +18,10 @@ from meshdns.mesh.objects.declarations import (
     Service,
     ServiceEntry,
 )
-from meshdns.mesh.objects.problems import EXPECTED_KINDS, Problem
+from meshdns.mesh.objects.problems import Problem
 from meshdns.mesh.passthrough import Passthrough
 from meshdns.mesh.settings import MeshSettings
-from meshdns.mesh.unserved_reasons import unserved_hosts
+from meshdns.mesh.unserved_reasons import UNSERVED_KINDS, unserved_hosts
 from meshdns.mesh.visibility import has_gateway_label
 from meshdns.namedb.tables import Tables
 
@@ -89,7 +89,7 @@ class ExplainSources:
     def refusals(self, name: str) -> Iterator[Refusal]:
         """The declarations that name this host but do not count."""
         for cluster, problem in self._tables.problems.items():
-            if problem.kind not in EXPECTED_KINDS:
+            if problem.kind not in UNSERVED_KINDS:
                 continue
             declared = self.declaration(cluster, problem.object, problem.namespace, problem.name)
             if not isinstance(declared, ServiceEntry | Service):

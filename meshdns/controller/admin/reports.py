@@ -46,7 +46,7 @@ from meshdns.mesh.answer import Answer, decode_answer
 from meshdns.mesh.explain.build import LEVEL_TEXT, explain, nearest_names
 from meshdns.mesh.explain.model import ExplainedZone, Explanation, ForwardZone, MatchKind, Vantage
 from meshdns.mesh.objects.declarations import EndpointSlice, ObjectKind, Service
-from meshdns.mesh.objects.problems import EXPECTED_KINDS, Problem
+from meshdns.mesh.objects.problems import DatedProblem, ProblemKind, Severity, cause_of
 from meshdns.namedb.tables import Tables, decode_declaration, decode_problems
 
 BeginRead = Callable[[], AbstractContextManager[Tables]]
@@ -57,7 +57,11 @@ class Reports:
     """Looks at one view under the settings it was made with."""
 
     def __init__(
-        self, settings: Settings, begin_read: BeginRead, *, controller_problems: Callable[[], Sequence[Problem]] = tuple
+        self,
+        settings: Settings,
+        begin_read: BeginRead,
+        *,
+        controller_problems: Callable[[], Sequence[DatedProblem]] = tuple,
     ) -> None:
         """`controller_problems` returns the problems of the running controller, which a full database cannot hold."""
         self._settings = settings
@@ -132,7 +136,7 @@ class Reports:
             gateways=tuple(self._gateways()),
             names=counts.names,
             problems=(
-                *(ProblemCount(name, kind.value, count, kind in EXPECTED_KINDS) for (name, kind), count in own.items()),
+                *(ProblemCount(name, kind.value, count, kind.value in _NORMAL) for (name, kind), count in own.items()),
                 *counts.problems,
             ),
         )
@@ -275,9 +279,12 @@ class Reports:
                 name=problem.name,
                 field=problem.field,
                 reason=problem.reason,
-                advice=problem.advice,
+                advice=problem.next_step,
                 where=problem.where,
-                normal=problem.kind in EXPECTED_KINDS,
+                normal=problem.severity is Severity.EXPECTED,
+                severity=problem.severity.value,
+                since=_rfc3339(problem.since),
+                cause=cause_of(cluster, problem),
             )
 
     def _zones(self) -> Iterator[ZoneItem]:
@@ -340,4 +347,4 @@ def _problem_counts(mesh_counts: MeshCounts) -> Iterator[ProblemCount]:
             yield ProblemCount(cluster, kind, count, kind in _NORMAL)
 
 
-_NORMAL: Final = frozenset(kind.value for kind in EXPECTED_KINDS)
+_NORMAL: Final = frozenset(kind.value for kind in ProblemKind if kind.severity is Severity.EXPECTED)

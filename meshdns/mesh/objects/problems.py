@@ -2,48 +2,227 @@
 
 A problem never stops the good parts of its object from being served. It is shown by ``check``, ``get problems``, the
 metrics and the log alike, and it disappears with the declaration that carries it.
+
+Each kind of problem is declared once, in `ProblemKind`; ``docs/problems.md`` is written from there. To add a kind, add
+a member and a section of ``docs/runbooks.md``.
 """
 
 import enum
-from typing import Final
+import re
+from typing import Final, Self
 
 import msgspec
 
 
+class Severity(enum.Enum):
+    """How urgent a kind of problem is. The members are in order, the most urgent one first."""
+
+    ERROR = "error"
+    """Something that is declared is not served, or a part of meshdns does not work."""
+    WARNING = "warning"
+    """Everything is served, but perhaps not as its author meant it."""
+    EXPECTED = "expected"
+    """Normal in most meshes: it is counted, and nobody has to act."""
+
+
 class ProblemKind(enum.Enum):
-    """Closed set of causes; the value is what a person and a metric label read."""
+    """Closed set of kinds; the value is what people read and metrics have as a label. It is stored: never change it."""
 
-    MALFORMED = "malformed"
-    OUTSIDE_ZONES = "outside zones"
-    NOT_PUBLIC = "not public"
-    UNREACHABLE = "unreachable"
-    NEVER_SERVED = "never served"
-    PORT_MISMATCH = "port mismatch"
-    NO_GATEWAY = "no gateway"
-    NO_ENDPOINTS = "no endpoints"
-    CONFLICT = "conflict"
-    SHADOWED = "shadowed"
-    UNREADABLE = "unreadable"
-    DATABASE = "database"
-    MASS_DELETE = "mass delete"
+    severity: Severity
+    meaning: str
+    """One sentence for people."""
+    advice: str
+    """What to do where the problem itself does not say it."""
+    runbook: str
+    """A section of ``docs/runbooks.md``, by its anchor."""
 
+    def __new__(cls, value: str, severity: Severity, meaning: str, advice: str, runbook: str) -> Self:
+        """Return the member with all that is declared of it."""
+        member = object.__new__(cls)
+        member._value_ = value
+        member.severity, member.meaning, member.advice, member.runbook = severity, meaning, advice, runbook
+        return member
 
-EXPECTED_KINDS: Final = frozenset({ProblemKind.OUTSIDE_ZONES, ProblemKind.NOT_PUBLIC})
-"""Kinds that are counted but alarm nobody: most clusters declare hosts that are not for a mesh DNS."""
+    MALFORMED = (
+        "malformed",
+        Severity.ERROR,
+        "A field of an object breaks the rules of its kind.",
+        "correct the field",
+        "problem-malformed",
+    )
+    OUTSIDE_ZONES = (
+        "outside zones",
+        Severity.EXPECTED,
+        "A ServiceEntry declares a host that is in none of the configured zones.",
+        "add a zone to serve the host from the mesh",
+        "problem-outside-zones",
+    )
+    NOT_PUBLIC = (
+        "not public",
+        Severity.EXPECTED,
+        "A host is in a zone, but its declaration is not exported to all or may not speak for it.",
+        "export the declaration to all, or allow its cluster and namespace in the settings",
+        "problem-not-public",
+    )
+    UNREACHABLE = (
+        "unreachable",
+        Severity.ERROR,
+        "An endpoint has no address that clients of this instance can reach.",
+        "give the endpoint an address that can be reached from here, or a gateway",
+        "problem-unreachable",
+    )
+    NEVER_SERVED = (
+        "never served",
+        Severity.ERROR,
+        "An address is loopback, link-local, unspecified or multicast, so it is not served.",
+        "use an address of a network",
+        "problem-never-served",
+    )
+    PORT_MISMATCH = (
+        "port mismatch",
+        Severity.WARNING,
+        "An endpoint listens on another port than clients connect to.",
+        "listen on the port of the Service, or let clients ask for SRV records",
+        "problem-port-mismatch",
+    )
+    NO_GATEWAY = (
+        "no gateway",
+        Severity.ERROR,
+        "Endpoints have to be reached through gateways, and none leads to them.",
+        "give the cluster a gateway, or set clusters.<name>.gateways",
+        "meshdnsgatewaymissing",
+    )
+    NO_ENDPOINTS = (
+        "no endpoints",
+        Severity.ERROR,
+        "A declaration has no endpoints, and its host cannot be resolved instead.",
+        "add endpoints to the declaration",
+        "problem-no-endpoints",
+    )
+    CONFLICT = (
+        "conflict",
+        Severity.WARNING,
+        "Two declarations, files or clusters contradict each other; one of them is used.",
+        "remove one of the two, or make them agree",
+        "meshdnsnameconflict",
+    )
+    SHADOWED = (
+        "shadowed",
+        Severity.WARNING,
+        "A wildcard covers a whole zone, and with it names that were meant for other servers.",
+        "declare narrower hosts, or keep the zone out of search lists",
+        "problem-shadowed",
+    )
+    UNREADABLE = (
+        "unreadable",
+        Severity.ERROR,
+        "A source, a file, a Secret or a cluster cannot be read.",
+        "correct what the reason names; it is read again without a restart",
+        "problem-unreadable",
+    )
+    DATABASE = (
+        "database",
+        Severity.ERROR,
+        "The name database cannot be written, so changes of the mesh are not served.",
+        "free space, or remove the directory of the name database and restart meshdns, which rebuilds it",
+        "meshdnsdatabasenotwritable",
+    )
+    MASS_DELETE = (
+        "mass delete",
+        Severity.WARNING,
+        "Many objects were missing from one list of a cluster; they are served until another list agrees.",
+        "check whether the API server of the cluster lost them",
+        "problem-mass-delete",
+    )
 
 
 class Problem(msgspec.Struct, frozen=True, gc=False):
-    """One thing wrong with one field of one object.
-
-    ``field`` is a path inside the object, ``spec.endpoints[1].address`` for example; ``where`` is ``file:line`` for
-    manifests and empty for objects read from an API server. ``advice`` says what to do next.
-    """
+    """One thing wrong with one field of one object."""
 
     kind: ProblemKind
     object: str
+    """The kind of the object."""
     namespace: str
     name: str
     field: str
+    """A path inside the object, ``spec.endpoints[1].address`` for example; empty for the whole object."""
     reason: str
     advice: str = ""
+    """What to do next; empty where the advice of the kind says it."""
     where: str = ""
+    """``file:line`` for manifests, empty for objects read from an API server."""
+    cause: str = ""
+    """What has to change for the problem to disappear (`cluster_cause`, …); empty where it is the object itself."""
+
+    @property
+    def severity(self) -> Severity:
+        """The severity of its kind."""
+        return self.kind.severity
+
+    @property
+    def next_step(self) -> str:
+        """Its advice, or else that of its kind."""
+        return self.advice or self.kind.advice
+
+
+class DatedProblem(Problem, frozen=True, gc=False):
+    """A problem as it is stored."""
+
+    since: float = 0.0
+    """When it was first seen, in Unix time; 0 where that is not known."""
+
+
+def with_time(problem: Problem, since: float) -> DatedProblem:
+    """Return a problem with the time at which it was first seen."""
+    return DatedProblem(
+        problem.kind,
+        problem.object,
+        problem.namespace,
+        problem.name,
+        problem.field,
+        problem.reason,
+        problem.advice,
+        problem.where,
+        problem.cause,
+        since,
+    )
+
+
+SETTINGS_CAUSE: Final = "settings"
+"""The cause of problems that only the settings of this instance can end."""
+
+
+def cluster_cause(cluster: str) -> str:
+    """Return the cause of what a cluster lacks."""
+    return f"cluster {cluster}"
+
+
+def network_cause(network: str) -> str:
+    """Return the cause of what a network lacks."""
+    return f"network {network}"
+
+
+def object_cause(cluster: str, kind: str, namespace: str, name: str) -> str:
+    """Return the cause that is an object: ``ServiceEntry east/prod/cart``."""
+    return f"{kind} {'/'.join(filter(None, (cluster, namespace, name)))}".rstrip()
+
+
+def cause_of(cluster: str, problem: Problem) -> str:
+    """Return what a problem of `cluster` is grouped by, beside its kind."""
+    return problem.cause or object_cause(cluster, problem.object, problem.namespace, problem.name)
+
+
+ProblemIdentity = tuple[str, ProblemKind, str, str, str, str, str]
+"""Cluster, kind, object, namespace, name, field, and the reason without what changes while the problem stays."""
+
+_VOLATILE_NUMBER: Final = re.compile(r"(?<![\w.:/-])\d+(?:\.\d+)?(?:ms|[smhd%])?(?![\w/-]|[.:]\w)")
+"""A number by itself, with a unit or without: not a digit of a name, an address or a version."""
+
+
+def identity_of(cluster: str, problem: Problem) -> ProblemIdentity:
+    """Return what tells one problem from another over time.
+
+    Advice, place and cause are left out: a problem whose manifest gains a line above it has not begun anew.
+    """
+    reason = _VOLATILE_NUMBER.sub("#", problem.reason)
+    return (cluster, problem.kind, problem.object, problem.namespace, problem.name, problem.field, reason)

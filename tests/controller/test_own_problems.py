@@ -1,0 +1,37 @@
+"""Problems of the controller itself, as two processes in a row have them."""
+
+import asyncio
+from pathlib import Path
+
+from meshdns.mesh.objects.declarations import ObjectKind
+from meshdns.mesh.objects.problems import DatedProblem, Problem, ProblemKind
+from meshdns.namedb.writer import Writer
+from tests.controller.scene import controller_metrics, make_controller, run_turns
+
+FAILED = Problem(ProblemKind.UNREADABLE, "kubeconfig", "", "fleet", "", "no reply for 5 s", "look")
+
+
+async def problem_of_a_source(writer: Writer, folder: Path) -> DatedProblem:
+    """What a controller says of a source that fails, once that is committed."""
+    controller = make_controller(writer, folder, controller_metrics())
+    controller.start()
+    controller.source_problems("source test", [FAILED])
+    (found,) = controller.problems()
+    controller.cluster_added("east", [ObjectKind.SERVICE], source="test")
+    await run_turns(5)
+    await controller.close()
+    return found
+
+
+def test_a_source_that_fails_on_after_a_restart_fails_since_before(tmp_path: Path) -> None:
+    """The next process learns from the name database when it began."""
+    for state in ("first", "second"):
+        (tmp_path / state).mkdir()
+    times = []
+    for state in ("first", "first", "second"):
+        writer = Writer(tmp_path / state / "namedb")
+        times.append(asyncio.run(problem_of_a_source(writer, tmp_path / state)).since)
+        writer.close()
+    before, after, elsewhere = times
+    assert before == after
+    assert elsewhere > before
