@@ -36,7 +36,7 @@ from meshdns.forwarding.question import (
     suffix_key,
     to_question,
 )
-from meshdns.forwarding.upstreams import Address, Route, RouteTable
+from meshdns.forwarding.upstreams import Address, Route, route_indexes
 from meshdns.forwarding.waiting import PendingExchange, PerKeyLimit, Waiter, WaitLimits
 from meshdns.upstream.entropy import Entropy
 from meshdns.upstream.pools import UpstreamPools
@@ -73,7 +73,7 @@ class Forwarder:
         on_reply_time: Callable[[Address, int, float], None] = lambda _address, _rcode, _seconds: None,
     ) -> None:
         self._loop = loop
-        self._routes = RouteTable(routes)
+        self._route_indexes = route_indexes(routes)
         self._upstream_groups = [UpstreamGroup(route.upstreams) for route in routes]
         self._random_case = [route.random_case for route in routes]
         self._cache = Cache(max_cache_bytes, counters)
@@ -109,8 +109,8 @@ class Forwarder:
         counters = self._counters
         counters.queries += 1
         self._replies.ttls_change_at = self._replies.expires_at = 0.0
-        place = self._routes.index_of(query.qname_lower)
-        if place < 0:
+        place = self._route_indexes.find(query.qname_lower)
+        if place is None:
             return self._replies.refuse(query, client_reply.NO_ROUTE, tcp=tcp)
         name = cache_key(query, place)
         known = self._replies.cached(query, name, now=now, tcp=tcp)
