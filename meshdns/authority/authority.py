@@ -15,7 +15,7 @@ from meshdns.authority.row import Row, rotated
 from meshdns.authority.row_format import RowStatus
 from meshdns.authority.state import NamedbState
 from meshdns.authority.synthesis import Synthesized
-from meshdns.authority.zone import ServedZone, implied_names, parents, pointer, server_name, server_rrsets, soa_rdata
+from meshdns.authority.zone import ServedZone, implied_names, pointer, server_name, server_rrsets, soa_rdata
 from meshdns.dns.codes import (
     EDE_NO_REACHABLE_AUTHORITY,
     EDE_NOT_READY,
@@ -30,6 +30,7 @@ from meshdns.dns.codes import (
     TYPE_SOA,
     TYPE_TXT,
 )
+from meshdns.dns.names import ZoneMap, ancestors
 from meshdns.dns.query import HEADER_SIZE, Query
 from meshdns.dns.response import EMPTY_SECTION, QUESTION_POINTER, Section, build_reply, record, reply_options
 
@@ -59,10 +60,12 @@ class Authority:
     """Answers for the zones of the settings. `fixed_names` exist because of the zones, whatever the database holds."""
 
     def __init__(self, zones: Sequence[ServedZone], *, nsid: bytes = b"", keepalive: int = 100) -> None:
-        self._zones = {zone.apex: zone for zone in zones}
-        self._implied_names = frozenset(implied_names(self._zones))
+        by_apex = {zone.apex: zone for zone in zones}
+        self._zone = ZoneMap(by_apex).find
+        self._apexes = frozenset(by_apex)
+        self._implied_names = frozenset(implied_names(self._apexes))
         self._servers = {server_name(zone.apex): server_rrsets(zone) for zone in zones if zone.servers}
-        self.fixed_names = self._implied_names | frozenset(self._zones)
+        self.fixed_names = self._implied_names | self._apexes
         self._nsid = nsid
         self._keepalive = keepalive
 
@@ -99,7 +102,7 @@ class Authority:
         zone = self._zone(name)
         if zone is None or rows.row(name) is not None:
             return name if zone is not None else None
-        return next((above for p in parents(name, zone.apex) if rows.row(above := b"\x01*" + p) is not None), None)
+        return next((above for p in ancestors(name, zone.apex) if rows.row(above := b"\x01*" + p) is not None), None)
 
     def cacheable_owner(self, query: Query, rows: RowReader) -> bytes | None:
         """The owner name whose row alone makes the reply to this query, so that the reply may be kept until it changes.
@@ -112,7 +115,7 @@ class Authority:
         found = rows.row(query.qname_lower)
         if (
             found is None
-            or query.qname_lower in self._zones
+            or query.qname_lower in self._apexes
             or (rows.state.wildcards and Row(found).is_empty_nonterminal)
         ):
             return None
@@ -127,7 +130,7 @@ class Authority:
         zone = self._zone(query.qname_lower)
         if zone is None or zone.fallback or query.qtype == TYPE_TXT or query.qname_lower[1] == ord("_"):
             return False
-        above = [_row(rows, name) for name in islice(parents(query.qname_lower, zone.apex), 2)]
+        above = [_row(rows, name) for name in islice(ancestors(query.qname_lower, zone.apex), 2)]
         return not any(row is not None and row.has_synthesis for row in above)
 
     def answer_after_denial(
@@ -250,22 +253,13 @@ class Authority:
         return self._wildcard_above(query.qname_lower, zone, rows)
 
     def _wildcard_above(self, name: bytes, zone: ServedZone, rows: RowReader) -> Row | None:
-        for parent in parents(name, zone.apex):
+        for parent in ancestors(name, zone.apex):
             found = rows.row(b"\x01*" + parent)
             if found is not None:
                 return Row(found)
             if zone.closest_encloser and (parent == zone.apex or rows.row(parent) is not None):
                 return None
         return None
-
-    def _zone(self, name: bytes) -> ServedZone | None:
-        """The longest zone that a lower-case wire name is in."""
-        zone = self._zones.get(name)
-        at = 0
-        while zone is None and name[at]:
-            at += name[at] + 1
-            zone = self._zones.get(name[at:])
-        return zone
 
     # ------------------------------------------------------------------------------------------ replies
 

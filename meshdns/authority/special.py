@@ -35,14 +35,12 @@ from meshdns.dns.codes import (
     TYPE_SOA,
     TYPE_TXT,
 )
-from meshdns.dns.names import to_wire
+from meshdns.dns.names import ROOT, ZoneMap, ancestors, to_wire
 from meshdns.dns.query import HEADER_SIZE, Query
 from meshdns.dns.response import Section, build_reply, record
 
 TTL: Final = 300
 """Seconds, of all records and denials here; see the rules."""
-
-_ROOT: Final = b"\0"
 
 
 class SpecialNameGroup(enum.Enum):
@@ -82,13 +80,15 @@ class SpecialNames:
     """
 
     def __init__(self, groups: Iterable[SpecialNameGroup], configured_zones: Collection[bytes] = ()) -> None:
-        self._zones = frozenset(zone for group in groups for zone in _zones(group))
-        self._configured = frozenset(configured_zones) - {_ROOT}
-        self._above = frozenset(above for zone in self._configured for above in _suffixes(zone))
+        configured = frozenset(configured_zones) - {ROOT}
+        special = {zone for group in groups for zone in _zones(group)}
+        self._zones = ZoneMap({zone: zone for zone in special})
+        self._configured = ZoneMap(dict.fromkeys(configured, True))
+        self._above = configured.union(*(ancestors(zone) for zone in configured))
 
     def respond_root_ns(self, query: Query, *, edns_options: bytes, tcp: bool) -> bytes | None:
         """The reply where the root's NS are asked; see the rules."""
-        if query.qname_lower != _ROOT or query.qtype != TYPE_NS:
+        if query.qname_lower != ROOT or query.qtype != TYPE_NS:
             return None
         return build_reply(query, NOERROR, edns_options=edns_options, tcp=tcp)
 
@@ -110,13 +110,8 @@ class SpecialNames:
 
     def _zone(self, name: bytes) -> bytes | None:
         """The longest special zone that a name is in; None also where a configured zone has the name."""
-        found = None
-        for suffix in _suffixes(name):
-            if suffix in self._configured:
-                return None
-            if found is None and suffix in self._zones:
-                found = suffix
-        return found
+        zone = self._zones.find(name)
+        return None if zone is None or self._configured.find(name) else zone
 
 
 def _rrsets(name: bytes, zone: bytes) -> dict[int, bytes]:
@@ -146,14 +141,6 @@ def _reverse_zones(prefix: str) -> Iterator[bytes]:
     for part in network.subnets(new_prefix=length):
         labels = part.network_address.reverse_pointer.split(".")
         yield names.to_wire(".".join(labels[(network.max_prefixlen - length) // bits :]))
-
-
-def _suffixes(name: bytes) -> Iterator[bytes]:
-    """A wire name and its ancestors, the root left out."""
-    at = 0
-    while name[at]:
-        yield name[at:]
-        at += name[at] + 1
 
 
 def _soa(zone: bytes) -> bytes:

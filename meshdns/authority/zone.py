@@ -7,6 +7,7 @@ from typing import Final
 import msgspec
 
 from meshdns.dns.codes import TYPE_A, TYPE_AAAA
+from meshdns.dns.names import ancestors
 from meshdns.dns.response import EMPTY_SECTION, Section, record
 
 _SOA_REFRESH: Final = b"\x00\x00\x1c\x20"  # 7200 s, as CoreDNS's kubernetes plugin
@@ -36,7 +37,7 @@ def implied_names(zones: Collection[bytes]) -> Iterator[bytes]:
     """Names that exist because of the zones themselves: NS targets, and what lies between a zone and one inside it."""
     for apex in zones:
         yield server_name(apex)
-        above = list(parents(apex, b"\0"))
+        above = list(ancestors(apex))
         outer = next((i for i, name in enumerate(above) if name in zones), 0)
         yield from above[:outer]
 
@@ -55,14 +56,6 @@ def server_rrsets(zone: ServedZone) -> dict[int, Section]:
         before = rrsets.get(rtype, EMPTY_SECTION)
         rrsets[rtype] = Section(before.count + 1, before.wire + record(rtype, zone.ttl, address.packed))
     return rrsets
-
-
-def parents(name: bytes, apex: bytes) -> Iterator[bytes]:
-    """The ancestors of a wire name up to and including the apex, nearest first."""
-    at = 0
-    while len(name) - at > len(apex):
-        at += name[at] + 1
-        yield name[at:]
 
 
 def pointer(at: int) -> bytes:

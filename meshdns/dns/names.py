@@ -6,7 +6,13 @@ octets of a question without decoding them.
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Final, Generic, Protocol, TypeVar
+
+ROOT: Final = b"\0"
+"""The root in wire format."""
+
+T = TypeVar("T")
 
 _LABEL = re.compile(r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?")
 
@@ -33,7 +39,7 @@ def invalid_reason(host: str) -> str:
 def to_wire(name: str) -> bytes:
     """Wire format of a name in text; the empty string is the root."""
     if not name:
-        return b"\0"
+        return ROOT
     out = bytearray()
     for label in name.encode("ascii").split(b"."):
         out.append(len(label))
@@ -74,3 +80,55 @@ def parents(name: str) -> Iterator[str]:
 def is_subdomain(name: str, zone: str) -> bool:
     """Whether `name` is `zone` or below it."""
     return name == zone or name.endswith("." + zone)
+
+
+class _NamedZone(Protocol):
+    """A zone by its name in text; the empty name is the root."""
+
+    @property
+    def name(self) -> str:
+        """The name of the zone."""
+
+
+Zone = TypeVar("Zone", bound=_NamedZone)
+
+
+def longest_zone(name: str, zones: Iterable[Zone]) -> Zone | None:
+    """Return the longest of a few zones that a name in text is in, or None. See `ZoneMap` for wire names."""
+    best: Zone | None = None
+    longest = -1
+    for zone in zones:
+        size = len(zone.name)
+        if size > longest and name.endswith(zone.name) and (not size or name[-size - 1 : -size] in ("", ".")):
+            best, longest = zone, size
+    return best
+
+
+def ancestors(name: bytes, apex: bytes = ROOT) -> Iterator[bytes]:
+    """The ancestors of a wire name up to and including the apex, nearest first."""
+    at = 0
+    while len(name) - at > len(apex):
+        at += name[at] + 1
+        yield name[at:]
+
+
+class ZoneMap(Generic[T]):
+    """Values by zone, found by the longest zone that a lower-case wire name is in. No value is None."""
+
+    __slots__ = ("_only", "_zones")
+
+    def __init__(self, zones: Mapping[bytes, T]) -> None:
+        self._zones = dict(zones)
+        self._only = zones.get(ROOT) if len(zones) == 1 else None  # all names are in the root
+
+    def find(self, name: bytes) -> T | None:
+        """Return the value of the longest zone that a name is in, or None."""
+        if self._only is not None:
+            return self._only
+        zones = self._zones
+        value = zones.get(name)
+        at = 0
+        while value is None and (length := name[at]):
+            at += length + 1
+            value = zones.get(name[at:])
+        return value

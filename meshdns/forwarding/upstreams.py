@@ -9,6 +9,8 @@ from typing import Final
 
 import msgspec
 
+from meshdns.dns.names import ZoneMap
+
 DNS_PORT: Final = 53
 TLS_PORT: Final = 853  # RFC 7858 section 3.1
 TLS_SCHEME: Final = "tls://"
@@ -124,26 +126,6 @@ class Route(msgspec.Struct, frozen=True):
     random_case: bool = False
 
 
-class RouteTable:
-    """The routes of the settings. The first of several for one zone counts."""
-
-    def __init__(self, routes: Sequence[Route]) -> None:
-        self._index_by_zone: dict[bytes, int] = {}
-        for place, route in enumerate(routes):
-            self._index_by_zone.setdefault(route.zone, place)
-        self._only_index = (
-            self._index_by_zone.get(b"\0", -1) if len(self._index_by_zone) == 1 else -1
-        )  # all names go there
-
-    def index_of(self, qname_lower: bytes) -> int:
-        """The index of the route for a lower-case wire name, -1 where no zone takes it."""
-        if self._only_index >= 0:
-            return self._only_index
-        at = 0
-        while True:
-            place = self._index_by_zone.get(qname_lower[at:])
-            if place is not None:
-                return place
-            if not qname_lower[at]:
-                return -1
-            at += qname_lower[at] + 1
+def route_indexes(routes: Sequence[Route]) -> ZoneMap[int]:
+    """Return the index of the route by zone. Of several routes for one zone the first counts."""
+    return ZoneMap({routes[index].zone: index for index in reversed(range(len(routes)))})

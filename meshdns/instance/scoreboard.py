@@ -10,7 +10,6 @@ Rules:
   *ring* of sampled queries for each worker. Memory that was never written costs nothing.
 """
 
-import enum
 import mmap
 import os
 import struct
@@ -23,46 +22,6 @@ _WORD: Final = 8
 _SLOT_WORDS: Final = 128  # words per process
 MAX_WORKERS: Final = 256
 
-
-class CounterIndex(enum.IntEnum):
-    """What a worker counts, by its place in the slot. Places 0 to 7 are not counters."""
-
-    QUERIES = 8
-    REPLY_CACHE_HITS = 9
-    ANSWERED = 10
-    FORWARDED = 11
-    REFUSED = 12
-    DROPPED = 13
-    TCP = 14
-    ZERO_SOURCE_PORT = 15
-    SEND_FAILED = 16
-    EXPIRED_IN_SOCKET = 17
-    NAMEDB_COMMITS_SEEN = 18
-    CONNECTIONS_REFUSED = 19
-    NAMEDB_ERRORS = 20
-    CONNECTIONS_ABORTED = 21
-    PANICS = 22
-    DROPPED_BY_RRL = 23
-    TRUNCATED_BY_RRL = 24
-    FORWARD_HITS = 32
-    FORWARD_MISSES = 33
-    FORWARD_SENDS = 34
-    FORWARD_RETRIES = 35
-    FORWARD_TIMEOUTS = 36
-    FORWARD_MISMATCHES = 37
-    FORWARD_MALFORMED = 38
-    FORWARD_SERVFAIL = 39
-    FORWARD_OVERFLOW = 40
-    FORWARD_COALESCED = 41
-    FORWARD_LATE_REPLIES = 42
-    FORWARD_STALE = 43
-    FORWARD_OVERFLOW_CLIENT = 44
-    FORWARD_LOOPS = 45
-    FORWARD_OVERFLOW_SUFFIX = 46
-    EVICTED_ANSWERS = 47
-    EVICTED_DENIALS = 48
-
-
 _HEARTBEAT: Final = 0
 _IN_FLIGHT: Final = 1
 _CACHED_REPLIES: Final = 2
@@ -71,7 +30,9 @@ _PAGE_VERSION: Final = 4  # how often the page was published
 _SAMPLES_WRITTEN: Final = 5  # how many samples the ring took
 _SAMPLES_SKIPPED: Final = 6  # samples that were chosen but over the bound
 _FORWARD_CACHE_ENTRIES: Final = 7  # entries of the forwarder's cache
-_FORWARD_CACHE_DENIALS: Final = 64  # of these, denials; behind all counters
+_FIRST_COUNTER: Final = 8
+MAX_COUNTERS: Final = 56  # counters of a worker
+_FORWARD_CACHE_DENIALS: Final = _FIRST_COUNTER + MAX_COUNTERS  # entries of the forwarder's cache that are denials
 
 # Words of slot 0, the controller's.
 _CACHE_FLUSHES: Final = 8  # cache flushes asked for
@@ -124,13 +85,13 @@ class Scoreboard:
 
     # ------------------------------------------------------------------------------------------ counters
 
-    def add_to_counter(self, worker: int, counter: CounterIndex, amount: int) -> None:
-        """Count, as worker `worker`."""
-        self._words[self._slot_offset(worker) + counter] += amount
+    def add_to_counter(self, worker: int, place: int, amount: int) -> None:
+        """Add to the counter at `place` (0 to `MAX_COUNTERS` - 1) of a worker."""
+        self._words[self._slot_offset(worker) + _FIRST_COUNTER + place] += amount
 
-    def read_counter(self, worker: int, counter: CounterIndex) -> int:
-        """What a worker has counted so far, over all its lives."""
-        return int(self._words[self._slot_offset(worker) + counter])
+    def read_counter(self, worker: int, place: int) -> int:
+        """Return the sum of a worker's counter since the instance started, whatever became of its processes."""
+        return int(self._words[self._slot_offset(worker) + _FIRST_COUNTER + place])
 
     def set_gauges(self, worker: int, *, in_flight: int, cached_replies: int, connections: int = 0) -> None:
         """What a worker holds right now."""

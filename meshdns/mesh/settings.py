@@ -5,6 +5,8 @@ from ipaddress import IPv4Network, IPv6Network
 
 import msgspec
 
+from meshdns.dns.names import longest_zone
+
 Prefix = IPv4Network | IPv6Network
 
 
@@ -93,9 +95,4 @@ class MeshSettings(msgspec.Struct, frozen=True):
 
     def zone_of(self, host: str) -> MeshZone | None:
         """The longest zone that `host` is in."""
-        best: MeshZone | None = None
-        for zone in self.zones:
-            inside = host == zone.name or host.endswith("." + zone.name)
-            if inside and (best is None or len(zone.name) > len(best.name)):
-                best = zone
-        return best
+        return longest_zone(host, self.zones)

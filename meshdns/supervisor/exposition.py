@@ -18,64 +18,14 @@ import meshdns
 from meshdns.config.model import Settings
 from meshdns.instance import metric_pages
 from meshdns.instance.metric_pages import MetricDefinition, MetricKind, MetricPage
-from meshdns.instance.scoreboard import CONTROLLER, CounterIndex, Scoreboard
+from meshdns.instance.scoreboard import CONTROLLER, Scoreboard
 from meshdns.supervisor.usage import ProcessUsage
+from meshdns.worker.scoreboard_counters import COUNTER_PLACES, SCOREBOARD_COUNTERS
 
 __all__ = ["PREFIX", "InstanceCollector", "Metric", "SupervisorStatus", "encode_metrics"]
 
 PREFIX: Final = "meshdns_"
 COREDNS: Final = "coredns_"
-
-_COUNTERS: Final = {
-    CounterIndex.QUERIES: ("queries", "Messages received over UDP and TCP."),
-    CounterIndex.REPLY_CACHE_HITS: ("queries_ready", "Queries answered from ready replies."),
-    CounterIndex.ANSWERED: ("queries_answered", "Queries answered from the view."),
-    CounterIndex.FORWARDED: ("queries_forwarded", "Queries for names outside the zones."),
-    CounterIndex.REFUSED: ("queries_refused", "Queries from outside allowQuery."),
-    CounterIndex.DROPPED: ("messages_dropped", "Messages that are no query."),
-    CounterIndex.TCP: ("queries_tcp", "Queries over TCP."),
-    CounterIndex.ZERO_SOURCE_PORT: ("messages_portless", "Messages from source port 0, which cannot be answered."),
-    CounterIndex.SEND_FAILED: ("replies_unsent", "Replies that the kernel did not take."),
-    CounterIndex.DROPPED_BY_RRL: ("replies_limited", "Replies dropped by rateLimit."),
-    CounterIndex.TRUNCATED_BY_RRL: ("replies_cut", "Replies truncated by rateLimit, so that the client asks over TCP."),
-    CounterIndex.EXPIRED_IN_SOCKET: ("messages_late", "Messages discarded because they had waited too long."),
-    CounterIndex.NAMEDB_COMMITS_SEEN: ("namedb_commits_seen", "Changes of the view that a worker noticed."),
-    CounterIndex.CONNECTIONS_REFUSED: ("connections_refused", "TCP connections over the limits."),
-    CounterIndex.CONNECTIONS_ABORTED: (
-        "connections_cut",
-        "TCP connections ended for others: idlest, or took no replies.",
-    ),
-    CounterIndex.NAMEDB_ERRORS: ("namedb_faults", "Looks at the view that failed."),
-    CounterIndex.FORWARD_HITS: ("forward_cache_hits", "Forwarded queries answered from the cache."),
-    CounterIndex.FORWARD_MISSES: ("forward_cache_misses", "Forwarded queries that asked an upstream."),
-    CounterIndex.FORWARD_SENDS: ("forward_sends", "Messages sent to upstreams."),
-    CounterIndex.FORWARD_RETRIES: ("forward_retries", "Messages sent to upstreams again."),
-    CounterIndex.FORWARD_TIMEOUTS: ("forward_timeouts", "Messages that no upstream answered in time."),
-    CounterIndex.FORWARD_MISMATCHES: ("forward_mismatches", "Replies that answer nothing that was asked."),
-    CounterIndex.FORWARD_MALFORMED: ("forward_malformed", "Replies that break the wire format."),
-    CounterIndex.FORWARD_SERVFAIL: ("forward_servfail", "Forwarded queries that got SERVFAIL."),
-    CounterIndex.FORWARD_OVERFLOW: ("forward_overflow", "Forwarded queries over the limits."),
-    CounterIndex.FORWARD_COALESCED: ("forward_coalesced", "Forwarded queries that joined one in flight."),
-    CounterIndex.FORWARD_STALE: ("forward_stale", "Forwarded queries answered with an expired answer (RFC 8767)."),
-    CounterIndex.FORWARD_OVERFLOW_CLIENT: ("forward_overflow_client", "Forwarded queries over one client's limit."),
-    CounterIndex.FORWARD_OVERFLOW_SUFFIX: (
-        "forward_overflow_suffix",
-        "Forwarded queries over the limit of one domain.",
-    ),
-    CounterIndex.FORWARD_LOOPS: ("forward_loops", "Queries that this instance had forwarded itself."),
-    CounterIndex.FORWARD_LATE_REPLIES: (
-        "forward_late",
-        "Upstream answers that came after the client had got SERVFAIL.",
-    ),
-}
-
-_COREDNS_COUNTERS: Final = {
-    CounterIndex.FORWARD_MISSES: ("cache_misses", "Forwarded queries that the cache could not answer."),
-    CounterIndex.FORWARD_STALE: ("cache_served_stale", "Forwarded queries answered with an expired answer."),
-    CounterIndex.FORWARD_OVERFLOW: ("forward_max_concurrent_rejects", "Forwarded queries over the limits."),
-    CounterIndex.PANICS: ("panics", "Queries that ended in an unforeseen exception."),
-}
-"""Sums over all workers that mean the same as in CoreDNS; those of the cache have labels server, zones and view."""
 
 
 class SupervisorStatus(NamedTuple):
@@ -121,11 +71,12 @@ class InstanceCollector(Collector):
     def _worker_metrics(self) -> Iterator[Metric]:
         """What each worker counts, told apart by its number."""
         board, numbers = self._board, range(self._workers)
-        for count, (name, text) in _COUNTERS.items():
-            family = CounterMetricFamily(PREFIX + name, text, labels=["worker"])
-            for worker in numbers:
-                family.add_metric([str(worker)], board.read_counter(worker, count))
-            yield family
+        for place, (_, metric) in enumerate(SCOREBOARD_COUNTERS):
+            if metric.name:
+                family = CounterMetricFamily(PREFIX + metric.name, metric.help, labels=["worker"])
+                for worker in numbers:
+                    family.add_metric([str(worker)], board.read_counter(worker, place))
+                yield family
         skipped = CounterMetricFamily(PREFIX + "samples_skipped", "Sampled queries over the bound.", labels=["worker"])
         for worker in numbers:
             skipped.add_metric([str(worker)], board.samples_skipped(worker))
@@ -205,13 +156,12 @@ class InstanceCollector(Collector):
         kept = {"success": sum(all_kept for all_kept, _ in entries) - denials, "denial": denials}
         cache = [self._status.server, ".", ""]
         for prefix in self._prefixes:
-            for count, (name, text) in _COREDNS_COUNTERS.items():
-                labels = ["server", "zones", "view"] if name.startswith("cache_") else []
-                counter = CounterMetricFamily(prefix + name, text, labels=labels)
-                counter.add_metric(
-                    cache if labels else [], sum(self._board.read_counter(worker, count) for worker in numbers)
-                )
-                yield counter
+            for place, (_, metric) in enumerate(SCOREBOARD_COUNTERS):
+                if metric.coredns_name:
+                    labels = ["server", "zones", "view"] if metric.coredns_name.startswith("cache_") else []
+                    counter = CounterMetricFamily(prefix + metric.coredns_name, metric.coredns_help, labels=labels)
+                    counter.add_metric(cache if labels else [], self._sum_over_workers(place))
+                    yield counter
             held = GaugeMetricFamily(
                 prefix + "cache_entries", "Upstream answers kept.", labels=["server", "type", "zones", "view"]
             )
@@ -220,9 +170,9 @@ class InstanceCollector(Collector):
                 "Upstream answers dropped for want of room.",
                 labels=["server", "type", "zones", "view"],
             )
-            for kind, count in (("success", CounterIndex.EVICTED_ANSWERS), ("denial", CounterIndex.EVICTED_DENIALS)):
+            for kind, counted in (("success", "evicted_answers"), ("denial", "evicted_denials")):
                 held.add_metric([cache[0], kind, *cache[1:]], kept[kind])
-                dropped = sum(self._board.read_counter(worker, count) for worker in numbers)
+                dropped = self._sum_over_workers(COUNTER_PLACES[counted])
                 evicted.add_metric([cache[0], kind, *cache[1:]], dropped)
             yield held
             yield evicted
@@ -247,6 +197,9 @@ class InstanceCollector(Collector):
             for zone, name in self._enabled_plugins():
                 enabled.add_metric([cache[0], zone, "", name], 1)
             yield enabled
+
+    def _sum_over_workers(self, place: int) -> int:
+        return sum(self._board.read_counter(worker, place) for worker in range(self._workers))
 
     def _enabled_plugins(self) -> Iterator[tuple[str, str]]:
         """What answers in each zone."""

@@ -36,13 +36,14 @@ from meshdns.forwarding.question import (
     suffix_key,
     to_question,
 )
-from meshdns.forwarding.upstreams import Address, Route, RouteTable
+from meshdns.forwarding.upstreams import Address, Route, route_indexes
 from meshdns.forwarding.waiting import PendingExchange, PerKeyLimit, Waiter, WaitLimits
 from meshdns.upstream.entropy import Entropy
 from meshdns.upstream.pools import UpstreamPools
 from meshdns.upstream.tcp import TcpExchanges
-from meshdns.upstream.timer_wheel import PERIOD, TimerWheel
+from meshdns.upstream.timer_wheel import TimerWheel
 
+TIMER_PERIOD: Final = 0.025  # seconds that the end of a wait may come late
 SUFFIX_LIMIT_DIVISOR: Final = 8  # domains that must be flooded at a time before all who may wait do
 MAX_PER_CLIENT: Final = 1024
 """Questions of one address that may wait. Held back and answered together they are the pulse of a DNSBomb
@@ -73,7 +74,7 @@ class Forwarder:
         on_reply_time: Callable[[Address, int, float], None] = lambda _address, _rcode, _seconds: None,
     ) -> None:
         self._loop = loop
-        self._routes = RouteTable(routes)
+        self._route_indexes = route_indexes(routes)
         self._upstream_groups = [UpstreamGroup(route.upstreams) for route in routes]
         self._random_case = [route.random_case for route in routes]
         self._cache = Cache(max_cache_bytes, counters)
@@ -94,7 +95,7 @@ class Forwarder:
             max(max_in_flight // SUFFIX_LIMIT_DIVISOR, 1)
         )  # of the exchanges that clients wait for
         self._tcp_exchanges = TcpExchanges(loop, self._entropy, self._on_tcp_result)
-        self._timers: TimerWheel[PendingExchange] = TimerWheel()
+        self._timers: TimerWheel[PendingExchange] = TimerWheel(TIMER_PERIOD)
         self._timer: asyncio.TimerHandle | None = None
         self._closed = False
 
@@ -109,8 +110,8 @@ class Forwarder:
         counters = self._counters
         counters.queries += 1
         self._replies.ttls_change_at = self._replies.expires_at = 0.0
-        place = self._routes.index_of(query.qname_lower)
-        if place < 0:
+        place = self._route_indexes.find(query.qname_lower)
+        if place is None:
             return self._replies.refuse(query, client_reply.NO_ROUTE, tcp=tcp)
         name = cache_key(query, place)
         known = self._replies.cached(query, name, now=now, tcp=tcp)
@@ -220,9 +221,9 @@ class Forwarder:
         self._with_waiters[pending.key] = pending
         self._suffix_limit.acquire(pending.suffix)
         self._counters.in_flight = len(self._open)
-        self._timers.schedule(pending, now, now)  # not its due: most are closed, and then forgotten, a period later
+        self._timers.schedule(pending, now)  # not its due: most are closed, and then forgotten, a period later
         if self._timer is None:
-            self._timer = self._loop.call_later(PERIOD, self._on_timer)
+            self._timer = self._loop.call_later(TIMER_PERIOD, self._on_timer)
 
     def _apply_step(self, pending: PendingExchange, step: Step, now: float) -> Failure | None:
         """Do what the policy says; returns the failure that the clients were told of, if it came to that."""
@@ -287,8 +288,8 @@ class Forwarder:
             if not exchange.closed:
                 self._apply_step(pending, exchange.on_timer(now), now)
             if not exchange.closed:
-                self._timers.schedule(pending, exchange.due, now)
-        self._timer = self._loop.call_later(PERIOD, self._on_timer) if self._timers and not self._closed else None
+                self._timers.schedule(pending, exchange.due)
+        self._timer = self._loop.call_later(TIMER_PERIOD, self._on_timer) if self._timers and not self._closed else None
 
     # ------------------------------------------------------------------------------------------ wire
 

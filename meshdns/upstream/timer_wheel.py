@@ -1,35 +1,44 @@
 """Coarse timers: everything that falls due within one period comes at once, and a timer costs an append."""
 
-from typing import Final, Generic, TypeVar
-
-PERIOD: Final = 0.025  # seconds that a timer may come late
+import math
+from typing import Generic, TypeVar
 
 T = TypeVar("T")
 
 
 class TimerWheel(Generic[T]):
-    """Items by the period in which they fall due. Times are seconds of any clock that never goes back."""
+    """Items by the period, in seconds, in which they fall due. Times are of any clock that never goes back.
 
-    __slots__ = ("_current", "_slots")
+    An item may come a period late and never comes early. Nothing is due before `next_due`, which is infinite while
+    the wheel is empty.
+    """
 
-    def __init__(self) -> None:
-        self._slots: dict[int, list[T]] = {}
-        self._current = 0
+    __slots__ = ("_buckets", "_period", "next_due")
+
+    def __init__(self, period: float) -> None:
+        self._period = period
+        self._buckets: dict[int, list[T]] = {}
+        self.next_due = math.inf
 
     def __bool__(self) -> bool:
-        return bool(self._slots)
+        return bool(self._buckets)
 
-    def schedule(self, item: T, due: float, now: float) -> None:
-        """Have `item` taken at the first `pop_due` after `due`."""
-        if not self._slots:
-            self._current = int(now / PERIOD)
-        self._slots.setdefault(max(int(due / PERIOD), self._current) + 1, []).append(item)
+    def schedule(self, item: T, due: float) -> None:
+        """Have the first `pop_due` after the period of `due` return `item`."""
+        bucket = int(due / self._period) + 1
+        items = self._buckets.get(bucket)
+        if items is None:
+            self._buckets[bucket] = [item]
+            self.next_due = min(self.next_due, bucket * self._period)
+        else:
+            items.append(item)
 
     def pop_due(self, now: float) -> list[T]:
         """Remove and return what has fallen due, in order of the periods."""
-        current = int(now / PERIOD)
         out: list[T] = []
-        while self._slots and self._current < current:
-            self._current += 1
-            out += self._slots.pop(self._current, ())
+        if now >= self.next_due:
+            current = now / self._period  # compared as it is: rounding must bring nothing early
+            for bucket in sorted(bucket for bucket in self._buckets if bucket <= current):
+                out += self._buckets.pop(bucket)
+            self.next_due = min(self._buckets) * self._period if self._buckets else math.inf
         return out

@@ -10,7 +10,6 @@ from itertools import islice, takewhile
 from typing import Final, Protocol
 
 from meshdns.authority.row import Row
-from meshdns.authority.zone import parents
 from meshdns.dns import names
 from meshdns.dns.codes import NOERROR, NXDOMAIN
 from meshdns.dns.query import Query
@@ -22,7 +21,6 @@ _MAX_SCANNED: Final = 64  # names looked at for each length of the first label
 _EDE_OTHER: Final = 0  # RFC 8914: Other Error
 _MAX_TEXT: Final = 120
 _MAX_PARENTS: Final = 16  # of a name, whose wildcards are looked at
-_ROOT: Final = b"\0"
 
 
 class _HintRead(Protocol):
@@ -84,7 +82,7 @@ def unserved_reason(name: bytes, read: _HintRead, *, exists: bool) -> bytes | No
 
     Where the denial is of one type alone (`exists`), what has records of another type is served.
     """
-    owners = [name, *(b"\x01*" + parent for parent in islice(parents(name, _ROOT), _MAX_PARENTS))]
+    owners = [name, *(b"\x01*" + parent for parent in islice(names.ancestors(name), _MAX_PARENTS))]
     if exists:
         rows = {owner: Row(row) for owner in owners if (row := read.row(owner)) is not None}
         owners = [] if any(not row.is_empty_nonterminal for row in rows.values()) else list(rows)

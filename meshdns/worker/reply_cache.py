@@ -33,6 +33,7 @@ from meshdns.dns.codes import FLAG_TC, NXDOMAIN
 from meshdns.dns.compression import skip_name
 from meshdns.dns.query import HEADER_SIZE, Query
 from meshdns.namedb.database import NameDatabaseError
+from meshdns.upstream.timer_wheel import TimerWheel
 from meshdns.worker.recorder import PLUGIN_CACHE, PLUGIN_MESH
 from meshdns.worker.reply_metrics import NO_SOURCE, AnswerSource, ReplyMetrics
 
@@ -74,14 +75,12 @@ class ForwardedReplies:
     `replies` is looked into. Nothing else puts the same questions there.
     """
 
-    __slots__ = ("_published_by_period", "_replies", "_stored", "next_expiry")
+    __slots__ = ("_expiry", "_replies", "_stored", "next_expiry")
 
     def __init__(self, replies: dict[bytes, tuple[int, tuple[bytes, ...]]]) -> None:
         self._replies = replies
         self._stored: dict[bytes, _ForwardedReply] = {}
-        self._published_by_period: dict[
-            int, list[bytes]
-        ] = {}  # those among the replies, by the period in which they change
+        self._expiry: TimerWheel[bytes] = TimerWheel(EXPIRY_PERIOD)  # of those among the replies
         self.next_expiry = math.inf
 
     def __len__(self) -> int:
@@ -89,12 +88,8 @@ class ForwardedReplies:
 
     def clear(self) -> None:
         """Forget all."""
-        for shown in self._published_by_period.values():
-            for asked in shown:
-                self._replies.pop(asked, None)
-        self._published_by_period.clear()
+        self.expire(math.inf)
         self._stored.clear()
-        self.next_expiry = math.inf
 
     def store(
         self, query: Query, reply: bytes, series_id: int, *, now: float, ages_at: float, expires_at: float
@@ -119,21 +114,19 @@ class ForwardedReplies:
 
     def expire(self, now: float) -> None:
         """Take out what changes in this period or did so before."""
-        current = int(now / EXPIRY_PERIOD)
-        for slot in [slot for slot in self._published_by_period if slot <= current]:
-            for asked in self._published_by_period.pop(slot):
-                self._replies.pop(asked, None)
-        self.next_expiry = min(self._published_by_period) * EXPIRY_PERIOD if self._published_by_period else math.inf
+        for asked in self._expiry.pop_due(now):
+            self._replies.pop(asked, None)
+        self.next_expiry = self._expiry.next_due
 
     def _publish(
         self, key: bytes, series_id: int, body: bytes, ages_at: float, now: float
     ) -> tuple[int, tuple[bytes, ...]]:
         found = series_id, (body,)
-        slot = int(ages_at / EXPIRY_PERIOD)
-        if slot > int(now / EXPIRY_PERIOD):
+        leaves_at = ages_at - EXPIRY_PERIOD  # or up to a period later
+        if leaves_at >= now:
             self._replies[key] = found
-            self._published_by_period.setdefault(slot, []).append(key)
-            self.next_expiry = min(self.next_expiry, slot * EXPIRY_PERIOD)
+            self._expiry.schedule(key, leaves_at)
+            self.next_expiry = self._expiry.next_due
         return found
 
 

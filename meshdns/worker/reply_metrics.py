@@ -17,6 +17,7 @@ from typing import Final, NamedTuple
 
 from meshdns.dns import names
 from meshdns.dns.codes import FLAG_AA, NOERROR, NXDOMAIN, OPTION_EDE, RCODE_NAMES, type_mnemonic
+from meshdns.dns.names import ZoneMap
 from meshdns.dns.query import Query
 from meshdns.dns.response import OPT_PREFIX, find_opt
 from meshdns.forwarding.upstreams import Address
@@ -197,6 +198,7 @@ class ReplyMetrics:
         self._batch_durations = [0] * (len(DURATION_BUCKETS) + 1)
         self._batch_seconds = 0.0
         self._zones: dict[bytes, str] = {}
+        self._zone_map = ZoneMap(self._zones)
         self._mesh_zones: frozenset[str] = frozenset()
         self._rows_by_signature: dict[tuple[object, ...], _SignatureRows] = {}
         self._upstream_rows: dict[tuple[Address, int], list[float]] = {}
@@ -206,6 +208,7 @@ class ReplyMetrics:
         """The zones that are told apart, by wire name: those answered from the mesh, and those forwarded."""
         served = {apex: names.to_text(apex).removesuffix(".") + "." for apex in mesh_zones}
         self._zones = {apex: names.to_text(apex).removesuffix(".") + "." for apex in forwarded_zones} | served
+        self._zone_map = ZoneMap(self._zones)
         self._mesh_zones = frozenset(served.values())
         self._rows_by_signature.clear()
         self._zone_by_parent.clear()
@@ -377,15 +380,5 @@ class ReplyMetrics:
         if zone is None:
             if len(self._zone_by_parent) >= _MAX_PARENTS:
                 self._zone_by_parent.clear()
-            zone = self._zone_by_parent[parent] = self._longest_zone(parent)
+            zone = self._zone_by_parent[parent] = self._zone_map.find(parent) or "."
         return zone
-
-    def _longest_zone(self, lower: bytes) -> str:
-        at = 0
-        while True:
-            zone = self._zones.get(lower[at:])
-            if zone is not None:
-                return zone
-            if not lower[at]:
-                return "."
-            at += lower[at] + 1

@@ -1,65 +1,74 @@
-"""What a worker counts that has no labels.
+"""What a worker counts without labels, and how its counters reach the scoreboard.
 
-From a worker's own integers to its slot of the scoreboard: only what was added since the last time.
-
-What has labels goes into its page as a whole, once in a while and only where anything has changed.
+A worker adds to plain integers. Every heartbeat adds to its slot of the scoreboard what is new since the last one.
+Metrics with labels are published as one page, and only after a query was received.
 """
 
-from meshdns.forwarding.counters import ForwardCounters
-from meshdns.instance.scoreboard import CounterIndex, Scoreboard
+from collections.abc import Mapping
+from dataclasses import dataclass
+from operator import attrgetter
+from typing import Annotated, Final
+
+from meshdns.forwarding.counters import CounterMetric, DeclaredCounter, ForwardCounters, declared_counters
+from meshdns.instance.scoreboard import Scoreboard
 from meshdns.worker.reply_metrics import ReplyMetrics
 
 
+@dataclass(slots=True, eq=False)
 class WorkerCounters:
-    """Plain integers, published elsewhere."""
+    """Plain integers, only ever added to."""
 
-    __slots__ = (
-        "answered",
-        "commits",
-        "connections_aborted",
-        "connections_refused",
-        "dropped",
-        "dropped_by_rrl",
-        "expired_in_socket",
-        "forwarded",
-        "namedb_errors",
-        "panics",
-        "queries",
-        "refused",
-        "reply_cache_hits",
-        "send_failed",
-        "tcp",
-        "truncated_by_rrl",
-        "zero_source_port",
-    )
+    queries: Annotated[int, CounterMetric("queries", "Messages received over UDP and TCP.")] = 0
+    reply_cache_hits: Annotated[int, CounterMetric("queries_ready", "Queries answered from ready replies.")] = 0
+    answered: Annotated[int, CounterMetric("queries_answered", "Queries answered from the view.")] = 0
+    forwarded: Annotated[int, CounterMetric("queries_forwarded", "Queries for names outside the zones.")] = 0
+    refused: Annotated[int, CounterMetric("queries_refused", "Queries from outside allowQuery.")] = 0
+    dropped: Annotated[int, CounterMetric("messages_dropped", "Messages that are no query.")] = 0
+    tcp: Annotated[int, CounterMetric("queries_tcp", "Queries over TCP.")] = 0
+    zero_source_port: Annotated[
+        int, CounterMetric("messages_portless", "Messages from source port 0, which cannot be answered.")
+    ] = 0
+    send_failed: Annotated[int, CounterMetric("replies_unsent", "Replies that the kernel did not take.")] = 0
+    dropped_by_rrl: Annotated[int, CounterMetric("replies_limited", "Replies dropped by rateLimit.")] = 0
+    truncated_by_rrl: Annotated[
+        int, CounterMetric("replies_cut", "Replies truncated by rateLimit, so that the client asks over TCP.")
+    ] = 0
+    expired_in_socket: Annotated[
+        int, CounterMetric("messages_late", "Messages discarded because they had waited too long.")
+    ] = 0
+    commits: Annotated[int, CounterMetric("namedb_commits_seen", "Changes of the view that a worker noticed.")] = 0
+    connections_refused: Annotated[int, CounterMetric("connections_refused", "TCP connections over the limits.")] = 0
+    connections_aborted: Annotated[
+        int, CounterMetric("connections_cut", "TCP connections ended for others: idlest, or took no replies.")
+    ] = 0
+    namedb_errors: Annotated[int, CounterMetric("namedb_faults", "Looks at the view that failed.")] = 0
+    panics: Annotated[
+        int, CounterMetric(coredns_name="panics", coredns_help="Queries that ended in an unforeseen exception.")
+    ] = 0
 
-    def __init__(self) -> None:
-        self.queries = 0  # messages received
-        self.reply_cache_hits = 0  # of these, answered from the ready replies
-        self.answered = 0  # of these, answered from the view or by the worker itself
-        self.forwarded = 0  # of these, for names that are not ours
-        self.refused = 0  # of these, from outside allowQuery
-        self.dropped = 0  # of these, not even a query
-        self.tcp = 0  # of these, over TCP
-        self.zero_source_port = 0  # from source port 0, which cannot be answered
-        self.dropped_by_rrl = 0  # replies dropped because their asker's block has drawn too many
-        self.truncated_by_rrl = 0  # replies cut to TC for the same reason
-        self.expired_in_socket = 0  # discarded because they had waited too long
-        self.send_failed = 0  # replies that the kernel did not take
-        self.commits = 0  # changes of the view that were noticed
-        self.connections_refused = 0
-        self.connections_aborted = 0  # ended for the sake of others
-        self.panics = 0  # exceptions that nobody foresaw
-        self.namedb_errors = 0  # looks at the view that failed
+
+_OWN: Final = tuple(declared_counters(WorkerCounters))
+_FORWARDING: Final = tuple(declared_counters(ForwardCounters))
+
+SCOREBOARD_COUNTERS: Final[tuple[DeclaredCounter, ...]] = (*_OWN, *_FORWARDING)
+"""All counters of a worker, each at its place in the worker's slot of the scoreboard."""
+
+COUNTER_PLACES: Final[Mapping[str, int]] = {
+    counter.attribute: place for place, counter in enumerate(SCOREBOARD_COUNTERS)
+}
+
+_FORWARD_HITS: Final = COUNTER_PLACES["hits"]
+_own_values = attrgetter(*(counter.attribute for counter in _OWN))
+_forwarding_values = attrgetter(*(counter.attribute for counter in _FORWARDING))
 
 
 class CounterPublisher:
-    """Publishes what a worker counts, at the beat of its heart rather than query by query."""
+    """Publishes what a worker counts, with every heartbeat rather than query by query."""
 
     def __init__(self, board: Scoreboard, number: int) -> None:
         self._board = board
         self._number = number
-        self._published: dict[CounterIndex, int] = {}
+        self._published = [0] * len(SCOREBOARD_COUNTERS)
         self._published_queries = -1  # queries, when the page was published
 
     def publish(
@@ -71,12 +80,13 @@ class CounterPublisher:
         cached_replies: int,
         connections: int,
     ) -> None:
-        """Add what is new; `forwarded_hits` are the ready replies that were an upstream's."""
-        for count, value in _counter_values(counters, forwarding, forwarded_hits):
-            new = value - self._published.get(count, 0)
-            if new:
-                self._board.add_to_counter(self._number, count, new)
-                self._published[count] = value
+        """Add what is new. `forwarded_hits` counts the cached replies that came from an upstream."""
+        values: list[int] = [*_own_values(counters), *_forwarding_values(forwarding)]
+        values[_FORWARD_HITS] += forwarded_hits
+        for place, (value, published) in enumerate(zip(values, self._published, strict=True)):
+            if value != published:
+                self._board.add_to_counter(self._number, place, value - published)
+        self._published = values
         self._board.set_gauges(
             self._number, in_flight=forwarding.in_flight, cached_replies=cached_replies, connections=connections
         )
@@ -87,44 +97,3 @@ class CounterPublisher:
             self._published_queries = queries
             metrics.flush()
             self._board.publish_page(self._number, metrics.page.encode())
-
-
-def _counter_values(
-    counters: WorkerCounters, forwarding: ForwardCounters, forwarded_hits: int
-) -> tuple[tuple[CounterIndex, int], ...]:
-    return (
-        (CounterIndex.QUERIES, counters.queries),
-        (CounterIndex.REPLY_CACHE_HITS, counters.reply_cache_hits),
-        (CounterIndex.ANSWERED, counters.answered),
-        (CounterIndex.FORWARDED, counters.forwarded),
-        (CounterIndex.REFUSED, counters.refused),
-        (CounterIndex.DROPPED, counters.dropped),
-        (CounterIndex.TCP, counters.tcp),
-        (CounterIndex.ZERO_SOURCE_PORT, counters.zero_source_port),
-        (CounterIndex.SEND_FAILED, counters.send_failed),
-        (CounterIndex.EXPIRED_IN_SOCKET, counters.expired_in_socket),
-        (CounterIndex.DROPPED_BY_RRL, counters.dropped_by_rrl),
-        (CounterIndex.TRUNCATED_BY_RRL, counters.truncated_by_rrl),
-        (CounterIndex.NAMEDB_COMMITS_SEEN, counters.commits),
-        (CounterIndex.CONNECTIONS_REFUSED, counters.connections_refused),
-        (CounterIndex.CONNECTIONS_ABORTED, counters.connections_aborted),
-        (CounterIndex.NAMEDB_ERRORS, counters.namedb_errors),
-        (CounterIndex.PANICS, counters.panics),
-        (CounterIndex.FORWARD_HITS, forwarding.hits + forwarded_hits),
-        (CounterIndex.FORWARD_MISSES, forwarding.misses),
-        (CounterIndex.FORWARD_SENDS, forwarding.sends),
-        (CounterIndex.FORWARD_RETRIES, forwarding.retries),
-        (CounterIndex.FORWARD_TIMEOUTS, forwarding.timeouts),
-        (CounterIndex.FORWARD_MISMATCHES, forwarding.mismatches),
-        (CounterIndex.FORWARD_MALFORMED, forwarding.malformed),
-        (CounterIndex.FORWARD_SERVFAIL, forwarding.servfail),
-        (CounterIndex.FORWARD_OVERFLOW, forwarding.over_limit),
-        (CounterIndex.FORWARD_COALESCED, forwarding.coalesced),
-        (CounterIndex.FORWARD_LATE_REPLIES, forwarding.late_answers),
-        (CounterIndex.FORWARD_STALE, forwarding.stale_answers),
-        (CounterIndex.FORWARD_OVERFLOW_CLIENT, forwarding.over_client_limit),
-        (CounterIndex.FORWARD_LOOPS, forwarding.loops),
-        (CounterIndex.FORWARD_OVERFLOW_SUFFIX, forwarding.over_suffix_limit),
-        (CounterIndex.EVICTED_ANSWERS, forwarding.evicted_answers),
-        (CounterIndex.EVICTED_DENIALS, forwarding.evicted_denials),
-    )

@@ -1,5 +1,7 @@
 """Owner names in text and on the wire."""
 
+from typing import NamedTuple
+
 import dns.name
 import pytest
 from hypothesis import given
@@ -91,3 +93,49 @@ def test_parents_come_nearest_first() -> None:
 def test_zones_end_at_label_boundaries(name: str, zone: str, *, inside: bool) -> None:
     """A name is in a zone by whole labels, not by letters."""
     assert names.is_subdomain(name, zone) is inside
+
+
+def test_ancestors_of_a_wire_name_end_at_the_apex() -> None:
+    """Nearest first, without the name itself, the apex included."""
+    wire = names.to_wire("a.b.c")
+    assert [names.to_text(name) for name in names.ancestors(wire)] == ["b.c", "c", "."]
+    assert [names.to_text(name) for name in names.ancestors(wire, names.to_wire("b.c"))] == ["b.c"]
+    assert list(names.ancestors(names.ROOT)) == []
+
+
+class _Zone(NamedTuple):
+    name: str
+
+
+ZONES = ("global", "prod.global", "deep.prod.global", "example")
+
+LONGEST = {
+    # name: its zone without and with a zone for the root
+    "global": ("global", "global"),
+    "a.global": ("global", "global"),
+    "prod.global": ("prod.global", "prod.global"),
+    "a.b.prod.global": ("prod.global", "prod.global"),
+    "deep.prod.global": ("deep.prod.global", "deep.prod.global"),
+    "notprod.global": ("global", "global"),
+    "xglobal": (None, ""),
+    "global.com": (None, ""),
+    "": (None, ""),
+}
+
+
+@pytest.mark.parametrize("name", LONGEST)
+def test_a_name_is_in_the_longest_zone(name: str) -> None:
+    """By whole labels, in text and on the wire, whatever the order of the zones."""
+    for index, more in enumerate(((), ("",))):
+        for zones in ((*ZONES, *more), (*more, *reversed(ZONES))):
+            found = names.longest_zone(name, [_Zone(zone) for zone in zones])
+            assert (found.name if found is not None else None) == LONGEST[name][index]
+            by_wire = names.ZoneMap({names.to_wire(zone): (zone,) for zone in zones}).find(names.to_wire(name))
+            assert (by_wire[0] if by_wire is not None else None) == LONGEST[name][index]
+
+
+def test_a_map_of_few_zones() -> None:
+    """The root alone takes every name, no zone none, and a value may be false."""
+    assert names.ZoneMap({names.ROOT: 0}).find(names.to_wire("a.b")) == 0
+    assert names.ZoneMap({names.to_wire("b"): 0, names.ROOT: 1}).find(names.to_wire("a.b")) == 0
+    assert names.ZoneMap[int]({}).find(names.to_wire("a.b")) is None

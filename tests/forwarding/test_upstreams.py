@@ -5,10 +5,10 @@ import pytest
 from meshdns.dns.names import to_wire
 from meshdns.dns.query import parse_query
 from meshdns.forwarding.question import suffix_key
-from meshdns.forwarding.upstreams import Address, Route, RouteTable, parse_address, parse_resolv_conf
+from meshdns.forwarding.upstreams import Address, Route, parse_address, parse_resolv_conf, route_indexes
 from meshdns.forwarding.waiting import PerKeyLimit
 
-ROUTES = RouteTable(
+ROUTES = route_indexes(
     [Route(to_wire(zone), ()) for zone in ("", "corp.example", "deep.corp.example", "example", "corp.example")]
 )
 
@@ -27,13 +27,13 @@ PLACES = {
 @pytest.mark.parametrize("name", PLACES)
 def test_the_longest_zone_takes_a_name(name: str) -> None:
     """By whole labels, the first of equal zones."""
-    assert ROUTES.index_of(to_wire(name)) == PLACES[name]
+    assert ROUTES.find(to_wire(name)) == PLACES[name]
 
 
 def test_a_name_outside_all_zones_has_no_route() -> None:
     """Without a route for the root."""
-    assert RouteTable([Route(to_wire("corp"), ())]).index_of(to_wire("example.com")) == -1
-    assert RouteTable([]).index_of(b"\0") == -1
+    assert route_indexes([Route(to_wire("corp"), ())]).find(to_wire("example.com")) is None
+    assert route_indexes([]).find(b"\0") is None
 
 
 ADDRESSES = {

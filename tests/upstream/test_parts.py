@@ -1,6 +1,7 @@
 """The small parts of the upstream edge."""
 
 import asyncio
+import math
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -19,7 +20,7 @@ from meshdns.upstream import routes
 from meshdns.upstream.entropy import Entropy
 from meshdns.upstream.poller import LoopPoller, SocketPoller, create_poller
 from meshdns.upstream.routes import read_resolv_conf
-from meshdns.upstream.timer_wheel import PERIOD, TimerWheel
+from meshdns.upstream.timer_wheel import TimerWheel
 from meshdns.upstream.udp import MAX_SOCKETS, MAX_USES, UdpPool
 from tests.simulators.stalled_clock_loop import run_with_stalled_clock
 from tests.simulators.upstream import Upstream, serving
@@ -71,20 +72,37 @@ def test_random_numbers_stay_below_their_bound(bound: int) -> None:
     assert all(0 <= entropy.randbelow(bound) < bound for _ in range(50))
 
 
-@given(st.lists(st.tuples(st.floats(0, 10), st.floats(0, 0.5))))
-def test_timers_come_after_their_time_and_within_a_period(script: list[tuple[float, float]]) -> None:
+@pytest.mark.parametrize("period", [0.025, 1 / 16])
+@given(st.lists(st.floats(0, 10)))
+def test_timers_come_after_their_time_and_within_a_period(period: float, delays: list[float]) -> None:
     """Taken once, never early, at most one period late when looked at once a period."""
-    wheel: TimerWheel[tuple[int, float]] = TimerWheel()
+    wheel: TimerWheel[tuple[int, float]] = TimerWheel(period)
     now = 1000.0
-    for number, (delay, _) in enumerate(script):
-        wheel.schedule((number, now + delay), now + delay, now)
+    for number, delay in enumerate(delays):
+        wheel.schedule((number, now + delay), now + delay)
     taken: list[int] = []
     while wheel:
-        now += PERIOD / 2
+        now += period / 2
         for number, due in wheel.pop_due(now):
-            assert due <= now <= due + 2 * PERIOD
+            assert due <= now <= due + 2 * period
             taken.append(number)
-    assert sorted(taken) == list(range(len(script)))
+    assert sorted(taken) == list(range(len(delays)))
+    assert wheel.next_due == math.inf
+
+
+@given(st.lists(st.floats(0, 10), min_size=1), st.floats(0, 12))
+def test_nothing_is_due_before_the_next_due_time(delays: list[float], passed: float) -> None:
+    """What is left has its time ahead; whatever lies a period back is taken, and in order of the periods."""
+    wheel: TimerWheel[float] = TimerWheel(0.25)
+    for delay in delays:
+        wheel.schedule(delay, delay)
+    assert min(delays) < wheel.next_due <= min(delays) + 0.25
+    taken = wheel.pop_due(passed)
+    assert [int(due / 0.25) for due in taken] == sorted(int(due / 0.25) for due in taken)
+    assert all(due <= passed for due in taken)
+    assert len(taken) >= sum(due + 0.25 <= passed for due in delays)
+    assert wheel.next_due > passed
+    assert len(wheel.pop_due(math.inf)) == len(delays) - len(taken)
 
 
 class RecordingListener:

@@ -10,7 +10,7 @@ from typing import Final, Protocol
 
 import msgspec
 
-from meshdns.dns import names
+from meshdns.dns.names import longest_zone
 from meshdns.dns.presentation import PresentationReply
 from meshdns.mesh.answer import Answer
 from meshdns.mesh.objects.declarations import AnyDeclaration
@@ -41,6 +41,11 @@ class ForwardZone(msgspec.Struct, frozen=True, rename="camel"):
     zone: str
     servers: tuple[str, ...]
 
+    @property
+    def name(self) -> str:
+        """The zone without trailing dot; empty for the root."""
+        return self.zone.removesuffix(".")
+
 
 class Vantage(msgspec.Struct, frozen=True, rename="camel"):
     """Where the server stands and what its settings say about names."""
@@ -52,13 +57,11 @@ class Vantage(msgspec.Struct, frozen=True, rename="camel"):
 
     def zone_of(self, name: str) -> ExplainedZone | None:
         """The longest zone that a name is in."""
-        inside = [zone for zone in self.zones if names.is_subdomain(name, zone.name)]
-        return max(inside, key=lambda zone: len(zone.name), default=None)
+        return longest_zone(name, self.zones)
 
     def forward_zone_of(self, name: str) -> ForwardZone | None:
         """Where a name is forwarded to: the longest zone of ``forward``."""
-        inside = [each for each in self.forward if each.zone == "." or names.is_subdomain(name, each.zone)]
-        return max(inside, key=lambda each: len(each.zone.removesuffix(".")), default=None)
+        return longest_zone(name, self.forward)
 
 
 class MatchKind(enum.Enum):
