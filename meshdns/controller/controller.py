@@ -11,7 +11,7 @@ heard, and what people are shown of them is written with the next commit, in the
 import asyncio
 import logging
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final, NamedTuple
 

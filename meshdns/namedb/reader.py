@@ -1,8 +1,10 @@
 """Readers of the view: the worker's, which follows the commits, and the tools', which take one look."""
 
 import struct
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 import msgspec
 
@@ -11,6 +13,16 @@ from meshdns.namedb.database import NameDatabase, Transaction
 from meshdns.namedb.writer import ALL_CHANGED, INVALIDATION_RING_SIZE
 
 _commit_key = struct.Struct(">Q")
+
+
+@dataclass(frozen=True, slots=True)
+class ChangedNames:
+    """The owner names that commits changed, as wire names; all of them where `names` is None."""
+
+    names: tuple[bytes, ...] | None
+
+
+ALL_NAMES: Final = ChangedNames(None)
 
 
 class ReadTransaction:
@@ -71,32 +83,33 @@ class Reader:
         self._state = msgspec.structs.replace(self._state, is_controller_silent=silent)
         return True
 
-    def begin(self, invalidate: Callable[[list[bytes] | None], None]) -> ReadTransaction:
-        """Begin a look. `invalidate` is told which owner names changed since the last one; None means all."""
+    def begin(self) -> tuple[ReadTransaction, ChangedNames | None]:
+        """Begin a read transaction; the second value is what changed since the last one, None without a commit."""
         transaction = self._database.begin()
         number = transaction.commit_id
+        changed: ChangedNames | None = None
         if number != self._commit_id:
-            invalidate(self._changed_names(transaction, number))
+            changed = self._changed_names(transaction, number)
             self._commit_id = number
             self._database.open_optional_table()
-        return ReadTransaction(transaction, number, self._state)
+        return ReadTransaction(transaction, number, self._state), changed
 
-    def _changed_names(self, transaction: Transaction, commit_id: int) -> list[bytes] | None:
+    def _changed_names(self, transaction: Transaction, commit_id: int) -> ChangedNames:
         state = transaction.get(b"meta", b"state") or b""
         if state != self._state_bytes:
             self._state_bytes = state
             known = decode_state(state) if state else NamedbState()
             self._state = msgspec.structs.replace(known, is_controller_silent=self._silent)
-            return None
+            return ALL_NAMES
         if self._commit_id < 0 or commit_id - self._commit_id >= INVALIDATION_RING_SIZE:
-            return None
+            return ALL_NAMES
         changed: list[bytes] = []
         for key, entry in transaction.items(b"ring", _commit_key.pack(self._commit_id + 1)):
             if entry == ALL_CHANGED:
-                return None
+                return ALL_NAMES
             if _commit_key.unpack(key)[0] <= commit_id:
                 changed += decode_changed_names(entry)
-        return changed
+        return ChangedNames(tuple(changed))
 
     def close(self) -> None:
         """Close the view."""

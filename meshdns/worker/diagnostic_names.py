@@ -8,29 +8,20 @@ The first two tell the mesh's inside, and are told to those of `allowDebug` alon
 """
 
 from collections.abc import Iterable, Iterator
-from typing import Final, Protocol
+from typing import Final
 
 import msgspec
 
 from meshdns.authority import explain_txt
-from meshdns.authority.authority import Authority, RowReader
+from meshdns.authority.authority import Authority
 from meshdns.dns.codes import TYPE_TXT
 from meshdns.dns.query import Query
 from meshdns.instance.samples import address_text
 from meshdns.worker.acl import AccessList
+from meshdns.worker.database_read import DatabaseRead
 
 _STATUS: Final = b"\x07_status"
 _WHOAMI: Final = b"\x06whoami"
-
-
-class _DiagnosticRead(RowReader, Protocol):
-    """A look at the view with what it holds for people."""
-
-    def provenance(self, owner: bytes) -> bytes | None:
-        """The provenance of an owner name's row."""
-
-    def clusters(self) -> Iterable[tuple[bytes, bytes]]:
-        """The names of all clusters with what the view holds of them."""
 
 
 class _ClusterStatus(msgspec.Struct, frozen=True):
@@ -53,9 +44,7 @@ class DiagnosticNames:
         """Whether an asker may know what is in which cluster."""
         return self._access_list.admits(source)
 
-    def respond(
-        self, query: Query, rows: _DiagnosticRead | None, source: bytes, port: int, *, tcp: bool
-    ) -> bytes | None:
+    def respond(self, query: Query, rows: DatabaseRead | None, source: bytes, port: int, *, tcp: bool) -> bytes | None:
         """The reply to one of those names; None for all else."""
         lower = query.qname_lower
         if query.qtype != TYPE_TXT or query.error_rcode:
@@ -74,14 +63,14 @@ class DiagnosticNames:
             )
         return None
 
-    def _explain(self, query: Query, rows: _DiagnosticRead | None, *, tcp: bool) -> bytes:
+    def _explain(self, query: Query, rows: DatabaseRead | None, *, tcp: bool) -> bytes:
         name = query.qname_lower[len(explain_txt.PREFIX) :]
         owner = self._authority.covering_owner(name, rows) if rows is not None else None
         reason = rows.provenance(owner) if rows is not None and owner is not None else None
         return explain_txt.explain_reply(query, reason, tcp=tcp)
 
 
-def _status_lines(rows: _DiagnosticRead | None) -> Iterator[str]:
+def _status_lines(rows: DatabaseRead | None) -> Iterator[str]:
     """One line for the view, one for each cluster."""
     if rows is None:
         yield "no view: the mesh has not been read yet"

@@ -5,9 +5,9 @@ look for near names costs a few hundred µs, so no more than `MAX_SEARCHES_PER_S
 name is refused stands in the view.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from itertools import islice, takewhile
-from typing import Final, Protocol
+from typing import Final
 
 from meshdns.authority.row import Row
 from meshdns.dns import names
@@ -15,25 +15,13 @@ from meshdns.dns.codes import NOERROR, NXDOMAIN
 from meshdns.dns.query import Query
 from meshdns.dns.response import with_extended_error
 from meshdns.mesh.unserved_reasons import extended_error
+from meshdns.worker.database_read import DatabaseRead
 
 MAX_SEARCHES_PER_SECOND: Final = 20
 _MAX_SCANNED: Final = 64  # names looked at for each length of the first label
 _EDE_OTHER: Final = 0  # RFC 8914: Other Error
 _MAX_TEXT: Final = 120
 _MAX_PARENTS: Final = 16  # of a name, whose wildcards are looked at
-
-
-class _HintRead(Protocol):
-    """A look at the view that can be walked."""
-
-    def row(self, owner: bytes, /) -> bytes | None:
-        """The row of a lower-case wire name."""
-
-    def unserved_reason(self, owner: bytes) -> bytes | None:
-        """Why nothing is served of an owner name that somebody declares (`meshdns.mesh.unserved_reasons`)."""
-
-    def owners_from(self, owner: bytes) -> Iterator[bytes]:
-        """The owner names of the view from `owner` on, in the order of their octets."""
 
 
 class DenialHints:
@@ -44,7 +32,7 @@ class DenialHints:
         self._second = 0
         self._searches_left = MAX_SEARCHES_PER_SECOND
 
-    def with_hint(self, query: Query, reply: bytes, read: _HintRead, *, may_see_clusters: bool, tcp: bool) -> bytes:
+    def with_hint(self, query: Query, reply: bytes, read: DatabaseRead, *, may_see_clusters: bool, tcp: bool) -> bytes:
         """A reply without records, with the reason as EDE, or a denial with the nearest known name, if it fits.
 
         `may_see_clusters` says that the asker may know what is in which cluster (`allowDebug`).
@@ -58,7 +46,7 @@ class DenialHints:
         hinted = with_extended_error(reply, *error) if error is not None else reply
         return hinted if tcp or len(hinted) <= query.udp_size else reply
 
-    def _nearest_hint(self, name: bytes, read: _HintRead) -> tuple[int, bytes] | None:
+    def _nearest_hint(self, name: bytes, read: DatabaseRead) -> tuple[int, bytes] | None:
         """The error that names the nearest name, as long as the second has looks left."""
         second = int(self._clock())
         if second != self._second:
@@ -77,7 +65,7 @@ def has_no_answer(reply: bytes) -> bool:
     return reply[3] & 0x0F in (NOERROR, NXDOMAIN) and reply[6:8] == b"\0\0"
 
 
-def unserved_reason(name: bytes, read: _HintRead, *, exists: bool) -> bytes | None:
+def unserved_reason(name: bytes, read: DatabaseRead, *, exists: bool) -> bytes | None:
     """Why a denied name that somebody declares, itself or by a wildcard, is not served.
 
     Where the denial is of one type alone (`exists`), what has records of another type is served.
@@ -89,7 +77,7 @@ def unserved_reason(name: bytes, read: _HintRead, *, exists: bool) -> bytes | No
     return next((kept for owner in owners if (kept := read.unserved_reason(owner)) is not None), None)
 
 
-def nearest_name(name: bytes, read: _HintRead) -> bytes | None:
+def nearest_name(name: bytes, read: DatabaseRead) -> bytes | None:
     """A known name that is one edit away in one of its first two labels; None where none is seen nearby.
 
     Wire names are ordered by the length of their first label and then its letters, so what is alike stands close by,
@@ -105,7 +93,7 @@ def nearest_name(name: bytes, read: _HintRead) -> bytes | None:
     return None
 
 
-def _first_near(start: bytes, first: bytes, parent: bytes, read: _HintRead) -> bytes | None:
+def _first_near(start: bytes, first: bytes, parent: bytes, read: DatabaseRead) -> bytes | None:
     """The first near name of those that begin with `start`."""
     for known in takewhile(lambda owner: owner.startswith(start), islice(read.owners_from(start), _MAX_SCANNED)):
         label, above = known[1 : known[0] + 1], known[known[0] + 1 :]

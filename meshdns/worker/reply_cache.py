@@ -26,6 +26,7 @@ since the SOA in a denial carries the serial of the view.
 
 import math
 import struct
+from collections.abc import Iterable
 from typing import Final
 
 from meshdns.authority.authority import Authority, RowReader
@@ -217,7 +218,7 @@ class ReplyCache:
         self._memory_used = 0  # of memory for what was put into replies since it was empty
         self._negative = NegativeReplies()
 
-    def invalidate(self, owners: list[bytes]) -> None:
+    def invalidate(self, owners: Iterable[bytes]) -> None:
         """Drop what a commit changed: the replies of these owner names, and all denials."""
         self._negative.clear()
         for owner in owners:

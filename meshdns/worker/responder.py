@@ -5,17 +5,19 @@ What a transport finds in `Responder.cached_replies` it sends without another st
 itself, or by an upstream.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable
 from time import perf_counter
 from typing import Protocol
 
-from meshdns.authority.authority import Authority, RowReader, Verdict
+from meshdns.authority.authority import Authority, Verdict
 from meshdns.dns import query as wire
 from meshdns.dns.codes import EDE_PROHIBITED, REFUSED
 from meshdns.dns.query import Query
 from meshdns.dns.response import build_reply, reply_options
 from meshdns.namedb.database import NameDatabaseError
+from meshdns.namedb.reader import ChangedNames
 from meshdns.worker.acl import AccessList, RefusalLog, source_key
+from meshdns.worker.database_read import DatabaseRead
 from meshdns.worker.diagnostic_names import DiagnosticNames
 from meshdns.worker.ede_hints import DenialHints, has_no_answer
 from meshdns.worker.local_answers import LocalAnswers
@@ -24,25 +26,6 @@ from meshdns.worker.reply_cache import OPT_SIZE, ReplyCache, is_nxdomain
 from meshdns.worker.reply_metrics import ReplyMetrics
 from meshdns.worker.sampling import Sampler
 from meshdns.worker.scoreboard_counters import WorkerCounters
-
-
-class DatabaseRead(RowReader, Protocol):
-    """A look at the view that ends (`meshdns.namedb.reader.ReadTransaction`)."""
-
-    def provenance(self, owner: bytes) -> bytes | None:
-        """The provenance of an owner name's row."""
-
-    def clusters(self) -> Iterable[tuple[bytes, bytes]]:
-        """The names of all clusters with what the view holds of them."""
-
-    def owners_from(self, owner: bytes) -> Iterator[bytes]:
-        """The owner names from `owner` on, in the order of their octets."""
-
-    def unserved_reason(self, owner: bytes) -> bytes | None:
-        """Why nothing is served of an owner name that somebody declares."""
-
-    def close(self) -> None:
-        """Give the look back."""
 
 
 class QueryForwarder(Protocol):
@@ -68,7 +51,7 @@ class Responder:
         authority: Authority,
         access_list: AccessList,
         forwarder: QueryForwarder,
-        begin_read: Callable[[Callable[[list[bytes] | None], None]], DatabaseRead | None],
+        begin_read: Callable[[], tuple[DatabaseRead | None, ChangedNames | None]],
         on_database_error: Callable[[NameDatabaseError], None],
         clock: Callable[[], float],
         local_answers: LocalAnswers,
@@ -113,11 +96,13 @@ class Responder:
         self._local_answers = local_answers
         self._forwarder = forwarder
         self.access_list = access_list
-        self.invalidate(None)
+        self.invalidate_all()
 
     def begin_read(self) -> None:
-        """Look at the view; forgets the ready replies that time, and commits since the last look, have changed."""
-        self._open_read = self._begin_read(self.invalidate)
+        """Begin a read transaction; drops the cached replies that time and commits have changed since the last one."""
+        self._open_read, changed = self._begin_read()
+        if changed is not None:
+            self._invalidate(changed)
         now = self._clock()
         if now >= self._forwarded_replies.next_expiry:
             self._forwarded_replies.expire(now)
@@ -128,13 +113,18 @@ class Responder:
             self._open_read.close()
             self._open_read = None
 
-    def invalidate(self, names: list[bytes] | None) -> None:
-        """Drop the replies at hand that a commit changed: those of these owner names; None drops all."""
+    def invalidate_all(self) -> None:
+        """Drop all cached replies: something that they all depend on has changed."""
         self.counters.commits += 1
-        if names is None:
-            self._reply_cache.clear()
+        self._reply_cache.clear()
+
+    def _invalidate(self, changed: ChangedNames) -> None:
+        """Drop the cached replies that a commit changed."""
+        if changed.names is None:
+            self.invalidate_all()
         else:
-            self._reply_cache.invalidate(names)
+            self.counters.commits += 1
+            self._reply_cache.invalidate(changed.names)
 
     def respond(self, data: bytes, source: bytes, make_sender: Callable[[], SendReply], *, tcp: bool) -> bytes | None:
         """The reply to one message, or None: dropped, or delivered later through what `make_sender` returns."""

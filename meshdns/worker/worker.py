@@ -8,7 +8,6 @@ import secrets
 import socket
 import sys
 import time
-from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
@@ -21,7 +20,7 @@ from meshdns.instance.metric_pages import MetricPage
 from meshdns.instance.scoreboard import Scoreboard
 from meshdns.namedb.database import DamagedDatabaseError, NameDatabaseError
 from meshdns.namedb.location import EXIT_DATABASE_DAMAGED
-from meshdns.namedb.reader import Reader, ReadTransaction
+from meshdns.namedb.reader import ALL_NAMES, ChangedNames, Reader, ReadTransaction
 from meshdns.upstream.forwarder import Forwarder
 from meshdns.worker.acl import AccessList
 from meshdns.worker.diagnostic_names import DiagnosticNames
@@ -185,19 +184,19 @@ class Worker:
                 self._reader = Reader(Path(path))
             except NameDatabaseError as error:
                 self._on_database_error(error)
-        self._responder.invalidate(None)
+        self._responder.invalidate_all()
 
-    def _begin_read(self, invalidate: Callable[[list[bytes] | None], None]) -> ReadTransaction | None:
+    def _begin_read(self) -> tuple[ReadTransaction | None, ChangedNames | None]:
+        """A read transaction with what changed since the last one; none, and all names, where it cannot be read."""
         if self._reader is None:
-            return None
+            return None, None
         try:
-            look = self._reader.begin(invalidate)
+            begun = self._reader.begin()
         except NameDatabaseError as error:
             self._on_database_error(error)
-            invalidate(None)
-            return None
+            return None, ALL_NAMES
         self._logged_error = ""
-        return look
+        return begun
 
     def _on_database_error(self, error: NameDatabaseError) -> None:
         """Say once that the view cannot be read, and end where it never can be again."""
@@ -269,12 +268,12 @@ class Worker:
         if self._board.cache_flush_requests() != self._flushes:
             self._flushes = self._board.cache_flush_requests()
             self._forwarder.flush()
-            self._responder.invalidate(None)
+            self._responder.invalidate_all()
         self._counter_publisher.publish_metrics(self._metrics, queries=self._responder.counters.queries)
         self._sampler.on_heartbeat(live=self._board.is_watching_live_queries(now))
         silent = self._board.controller_heartbeat_age(now) > CONTROLLER_TIMEOUT
         if self._reader is not None and self._reader.set_controller_silent(silent):
-            self._responder.invalidate(None)
+            self._responder.invalidate_all()
 
     def _make_forwarder(self, settings: WorkerSettings) -> Forwarder:
         self._routes = settings.routes

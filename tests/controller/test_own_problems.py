@@ -6,6 +6,7 @@ from pathlib import Path
 from meshdns.mesh.objects.declarations import ObjectKind
 from meshdns.mesh.objects.problems import DatedProblem, Problem, ProblemKind
 from meshdns.namedb.writer import Writer
+from meshdns.sources.sink import ClusterAdded, SourceProblems
 from tests.controller.scene import controller_metrics, make_controller, run_turns
 
 FAILED = Problem(ProblemKind.UNREADABLE, "kubeconfig", "", "fleet", "", "no reply for 5 s", "look")
@@ -15,9 +16,9 @@ async def problem_of_a_source(writer: Writer, folder: Path) -> DatedProblem:
     """What a controller says of a source that fails, once that is committed."""
     controller = make_controller(writer, folder, controller_metrics())
     controller.start()
-    controller.source_problems("source test", [FAILED])
+    controller.report(SourceProblems("source test", (FAILED,)))
     (found,) = controller.problems()
-    controller.cluster_added("east", [ObjectKind.SERVICE], source="test")
+    controller.report(ClusterAdded("east", frozenset({ObjectKind.SERVICE}), source="test"))
     await run_turns(5)
     await controller.close()
     return found

@@ -1,20 +1,22 @@
 """A reader of a view in a process of its own, driven line by line: LMDB may be opened once per process.
 
 Each line on standard input is a JSON command; its reply is one JSON line. ``["look", NAME …]`` takes a look and tells
-what was to be forgotten, the serial, the state, and the rows and refusals of the names (wire format in hexadecimal).
+what changed since the last one, the serial, the state, and the rows and refusals of the names (wire format in
+hexadecimal).
 """
 
 import json
 import sys
-from functools import partial
 from pathlib import Path
 
-from meshdns.namedb.reader import Reader
+from meshdns.namedb.reader import ChangedNames, Reader
 
 
-def note(told: list[list[str] | None], owners: list[bytes] | None) -> None:
-    """Keep what is to be forgotten; None is everything."""
-    told.append(None if owners is None else [each.hex() for each in owners])
+def listed(changed: ChangedNames | None) -> list[list[str] | None]:
+    """The changed names in a list by themselves, None in it for all names; an empty list where there was no commit."""
+    if changed is None:
+        return []
+    return [None if changed.names is None else [each.hex() for each in changed.names]]
 
 
 def shown(values: list[bytes | None]) -> list[str | None]:
@@ -27,15 +29,14 @@ def main() -> None:
     reader = Reader(Path(sys.argv[1]))
     for line in sys.stdin:
         _, *names = json.loads(line)
-        forgotten: list[list[str] | None] = []
-        look = reader.begin(partial(note, forgotten))
+        look, changed = reader.begin()
         rows = [look.row(bytes.fromhex(name)) for name in names]
         refusals = [look.unserved_reason(bytes.fromhex(name)) for name in names]
         state = [look.state.ready, look.state.complete, list(look.state.clusters)]
         serial = look.serial
         look.close()
         found = {
-            "forget": forgotten,
+            "forget": listed(changed),
             "serial": serial,
             "state": state,
             "rows": shown(rows),

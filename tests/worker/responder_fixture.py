@@ -18,6 +18,7 @@ from meshdns.dns.query import Query
 from meshdns.dns.response import build_reply
 from meshdns.instance.metric_pages import MetricPage
 from meshdns.namedb.database import NameDatabaseError
+from meshdns.namedb.reader import ALL_NAMES, ChangedNames
 from meshdns.worker.acl import AccessList
 from meshdns.worker.diagnostic_names import DiagnosticNames
 from meshdns.worker.local_answers import LocalAnswers
@@ -37,6 +38,7 @@ class DictNamedb:
         self.read_error: NameDatabaseError | None = None
         self._rows: dict[bytes, bytes] = {}
         self._changed: list[bytes] = []
+        self.all_changed = False  # whether the next commit is told as one of all names
         self.unserved_reasons: dict[bytes, bytes] = {}
         for name, texts in addresses.items():
             self.change(name, *texts)
@@ -56,13 +58,15 @@ class DictNamedb:
         self.state = msgspec.structs.replace(self.state, wildcards=wildcards)
         self.serial += 1
 
-    def begin_read(self, invalidate: Callable[[list[bytes] | None], None]) -> "DictNamedb":
-        """Begin a look."""
-        if self._changed:
-            invalidate(list(self._changed))
-            self._changed.clear()
+    def begin_read(self) -> "tuple[DictNamedb, ChangedNames | None]":
+        """Begin a read transaction; the second value is what changed since the last one."""
+        changed = ChangedNames(tuple(self._changed)) if self._changed else None
+        if self.all_changed:
+            changed = ALL_NAMES
+        self.all_changed = False
+        self._changed.clear()
         self.open_reads += 1
-        return self
+        return self, changed
 
     def row(self, owner: bytes, /) -> bytes | None:
         """The row of a lower-case wire name."""

@@ -171,7 +171,7 @@ def test_all_is_forgotten_with_the_settings() -> None:
     """A new way out, or a flushed cache, is asked at once."""
     server = Server()
     server.ask(WWW)
-    server.bench.responder.invalidate(None)
+    server.bench.responder.invalidate_all()
     assert server.forwarded_count(WWW) == 1
 
 

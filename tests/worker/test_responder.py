@@ -90,6 +90,31 @@ def test_commit_drops_only_what_it_changed() -> None:
     assert list(bench.responder._reply_cache._keys_by_owner) == [b"\x03two\x06global\0"]
 
 
+@pytest.mark.parametrize(
+    ("changed", "left", "commits"),
+    [
+        ((), {"one.global", "two.global"}, 0),
+        (("one.global",), {"two.global"}, 1),
+        (("three.global",), {"one.global", "two.global"}, 1),
+        (None, set(), 1),
+    ],
+    ids=["no commit", "one name", "a name without replies", "all"],
+)
+def test_a_read_drops_what_has_changed(changed: tuple[str, ...] | None, left: set[str], commits: int) -> None:
+    """The names of the commits since the last read are dropped, or all (None), and each time counts as one commit."""
+    bench = ResponderFixture(NAMES)
+    for name in NAMES:
+        _ask(bench, message(name, 1))
+    before = bench.responder.counters.commits
+    for name in changed or ():
+        bench.namedb.change(name, "203.0.113.9")
+    bench.namedb.all_changed = changed is None
+    bench.responder.begin_read()
+    bench.responder.end_read()
+    assert set(bench.responder.cached_replies) == {message(name, 1)[2:] for name in left}
+    assert bench.responder.counters.commits - before == commits
+
+
 @pytest.mark.slow
 def test_memory_is_bounded() -> None:
     """Questions in endless forms for a name with many addresses: at the bound all replies go, and caching restarts.
