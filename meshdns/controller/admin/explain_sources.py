@@ -13,13 +13,14 @@ from meshdns.mesh.answer import Answer, decode_answer
 from meshdns.mesh.explain.model import GatewayState, Refusal
 from meshdns.mesh.objects.declarations import AnyDeclaration, KubernetesGateway, ObjectKind, Service, ServiceEntry
 from meshdns.mesh.objects.problems import EXPECTED_KINDS, Problem
+from meshdns.mesh.objects.references import ObjectRef, problem_ref
 from meshdns.mesh.passthrough import Passthrough
 from meshdns.mesh.settings import MeshSettings
 from meshdns.mesh.unserved_reasons import unserved_hosts
 from meshdns.mesh.visibility import has_gateway_label
 from meshdns.namedb.database import Transaction
 
-_GATEWAY_KINDS: Final = (ObjectKind.SERVICE.value, ObjectKind.GATEWAY.value)
+_GATEWAY_KINDS: Final = (ObjectKind.SERVICE, ObjectKind.GATEWAY)
 
 
 class ExplainSources:
@@ -29,7 +30,7 @@ class ExplainSources:
         self._txn = txn
         self._settings = settings
         self._answers: dict[str, Answer | None] = {}
-        self._problems: dict[str, defaultdict[tuple[str, str, str], list[Problem]]] = {}
+        self._problems: dict[str, defaultdict[ObjectRef, list[Problem]]] = {}
         self.clusters = decode_summaries(txn.items(b"clusters"))
 
     def answer(self, owner: str) -> Answer | None:
@@ -39,27 +40,27 @@ class ExplainSources:
             self._answers[owner] = decode_answer(found) if found is not None else None
         return self._answers[owner]
 
-    def declaration(self, cluster: str, kind: str, namespace: str, name: str) -> AnyDeclaration | None:
+    def declaration(self, cluster: str, ref: ObjectRef) -> AnyDeclaration | None:
         """A declaration by its identity."""
-        found = self._stored_value(b"declarations", cluster, kind, namespace, name)
+        found = self._stored_value(b"declarations", cluster, ref)
         return decode_declaration(found) if found is not None else None
 
-    def problems(self, cluster: str, kind: str, namespace: str, name: str) -> Sequence[Problem]:
+    def problems(self, cluster: str, ref: ObjectRef) -> Sequence[Problem]:
         """All that is wrong with a declaration: by itself, and in what the mesh makes of it."""
-        found = self._stored_value(b"problems", cluster, kind, namespace, name)
+        found = self._stored_value(b"problems", cluster, ref)
         own = msgspec.json.decode(found, type=list[Problem]) if found is not None else []
-        return [*own, *self._derived_problems(cluster).get((kind, namespace, name), ())]
+        return [*own, *self._derived_problems(cluster).get(ref, ())]
 
     def gateway_problems(self, cluster: str) -> Sequence[Problem]:
         """What is wrong with the objects that are, or should be, gateways of a cluster."""
         return [
             problem
-            for key, problems in self._derived_problems(cluster).items()
-            if key[0] in _GATEWAY_KINDS and _may_be_gateway(self.declaration(cluster, *key))
+            for ref, problems in self._derived_problems(cluster).items()
+            if ref.kind in _GATEWAY_KINDS and _may_be_gateway(self.declaration(cluster, ref))
             for problem in problems
         ]
 
-    def _derived_problems(self, cluster: str) -> Mapping[tuple[str, str, str], Sequence[Problem]]:
+    def _derived_problems(self, cluster: str) -> Mapping[ObjectRef, Sequence[Problem]]:
         """The problems of a cluster's objects that show in what the mesh makes of them, by object."""
         found = self._problems.get(cluster)
         if found is None:
@@ -69,15 +70,14 @@ class ExplainSources:
                 if not key.startswith(beginning):
                     break
                 for problem in msgspec.json.decode(value, type=list[Problem]):
-                    found[problem.object, problem.namespace, problem.name].append(problem)
+                    found[problem_ref(problem)].append(problem)
         return found
 
-    def _stored_value(self, database: bytes, cluster: str, kind: str, namespace: str, name: str) -> bytes | None:
+    def _stored_value(self, database: bytes, cluster: str, ref: ObjectRef) -> bytes | None:
         """What a database holds of an object; nothing of what is no object, as the settings are."""
-        known = next((each for each in ObjectKind if each.value == kind), None)
-        if known is None:
+        if ref.kind is None:
             return None
-        return self._txn.get(database, object_key(cluster, (known, namespace, name)))
+        return self._txn.get(database, object_key(cluster, (ref.kind, ref.namespace, ref.name)))
 
     def gateways(self, cluster: str) -> Sequence[GatewayState]:
         """The gateways of a cluster, and those in it that lead elsewhere."""
@@ -96,7 +96,7 @@ class ExplainSources:
         for cluster, problem in decode_problems(self._txn.items(b"problems")):
             if problem.kind not in EXPECTED_KINDS:
                 continue
-            declared = self.declaration(cluster, problem.object, problem.namespace, problem.name)
+            declared = self.declaration(cluster, problem_ref(problem))
             if not isinstance(declared, ServiceEntry | Service):
                 continue
             for host, _ in unserved_hosts(declared, [problem], cluster, self._settings):
