@@ -2,7 +2,8 @@
 
 The first step that yields an address decides; inside it the nearest group that has a healthy address answers alone,
 chosen once over both address families. If nothing in a level is healthy the level fails open. Addresses are merged,
-duplicates removed, ordered by value (rotation happens per query) and capped.
+duplicates removed, ordered by value (rotation happens per query) and capped. The answer names the candidates that it
+chose, so that nobody has to find out again.
 """
 
 import enum
@@ -15,6 +16,7 @@ import msgspec
 from meshdns.mesh.addresses import parse_address
 from meshdns.mesh.candidates import Candidate, EndpointRule, Level, NamedPort, Reach
 from meshdns.mesh.deflate import compress, decompress
+from meshdns.mesh.objects.references import decode_reference, encode_reference
 from meshdns.mesh.settings import StaticRecord
 
 MAX_PER_FAMILY = 15  # fits 512 octets with a long name; BIND-based clients refuse RRsets above 100
@@ -53,8 +55,8 @@ class Answer(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """The answer for an owner name: addresses in canonical text and the candidates behind them.
 
     `clusters` are those whose declarations the chosen addresses rest on; while one of them is stale the answer is.
-    `candidates` holds every candidate, chosen or not, in the order of the levels; `records` are static ones of other
-    types than addresses.
+    `candidates` holds every candidate, chosen or not, in the order of the levels; `chosen` are the indexes in it of
+    those whose addresses are the answer, ascending. `records` are static ones of other types than addresses.
     """
 
     outcome: AnswerKind
@@ -67,6 +69,7 @@ class Answer(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     parts: tuple[AnswerPart, ...] = ()
     services: tuple[ServicePort, ...] = ()
     records: tuple[StaticRecord, ...] = ()
+    chosen: tuple[int, ...] = ()
 
 
 class SelectionPolicy(msgspec.Struct, frozen=True):
@@ -79,13 +82,13 @@ class SelectionPolicy(msgspec.Struct, frozen=True):
 
 def choose_answer(steps: Sequence[Sequence[Candidate]], policy: SelectionPolicy) -> Answer:
     """The answer that follows from candidates in steps of falling precedence."""
-    considered = tuple(candidate for step in steps for candidate in step)
+    candidates = tuple(candidate for step in steps for candidate in step)
     for only_ready in (True, False):  # nothing ready anywhere: a rollout must not become a cached denial
-        decided = _first_answer(steps, considered, policy, only_ready=only_ready)
+        decided = _first_answer(steps, candidates, policy, only_ready=only_ready)
         if decided is not None:
             return decided
-    pending = any(candidate.pending for candidate in considered)
-    return Answer(AnswerKind.PENDING if pending else AnswerKind.NODATA, candidates=considered)
+    pending = any(candidate.pending for candidate in candidates)
+    return Answer(AnswerKind.PENDING if pending else AnswerKind.NODATA, candidates=candidates)
 
 
 def _first_answer(
@@ -96,10 +99,12 @@ def _first_answer(
     only_ready: bool,
 ) -> Answer | None:
     """The answer of the first step that yields one; with `cross_levels` the first that yields a healthy one."""
-    unhealthy: list[Candidate] = []
+    unhealthy: list[int] = []
+    start = 0
     for step in steps:
-        found = [c for c in step if c.address and (c.ready or not only_ready)]
-        if found and (not policy.cross_levels or any(c.healthy for c in found)):
+        found = [index for index, c in enumerate(step, start) if c.address and (c.ready or not only_ready)]
+        start += len(step)
+        if found and (not policy.cross_levels or any(candidates[index].healthy for index in found)):
             return _build_answer(found, candidates, policy)
         unhealthy = unhealthy or found
         itself = next((c for c in step if c.rule is EndpointRule.SELF_REFERENCE and (c.pending or c.forwarded)), None)
@@ -109,8 +114,10 @@ def _first_answer(
     return _build_answer(unhealthy, candidates, policy) if unhealthy else None
 
 
-def _build_answer(usable: Sequence[Candidate], candidates: tuple[Candidate, ...], policy: SelectionPolicy) -> Answer:
-    group = _preferred_group(_nearest_group(usable), policy.order)
+def _build_answer(usable: Sequence[int], candidates: tuple[Candidate, ...], policy: SelectionPolicy) -> Answer:
+    """The answer of one step; `usable` are the indexes of its candidates that have an address."""
+    indexes = _preferred_group(_nearest_group(usable, candidates), candidates, policy.order)
+    group = [candidates[index] for index in indexes]
     ipv4, ipv6 = _by_family(tuple(candidate.address for candidate in group))
     services = _services(tuple((candidate.target_cluster, candidate.ports) for candidate in group))
     ttl = next((candidate.ttl for candidate in group if candidate.ttl >= 0), policy.ttl)
@@ -131,23 +138,32 @@ def _build_answer(usable: Sequence[Candidate], candidates: tuple[Candidate, ...]
             ported=any(len(service.targets) > 1 for service in services),
         ),
         services=services,
+        chosen=_served_indexes(indexes, candidates, ipv4, ipv6),
     )
 
 
-def _nearest_group(usable: Sequence[Candidate]) -> list[Candidate]:
+def _nearest_group(usable: Sequence[int], candidates: tuple[Candidate, ...]) -> list[int]:
     """The nearest group that has a healthy address, without its unhealthy ones; all of the nearest where none has."""
-    healthy = [candidate for candidate in usable if candidate.healthy] or list(usable)
-    nearest = min(candidate.reach for candidate in healthy)
-    return [candidate for candidate in healthy if candidate.reach is nearest]
+    healthy = [index for index in usable if candidates[index].healthy] or list(usable)
+    nearest = min(candidates[index].reach for index in healthy)
+    return [index for index in healthy if candidates[index].reach is nearest]
 
 
-def _preferred_group(group: list[Candidate], order: tuple[str, ...]) -> list[Candidate]:
+def _preferred_group(group: list[int], candidates: tuple[Candidate, ...], order: tuple[str, ...]) -> list[int]:
     """Ordered failover: the first cluster of `order` that is in the group answers alone."""
     for cluster in order:
-        preferred = [candidate for candidate in group if candidate.target_cluster == cluster]
+        preferred = [index for index in group if candidates[index].target_cluster == cluster]
         if preferred:
             return preferred
     return group
+
+
+def _served_indexes(
+    indexes: Sequence[int], candidates: tuple[Candidate, ...], ipv4: tuple[str, ...], ipv6: tuple[str, ...]
+) -> tuple[int, ...]:
+    """Those of `indexes` whose address is served: the cap of a family may have left some out."""
+    served = {*ipv4, *ipv6}
+    return tuple(index for index in indexes if str(parse_address(candidates[index].address)) in served)
 
 
 @functools.lru_cache(maxsize=_CACHE_SIZE)
@@ -189,11 +205,36 @@ def _services(group: tuple[tuple[str, tuple[NamedPort, ...]], ...]) -> tuple[Ser
     return tuple(services)
 
 
+# --------------------------------------------------------------------------------------------- as octets
+
+
 def encode_answer(answer: Answer) -> bytes:
     """An answer with its provenance as few octets: the view holds one for each name, and hardly ever reads it."""
-    return compress(msgspec.msgpack.encode(answer))
+    return compress(msgspec.msgpack.encode(answer, enc_hook=encode_reference))
 
 
 def decode_answer(data: bytes) -> Answer:
-    """The answer that `encode_answer` made octets of."""
-    return msgspec.msgpack.decode(decompress(data), type=Answer)
+    """The answer that `encode_answer` made octets of, here or in version 0.1."""
+    answer = msgspec.msgpack.decode(decompress(data), type=Answer, dec_hook=decode_reference)
+    if answer.chosen or answer.outcome is not AnswerKind.ADDRESSES:
+        return answer
+    return msgspec.structs.replace(answer, chosen=_unrecorded_choice(answer))
+
+
+def _unrecorded_choice(answer: Answer) -> tuple[int, ...]:
+    """What an answer chose that version 0.1 wrote, which did not record it: as far as its addresses tell.
+
+    Of two candidates with the same address both count, although the order of the zone may have preferred one.
+    """
+    every = range(len(answer.candidates))
+    served = _served_indexes(every, answer.candidates, answer.ipv4, answer.ipv6)
+    usable = [index for index in served if answer.candidates[index].level is answer.level]
+    usable = [index for index in usable if answer.candidates[index].ready] or usable
+    step = [index for index in usable if _wildcard(answer, index) == _wildcard(answer, usable[0])]
+    return tuple(_nearest_group(step, answer.candidates)) if step else ()
+
+
+def _wildcard(answer: Answer, index: int) -> str:
+    """The wildcard through which a candidate came, each of which is a step of its own; empty for exact names."""
+    host = answer.candidates[index].host
+    return host if host.startswith("*.") else ""

@@ -12,6 +12,15 @@ from meshdns.mesh.declared_endpoint import DeclaredEndpoint
 from meshdns.mesh.inventory import ServiceKey, creation_order
 from meshdns.mesh.mesh_state import MeshState
 from meshdns.mesh.objects.declarations import Endpoint, Resolution, Service, ServiceEntry
+from meshdns.mesh.objects.references import (
+    ADDRESSES_FIELD,
+    ENDPOINTS_FIELD,
+    HOSTS_FIELD,
+    RECORDS_FIELD,
+    SETTINGS,
+    FieldRef,
+    ref_of,
+)
 from meshdns.mesh.reachability import Reachability
 from meshdns.mesh.settings import AnswerMode, MeshZone
 from meshdns.mesh.visibility import (
@@ -74,9 +83,15 @@ class CandidateSearch:
     def _static(self, name: str) -> Iterator[Candidate]:
         for record in self._state.records.get(name, ()):
             if record.is_address:
-                where = "settings"
                 yield Candidate(
-                    Level.STATIC, "", where, "records", EndpointRule.STATIC, record.value, Reach.OWN, ttl=record.ttl
+                    Level.STATIC,
+                    "",
+                    SETTINGS,
+                    FieldRef(RECORDS_FIELD),
+                    EndpointRule.STATIC,
+                    record.value,
+                    Reach.OWN,
+                    ttl=record.ttl,
                 )
 
     def _own_entries(self, host: str, service: ServiceKey | None) -> Iterator[Candidate]:
@@ -121,7 +136,7 @@ class CandidateSearch:
         single_network: bool,
         ttl: int,
     ) -> Iterator[Candidate]:
-        origin = f"ServiceEntry {entry.namespace}/{entry.name}"
+        origin = ref_of(entry)
         found = list(self._endpoints(entry, cluster))
         for field, endpoint in found:
             claim = DeclaredEndpoint(
@@ -138,40 +153,39 @@ class CandidateSearch:
                 level,
                 cluster,
                 origin,
-                "spec.hosts",
+                FieldRef(HOSTS_FIELD),
                 EndpointRule.SELF_REFERENCE,
                 pending=own and not forwarded,
                 forwarded=forwarded,
                 host=host,
             )
 
-    def _endpoints(self, entry: ServiceEntry, cluster: str) -> Iterator[tuple[str, Endpoint]]:
+    def _endpoints(self, entry: ServiceEntry, cluster: str) -> Iterator[tuple[FieldRef, Endpoint]]:
         """The endpoints of an entry with their fields: written, selected, or real destinations of NONE."""
         for index, endpoint in enumerate(entry.endpoints):
-            yield f"spec.endpoints[{index}]", endpoint
+            yield FieldRef(ENDPOINTS_FIELD, index), endpoint
         if entry.selector:  # Istio: an empty selector selects nothing
             wanted = set(entry.selector)
             workloads = self._inventory.ensure_cluster(cluster).workload_entries.get(entry.namespace, {})
             for name in sorted(workloads):
                 if wanted <= set(workloads[name].labels):
-                    yield f"WorkloadEntry {entry.namespace}/{name}", workloads[name].endpoint
-            for name, pod in sorted(self._inventory.ensure_cluster(cluster).pods.get(entry.namespace, {}).items()):
+                    yield FieldRef(selected=ref_of(workloads[name])), workloads[name].endpoint
+            for _, pod in sorted(self._inventory.ensure_cluster(cluster).pods.get(entry.namespace, {}).items()):
                 if pod.ready and wanted <= set(pod.labels):
                     for address in pod.addresses:
-                        yield f"Pod {entry.namespace}/{name}", Endpoint(address, network=pod.network)
+                        yield FieldRef(selected=ref_of(pod)), Endpoint(address, network=pod.network)
         if entry.resolution is Resolution.NONE:
             for index, address in enumerate(entry.addresses):
-                yield f"spec.addresses[{index}]", Endpoint(address, network=entry.network)
+                yield FieldRef(ADDRESSES_FIELD, index), Endpoint(address, network=entry.network)
 
     def _vips(self, entry: ServiceEntry, host: str, cluster: str, ttl: int) -> Iterator[Candidate]:
         allocated = [address for name, address in entry.status_addresses if name in ("", host)]
         for address in entry.addresses or allocated:
-            origin = f"ServiceEntry {entry.namespace}/{entry.name}"
             yield Candidate(
                 Level.OWN_ENTRY,
                 cluster,
-                origin,
-                "spec.addresses",
+                ref_of(entry),
+                FieldRef(ADDRESSES_FIELD),
                 EndpointRule.VIP,
                 address,
                 Reach.OWN,
@@ -214,7 +228,7 @@ class CandidateSearch:
 
     def _svc_host_entry(self, entry: ServiceEntry, cluster: str, level: Level, key: ServiceKey) -> Iterator[Candidate]:
         """The endpoints of a ServiceEntry for a svc host; one that names its own host again says nothing."""
-        origin = f"ServiceEntry {entry.namespace}/{entry.name}"
+        origin = ref_of(entry)
         for field, endpoint in self._endpoints(entry, cluster):
             domain = self._inventory.ensure_cluster(cluster).settings.domain
             if parse_service_host(endpoint.address, domain) != key:
@@ -250,7 +264,7 @@ class CandidateSearch:
             return
         slices = self._inventory.clusters[cluster].endpoint_slices.get(key, {})
         claim = DeclaredEndpoint(
-            level, cluster, f"Service {key[0]}/{key[1]}", hostname, key, Endpoint(""), ports=service.ports
+            level, cluster, ref_of(service), FieldRef(hostname), key, Endpoint(""), ports=service.ports
         )
         reach = Reach.OWN if level is Level.OWN_SERVICE else Reach.DIRECT
         for each in sorted(slices):

@@ -4,6 +4,8 @@ import enum
 
 import msgspec
 
+from meshdns.mesh.objects.references import FieldRef, ObjectRef
+
 
 class Level(enum.IntEnum):
     """Which declaration answers, the first level that yields an address (DESIGN section 3)."""
@@ -64,20 +66,20 @@ class NamedPort(msgspec.Struct, frozen=True, array_like=True, gc=False):
 class Candidate(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """One address that a declaration yields, or, with an empty `address`, why it yields none.
 
-    `cluster`, `origin` and `field` are its provenance, `host` is the one of the declaration's hosts that speaks for the
-    name, empty where it declares none; `via_cluster` is the cluster whose gateway carries it; `ready` is false for what
-    counts only if nothing anywhere is ready; `healthy` is what the probe of the gateway says; `pending` says that an
-    address is still to come; `forwarded` that a forward zone of the settings takes the name itself. `gateway` is the
-    gateway as its object writes it, an address or a host name, and `passes_tls` says whether it is known to pass the
-    name's TLS.
+    `cluster`, `origin` and `field` are its provenance: the object that declares it, and which part of that object.
+    `host` is the one of the declaration's hosts that speaks for the name, empty where it declares none; `via_cluster`
+    is the cluster whose gateway carries it; `ready` is false for what counts only if nothing anywhere is ready;
+    `healthy` is what the probe of the gateway says; `pending` says that an address is still to come; `forwarded` that a
+    forward zone of the settings takes the name itself. `gateway` is the gateway as its object writes it, an address or
+    a host name, and `passes_tls` says whether it is known to pass the name's TLS.
 
     It is written as an array: fields are added at the end and never change places.
     """
 
     level: Level
     cluster: str
-    origin: str
-    field: str
+    origin: ObjectRef
+    field: FieldRef
     rule: EndpointRule
     address: str = ""
     reach: Reach = Reach.DIRECT

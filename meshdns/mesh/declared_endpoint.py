@@ -7,6 +7,7 @@ import msgspec
 from meshdns.mesh.candidates import Candidate, EndpointRule, Level, NamedPort, Reach
 from meshdns.mesh.inventory import ServiceKey
 from meshdns.mesh.objects.declarations import Endpoint, ObjectKind, Port
+from meshdns.mesh.objects.references import FieldRef, ObjectRef
 from meshdns.mesh.topology import Gateway
 
 
@@ -15,8 +16,8 @@ class DeclaredEndpoint(msgspec.Struct, frozen=True, gc=False):
 
     level: Level
     cluster: str
-    origin: str
-    field: str
+    origin: ObjectRef
+    field: FieldRef
     service: ServiceKey | None  # the Service that the host names, <svc>.<ns>.<zone>
     endpoint: Endpoint
     gateway_allowed: bool = True  # MESH_INTERNAL: gateways can carry it
@@ -33,8 +34,9 @@ class DeclaredEndpoint(msgspec.Struct, frozen=True, gc=False):
         self, address: str, rule: EndpointRule, reach: Reach, *, ready: bool = True, pod: bool = False
     ) -> Candidate:
         """An address that is dialled as the declaration says: at the endpoint's own ports. A selected pod is one."""
-        selected = self.field.startswith(f"{ObjectKind.POD.value} ")
-        return self._candidate(address, rule, reach, ready=ready, pod=pod or selected, ports=self._endpoint_ports())
+        selected = self.field.selected
+        is_pod = pod or (selected is not None and selected.kind is ObjectKind.POD)
+        return self._candidate(address, rule, reach, ready=ready, pod=is_pod, ports=self._endpoint_ports())
 
     def at_service(
         self, address: str, rule: EndpointRule, reach: Reach, ports: Iterable[Port], *, ready: bool

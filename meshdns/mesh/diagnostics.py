@@ -28,6 +28,7 @@ from meshdns.mesh.objects.declarations import (
 )
 from meshdns.mesh.objects.labels import ANSWER_ANNOTATION, TTL_ANNOTATION
 from meshdns.mesh.objects.problems import Problem, ProblemKind, cluster_cause, network_cause, object_cause
+from meshdns.mesh.objects.references import ENDPOINTS_FIELD, HOSTS_FIELD, FieldRef, ObjectRef, problem_ref
 from meshdns.mesh.topology import Topology
 
 ClusterProblem = tuple[str, Problem]
@@ -101,7 +102,7 @@ def limit_per_object(problems: Iterable[ClusterProblem]) -> Iterator[ClusterProb
 def with_locations(problems: Iterable[ClusterProblem], inventory: Inventory) -> Iterator[ClusterProblem]:
     """Problems of objects with the place of their object, where they have none of their own."""
     for cluster, problem in problems:
-        declaration = _find_declaration(inventory, cluster, problem.object, f"{problem.namespace}/{problem.name}")
+        declaration = _find_declaration(inventory, cluster, problem_ref(problem))
         if problem.where or declaration is None:
             yield cluster, problem
         else:
@@ -167,48 +168,46 @@ def _network_fault(network: str, topology: Topology) -> CandidateFault | None:
 
 def _candidate_problem(candidate: Candidate, name: str, inventory: Inventory, fault: CandidateFault) -> Problem:
     """A problem of what a candidate was made of."""
-    of, named = _object_of(candidate)
-    declaration = _find_declaration(inventory, candidate.cluster, of, named)
-    field, where = candidate.field, declaration.where if declaration is not None else ""
+    ref = _object_of(candidate)
+    declaration = _find_declaration(inventory, candidate.cluster, ref)
+    field, where = str(candidate.field), declaration.where if declaration is not None else ""
     if isinstance(declaration, WorkloadEntry):
         field = "spec.address"
     elif isinstance(declaration, ServiceEntry):
         field, where = _field_of(declaration, name, candidate.field)
-    namespace, _, object_name = named.partition("/")
-    return Problem(fault.kind, of, namespace, object_name, field, fault.reason, fault.advice, where, fault.cause)
+    return Problem(
+        fault.kind, ref.kind_text, ref.namespace, ref.name, field, fault.reason, fault.advice, where, fault.cause
+    )
 
 
-def _object_of(candidate: Candidate) -> tuple[str, str]:
-    """Kind and ``namespace/name`` of what a candidate was made of: a selected WorkloadEntry, else its declaration."""
-    selected = candidate.field.startswith(ObjectKind.WORKLOAD_ENTRY.value)
-    of, _, named = (candidate.field if selected else candidate.origin).partition(" ")
-    return of, named
+def _object_of(candidate: Candidate) -> ObjectRef:
+    """What a candidate was made of: a selected WorkloadEntry, else its declaration."""
+    selected = candidate.field.selected
+    return selected if selected is not None and selected.kind is ObjectKind.WORKLOAD_ENTRY else candidate.origin
 
 
 def _endpoint_of(candidate: Candidate, inventory: Inventory) -> Endpoint:
     """The endpoint that a candidate was made of; an empty one where it was made of something else."""
-    declaration = _find_declaration(inventory, candidate.cluster, *_object_of(candidate))
+    declaration = _find_declaration(inventory, candidate.cluster, _object_of(candidate))
     if isinstance(declaration, WorkloadEntry):
         return declaration.endpoint
-    at = _endpoint_index(candidate.field)
-    if isinstance(declaration, ServiceEntry) and 0 <= at < len(declaration.endpoints):
-        return declaration.endpoints[at]
+    if isinstance(declaration, ServiceEntry) and _names_endpoint(candidate.field, declaration):
+        return declaration.endpoints[candidate.field.index]
     return Endpoint("")
 
 
-def _field_of(entry: ServiceEntry, name: str, field: str) -> tuple[str, str]:
+def _field_of(entry: ServiceEntry, name: str, field: FieldRef) -> tuple[str, str]:
     """The field that a candidate names, and its place, as they were written."""
-    if field == "spec.hosts":
+    if field.path == HOSTS_FIELD:
         covering = (at for at, host in enumerate(entry.hosts) if host.startswith("*.") and name.endswith(host[1:]))
         at = entry.hosts.index(name) if name in entry.hosts else next(covering, -1)
-        return entry.host_field(at) if at >= 0 else (field, entry.where)
-    at = _endpoint_index(field)
-    return entry.endpoint_field(at) if 0 <= at < len(entry.endpoints) else (field, entry.where)
+        return entry.host_field(at) if at >= 0 else (str(field), entry.where)
+    return entry.endpoint_field(field.index) if _names_endpoint(field, entry) else (str(field), entry.where)
 
 
-def _endpoint_index(field: str) -> int:
-    number = field.removeprefix("spec.endpoints[").removesuffix("]")
-    return int(number) if number.isdigit() else -1
+def _names_endpoint(field: FieldRef, entry: ServiceEntry) -> bool:
+    """Whether it is one of the endpoints that an entry has now."""
+    return field.path == ENDPOINTS_FIELD and 0 <= field.index < len(entry.endpoints)
 
 
 # --------------------------------------------------------------------------------------------- wrong port
@@ -218,8 +217,7 @@ def _port_problems(candidate: Candidate, inventory: Inventory) -> Iterator[Clust
     """An address that is dialled directly, at another port than the Service's: an address record cannot say so."""
     if not candidate.address or candidate.rule not in _DIALLED_AS_WRITTEN:
         return
-    of, _, named = candidate.origin.partition(" ")
-    entry = _find_declaration(inventory, candidate.cluster, of, named)
+    entry = _find_declaration(inventory, candidate.cluster, candidate.origin)
     if not isinstance(entry, ServiceEntry):
         return
     services = {port.name: port.number for port in entry.ports}
@@ -271,16 +269,12 @@ def _contradiction(
     return Problem(ProblemKind.CONFLICT, kind, entry.namespace, entry.name, field, reason, advice, entry.where, cause)
 
 
-def _find_declaration(inventory: Inventory, cluster: str, kind: str, object_name: str) -> AnyDeclaration | None:
-    """The object of kind `kind` called ``namespace/name``."""
+def _find_declaration(inventory: Inventory, cluster: str, ref: ObjectRef) -> AnyDeclaration | None:
+    """The object that `ref` means in a cluster."""
     known = inventory.clusters.get(cluster)
-    if known is None or kind not in _KINDS:
+    if known is None or ref.kind is None:
         return None
-    namespace, _, name = object_name.partition("/")
-    return known.declarations.get((ObjectKind(kind), namespace, name))
-
-
-_KINDS: Final = frozenset(kind.value for kind in ObjectKind)
+    return known.declarations.get((ref.kind, ref.namespace, ref.name))
 
 
 _NEVER_SERVED_REASON = (

@@ -16,6 +16,7 @@ from meshdns.mesh.declared_endpoint import DeclaredEndpoint
 from meshdns.mesh.inventory import ServiceKey
 from meshdns.mesh.mesh_state import Dependency, MeshState
 from meshdns.mesh.objects.declarations import Endpoint, Port, Service
+from meshdns.mesh.objects.references import WHOLE_OBJECT, ref_of
 from meshdns.mesh.passthrough import is_passed_through
 from meshdns.mesh.topology import Gateway, GatewaySet
 from meshdns.mesh.visibility import parse_service_host
@@ -198,9 +199,15 @@ class Reachability:
     ) -> Iterator[Candidate]:
         """What cluster's Service `key` is from here (levels 3, 5 and 6)."""
         service = self._inventory.clusters[cluster].services[key]
-        origin = f"Service {key[0]}/{key[1]}"
         claim = DeclaredEndpoint(
-            level, cluster, origin, "", key, Endpoint(""), single_network=single_network, ports=service.ports
+            level,
+            cluster,
+            ref_of(service),
+            WHOLE_OBJECT,
+            key,
+            Endpoint(""),
+            single_network=single_network,
+            ports=service.ports,
         )
         yield from self._service(claim, service)
 

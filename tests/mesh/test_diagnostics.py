@@ -14,6 +14,7 @@ from meshdns.mesh.inventory import Inventory
 from meshdns.mesh.objects.declarations import AnyDeclaration, ObjectKind, ServiceEntry
 from meshdns.mesh.objects.parse import parse_object
 from meshdns.mesh.objects.problems import Problem, ProblemKind, cause_of
+from meshdns.mesh.objects.references import ENDPOINTS_FIELD, FieldRef, ObjectRef
 from meshdns.mesh.settings import ClusterSettings, MeshSettings, MeshZone
 from meshdns.mesh.topology import build_topology, topology_problems
 from tests.mesh.scene import (
@@ -367,7 +368,11 @@ def test_one_object_shows_a_bounded_number_of_problems() -> None:
 def test_a_declaration_that_is_gone_is_named_all_the_same() -> None:
     """An answer may be older than the inventory: the problem keeps the field that the candidate names."""
     candidate = Candidate(
-        Level.OWN_ENTRY, "east", "ServiceEntry a/b", "spec.endpoints[3]", EndpointRule.PRIVATE_UNREACHABLE
+        Level.OWN_ENTRY,
+        "east",
+        ObjectRef(ObjectKind.SERVICE_ENTRY, "a", "b"),
+        FieldRef(ENDPOINTS_FIELD, 3),
+        EndpointRule.PRIVATE_UNREACHABLE,
     )
     inventory = Inventory(mesh())
     found = list(

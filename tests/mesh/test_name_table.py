@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from ipaddress import ip_address
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -319,6 +320,41 @@ def test_no_address_leaves_where_it_means_something(seen_from: MeshSettings, cha
         assert not [each for each in served if forbidden(each, seen_from, networks)], (name, served)
         assert len(set(served)) == len(served)
         assert name == "global" or name.endswith(".global")
+
+
+@given(
+    SETTINGS,
+    st.sampled_from([((), False), (("c2",), False), ((), True), (("c1", "c3"), True)]),
+    steps(leaving=0),
+    HEARD,
+)
+def test_the_chosen_candidates_have_exactly_the_answer_s_addresses(
+    seen_from: MeshSettings,
+    preference: tuple[tuple[str, ...], bool],
+    changes: list[Step],
+    heard: list[tuple[str, Any]],
+) -> None:
+    """Whatever is healthy, ready, near or preferred: the answer's addresses come from what it says that it chose.
+
+    What was chosen is of the answer's level and of one group, and no candidate outside it has a say in the clusters.
+    """
+    order, cross_levels = preference
+    zones = tuple(msgspec.structs.replace(zone, order=order, cross_levels=cross_levels) for zone in seen_from.zones)
+    left = after(changes)
+    clusters = {cluster: found.values() for cluster, found in left.items()}
+    made = name_table(msgspec.structs.replace(seen_from, zones=zones), clusters)
+    for what, learned in heard:
+        apply_observation(made, what, learned)
+    for name, answer in made.refresh().items():
+        assert answer is not None
+        chosen = [answer.candidates[index] for index in answer.chosen]
+        served = sorted(map(ip_address, (*answer.ipv4, *answer.ipv6)), key=str)
+        assert sorted({ip_address(each.address) for each in chosen}, key=str) == served, name
+        assert sorted(set(answer.chosen)) == list(answer.chosen), name
+        assert not chosen or {each.level for each in chosen} == {answer.level}, name
+        assert len({(each.reach, each.healthy) for each in chosen}) <= 1, name
+        places = {each.cluster for each in chosen} | {each.via_cluster for each in chosen if each.via_cluster}
+        assert tuple(sorted(places)) == answer.clusters, name
 
 
 RAW = st.recursive(

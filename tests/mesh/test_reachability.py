@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from meshdns.mesh.candidates import EndpointRule
-from meshdns.mesh.objects.declarations import AnyDeclaration
+from meshdns.mesh.objects.declarations import AnyDeclaration, ObjectKind
+from meshdns.mesh.objects.references import ObjectRef
 from meshdns.mesh.settings import ClusterSettings, MeshSettings
 from tests.mesh.scene import answers, endpoint_slice, entry, gateway, mesh, on_networks, service
 
@@ -283,12 +284,15 @@ NEVER = [
 ]
 
 
+REVIEWS = ObjectRef(ObjectKind.SERVICE_ENTRY, "prod", "reviews")
+
+
 def seen_as(case: Case) -> tuple[str, set[EndpointRule]]:
     """What the ServiceEntry's endpoint of a case yields, and by which rules."""
     clusters = {name: [*found, *(case.beside or {}).get(name, ())] for name, found in WORLD.items()}
     clusters[case.cluster].append(entry(case.endpoint, **(case.spec or {})))
     answer = answers(settings(**(case.vantage or {})), clusters)["reviews.prod.global"]
-    found = [c for c in answer.candidates if c.cluster == case.cluster and c.origin == "ServiceEntry prod/reviews"]
+    found = [c for c in answer.candidates if c.cluster == case.cluster and c.origin == REVIEWS]
     addresses = " ".join(candidate.address for candidate in found if candidate.address)
     nothing = "waits" if any(candidate.pending for candidate in found) else "nothing"
     return addresses or nothing, {candidate.rule for candidate in found}

@@ -10,22 +10,16 @@ from meshdns.controller.cluster_summary import ClusterSummary
 from meshdns.dns import names
 from meshdns.mesh.answer import Answer, decode_answer
 from meshdns.mesh.explain.model import GatewayState, Refusal
-from meshdns.mesh.objects.declarations import (
-    AnyDeclaration,
-    KubernetesGateway,
-    ObjectKey,
-    ObjectKind,
-    Service,
-    ServiceEntry,
-)
+from meshdns.mesh.objects.declarations import AnyDeclaration, KubernetesGateway, ObjectKind, Service, ServiceEntry
 from meshdns.mesh.objects.problems import Problem
+from meshdns.mesh.objects.references import ObjectRef, problem_ref
 from meshdns.mesh.passthrough import Passthrough
 from meshdns.mesh.settings import MeshSettings
 from meshdns.mesh.unserved_reasons import UNSERVED_KINDS, unserved_hosts
 from meshdns.mesh.visibility import has_gateway_label
 from meshdns.namedb.tables import Tables
 
-_GATEWAY_KINDS: Final = (ObjectKind.SERVICE.value, ObjectKind.GATEWAY.value)
+_GATEWAY_KINDS: Final = (ObjectKind.SERVICE, ObjectKind.GATEWAY)
 
 
 class ExplainSources:
@@ -35,7 +29,7 @@ class ExplainSources:
         self._tables = tables
         self._settings = settings
         self._answers: dict[str, Answer | None] = {}
-        self._derived_by_cluster: dict[str, defaultdict[tuple[str, str, str], list[Problem]]] = {}
+        self._derived_by_cluster: dict[str, defaultdict[ObjectRef, list[Problem]]] = {}
         self.clusters = decode_summaries(tables.clusters.items())
 
     def answer(self, owner: str) -> Answer | None:
@@ -45,33 +39,37 @@ class ExplainSources:
             self._answers[owner] = decode_answer(found) if found is not None else None
         return self._answers[owner]
 
-    def declaration(self, cluster: str, kind: str, namespace: str, name: str) -> AnyDeclaration | None:
+    def declaration(self, cluster: str, ref: ObjectRef) -> AnyDeclaration | None:
         """A declaration by its identity."""
-        key = _object_key(kind, namespace, name)
-        return self._tables.declarations.get(cluster, key) if key is not None else None
+        if ref.kind is None:
+            return None
+        return self._tables.declarations.get(cluster, (ref.kind, ref.namespace, ref.name))
 
-    def problems(self, cluster: str, kind: str, namespace: str, name: str) -> Sequence[Problem]:
+    def problems(self, cluster: str, ref: ObjectRef) -> Sequence[Problem]:
         """All that is wrong with a declaration: by itself, and in what the mesh makes of it."""
-        key = _object_key(kind, namespace, name)
-        own = self._tables.problems.of_object(cluster, key) if key is not None else ()
-        return [*own, *self._derived_problems(cluster).get((kind, namespace, name), ())]
+        own = (
+            self._tables.problems.of_object(cluster, (ref.kind, ref.namespace, ref.name))
+            if ref.kind is not None
+            else ()
+        )
+        return [*own, *self._derived_problems(cluster).get(ref, ())]
 
     def gateway_problems(self, cluster: str) -> Sequence[Problem]:
         """What is wrong with the objects that are, or should be, gateways of a cluster."""
         return [
             problem
-            for key, problems in self._derived_problems(cluster).items()
-            if key[0] in _GATEWAY_KINDS and _may_be_gateway(self.declaration(cluster, *key))
+            for ref, problems in self._derived_problems(cluster).items()
+            if ref.kind in _GATEWAY_KINDS and _may_be_gateway(self.declaration(cluster, ref))
             for problem in problems
         ]
 
-    def _derived_problems(self, cluster: str) -> Mapping[tuple[str, str, str], Sequence[Problem]]:
+    def _derived_problems(self, cluster: str) -> Mapping[ObjectRef, Sequence[Problem]]:
         """The problems of a cluster's objects that show in what the mesh makes of them, by object."""
         found = self._derived_by_cluster.get(cluster)
         if found is None:
             found = self._derived_by_cluster[cluster] = defaultdict(list)
             for problem in self._tables.problems.derived(cluster):
-                found[problem.object, problem.namespace, problem.name].append(problem)
+                found[problem_ref(problem)].append(problem)
         return found
 
     def gateways(self, cluster: str) -> Sequence[GatewayState]:
@@ -91,18 +89,12 @@ class ExplainSources:
         for cluster, problem in self._tables.problems.items():
             if problem.kind not in UNSERVED_KINDS:
                 continue
-            declared = self.declaration(cluster, problem.object, problem.namespace, problem.name)
+            declared = self.declaration(cluster, problem_ref(problem))
             if not isinstance(declared, ServiceEntry | Service):
                 continue
             for host, _ in unserved_hosts(declared, [problem], cluster, self._settings):
                 if host == name or (host.startswith("*.") and name.endswith(host[1:])):
                     yield Refusal(cluster, problem)
-
-
-def _object_key(kind: str, namespace: str, name: str) -> ObjectKey | None:
-    """The identity of an object; None for what is no object, as the settings are."""
-    known = next((each for each in ObjectKind if each.value == kind), None)
-    return (known, namespace, name) if known is not None else None
 
 
 def _may_be_gateway(declaration: AnyDeclaration | None) -> bool:

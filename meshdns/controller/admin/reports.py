@@ -306,7 +306,7 @@ def _name_item(name: str, answer: Answer) -> NameItem:
         answer.level or 0,
         LEVEL_TEXT[answer.level] if answer.level is not None else "",
         answer.clusters,
-        tuple(dict.fromkeys("/".join(filter(None, (c.cluster, c.origin))) for c in served)),
+        tuple(dict.fromkeys("/".join(filter(None, (c.cluster, str(c.origin)))) for c in served)),
     )
 
 

@@ -7,7 +7,7 @@ Rules:
 
 What became of each candidate of an answer: it answers, or it lost, and to what.
 
-The answer says which addresses were chosen; the order of the candidates, which is that of the levels, says the rest.
+The answer says which candidates were chosen; the order of the candidates, which is that of the levels, says the rest.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -19,7 +19,6 @@ import msgspec
 
 from meshdns.dns import names
 from meshdns.dns.presentation import PresentationReply
-from meshdns.mesh.addresses import parse_address
 from meshdns.mesh.answer import MAX_PER_FAMILY, Answer, AnswerKind
 from meshdns.mesh.candidates import Candidate, EndpointRule, Level
 from meshdns.mesh.explain.model import (
@@ -37,8 +36,9 @@ from meshdns.mesh.explain.model import (
     MatchKind,
     Vantage,
 )
-from meshdns.mesh.objects.declarations import AnyDeclaration, ObjectKind, ServiceEntry, WorkloadEntry
+from meshdns.mesh.objects.declarations import AnyDeclaration, ServiceEntry, WorkloadEntry
 from meshdns.mesh.objects.problems import Problem
+from meshdns.mesh.objects.references import ADDRESSES_FIELD, ENDPOINTS_FIELD, ObjectRef
 
 MAX_COMPARED_NAMES: Final = 10_000
 """Names that are compared with an unknown one: a tenth of a second at most."""
@@ -205,7 +205,7 @@ def _gateway_problems(
         yield from (GatewayProblem(through.cluster, each) for each in context.gateway_problems(through.cluster))
         origins += [(through.cluster, opening.origin) for opening in through.rules or ()]
     for cluster, origin in origins:
-        yield from (GatewayProblem(cluster, each) for each in context.problems(cluster, *split_origin(origin)))
+        yield from (GatewayProblem(cluster, each) for each in context.problems(cluster, ObjectRef.parse(origin)))
 
 
 LEVEL_TEXT: Final = {
@@ -229,8 +229,6 @@ GATEWAY_RULES: Final = (
     EndpointRule.SERVICE,
 )
 
-_SELECTED: Final = (ObjectKind.WORKLOAD_ENTRY.value, ObjectKind.POD.value)
-
 
 class DeclarationExplainer:
     """The candidates of one answer, told apart: which of them answer, and what the others lost to."""
@@ -239,46 +237,45 @@ class DeclarationExplainer:
         self._answer = answer
         self._order = zone.order if zone is not None else ()
         self._context = context
-        self._chosen = _chosen_indexes(answer)
+        self._chosen = answer.chosen
 
     def declarations(self) -> tuple[ExplainedDeclaration, ...]:
         """Every declaration in the order in which it may answer, with its endpoints."""
-        groups: dict[tuple[Level, str, str, str], list[int]] = {}
+        groups: dict[tuple[Level, str, ObjectRef, str], list[int]] = {}
         for index, candidate in enumerate(self._answer.candidates):
             key = (candidate.level, candidate.cluster, candidate.origin, candidate.host)
             groups.setdefault(key, []).append(index)
         return tuple(self._declaration(*key, indexes) for key, indexes in groups.items())
 
     def _declaration(
-        self, level: Level, cluster: str, origin: str, host: str, indexes: Sequence[int]
+        self, level: Level, cluster: str, origin: ObjectRef, host: str, indexes: Sequence[int]
     ) -> ExplainedDeclaration:
-        kind, namespace, name = split_origin(origin)
-        declaration = self._context.declaration(cluster, kind, namespace, name)
+        declaration = self._context.declaration(cluster, origin)
         return ExplainedDeclaration(
             level=level,
             source=LEVEL_TEXT[level],
             cluster=cluster,
-            kind=kind,
-            namespace=namespace,
-            name=name,
+            kind=origin.kind_text,
+            namespace=origin.namespace,
+            name=origin.name,
             host=host,
             created=declaration.created if declaration is not None else "",
             endpoints=tuple(dict.fromkeys(self._endpoint(index, declaration) for index in indexes)),
             problems=tuple(dict.fromkeys(self._problems(cluster, origin, indexes))),
         )
 
-    def _problems(self, cluster: str, origin: str, indexes: Sequence[int]) -> Iterator[Problem]:
+    def _problems(self, cluster: str, origin: ObjectRef, indexes: Sequence[int]) -> Iterator[Problem]:
         """What is wrong with the declaration, and with the workloads and pods that it selects."""
-        fields = (self._answer.candidates[index].field for index in indexes)
-        selected = (field for field in fields if split_origin(field)[0] in _SELECTED)
-        for named in (origin, *selected):
-            yield from self._context.problems(cluster, *split_origin(named))
+        selected = (self._answer.candidates[index].field.selected for index in indexes)
+        for ref in (origin, *selected):
+            if ref is not None:
+                yield from self._context.problems(cluster, ref)
 
     def _endpoint(self, index: int, declaration: AnyDeclaration | None) -> ExplainedEndpoint:
         candidate = self._answer.candidates[index]
         fate, reason = self._result(index)
         return ExplainedEndpoint(
-            field=candidate.field,
+            field=str(candidate.field),
             written=self._written_endpoint(candidate, declaration),
             rule=candidate.rule.value,
             result=fate,
@@ -292,18 +289,17 @@ class DeclarationExplainer:
 
     def _written_endpoint(self, candidate: Candidate, declaration: AnyDeclaration | None) -> str:
         """The endpoint as its object spells it; empty where that is nothing but the object itself."""
-        if candidate.field.startswith("WorkloadEntry "):
-            kind, namespace, name = split_origin(candidate.field)
-            workload = self._context.declaration(candidate.cluster, kind, namespace, name)
+        field = candidate.field
+        if field.selected is not None:
+            workload = self._context.declaration(candidate.cluster, field.selected)
             return workload.endpoint.address if isinstance(workload, WorkloadEntry) else ""
         if not isinstance(declaration, ServiceEntry):
             return ""
-        field, _, rest = candidate.field.partition("[")
-        index = int(rest[:-1]) if rest[:-1].isdigit() else 0
-        if field == "spec.endpoints" and index < len(declaration.endpoints):
+        index = max(field.index, 0)
+        if field.path == ENDPOINTS_FIELD and index < len(declaration.endpoints):
             endpoint = declaration.endpoints[index]
             return endpoint.address or f"network {endpoint.network}"
-        if field == "spec.addresses" and index < len(declaration.addresses):
+        if field.path == ADDRESSES_FIELD and index < len(declaration.addresses):
             return declaration.addresses[index]
         return ""
 
@@ -362,32 +358,5 @@ _PENDING_REASONS: Final = {
 }
 
 
-def _chosen_indexes(answer: Answer) -> tuple[int, ...]:
-    """The places of the candidates whose addresses are the answer."""
-    served = {*answer.ipv4, *answer.ipv6}
-    same = [
-        (index, each)
-        for index, each in enumerate(answer.candidates)
-        if each.level is answer.level and str(parse_address(each.address) or "") in served
-    ]
-    ready = [(index, each) for index, each in same if each.ready] or same
-    ready = [(index, each) for index, each in ready if _wildcard(each) == _wildcard(ready[0][1])]  # of the same step
-    healthy = [(index, each) for index, each in ready if each.healthy] or ready
-    nearest_reach = min((each.reach for _, each in healthy), default=None)
-    return tuple(index for index, each in healthy if each.reach is nearest_reach)
-
-
-def _wildcard(candidate: Candidate) -> str:
-    """The wildcard through which a candidate came; empty for exact names."""
-    return candidate.host if candidate.host.startswith("*.") else ""
-
-
 def _object_text(candidate: Candidate) -> str:
-    return f"{candidate.origin} of {candidate.cluster}" if candidate.cluster else candidate.origin
-
-
-def split_origin(origin: str) -> tuple[str, str, str]:
-    """Kind, namespace and name of an object written as ``Kind namespace/name``; other text is the name."""
-    kind, _, rest = origin.partition(" ")
-    namespace, slash, name = rest.partition("/")
-    return (kind, namespace, name) if slash else ("", "", origin)
+    return f"{candidate.origin} of {candidate.cluster}" if candidate.cluster else str(candidate.origin)

@@ -15,6 +15,7 @@ from meshdns.dns.presentation import PresentationReply
 from meshdns.mesh.answer import Answer
 from meshdns.mesh.objects.declarations import AnyDeclaration
 from meshdns.mesh.objects.problems import Problem
+from meshdns.mesh.objects.references import ObjectRef
 from meshdns.mesh.passthrough import Passthrough, PassthroughRule
 
 API_VERSION: Final = "meshdns/v1"
@@ -194,10 +195,10 @@ class ExplainContext(Protocol):
     def answer(self, owner: str) -> Answer | None:
         """The answer of exactly this owner name; None where it does not exist."""
 
-    def declaration(self, cluster: str, kind: str, namespace: str, name: str) -> AnyDeclaration | None:
+    def declaration(self, cluster: str, ref: ObjectRef) -> AnyDeclaration | None:
         """A declaration by its identity."""
 
-    def problems(self, cluster: str, kind: str, namespace: str, name: str) -> Sequence[Problem]:
+    def problems(self, cluster: str, ref: ObjectRef) -> Sequence[Problem]:
         """All that is wrong with a declaration: by itself, and in what the mesh makes of it."""
 
     def gateways(self, cluster: str) -> Sequence[GatewayState]:

@@ -21,8 +21,9 @@ from meshdns.mesh.explain.model import (
 )
 from meshdns.mesh.explain.text import render_text
 from meshdns.mesh.name_table import NameTable
-from meshdns.mesh.objects.declarations import AnyDeclaration, ObjectKind
+from meshdns.mesh.objects.declarations import AnyDeclaration
 from meshdns.mesh.objects.problems import Problem, ProblemKind
+from meshdns.mesh.objects.references import ObjectRef
 from meshdns.mesh.passthrough import Passthrough
 from meshdns.mesh.settings import MeshSettings, MeshZone
 from meshdns.mesh.topology import topology_problems
@@ -65,16 +66,18 @@ class SceneContext:
         """The answer of exactly this owner name."""
         return self._answers.get(owner)
 
-    def declaration(self, cluster: str, kind: str, namespace: str, name: str) -> AnyDeclaration | None:
+    def declaration(self, cluster: str, ref: ObjectRef) -> AnyDeclaration | None:
         """A declaration by its identity."""
         known = self._catalog.inventory.clusters.get(cluster)
-        return known.declarations.get((ObjectKind(kind), namespace, name)) if known is not None and kind else None
+        if known is None or ref.kind is None:
+            return None
+        return known.declarations.get((ref.kind, ref.namespace, ref.name))
 
-    def problems(self, cluster: str, kind: str, namespace: str, name: str) -> Sequence[Problem]:
+    def problems(self, cluster: str, ref: ObjectRef) -> Sequence[Problem]:
         """What is wrong with a declaration, by itself and in what is made of it."""
-        found = self.declaration(cluster, kind, namespace, name)
+        found = self.declaration(cluster, ref)
         own = found.problems if found is not None else ()
-        return [*own, *(p for p in self._shown(cluster) if (p.object, p.namespace, p.name) == (kind, namespace, name))]
+        return [*own, *(p for p in self._shown(cluster) if f"{p.object} {p.namespace}/{p.name}" == str(ref))]
 
     def _shown(self, cluster: str) -> list[Problem]:
         inventory, topology = self._catalog.inventory, self._catalog.topology
