@@ -17,13 +17,13 @@ from typing import Final
 
 import msgspec
 
-from meshdns.dns.codes import NOERROR, NXDOMAIN
+from meshdns.dns.address_blocks import is_local_client, is_loopback, unmapped
+from meshdns.dns.response import ReplyClass
 
 MAX_TABLE_SIZE: Final = 20_000  # blocks and kinds, as BIND's max-table-size; some 4 MB of a worker
 
-_MAPPED: Final = b"\0" * 10 + b"\xff\xff"  # ::ffff:0:0/96, IPv4 over an IPv6 socket
-_LOOPBACK: Final = b"\0" * 15 + b"\1"
-_FLAG_TC: Final = 0x02  # in the third octet
+_CLASS_KEYS: Final = (b"a", b"d", b"e", b"d")
+"""The classes that are counted apart, by `ReplyClass`: an empty reply counts as a denial."""
 
 
 class RrlSettings(msgspec.Struct, frozen=True):
@@ -35,14 +35,6 @@ class RrlSettings(msgspec.Struct, frozen=True):
     per_second: int
     slip: int = 2
     private: bool = False
-
-
-class ReplyClass(enum.IntEnum):
-    """What replies are counted as."""
-
-    ANSWER = 0
-    DENIAL = 1
-    ERROR = 2
 
 
 class RrlAction(enum.Enum):
@@ -68,12 +60,12 @@ class RateLimiter:
 
     def is_limited(self, source: bytes) -> bool:
         """Whether replies to a packed address are counted at all."""
-        plain = _unmapped(source)
-        return not _is_loopback(plain) if self._settings.private else not is_local(plain)
+        plain = unmapped(source)
+        return not is_loopback(plain) if self._settings.private else not is_local_client(plain)
 
     def check(self, source: bytes, reply_class: ReplyClass, now: float) -> RrlAction:
         """Count one reply to a packed address."""
-        name = _block(_unmapped(source)) + bytes((reply_class,))
+        name = _block(unmapped(source)) + _CLASS_KEYS[reply_class]
         paid = max(self._spent_until.get(name, now), now) + self._cost
         if paid - now > 1 + self._cost / 2:  # of rounding
             self._spent_until.move_to_end(name)
@@ -89,37 +81,5 @@ class RateLimiter:
         return RrlAction.SLIP if self._settings.slip and self._exceeded % self._settings.slip == 0 else RrlAction.DROP
 
 
-def reply_class(reply: bytes) -> ReplyClass:
-    """What a whole reply counts as; a truncated one is an answer."""
-    rcode = reply[3] & 0x0F
-    if rcode not in (NOERROR, NXDOMAIN):
-        return ReplyClass.ERROR
-    if rcode == NXDOMAIN or not (reply[6] or reply[7] or reply[2] & _FLAG_TC):
-        return ReplyClass.DENIAL
-    return ReplyClass.ANSWER
-
-
-def is_local(source: bytes) -> bool:
-    """Whether a packed address is loopback, private, shared or link-local: those that ``private`` admits."""
-    first, second = source[0], source[1]
-    if len(source) == 16:
-        return first & 0xFE == 0xFC or (first == 0xFE and second & 0xC0 == 0x80) or source == _LOOPBACK
-    return (
-        first in (10, 127)
-        or (first == 172 and second & 0xF0 == 16)
-        or (first == 192 and second == 168)
-        or (first == 169 and second == 254)
-        or (first == 100 and second & 0xC0 == 64)
-    )
-
-
-def _unmapped(source: bytes) -> bytes:
-    return source[12:] if len(source) == 16 and source.startswith(_MAPPED) else source
-
-
 def _block(source: bytes) -> bytes:
     return source[:3] if len(source) == 4 else source[:7]
-
-
-def _is_loopback(source: bytes) -> bool:
-    return source[0] == 127 if len(source) == 4 else source == _LOOPBACK

@@ -23,6 +23,7 @@ from ipaddress import ip_address, ip_network
 from typing import Final
 
 from meshdns.dns import names
+from meshdns.dns.address_blocks import LOCAL_REVERSE_PREFIXES
 from meshdns.dns.codes import (
     CLASS_CH,
     NOERROR,
@@ -63,14 +64,6 @@ _LOOPBACK: Final = {TYPE_A: ip_address("127.0.0.1").packed, TYPE_AAAA: ip_addres
 _LOOPBACK_PTR: Final = {
     names.to_wire(ip_address(text).reverse_pointer): {TYPE_PTR: _LOCALHOST} for text in ("127.0.0.1", "::1")
 }
-
-_PRIVATE: Final = (
-    *("0.0.0.0/8", "10.0.0.0/8", "127.0.0.0/8", "169.254.0.0/16", "172.16.0.0/12", "192.168.0.0/16"),
-    *("192.0.2.0/24", "198.51.100.0/24", "203.0.113.0/24", "255.255.255.255/32"),
-    "100.64.0.0/10",  # RFC 7793
-    *("::/128", "::1/128", "fd00::/8", "fe80::/10", "2001:db8::/32"),
-)
-"""The addresses whose reverse zones are served locally (RFC 6303 section 4)."""
 
 
 class SpecialNames:
@@ -127,7 +120,7 @@ def _rrsets(name: bytes, zone: bytes) -> dict[int, bytes]:
 def _zones(group: SpecialNameGroup) -> Iterator[bytes]:
     """The apexes that a group stands for."""
     if group is SpecialNameGroup.REVERSE:
-        for prefix in _PRIVATE:
+        for prefix in LOCAL_REVERSE_PREFIXES:
             yield from _reverse_zones(prefix)
     else:
         yield names.to_wire(group.value.replace("_", "."))

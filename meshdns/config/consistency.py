@@ -3,13 +3,13 @@
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from typing import TypeVar
 
+from meshdns.config.document import KeyPath
 from meshdns.config.model import Settings
 from meshdns.config.sections import InClusterSection, KubeconfigSection, SourceSection
 from meshdns.config.values import is_path, split_host_port
 from meshdns.dns.names import is_subdomain
 from meshdns.forwarding.upstreams import Address, is_listening_on, parse_upstream
 
-KeyPath = tuple[str | int, ...]
 Conflict = tuple[KeyPath, str]
 """Where, and what is wrong with it."""
 

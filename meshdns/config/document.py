@@ -15,6 +15,7 @@ from typing import Any, Final, NamedTuple
 import yaml
 
 KeyPath = tuple[str | int, ...]
+"""Where something stands in the settings: keys of mappings and indexes of lists, from the outside in."""
 
 _STR: Final = "tag:yaml.org,2002:str"
 _MAX_DIGITS: Final = 18  # more than any setting needs, less than what makes int() expensive

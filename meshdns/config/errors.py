@@ -5,10 +5,8 @@ from typing import Any, Final
 
 from pydantic import ValidationError
 
-from meshdns.config.document import Fault, SettingsDocument, suggest_key
+from meshdns.config.document import Fault, KeyPath, SettingsDocument, suggest_key
 from meshdns.config.model import Settings
-
-KeyPath = tuple[str | int, ...]
 
 
 class SettingsError(Exception):

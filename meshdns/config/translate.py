@@ -1,4 +1,8 @@
-"""The zones of the settings as the authority needs them, for workers, tools and explanations alike."""
+"""The zones and the mesh of the settings as the core takes them: authority, mesh and explanations.
+
+Nothing else translates them. Sources are in `controller.source_settings`, upstream servers in `upstream.routes`, what a
+worker gets beside its zones in `supervisor.worker_settings`.
+"""
 
 import ipaddress
 from collections.abc import Iterator
@@ -9,11 +13,10 @@ import msgspec
 from meshdns.authority.zone import ServedZone
 from meshdns.config import model as config
 from meshdns.config.model import ClusterSection, Settings
-from meshdns.config.sections import (
-    InClusterSection,
-)
+from meshdns.config.sections import InClusterSection
 from meshdns.config.values import split_host_port
 from meshdns.dns import names
+from meshdns.mesh.explain.model import ExplainedZone, ForwardZone
 from meshdns.mesh.settings import AnswerMode, ClusterSettings, Discover, MeshSettings, MeshZone, StaticRecord
 
 
@@ -42,6 +45,28 @@ def served_zones(settings: Settings) -> Iterator[ServedZone]:
         )
     for fallback in settings.fallback:
         yield ServedZone(names.to_wire(fallback.zone), fallback=True, has_no_upstream=not fallback.upstream)
+
+
+def explained_zones(settings: Settings) -> Iterator[ExplainedZone]:
+    """The zones as explanations show them, fallback zones behind the others."""
+    for zone in settings.zones:
+        yield ExplainedZone(
+            zone.name,
+            zone.answer,
+            zone.ttl,
+            zone.negative_ttl,
+            zone.fallthrough,
+            zone.wildcards == "dns",
+            zone.order,
+        )
+    for fallback in settings.fallback:
+        yield ExplainedZone(fallback.zone, fallback=True, upstream=fallback.upstream)
+
+
+def explained_forward_zones(settings: Settings) -> Iterator[ForwardZone]:
+    """The zones that are forwarded, as explanations show them."""
+    for forward in settings.forward:
+        yield ForwardZone(forward.zone, forward.to)
 
 
 def mesh_settings(settings: Settings) -> MeshSettings:

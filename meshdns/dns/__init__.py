@@ -1,4 +1,4 @@
-"""CORE. Names, wire format, EDNS and records; the only door to dnslib.
+"""CORE. Names, wire format, EDNS, records and blocks of addresses; the only door to dnslib.
 
 Does not belong here: meshes, zones, sockets.
 """

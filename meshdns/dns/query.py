@@ -31,7 +31,7 @@ HEADER_SIZE: Final = 12
 MIN_UDP_SIZE: Final = 512  # RFC 6891 6.2.3: smaller advertised sizes mean 512
 MAX_UDP_SIZE: Final = 1232  # DNS flag day 2020: fits every common path without fragments
 _MAX_NAME: Final = 255  # RFC 1035 2.3.4, octets on the wire with the root label
-_OPT_FIXED: Final = 11  # root owner, type, class, TTL, RDLENGTH
+OPT_SIZE: Final = 11  # of an OPT without options: root owner, type, class, TTL, RDLENGTH
 _COOKIE_SIZES: Final = frozenset({8, *range(16, 41)})  # RFC 7873 section 4: client alone, or with 8 to 32 of the server
 
 
@@ -151,12 +151,12 @@ def _read_question(query: Query, data: bytes) -> bool:
 
 def _read_opt(query: Query, data: bytes, at: int) -> int:
     """Read the one additional record, which must be an OPT (RFC 6891 6.1.1); returns the fault."""
-    if len(data) < at + _OPT_FIXED or data[at] or data[at + 1] << 8 | data[at + 2] != TYPE_OPT:
+    if len(data) < at + OPT_SIZE or data[at] or data[at + 1] << 8 | data[at + 2] != TYPE_OPT:
         return FORMERR
     query.edns = True
     query.udp_size = min(max(data[at + 3] << 8 | data[at + 4], MIN_UDP_SIZE), MAX_UDP_SIZE)
     query.do = bool(data[at + 7] & 0x80)
-    start = at + _OPT_FIXED
+    start = at + OPT_SIZE
     end = start + (data[at + 9] << 8 | data[at + 10])
     if end > len(data):
         return FORMERR

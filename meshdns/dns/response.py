@@ -7,6 +7,7 @@ Rules (RFC 1035 4.1.1, RFC 6891 6.1.1 and 7):
 - A reply over the client's size on UDP is replaced by header, question and OPT with TC set; no partial RRset is sent.
 """
 
+import enum
 import struct
 from typing import Final
 
@@ -19,23 +20,36 @@ from meshdns.dns.codes import (
     FLAG_RA,
     FLAG_RD,
     FLAG_TC,
+    NOERROR,
+    NXDOMAIN,
     OPTION_COOKIE,
     OPTION_EDE,
     OPTION_NSID,
     OPTION_TCP_KEEPALIVE,
     TYPE_OPT,
 )
-from meshdns.dns.query import HEADER_SIZE, MAX_UDP_SIZE, Query
+from meshdns.dns.query import HEADER_SIZE, MAX_UDP_SIZE, OPT_SIZE, Query
 
 QUESTION_POINTER: Final = b"\xc0\x0c"  # the owner name of the question, right behind the header
 
 _OPCODE: Final = 0x7800
 OPT_PREFIX: Final = b"\0\0\x29" + MAX_UDP_SIZE.to_bytes(2, "big")  # of every OPT of ours: root owner, type, our size
-_OPT_SIZE: Final = 11  # octets of an OPT without options
 _header = struct.Struct(">HHHHH").pack
 _opt = struct.Struct(">BHHBBHH").pack
 _option = struct.Struct(">HH").pack
 _record = struct.Struct(">2sHHIH").pack
+
+
+_TC_BIT: Final = FLAG_TC >> 8  # in the first byte of the flags
+
+
+class ReplyClass(enum.IntEnum):
+    """What a reply of ours says, by its header alone. See `meshdns.dns.reply.ReplyKind` for what upstreams say."""
+
+    ANSWER = 0  # with records, or truncated
+    DENIAL = 1  # NXDOMAIN, or NODATA with its SOA
+    ERROR = 2
+    EMPTY = 3  # NOERROR without any record: a denial to rate limiting, a success to CoreDNS's metrics
 
 
 class Section:
@@ -81,7 +95,7 @@ def build_opt(query: Query, rcode: int, edns_options: bytes) -> bytes:
 def find_opt(reply: bytes) -> int:
     """Where the OPT of a reply of ours begins, its last record; -1 where it has none."""
     at = reply.rfind(OPT_PREFIX)
-    while at >= 0 and at + _OPT_SIZE + (reply[at + 9] << 8 | reply[at + 10]) != len(reply):
+    while at >= 0 and at + OPT_SIZE + (reply[at + 9] << 8 | reply[at + 10]) != len(reply):
         at = reply.rfind(OPT_PREFIX, 0, at)
     return at
 
@@ -93,7 +107,7 @@ def with_extended_error(reply: bytes, code: int, text: bytes) -> bytes:
         return reply
     added = _option(OPTION_EDE, 2 + len(text)) + code.to_bytes(2, "big") + text
     size = (reply[at + 9] << 8 | reply[at + 10]) + len(added)
-    return reply[: at + 9] + size.to_bytes(2, "big") + reply[at + _OPT_SIZE :] + added
+    return reply[: at + 9] + size.to_bytes(2, "big") + reply[at + OPT_SIZE :] + added
 
 
 def build_reply(
@@ -118,3 +132,15 @@ def build_reply(
         flags |= FLAG_TC
     header = _header(flags | rcode & 0x0F, questions, answer.count, authority.count, int(query.edns))
     return query.data[:2] + header + query.data[12 : query.question_end] + answer.wire + authority.wire + tail
+
+
+def reply_class(reply: bytes) -> ReplyClass:
+    """Return the class of a whole reply."""
+    rcode = reply[3] & 0x0F
+    if rcode == NXDOMAIN:
+        return ReplyClass.DENIAL
+    if rcode != NOERROR:
+        return ReplyClass.ERROR
+    if reply[6] or reply[7] or reply[2] & _TC_BIT:
+        return ReplyClass.ANSWER
+    return ReplyClass.DENIAL if reply[8] or reply[9] else ReplyClass.EMPTY

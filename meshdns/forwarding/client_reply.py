@@ -10,7 +10,15 @@ import struct
 from collections.abc import Sequence
 from typing import Final
 
-from meshdns.dns.codes import EDE_PROHIBITED, EDE_STALE_ANSWER, EDE_STALE_NXDOMAIN, NXDOMAIN, REFUSED, SERVFAIL
+from meshdns.dns.codes import (
+    EDE_OTHER,
+    EDE_PROHIBITED,
+    EDE_STALE_ANSWER,
+    EDE_STALE_NXDOMAIN,
+    NXDOMAIN,
+    REFUSED,
+    SERVFAIL,
+)
 from meshdns.dns.query import Query
 from meshdns.dns.reply import RelayedPart, Reply
 from meshdns.dns.response import Section, build_reply, reply_options
@@ -75,17 +83,16 @@ def _with_ttls(part: RelayedPart, ttls: Sequence[int]) -> Section:
     return Section(part.section.count, bytes(wire))
 
 
-_EDE_OTHER: Final = 0  # extended error codes of RFC 8914
 _EDE_NOT_AUTHORITATIVE: Final = 20
 NO_ROUTE: Final = Failure(
     _EDE_NOT_AUTHORITATIVE, b"no forward zone takes this name; add one to forward in the settings"
 )
 NOT_RECURSIVE: Final = Failure(EDE_PROHIBITED, b"not in the cache; ask again with RD=1")
-LOOP: Final = Failure(_EDE_OTHER, b"this query was here before; look for a loop of forward settings")
-OVERLOAD: Final = Failure(_EDE_OTHER, b"too many queries wait for upstream servers; ask again later")
-OVERLOAD_CLIENT: Final = Failure(_EDE_OTHER, b"too many queries of this client wait; ask again later")
-OVERLOAD_SUFFIX: Final = Failure(_EDE_OTHER, b"too many names of this domain wait; ask again later")
-CLOSING: Final = Failure(_EDE_OTHER, b"this server is stopping; ask again")
+LOOP: Final = Failure(EDE_OTHER, b"this query was here before; look for a loop of forward settings")
+OVERLOAD: Final = Failure(EDE_OTHER, b"too many queries wait for upstream servers; ask again later")
+OVERLOAD_CLIENT: Final = Failure(EDE_OTHER, b"too many queries of this client wait; ask again later")
+OVERLOAD_SUFFIX: Final = Failure(EDE_OTHER, b"too many names of this domain wait; ask again later")
+CLOSING: Final = Failure(EDE_OTHER, b"this server is stopping; ask again")
 
 
 class ClientReplies:

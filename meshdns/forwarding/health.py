@@ -13,7 +13,8 @@ Rules:
 from collections.abc import Sequence
 from typing import Final
 
-from meshdns.forwarding.upstreams import Address, is_local
+from meshdns.dns.address_blocks import is_globally_reachable
+from meshdns.forwarding.upstreams import Address
 
 DOWN_AFTER_TIMEOUTS: Final = 3
 DOWN_AFTER_SECONDS: Final = 1.5
@@ -36,7 +37,9 @@ class UpstreamGroup:
 
     def __init__(self, addresses: Sequence[Address]) -> None:
         self.addresses = tuple(addresses)
-        self.is_private = tuple(is_local(address) for address in self.addresses)  # who may be told of a query's trail
+        self.is_private = tuple(
+            not is_globally_reachable(address.host) for address in self.addresses
+        )  # who may be told of a query's trail
         self.uses_tls = tuple(address.tls is not None for address in self.addresses)  # who is asked over TLS alone
         self._health = [_Health() for _ in self.addresses]
         self._all = tuple(range(len(self.addresses)))

@@ -14,7 +14,7 @@ from typing import Final
 import msgspec
 
 from meshdns.dns.codes import FLAG_CD, FLAG_RD, TYPE_OPT
-from meshdns.dns.query import HEADER_SIZE, MAX_UDP_SIZE, Query
+from meshdns.dns.query import HEADER_SIZE, MAX_UDP_SIZE, OPT_SIZE, Query
 
 INSTANCE_ID_SIZE: Final = 8  # octets
 MAX_LOOP_MARKERS: Final = 4  # instances, one behind the other; more are a loop in all but name
@@ -22,7 +22,6 @@ MAX_LOOP_MARKERS: Final = 4  # instances, one behind the other; more are a loop 
 _LOOP_OPTION: Final = 65_313
 _PADDING_CODE: Final = 12  # RFC 7830
 _PADDING_BLOCK: Final = 128  # octets
-_OPT_SIZE: Final = 11  # octets of an OPT before its options
 _COUNTS: Final = b"\0\x01\0\0\0\0\0\x01"  # one question, one additional: OPT
 _COUNTS_WITHOUT_OPT: Final = b"\0\x01\0\0\0\0\0\0"
 _OPT: Final = b"\0" + TYPE_OPT.to_bytes(2, "big") + MAX_UDP_SIZE.to_bytes(2, "big") + b"\0\0"
@@ -50,7 +49,7 @@ class Question(msgspec.Struct, frozen=True, gc=False):
 
     def _padding(self, before: int) -> bytes:
         """The option that fills the message up; `before` are the octets of the options in front of it."""
-        missing = -(HEADER_SIZE + len(self.wire) + _OPT_SIZE + before + 4) % _PADDING_BLOCK
+        missing = -(HEADER_SIZE + len(self.wire) + OPT_SIZE + before + 4) % _PADDING_BLOCK
         return _PADDING_CODE.to_bytes(2, "big") + missing.to_bytes(2, "big") + bytes(missing)
 
 
@@ -80,7 +79,7 @@ def encode_loop_marker(instance_id: bytes) -> bytes:
 
 def read_loop_markers(query: Query) -> bytes:
     """The steps that a query without faults came with."""
-    at = query.question_end + _OPT_SIZE
+    at = query.question_end + OPT_SIZE
     out = b""
     while at < len(query.data) and query.edns:
         end = at + 4 + int.from_bytes(query.data[at + 2 : at + 4], "big")

@@ -85,11 +85,6 @@ def parse_resolv_conf(text: str, *, own_addresses: Collection[Address] = ()) -> 
     return tuple(found)
 
 
-def is_local(address: Address) -> bool:
-    """Whether an address is of local use: private, loopback, link-local, shared."""
-    return not ipaddress.ip_address(address.host).is_global
-
-
 def is_listening_on(listener: Address, address: Address) -> bool:
     """Whether a datagram to `address` would arrive at `listener`; a wildcard takes all that is sent to loopback."""
     if listener.port != address.port:

@@ -11,13 +11,13 @@ from typing import Any, Final
 import msgspec
 
 from meshdns.dns import names
+from meshdns.dns.address_blocks import unmapped
 from meshdns.dns.codes import RCODE_NAMES, type_mnemonic
 from meshdns.dns.compression import skip_name
 from meshdns.dns.query import HEADER_SIZE
 
 FOR_LOG: Final = 1
 FOR_LIVE: Final = 2
-_IPV4_MAPPED: Final = b"\0" * 10 + b"\xff\xff"
 _FLAGS: Final = (
     (0x8000, "qr"),
     (0x0400, "aa"),
@@ -80,8 +80,7 @@ def question_of(message: bytes) -> tuple[bytes, int, int]:
 
 def address_text(source: bytes) -> str:
     """A packed address as text, IPv4 over an IPv6 socket as IPv4."""
-    if len(source) == 16 and source.startswith(_IPV4_MAPPED):
-        source = source[12:]
+    source = unmapped(source)
     return socket.inet_ntop(socket.AF_INET if len(source) == 4 else socket.AF_INET6, source)
 
 

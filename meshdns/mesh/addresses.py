@@ -5,6 +5,8 @@ import functools
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from typing import Final
 
+from meshdns.dns.address_blocks import NEVER_SERVED_PREFIXES, SINGLE_NETWORK_PREFIXES
+
 IpAddress = IPv4Address | IPv6Address
 
 
@@ -16,26 +18,10 @@ class Scope(enum.Enum):
     NEVER_SERVED = "never"  # means nothing to anybody else: loopback, link-local, unspecified, multicast
 
 
-_PREFIXES: Final = (
-    ("0.0.0.0/8", Scope.NEVER_SERVED),  # "this network" (RFC 1122 section 3.2.1.3)
-    ("127.0.0.0/8", Scope.NEVER_SERVED),  # loopback
-    ("169.254.0.0/16", Scope.NEVER_SERVED),  # link-local
-    ("224.0.0.0/4", Scope.NEVER_SERVED),  # multicast
-    ("255.255.255.255/32", Scope.NEVER_SERVED),  # limited broadcast (RFC 1122 section 3.2.1.3)
-    ("10.0.0.0/8", Scope.PRIVATE),  # RFC 1918
-    ("172.16.0.0/12", Scope.PRIVATE),  # RFC 1918
-    ("192.168.0.0/16", Scope.PRIVATE),  # RFC 1918
-    ("100.64.0.0/10", Scope.PRIVATE),  # RFC 6598, used for pods by several clouds
-    ("240.0.0.0/4", Scope.PRIVATE),  # class E: Istio's and Admiral's VIPs
-    ("::/128", Scope.NEVER_SERVED),  # unspecified
-    ("::1/128", Scope.NEVER_SERVED),  # loopback
-    ("fe80::/10", Scope.NEVER_SERVED),  # link-local
-    ("ff00::/8", Scope.NEVER_SERVED),  # multicast
-    ("fc00::/7", Scope.PRIVATE),  # RFC 4193
-)
 _SCOPES: Final = tuple(
     (prefix.version, int(prefix.netmask), int(prefix.network_address), scope)
-    for prefix, scope in ((ip_network(text), scope) for text, scope in _PREFIXES)
+    for texts, scope in ((NEVER_SERVED_PREFIXES, Scope.NEVER_SERVED), (SINGLE_NETWORK_PREFIXES, Scope.PRIVATE))
+    for prefix in map(ip_network, texts)
 )
 """The first that holds an address says its scope; as integers, for every address of a mesh is looked at."""
 

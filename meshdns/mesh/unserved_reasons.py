@@ -7,7 +7,7 @@ names a cluster is for those who may look inside, all others are told the fact a
 from collections.abc import Iterable, Iterator
 from typing import Final
 
-from meshdns.dns.codes import EDE_PROHIBITED
+from meshdns.dns.codes import EDE_OTHER, EDE_PROHIBITED
 from meshdns.mesh.answer import Answer, AnswerKind
 from meshdns.mesh.objects.declarations import Service, ServiceEntry
 from meshdns.mesh.objects.problems import Problem, ProblemKind
@@ -20,7 +20,6 @@ UNSERVED_KINDS: Final = frozenset({ProblemKind.OUTSIDE_ZONES, ProblemKind.NOT_PU
 MAX_TEXT: Final = 120
 """Octets of a sentence: a reply must still fit into the 512 octets of the smallest client."""
 
-_EDE_OTHER: Final = 0  # RFC 8914 section 4.1: Other Error
 _TO_DO: Final = "; see meshdns explain"
 _PUBLIC_PROHIBITED: Final = f"this name is not exported to here{_TO_DO}".encode()
 _PUBLIC_OTHER: Final = f"this name is declared, but cannot be reached from here{_TO_DO}".encode()
@@ -48,7 +47,7 @@ def host_reason(cluster: str, host: str, problem: Problem) -> bytes:
     reason = problem.reason.removeprefix(host)
     why = reason if reason == problem.reason else f"it{reason}"
     return _encode_reason(
-        EDE_PROHIBITED if problem.kind is ProblemKind.NOT_PUBLIC else _EDE_OTHER, f"{cluster}, but {why}"
+        EDE_PROHIBITED if problem.kind is ProblemKind.NOT_PUBLIC else EDE_OTHER, f"{cluster}, but {why}"
     )
 
 
@@ -57,7 +56,7 @@ def unreachable_reason(answer: Answer) -> bytes | None:
     if answer.outcome is not AnswerKind.NODATA or answer.records or not answer.candidates:
         return None
     first = answer.candidates[0]
-    return _encode_reason(_EDE_OTHER, f"{first.cluster}: {first.rule.value}")
+    return _encode_reason(EDE_OTHER, f"{first.cluster}: {first.rule.value}")
 
 
 def extended_error(reason: bytes, *, show_cluster: bool) -> tuple[int, bytes]:

@@ -3,30 +3,17 @@
 import ipaddress
 import platform
 from collections.abc import Sequence
-from typing import Final
 
 from meshdns import __version__
-from meshdns.authority.rrl import RrlSettings, is_local
+from meshdns.authority.rrl import RrlSettings
 from meshdns.authority.special import SpecialNameGroup
 from meshdns.config.model import Settings
 from meshdns.config.translate import served_zones
+from meshdns.dns.address_blocks import LOCAL_CLIENT_PREFIXES, is_local_client
 from meshdns.supervisor.cookie_secrets import CookieSecrets
 from meshdns.supervisor.sockets import Sockets
 from meshdns.upstream.routes import build_routes
 from meshdns.worker.settings import WorkerSettings
-
-PRIVATE_PREFIXES: Final = (
-    "127.0.0.0/8",
-    "10.0.0.0/8",
-    "172.16.0.0/12",
-    "192.168.0.0/16",
-    "100.64.0.0/10",
-    "169.254.0.0/16",
-    "::1/128",
-    "fc00::/7",
-    "fe80::/10",
-)
-"""The askers that ``private`` admits: loopback, private, shared and link-local addresses."""
 
 
 def worker_settings(
@@ -79,11 +66,11 @@ def rate_limit_settings(settings: Settings) -> RrlSettings | None:
 
 def _is_private_prefix(prefix: str) -> bool:
     network = ipaddress.ip_network(prefix)
-    return is_local(network[0].packed) and is_local(network[-1].packed)
+    return is_local_client(network[0].packed) and is_local_client(network[-1].packed)
 
 
 def _prefixes(clients: Sequence[str]) -> tuple[str, ...]:
     if "any" in clients:
         return ()
-    named = [prefix for item in clients for prefix in (PRIVATE_PREFIXES if item == "private" else (item,))]
+    named = [prefix for item in clients for prefix in (LOCAL_CLIENT_PREFIXES if item == "private" else (item,))]
     return tuple(dict.fromkeys(str(ipaddress.ip_network(prefix, strict=False)) for prefix in named))

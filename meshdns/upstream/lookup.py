@@ -11,6 +11,7 @@ from meshdns.dns import reply
 from meshdns.dns.codes import FLAG_CD, FLAG_TC
 from meshdns.dns.compression import HEADER_SIZE
 from meshdns.dns.presentation import build_query
+from meshdns.dns.query import OPT_SIZE
 from meshdns.forwarding.upstreams import Address
 from meshdns.stubdomains.observed import ObservedReply, observe
 from meshdns.upstream.tcp import query_over_tcp
@@ -19,7 +20,6 @@ TRY_TIMEOUT: Final = 3.0
 """Patience with one try; forwarders give up on a dead upstream within about 2 s, and say so."""
 
 _TRIES: Final = 2
-_OPT_SIZE: Final = 11  # the OPT that `build_query` ends with
 _FLAGS_OF_OPT, _DO = -4, 0x80  # an octet of it, and the bit there (RFC 3225)
 
 
@@ -80,5 +80,5 @@ async def _query_over_udp(server: Address, query: bytes) -> bytes | None:
 
 
 def _is_reply_to(message: bytes, query: bytes) -> bool:
-    asked = query[HEADER_SIZE:-_OPT_SIZE]
+    asked = query[HEADER_SIZE:-OPT_SIZE]  # `build_query` ends with an OPT
     return reply.is_reply_to(message, int.from_bytes(query[:2], "big"), asked[:-4].lower() + asked[-4:])

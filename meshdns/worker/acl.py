@@ -9,8 +9,9 @@ import sys
 from collections.abc import Sequence
 from typing import Final
 
+from meshdns.dns.address_blocks import unmapped
+
 _MAX_ADMITTED: Final = 1 << 16
-_MAPPED: Final = b"\0" * 10 + b"\xff\xff"  # ::ffff:0:0/96, IPv4 over an IPv6 socket
 
 
 class AccessList:
@@ -33,7 +34,7 @@ class AccessList:
         known = source_key(source)
         if known in self.admitted_keys:
             return True
-        plain = source[12:] if len(source) == 16 and source.startswith(_MAPPED) else source
+        plain = unmapped(source)
         address = int.from_bytes(plain, "big")
         if not self._admits_all and not any(address & mask == base for base, mask in self._rules[len(plain)]):
             return False
@@ -62,7 +63,7 @@ class RefusalLog:
 
     def log_once(self, source: bytes) -> None:
         """Somebody at this packed address was refused."""
-        plain = source[12:] if len(source) == 16 and source.startswith(_MAPPED) else source
+        plain = unmapped(source)
         prefix = plain[:3] if len(plain) == 4 else plain[:6]
         if prefix in self._logged_prefixes or len(self._logged_prefixes) >= MAX_LOGGED_PREFIXES:
             return

@@ -11,7 +11,7 @@ from typing import Final
 
 from meshdns.authority.row import Row
 from meshdns.dns import names
-from meshdns.dns.codes import NOERROR, NXDOMAIN
+from meshdns.dns.codes import EDE_OTHER, NOERROR, NXDOMAIN
 from meshdns.dns.query import Query
 from meshdns.dns.response import with_extended_error
 from meshdns.mesh.unserved_reasons import extended_error
@@ -19,7 +19,6 @@ from meshdns.worker.database_read import DatabaseRead
 
 MAX_SEARCHES_PER_SECOND: Final = 20
 _MAX_SCANNED: Final = 64  # names looked at for each length of the first label
-_EDE_OTHER: Final = 0  # RFC 8914: Other Error
 _MAX_TEXT: Final = 120
 _MAX_PARENTS: Final = 16  # of a name, whose wildcards are looked at
 
@@ -57,7 +56,7 @@ class DenialHints:
         near = nearest_name(name, read)
         if near is None:
             return None
-        return _EDE_OTHER, f"no such name; nearest: {names.to_text(near)}"[:_MAX_TEXT].encode()
+        return EDE_OTHER, f"no such name; nearest: {names.to_text(near)}"[:_MAX_TEXT].encode()
 
 
 def has_no_answer(reply: bytes) -> bool:

@@ -2,12 +2,12 @@
 
 from collections.abc import Callable
 
-from meshdns.authority.rrl import RateLimiter, ReplyClass, RrlAction, RrlSettings, reply_class
+from meshdns.authority.rrl import RateLimiter, RrlAction, RrlSettings
 from meshdns.authority.special import ChaosNames, SpecialNames
 from meshdns.dns import cookies
 from meshdns.dns.codes import BADCOOKIE, BADVERS, CLASS_CH, FLAG_TC, NOERROR, REFUSED
 from meshdns.dns.query import HEADER_SIZE, Query, parse_query
-from meshdns.dns.response import build_reply, reply_options
+from meshdns.dns.response import ReplyClass, build_reply, reply_class, reply_options
 
 
 class LocalAnswers:

@@ -32,7 +32,7 @@ from typing import Final
 from meshdns.authority.authority import Authority, RowReader
 from meshdns.dns.codes import FLAG_TC, NXDOMAIN
 from meshdns.dns.compression import skip_name
-from meshdns.dns.query import HEADER_SIZE, Query
+from meshdns.dns.query import HEADER_SIZE, OPT_SIZE, Query
 from meshdns.namedb.database import NameDatabaseError
 from meshdns.upstream.timer_wheel import TimerWheel
 from meshdns.worker.recorder import PLUGIN_CACHE, PLUGIN_MESH
@@ -197,8 +197,6 @@ the view each. What may be asked of one name is without end: flags, EDNS sizes, 
 
 _ENTRY_OVERHEAD: Final = 300  # octets of memory for one question beside its octets and those of its replies
 _VARIANT_OVERHEAD: Final = 50  # the same for one reply
-
-OPT_SIZE: Final = 11  # octets of an OPT without options
 
 _TC_BIT: Final = FLAG_TC >> 8  # in the first octet of the flags
 

@@ -16,16 +16,15 @@ from collections.abc import Iterable
 from typing import Final, NamedTuple
 
 from meshdns.dns import names
-from meshdns.dns.codes import FLAG_AA, NOERROR, NXDOMAIN, OPTION_EDE, RCODE_NAMES, type_mnemonic
+from meshdns.dns.codes import FLAG_AA, OPTION_EDE, RCODE_NAMES, type_mnemonic
 from meshdns.dns.names import ZoneMap
-from meshdns.dns.query import Query
-from meshdns.dns.response import OPT_PREFIX, find_opt
+from meshdns.dns.query import OPT_SIZE, Query
+from meshdns.dns.response import OPT_PREFIX, find_opt, reply_class
 from meshdns.forwarding.upstreams import Address
 from meshdns.instance import metric_pages
 from meshdns.instance.metric_pages import DURATION_BUCKETS, SIZE_BUCKETS, MetricPage
 from meshdns.instance.samples import question_of
 
-_OPT_SIZE: Final = 11
 _LABELLED_TYPES: Final = frozenset(
     (
         *("A", "AAAA", "CNAME", "DNSKEY", "DS", "MX", "NSEC3", "NSEC", "NS", "PTR", "RRSIG", "SOA"),
@@ -33,6 +32,9 @@ _LABELLED_TYPES: Final = frozenset(
     )
 )
 """The types that have a label of their own, as in CoreDNS; all others are ``other``."""
+
+_CLASS_LABELS: Final = ("success", "denial", "error", "success")
+"""CoreDNS's words by `ReplyClass`: an empty reply is a success."""
 
 LEVELS: Final = ("none", "static", "own_entry", "own_service", "remote_entry", "near_service", "far_service")
 """The levels of an answer by number, as a label."""
@@ -109,13 +111,8 @@ def type_label(qtype: int) -> str:
 
 
 def response_class(reply: bytes) -> str:
-    """``success``, ``denial`` or ``ede``, as CoreDNS's plugin/pkg/response classes a reply."""
-    rcode = reply[3] & 0x0F
-    if rcode == NXDOMAIN:
-        return "denial"
-    if rcode != NOERROR:
-        return "error"
-    return "success" if reply[6] or reply[7] or not (reply[8] or reply[9]) else "denial"
+    """Return ``success``, ``denial`` or ``error``, as CoreDNS's plugin/pkg/response classes a reply."""
+    return _CLASS_LABELS[reply_class(reply)]
 
 
 def do_bit_and_ede(reply: bytes) -> tuple[bool, int]:
@@ -124,7 +121,7 @@ def do_bit_and_ede(reply: bytes) -> tuple[bool, int]:
     if at < 0:
         return False, -1
     do = bool(reply[at + 7] & 0x80)
-    at += _OPT_SIZE
+    at += OPT_SIZE
     while at + 4 <= len(reply):
         code, size = reply[at] << 8 | reply[at + 1], reply[at + 2] << 8 | reply[at + 3]
         if code == OPTION_EDE and size >= 2:

@@ -12,7 +12,7 @@ from typing import Protocol
 from meshdns.authority.authority import Authority, Verdict
 from meshdns.dns import query as wire
 from meshdns.dns.codes import EDE_PROHIBITED, REFUSED
-from meshdns.dns.query import Query
+from meshdns.dns.query import OPT_SIZE, Query
 from meshdns.dns.response import build_reply, reply_options
 from meshdns.namedb.database import NameDatabaseError
 from meshdns.namedb.reader import ChangedNames
@@ -22,7 +22,7 @@ from meshdns.worker.diagnostic_names import DiagnosticNames
 from meshdns.worker.ede_hints import DenialHints, has_no_answer
 from meshdns.worker.local_answers import LocalAnswers
 from meshdns.worker.recorder import PLUGIN_ACL, PLUGIN_CACHE, PLUGIN_MESH, ReplyRecorder, SendReply
-from meshdns.worker.reply_cache import OPT_SIZE, ReplyCache, is_nxdomain
+from meshdns.worker.reply_cache import ReplyCache, is_nxdomain
 from meshdns.worker.reply_metrics import ReplyMetrics
 from meshdns.worker.sampling import Sampler
 from meshdns.worker.scoreboard_counters import WorkerCounters

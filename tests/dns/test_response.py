@@ -5,11 +5,21 @@ import dns.flags
 import dns.message
 import dns.opcode
 import dns.rcode
+import dns.rrset
 import pytest
 
 from meshdns.dns.codes import BADVERS, FORMERR, NOERROR, NOTIMP, NXDOMAIN, REFUSED, SERVFAIL, TYPE_A
 from meshdns.dns.query import Query, parse_query
-from meshdns.dns.response import QUESTION_POINTER, Section, build_opt, build_reply, record, reply_options
+from meshdns.dns.response import (
+    QUESTION_POINTER,
+    ReplyClass,
+    Section,
+    build_opt,
+    build_reply,
+    record,
+    reply_class,
+    reply_options,
+)
 
 
 def asked(name: str = "ReViEwS.prod.global.", *, flags: int = dns.flags.RD, edns: int = -1, **more: object) -> Query:
@@ -123,3 +133,36 @@ def test_records_point_at_the_question() -> None:
 def test_an_opt_counts_its_options() -> None:
     """RDLENGTH is the octets of the options."""
     assert build_opt(asked(edns=0), NOERROR, b"abcd") == b"\0\0\x29\x04\xd0\0\0\0\0\0\4abcd"
+
+
+def _foreign_reply(rcode: str, answers: int, *, tc: bool = False, soa: bool = False) -> bytes:
+    out = dns.message.make_response(dns.message.make_query("www.example", "A"))
+    out.set_rcode(dns.rcode.from_text(rcode))
+    for number in range(answers):
+        out.answer.append(dns.rrset.from_text(f"{number}.example.", 60, "IN", "A", "192.0.2.1"))
+    if soa:
+        out.authority.append(dns.rrset.from_text("example.", 60, "IN", "SOA", "ns.example. a.example. 1 2 3 4 5"))
+    if tc:
+        out.flags |= dns.flags.TC
+    return out.to_wire()
+
+
+@pytest.mark.parametrize(
+    ("reply", "expected"),
+    [
+        (_foreign_reply("NOERROR", 1), ReplyClass.ANSWER),
+        (_foreign_reply("NOERROR", 1, soa=True), ReplyClass.ANSWER),
+        (_foreign_reply("NOERROR", 256), ReplyClass.ANSWER),
+        (_foreign_reply("NOERROR", 0, tc=True), ReplyClass.ANSWER),
+        (_foreign_reply("NOERROR", 0), ReplyClass.EMPTY),
+        (_foreign_reply("NOERROR", 0, soa=True), ReplyClass.DENIAL),
+        (_foreign_reply("NXDOMAIN", 0), ReplyClass.DENIAL),
+        (_foreign_reply("NXDOMAIN", 1), ReplyClass.DENIAL),
+        (_foreign_reply("SERVFAIL", 0), ReplyClass.ERROR),
+        (_foreign_reply("REFUSED", 0), ReplyClass.ERROR),
+        (_foreign_reply("FORMERR", 0), ReplyClass.ERROR),
+    ],
+)
+def test_the_class_of_a_reply(reply: bytes, expected: ReplyClass) -> None:
+    """By RCODE and counts."""
+    assert reply_class(reply) is expected

@@ -164,6 +164,8 @@ def test_samples_are_bounded_and_what_is_beyond_is_counted() -> None:
     [
         (b"\x84\0", b"\0\1\0\0", "success"),
         (b"\x84\0", b"\0\0\0\1", "denial"),
+        (b"\x84\0", b"\0\0\0\0", "success"),
+        (b"\x86\0", b"\0\0\0\0", "success"),
         (b"\x84\3", b"\0\0\0\1", "denial"),
         (b"\x84\2", b"\0\0\0\0", "error"),
         (b"\x84\5", b"\0\0\0\0", "error"),

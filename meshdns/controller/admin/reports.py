@@ -17,7 +17,13 @@ import msgspec
 
 from meshdns.authority.authority import Authority, Verdict
 from meshdns.config import Settings
-from meshdns.config.translate import mesh_settings, served_zones, vantage_cluster
+from meshdns.config.translate import (
+    explained_forward_zones,
+    explained_zones,
+    mesh_settings,
+    served_zones,
+    vantage_cluster,
+)
 from meshdns.controller.admin.api import (
     AnyItem,
     ClusterItem,
@@ -44,7 +50,7 @@ from meshdns.dns import names, query
 from meshdns.dns.presentation import PresentationReply, build_query, to_presentation, type_number
 from meshdns.mesh.answer import Answer, decode_answer
 from meshdns.mesh.explain.build import LEVEL_TEXT, explain, nearest_names
-from meshdns.mesh.explain.model import ExplainedZone, Explanation, ForwardZone, MatchKind, Vantage
+from meshdns.mesh.explain.model import Explanation, MatchKind, Vantage
 from meshdns.mesh.objects.declarations import EndpointSlice, ObjectKind, Service
 from meshdns.mesh.objects.problems import DatedProblem, ProblemKind, Severity, cause_of
 from meshdns.namedb.tables import Tables, decode_declaration, decode_problems
@@ -160,8 +166,8 @@ class Reports:
         return Vantage(
             cluster=own,
             network=self._settings.vantage.network or network,
-            zones=tuple(_zone_infos(self._settings)),
-            forward=tuple(ForwardZone(each.zone, each.to) for each in self._settings.forward),
+            zones=tuple(explained_zones(self._settings)),
+            forward=tuple(explained_forward_zones(self._settings)),
         )
 
     # ------------------------------------------------------------------------------------------ lists
@@ -308,21 +314,6 @@ def _name_item(name: str, answer: Answer) -> NameItem:
         answer.clusters,
         tuple(dict.fromkeys("/".join(filter(None, (c.cluster, str(c.origin)))) for c in served)),
     )
-
-
-def _zone_infos(settings: Settings) -> Iterator[ExplainedZone]:
-    for zone in settings.zones:
-        yield ExplainedZone(
-            zone.name,
-            zone.answer,
-            zone.ttl,
-            zone.negative_ttl,
-            zone.fallthrough,
-            zone.wildcards == "dns",
-            zone.order,
-        )
-    for fallback in settings.fallback:
-        yield ExplainedZone(fallback.zone, fallback=True, upstream=fallback.upstream)
 
 
 def _rfc3339(seconds: float) -> str:

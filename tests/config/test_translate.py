@@ -1,0 +1,64 @@
+"""Zones and clusters of the settings as authority, mesh and explanations take them."""
+
+import ast
+from pathlib import Path
+
+from meshdns.authority.zone import ServedZone
+from meshdns.config import parse_settings
+from meshdns.config.translate import explained_forward_zones, explained_zones, mesh_settings, served_zones
+from meshdns.dns.names import to_wire
+from meshdns.mesh.explain.model import ExplainedZone, ForwardZone
+from meshdns.mesh.settings import AnswerMode, MeshZone
+
+PACKAGE = Path(__file__).parents[2] / "meshdns"
+
+SETTINGS = parse_settings(
+    b"""
+apiVersion: meshdns/v1
+listen: ["127.0.0.1:1053"]
+sources: [{kind: manifests, path: ./clusters}]
+zones:
+  - {name: global, ttl: 7, negativeTtl: 3, answer: vip, fallthrough: true, wildcards: dns}
+  - {name: plain.example}
+fallback: [{zone: cluster.local, upstream: [10.0.0.10]}]
+forward: [{zone: ., to: [10.0.0.53]}, {zone: corp.example, to: [10.0.0.54]}]
+""",
+    "meshdns.yaml",
+)
+
+
+def test_a_zone_has_one_meaning_in_three_forms() -> None:
+    """What answers it, who explains it, and what the mesh makes of it agree."""
+    servers = ("127.0.0.1",)
+    assert list(served_zones(SETTINGS)) == [
+        ServedZone(to_wire("global"), 7, 3, fallthrough=True, closest_encloser=True, servers=servers),
+        ServedZone(to_wire("plain.example"), servers=servers),
+        ServedZone(to_wire("cluster.local"), fallback=True),
+    ]
+    assert mesh_settings(SETTINGS).zones == (
+        MeshZone("global", AnswerMode.VIP, 7, 3, closest_encloser=True),
+        MeshZone("plain.example"),
+        MeshZone("cluster.local", fallback=True),
+    )
+    assert list(explained_zones(SETTINGS)) == [
+        ExplainedZone("global", "vip", 7, 3, fallthrough=True, closest_encloser=True),
+        ExplainedZone("plain.example"),
+        ExplainedZone("cluster.local", fallback=True, upstream=("10.0.0.10:53",)),
+    ]
+    assert list(explained_forward_zones(SETTINGS)) == [
+        ForwardZone(".", ("10.0.0.53:53",)),
+        ForwardZone("corp.example", ("10.0.0.54:53",)),
+    ]
+    assert mesh_settings(SETTINGS).forward_zones == ("corp.example",)
+
+
+def test_nothing_else_translates_them() -> None:
+    """Outside of mesh, whose defaults they are, only `config.translate` makes these values."""
+    translated = {"ServedZone", "MeshZone", "MeshSettings", "ClusterSettings", "ExplainedZone", "ForwardZone"}
+    makers = {
+        str(module.relative_to(PACKAGE))
+        for module in PACKAGE.rglob("*.py")
+        for node in ast.walk(ast.parse(module.read_text("utf-8")))
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in translated
+    }
+    assert {maker for maker in makers if not maker.startswith("mesh/")} == {"config/translate.py"}
