@@ -102,7 +102,7 @@ async def _query_upstreams(forwarder: Forwarder, wire_question: bytes, loop: asy
     at_hand = forwarder.ask(
         query, now=loop.time(), tcp=True, on_reply=partial(_set_reply, answer)
     )  # TCP: nothing is cut
-    return await answer if at_hand is None else at_hand
+    return await answer if at_hand is None else at_hand.message
 
 
 def _set_reply(answer: asyncio.Future[bytes], message: bytes) -> None:

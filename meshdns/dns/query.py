@@ -41,9 +41,7 @@ class Query:
     `question_end` is the offset just behind the question (12 where there is none to echo). `udp_size` is the largest
     UDP reply the client takes, 512 to 1232 octets. `edns` says that an OPT was there, so that the reply carries one
     (RFC 6891 6.1.1). A query without a question and without a fault asks for nothing but a cookie (RFC 7873 section
-    5.4). `reply_cookie` is the full cookie that the reply carries; whoever holds the secret puts it there. `level` is
-    that of the mesh data that it was answered with, 0 for none, and `stale` whether that is but the last known; the
-    authority notes both.
+    5.4). `reply_cookie` is the full cookie that the reply carries; whoever parsed the query puts it there.
     """
 
     __slots__ = (
@@ -54,7 +52,6 @@ class Query:
         "error_rcode",
         "flags",
         "keepalive",
-        "level",
         "nsid",
         "qclass",
         "qname",
@@ -62,7 +59,6 @@ class Query:
         "qtype",
         "question_end",
         "reply_cookie",
-        "stale",
         "udp_size",
     )
 
@@ -81,9 +77,7 @@ class Query:
         self.nsid = False
         self.keepalive = False
         self.cookie = b""
-        self.reply_cookie = b""
-        self.level = 0
-        self.stale = False
+        self.reply_cookie = b""  # a field, not an argument: every function that builds a reply would hand it on
 
     @property
     def rd(self) -> bool:

@@ -8,7 +8,7 @@ What clients of the forwarder are told: a known answer, a refusal, a failure or 
 
 import struct
 from collections.abc import Sequence
-from typing import Final
+from typing import Final, NamedTuple
 
 from meshdns.dns.codes import (
     EDE_OTHER,
@@ -95,28 +95,34 @@ OVERLOAD_SUFFIX: Final = Failure(EDE_OTHER, b"too many names of this domain wait
 CLOSING: Final = Failure(EDE_OTHER, b"this server is stopping; ask again")
 
 
-class ClientReplies:
-    """Makes the replies and counts them. `nsid` is for those who ask which server they reached (RFC 5001).
+class ImmediateReply(NamedTuple):
+    """A reply that needs no upstream. A cached answer says when its TTLs fall next, and when it expires.
 
-    `ttls_change_at` is when the answer that was known last becomes a second older, `expires_at` when it is none any
-    more.
+    Both are 0 for all other replies, which may not be sent to anybody else.
     """
+
+    message: bytes
+    ttls_change_at: float = 0.0
+    expires_at: float = 0.0
+
+
+class ClientReplies:
+    """Makes the replies and counts them. `nsid` is for those who ask which server they reached (RFC 5001)."""
 
     def __init__(self, cache: Cache, counters: ForwardCounters, nsid: bytes) -> None:
         self._cache = cache
         self._counters = counters
         self._nsid = nsid
-        self.ttls_change_at = self.expires_at = 0.0
 
-    def cached(self, query: Query, key: bytes, *, now: float, tcp: bool) -> bytes | None:
+    def cached(self, query: Query, key: bytes, *, now: float, tcp: bool) -> ImmediateReply | None:
         """The answer that the cache holds under `key`, None where it holds none."""
         entry = self._cache.get(key, now)
         if entry is None:
             return None
         self._counters.hits += 1
         age = int(now - entry.stored_at)
-        self.ttls_change_at, self.expires_at = entry.stored_at + age + 1, entry.expires_at
-        return forwarded_reply(query, entry.reply, age=age, tcp=tcp, nsid=self._nsid)
+        message = forwarded_reply(query, entry.reply, age=age, tcp=tcp, nsid=self._nsid)
+        return ImmediateReply(message, entry.stored_at + age + 1, entry.expires_at)
 
     def fresh(self, query: Query, reply: Reply, *, tcp: bool) -> bytes:
         """An answer that has just come."""

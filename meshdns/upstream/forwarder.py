@@ -24,7 +24,7 @@ from meshdns.dns.query import Query
 from meshdns.dns.reply import Reply
 from meshdns.forwarding import client_reply
 from meshdns.forwarding.cache import Cache
-from meshdns.forwarding.client_reply import ClientReplies
+from meshdns.forwarding.client_reply import ClientReplies, ImmediateReply
 from meshdns.forwarding.counters import ForwardCounters
 from meshdns.forwarding.health import UpstreamGroup
 from meshdns.forwarding.policy import Attempt, Exchange, Failure, Step
@@ -101,47 +101,22 @@ class Forwarder:
 
     def ask(
         self, query: Query, *, now: float, tcp: bool, on_reply: Callable[[bytes], None], client: bytes = b""
-    ) -> bytes | None:
-        """The answer where it is at hand; else None, and `on_reply` is called once with it, within 1.8 s.
+    ) -> ImmediateReply | None:
+        """The reply where it needs no upstream; else None, and `on_reply` is called once with it, within 1.8 s.
 
         `query` is free of faults, `now` is the loop's time in seconds, `tcp` says how the client asked, and
         `client` is its packed address. `on_reply` must not raise; it is never called before this returns.
         """
-        counters = self._counters
-        counters.queries += 1
-        self._replies.ttls_change_at = self._replies.expires_at = 0.0
-        place = self._route_indexes.find(query.qname_lower)
-        if place is None:
-            return self._replies.refuse(query, client_reply.NO_ROUTE, tcp=tcp)
-        name = cache_key(query, place)
-        known = self._replies.cached(query, name, now=now, tcp=tcp)
-        if known is not None:
-            return known
-        failure = self._cache.get_failure(name, now)
-        if failure is not None:
-            counters.failures_cached += 1
-            return self._replies.fail(query, name, failure, now=now, tcp=tcp)
-        if not query.rd:
-            return self._replies.refuse(query, client_reply.NOT_RECURSIVE, tcp=tcp)
-        been = read_loop_markers(query)
-        if been and is_loop(been, self._own_marker):
-            counters.loops += 1
-            return self._replies.refuse(query, client_reply.LOOP, tcp=tcp)
-        if self._closed:
-            return self._replies.fail(query, name, client_reply.CLOSING, now=now, tcp=tcp)
-        crowding = self._wait_limits.is_client_at_limit(client)
-        if crowding or self._wait_limits.is_full:
-            counters.over_limit += 1
-            counters.over_client_limit += crowding
-            return self._replies.refuse(
-                query, client_reply.OVERLOAD_CLIENT if crowding else client_reply.OVERLOAD, tcp=tcp
-            )
-        return self._join_or_start(Waiter(query, tcp, client, on_reply), name, place, now)
-
-    @property
-    def reply_lifetime(self) -> tuple[float, float]:
-        """When what `ask` has just returned becomes a second older, and when it expires; 0 where it is not kept."""
-        return self._replies.ttls_change_at, self._replies.expires_at
+        self._counters.queries += 1
+        route_index = self._route_indexes.find(query.qname_lower)
+        if route_index is None:
+            return ImmediateReply(self._replies.refuse(query, client_reply.NO_ROUTE, tcp=tcp))
+        key = cache_key(query, route_index)
+        cached = self._replies.cached(query, key, now=now, tcp=tcp)
+        if cached is not None:
+            return cached
+        error = self._wait_or_fail(Waiter(query, tcp, client, on_reply), key, route_index, now)
+        return None if error is None else ImmediateReply(error)
 
     @property
     def cache_counts(self) -> tuple[int, int]:
@@ -165,6 +140,31 @@ class Forwarder:
         await self._tcp_exchanges.close()
 
     # ------------------------------------------------------------------------------------------ clients
+
+    def _wait_or_fail(self, waiter: Waiter, key: bytes, route_index: int, now: float) -> bytes | None:
+        """Have a client wait for an upstream; the refusal or failure where it may not."""
+        counters = self._counters
+        query, tcp, client, _ = waiter
+        failure = self._cache.get_failure(key, now)
+        if failure is not None:
+            counters.failures_cached += 1
+            return self._replies.fail(query, key, failure, now=now, tcp=tcp)
+        if not query.rd:
+            return self._replies.refuse(query, client_reply.NOT_RECURSIVE, tcp=tcp)
+        been = read_loop_markers(query)
+        if been and is_loop(been, self._own_marker):
+            counters.loops += 1
+            return self._replies.refuse(query, client_reply.LOOP, tcp=tcp)
+        if self._closed:
+            return self._replies.fail(query, key, client_reply.CLOSING, now=now, tcp=tcp)
+        crowding = self._wait_limits.is_client_at_limit(client)
+        if crowding or self._wait_limits.is_full:
+            counters.over_limit += 1
+            counters.over_client_limit += crowding
+            return self._replies.refuse(
+                query, client_reply.OVERLOAD_CLIENT if crowding else client_reply.OVERLOAD, tcp=tcp
+            )
+        return self._join_or_start(waiter, key, route_index, now)
 
     def _join_or_start(self, waiter: Waiter, key: bytes, route_index: int, now: float) -> bytes | None:
         """Join the exchange for the question, or start it."""

@@ -36,14 +36,15 @@ class LocalAnswers:
         self._clock = clock
         self._rate_limiter = RateLimiter(rate_limit) if rate_limit is not None else None
 
-    def attach_cookie(self, query: Query, source: bytes) -> None:
-        """Have the reply to a packed address carry a full cookie (RFC 7873 section 5.2).
+    def reply_cookie(self, query: Query, source: bytes) -> bytes:
+        """The full cookie for the reply to a query with a cookie, to a packed address (RFC 7873 section 5.2).
 
-        Not in BADVERS: what the options of another EDNS version mean is unknown (RFC 6891 section 6.1.3).
+        None (empty) in BADVERS: what the options of another EDNS version mean is unknown (RFC 6891 section 6.1.3).
         """
-        if query.error_rcode != BADVERS:
-            client = query.cookie[: cookies.CLIENT_COOKIE_SIZE]
-            query.reply_cookie = cookies.issue(self._secret, client, source, now=int(self._clock()))
+        if query.error_rcode == BADVERS:
+            return b""
+        client = query.cookie[: cookies.CLIENT_COOKIE_SIZE]
+        return cookies.issue(self._secret, client, source, now=int(self._clock()))
 
     def respond(self, query: Query, source: bytes, *, tcp: bool) -> bytes | None:
         """The reply to what is neither the mesh's nor an upstream's, whatever is configured; None for all else."""
@@ -80,7 +81,7 @@ class LocalAnswers:
     def _truncated(self, query: Query, source: bytes) -> bytes:
         """Header, question and OPT with TC (RFC 2181 section 9)."""
         if query.cookie:
-            self.attach_cookie(query, source)
+            query.reply_cookie = self.reply_cookie(query, source)
         short = bytearray(build_reply(query, NOERROR))
         short[2] |= FLAG_TC >> 8
         return bytes(short)

@@ -2,22 +2,16 @@
 
 from collections.abc import Callable
 from time import perf_counter
-from typing import Final
 
-from meshdns.dns.query import Query
-from meshdns.worker.reply_metrics import ReplyMetrics
+from meshdns.authority.authority import NO_SOURCE, AnswerSource
+from meshdns.worker.reply_metrics import PLUGIN_FORWARD, PLUGIN_MESH, ReceivedQuery, ReplyMetrics
 from meshdns.worker.sampling import Sampler
 
 SendReply = Callable[[bytes], None]
 
-PLUGIN_MESH: Final = "mesh"
-PLUGIN_CACHE: Final = "cache"
-PLUGIN_ACL: Final = "acl"
-_PLUGIN_FORWARD: Final = "forward"
-
 
 class ReplyRecorder:
-    """What tells the accounts and the sampler of replies. `started` is the `perf_counter` of a query's receipt."""
+    """Records replies in the metrics, and offers them to the sampler."""
 
     __slots__ = ("_metrics", "_sampler")
 
@@ -26,21 +20,21 @@ class ReplyRecorder:
         self._sampler = sampler
 
     def record(
-        self, query: Query, reply: bytes, source: bytes, port: int, written_by: str, *, tcp: bool, started: float
-    ) -> None:
-        """Record a reply, made by `PLUGIN_MESH`, `PLUGIN_CACHE` or `PLUGIN_ACL` as far as its path tells."""
+        self, received: ReceivedQuery, reply: bytes, plugin: str = PLUGIN_MESH, source: AnswerSource = NO_SOURCE
+    ) -> bytes:
+        """Record a reply, which `plugin` wrote as far as its path tells, and return it."""
+        query, client, port, tcp, started = received
         seconds = perf_counter() - started
-        plugin = self._metrics.observe_reply(query, reply, written_by, tcp=tcp, ipv6=len(source) != 4, seconds=seconds)
+        plugin = self._metrics.observe_reply(received, reply, plugin, source, seconds=seconds)
         if self._sampler.enabled:
-            self._sampler.offer(query.data, reply, source, port, plugin, seconds=seconds, tcp=tcp)
+            self._sampler.offer(query.data, reply, client, port, plugin, seconds=seconds, tcp=tcp)
+        return reply
 
-    def recording(
-        self, query: Query, source: bytes, port: int, send: SendReply, *, tcp: bool, started: float
-    ) -> SendReply:
+    def recording(self, received: ReceivedQuery, send: SendReply) -> SendReply:
         """`send` for a reply that an upstream is asked for first."""
 
         def note(reply: bytes) -> None:
-            self.record(query, reply, source, port, _PLUGIN_FORWARD, tcp=tcp, started=started)
+            self.record(received, reply, PLUGIN_FORWARD)
             send(reply)
 
         return note

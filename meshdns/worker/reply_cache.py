@@ -29,14 +29,13 @@ import struct
 from collections.abc import Iterable
 from typing import Final
 
-from meshdns.authority.authority import Authority, RowReader
+from meshdns.authority.authority import NO_SOURCE, AnswerSource, Authority, AuthorityReply, RowReader, Verdict
 from meshdns.dns.codes import FLAG_TC, NXDOMAIN
 from meshdns.dns.compression import skip_name
 from meshdns.dns.query import HEADER_SIZE, OPT_SIZE, Query
 from meshdns.namedb.database import NameDatabaseError
 from meshdns.upstream.timer_wheel import TimerWheel
-from meshdns.worker.recorder import PLUGIN_CACHE, PLUGIN_MESH
-from meshdns.worker.reply_metrics import NO_SOURCE, AnswerSource, ReplyMetrics
+from meshdns.worker.reply_metrics import PLUGIN_CACHE, PLUGIN_MESH, ReplyMetrics
 
 MAX_FORWARDED: Final = 8192  # answers of at most 1232 octets; beyond it all are forgotten
 REVALIDATE_AFTER: Final = 8.0  # seconds
@@ -242,24 +241,25 @@ class ReplyCache:
             return None
         return data[:2] + body[: HEADER_SIZE - 2] + data[HEADER_SIZE:end] + body[end - 2 :], case
 
-    def store(self, query: Query, authority: Authority, rows: RowReader, reply: bytes) -> None:
+    def store(self, query: Query, authority: Authority, rows: RowReader, reply: AuthorityReply) -> None:
         """Keep a reply that depends on one owner name alone, or a denial, to a question as plain as most."""
         asked = with_lowercase_name(query.data, query.qname_lower)
         if len(query.data) > query.question_end + OPT_SIZE or asked in self.replies:
             return
         owner = authority.cacheable_owner(query, rows)
+        message, source = reply
         if owner is None:
-            self._store_negative(query, authority, rows, reply)
+            self._store_negative(query, authority, rows, message)
             return
-        count = min(reply[6] << 8 | reply[7], MAX_VARIANTS)
-        variants = [reply]
+        count = min(message[6] << 8 | message[7], MAX_VARIANTS)
+        variants = [message]
         if count > 1:
             made = [authority.respond(query, rows, tcp=False, rotation=spin) for spin in range(count)]
-            variants = [each for each in made if isinstance(each, bytes)]
+            variants = [each[0] for each in made if not isinstance(each, Verdict)]
         if self._memory_used > MAX_MEMORY:
             self.clear()
-        case = self._series_id(query, reply, AnswerSource(query.level, query.stale))
-        self._memory_used += _ENTRY_OVERHEAD + len(asked) + count * (_VARIANT_OVERHEAD + len(reply))
+        case = self._series_id(query, message, source)
+        self._memory_used += _ENTRY_OVERHEAD + len(asked) + count * (_VARIANT_OVERHEAD + len(message))
         self.replies[asked] = (case, tuple(with_lowercase_name(each, query.qname_lower) for each in variants))
         self._keys_by_owner.setdefault(owner, []).append(asked)
 

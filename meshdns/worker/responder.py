@@ -9,11 +9,12 @@ from collections.abc import Callable
 from time import perf_counter
 from typing import Protocol
 
-from meshdns.authority.authority import Authority, Verdict
+from meshdns.authority.authority import NO_SOURCE, Authority, AuthorityReply, Verdict
 from meshdns.dns import query as wire
 from meshdns.dns.codes import EDE_PROHIBITED, REFUSED
 from meshdns.dns.query import OPT_SIZE, Query
 from meshdns.dns.response import build_reply, reply_options
+from meshdns.forwarding.client_reply import ImmediateReply
 from meshdns.namedb.database import NameDatabaseError
 from meshdns.namedb.reader import ChangedNames
 from meshdns.worker.acl import AccessList, RefusalLog, source_key
@@ -21,9 +22,16 @@ from meshdns.worker.database_read import DatabaseRead
 from meshdns.worker.diagnostic_names import DiagnosticNames
 from meshdns.worker.ede_hints import DenialHints, has_no_answer
 from meshdns.worker.local_answers import LocalAnswers
-from meshdns.worker.recorder import PLUGIN_ACL, PLUGIN_CACHE, PLUGIN_MESH, ReplyRecorder, SendReply
+from meshdns.worker.recorder import ReplyRecorder, SendReply
 from meshdns.worker.reply_cache import ReplyCache, is_nxdomain
-from meshdns.worker.reply_metrics import ReplyMetrics
+from meshdns.worker.reply_metrics import (
+    PLUGIN_ACL,
+    PLUGIN_CACHE,
+    PLUGIN_FORWARD,
+    PLUGIN_MESH,
+    ReceivedQuery,
+    ReplyMetrics,
+)
 from meshdns.worker.sampling import Sampler
 from meshdns.worker.scoreboard_counters import WorkerCounters
 
@@ -31,15 +39,8 @@ from meshdns.worker.scoreboard_counters import WorkerCounters
 class QueryForwarder(Protocol):
     """The way out for names that are not ours."""
 
-    @property
-    def reply_lifetime(self) -> tuple[float, float]:
-        """When what `ask` has just returned becomes a second older, and when it expires, in seconds of its clock.
-
-        Both are 0 where it was no answer, or one that is not kept.
-        """
-
-    def ask(self, query: Query, *, now: float, tcp: bool, on_reply: SendReply, client: bytes) -> bytes | None:
-        """The reply where it is at hand; None where `on_reply` will be called with it."""
+    def ask(self, query: Query, *, now: float, tcp: bool, on_reply: SendReply, client: bytes) -> ImmediateReply | None:
+        """The reply where it needs no upstream; None where `on_reply` will be called with it."""
 
 
 class Responder:
@@ -67,9 +68,6 @@ class Responder:
         self.metrics = metrics
         self.sampler = sampler
         self._recorder = ReplyRecorder(metrics, sampler)
-        self._plugin = PLUGIN_MESH  # of the reply that is being made
-        self._started = 0.0  # when
-        self.client_port = 0  # of whoever sent the message that `respond` is called with
         self._authority = authority
         self._forwarder = forwarder
         self._begin_read = begin_read
@@ -126,13 +124,20 @@ class Responder:
             self.counters.commits += 1
             self._reply_cache.invalidate(changed.names)
 
-    def respond(self, data: bytes, source: bytes, make_sender: Callable[[], SendReply], *, tcp: bool) -> bytes | None:
-        """The reply to one message, or None: dropped, or delivered later through what `make_sender` returns."""
-        if not tcp and self._local_answers.is_rate_limited(source):
-            return self._respond_rate_limited(data, source, make_sender)
-        return self._respond_unlimited(data, source, make_sender, tcp=tcp)
+    def respond(
+        self, data: bytes, source: bytes, port: int, make_sender: Callable[[], SendReply], *, tcp: bool
+    ) -> bytes | None:
+        """The reply to one message, or None: dropped, or delivered later through what `make_sender` returns.
 
-    def _respond_rate_limited(self, data: bytes, source: bytes, make_sender: Callable[[], SendReply]) -> bytes | None:
+        `source` and `port` are the packed address and the port that the message came from.
+        """
+        if not tcp and self._local_answers.is_rate_limited(source):
+            return self._respond_rate_limited(data, source, port, make_sender)
+        return self._respond_unlimited(data, source, port, make_sender, tcp=tcp)
+
+    def _respond_rate_limited(
+        self, data: bytes, source: bytes, port: int, make_sender: Callable[[], SendReply]
+    ) -> bytes | None:
         """The reply to a stranger, as far as it may have one; strangers never come to the quick way of a transport."""
 
         def allowed(reply: bytes) -> bytes | None:
@@ -151,12 +156,12 @@ class Responder:
 
             return deliver_allowed
 
-        reply = self._respond_unlimited(data, source, limiting, tcp=False)
+        reply = self._respond_unlimited(data, source, port, limiting, tcp=False)
         self.access_list.admitted_keys.discard(source_key(source))
         return None if reply is None else allowed(reply)
 
     def _respond_unlimited(
-        self, data: bytes, source: bytes, make_sender: Callable[[], SendReply], *, tcp: bool
+        self, data: bytes, source: bytes, port: int, make_sender: Callable[[], SendReply], *, tcp: bool
     ) -> bytes | None:
         """As `respond`, without a limit."""
         if source_key(source) in self.access_list.admitted_keys:
@@ -167,65 +172,58 @@ class Responder:
                 self.metrics.hits[2 * tcp + (len(source) != 4)][case] += 1
                 if self.sampler.enabled:
                     plugin = self.metrics.plugin_of(case)
-                    self.sampler.offer(data, found, source, self.client_port, plugin, seconds=0.0, tcp=tcp)
+                    self.sampler.offer(data, found, source, port, plugin, seconds=0.0, tcp=tcp)
                 return found
-        began = self._started = perf_counter()
+        started = perf_counter()
         query = wire.parse_query(data)
         if query is None:
             self.counters.dropped += 1
             return None
-        self._plugin = PLUGIN_MESH
-        reply = self._respond_uncached(query, source, make_sender, tcp=tcp)
-        if reply is not None:
-            self._recorder.record(query, reply, source, self.client_port, self._plugin, tcp=tcp, started=began)
-        return reply
+        return self._respond_uncached((query, source, port, tcp, started), make_sender)
 
-    def _respond_uncached(
-        self, query: Query, source: bytes, make_sender: Callable[[], SendReply], *, tcp: bool
-    ) -> bytes | None:
-        """The reply to one query that is not at hand, as `respond`."""
+    def _respond_uncached(self, received: ReceivedQuery, make_sender: Callable[[], SendReply]) -> bytes | None:
+        """The reply to one query that is not in the cache of replies, as `respond`; recorded."""
+        query, source, port, tcp, _ = received
         if query.cookie:
-            self._local_answers.attach_cookie(query, source)
+            query.reply_cookie = self._local_answers.reply_cookie(query, source)
         if not self.access_list.admits(source):
             self.counters.refused += 1
-            self._plugin = PLUGIN_ACL
             self._refusal_log.log_once(source)
             extra = reply_options(query, ede=EDE_PROHIBITED, text=b"see allowQuery") if query.edns else b""
-            return build_reply(query, REFUSED, edns_options=extra, tcp=tcp)
+            refusal = build_reply(query, REFUSED, edns_options=extra, tcp=tcp)
+            return self._recorder.record(received, refusal, PLUGIN_ACL)
         own = self._local_answers.respond(query, source, tcp=tcp)
         if own is not None:
             self.counters.answered += 1
-            return own
+            return self._recorder.record(received, own)
         rows = self._open_read
-        spin = query.data[1]
         try:
-            told = self._diagnostic_names.respond(query, rows, source, self.client_port, tcp=tcp)
+            told = self._diagnostic_names.respond(query, rows, source, port, tcp=tcp)
             if told is not None:
                 self.counters.answered += 1
-                return told
-            reply = self._authority.respond(query, rows, tcp=tcp, rotation=spin)
+                return self._recorder.record(received, told)
+            reply = self._authority.respond(query, rows, tcp=tcp, rotation=query.data[1])
         except NameDatabaseError as error:
             self._on_database_error(error)
             rows = None
             reply = self._authority.respond(query, rows, tcp=tcp)
         if reply is Verdict.FORWARD:
-            return self._respond_outside_zones(query, make_sender, source, tcp=tcp)
+            return self._respond_outside_zones(received, make_sender)
         if reply is Verdict.FALLBACK:
             self.counters.forwarded += 1
-            return self._ask_upstream_first(
-                query, self._recording_sender(query, make_sender, source, tcp=tcp), source, tcp=tcp
-            )
-        if not isinstance(reply, bytes):
+            return self._ask_upstream_first(received, make_sender)
+        if reply is Verdict.DROP:
             self.counters.dropped += 1
             return None
         self.counters.answered += 1
-        if rows is None:
-            return reply
-        if query.edns and len(query.data) > query.question_end + OPT_SIZE and has_no_answer(reply):
-            return self._with_hint(query, reply, rows, may_see_clusters=self._diagnostic_names.admits(source), tcp=tcp)
-        if not tcp or len(reply) <= query.udp_size:  # else it is another one over UDP
-            self._reply_cache.store(query, self._authority, rows, reply)
-        return reply
+        message, answer_source = reply
+        if rows is not None:
+            if query.edns and len(query.data) > query.question_end + OPT_SIZE and has_no_answer(message):
+                admitted = self._diagnostic_names.admits(source)
+                message = self._with_hint(query, message, rows, may_see_clusters=admitted, tcp=tcp)
+            elif not tcp or len(message) <= query.udp_size:  # else it is another one over UDP
+                self._reply_cache.store(query, self._authority, rows, reply)
+        return self._recorder.record(received, message, PLUGIN_MESH, answer_source)
 
     def _with_hint(self, query: Query, reply: bytes, rows: DatabaseRead, *, may_see_clusters: bool, tcp: bool) -> bytes:
         """A reply that lacks what was asked for, with the reason if one is known."""
@@ -235,49 +233,48 @@ class Responder:
             self._on_database_error(error)
             return reply
 
-    def _respond_outside_zones(
-        self, query: Query, make_sender: Callable[[], SendReply], source: bytes, *, tcp: bool
-    ) -> bytes | None:
-        """Answer a special name, forward any other."""
+    def _respond_outside_zones(self, received: ReceivedQuery, make_sender: Callable[[], SendReply]) -> bytes | None:
+        """Answer a special name, forward any other; recorded."""
+        query, source, _, tcp, _ = received
         own = self._local_answers.special_reply(query, tcp=tcp)
         if own is not None:
             self.counters.answered += 1
-            return own
+            return self._recorder.record(received, own)
         self.counters.forwarded += 1
-        deliver = self._recording_sender(query, make_sender, source, tcp=tcp)
+        deliver = self._recorder.recording(received, make_sender())
         now = self._clock()
         reply = self._forwarder.ask(query, now=now, tcp=tcp, on_reply=deliver, client=source)
-        if reply is not None:
-            changes, expires = self._forwarder.reply_lifetime
-            if expires > now and not self._authority.serves(
-                query.qname_lower
-            ):  # a name in a zone might become ours before
-                self._reply_cache.store_forwarded(query, reply, now=now, ages_at=changes, expires_at=expires)
-        return reply
+        if reply is None:
+            return None
+        message, ages_at, expires_at = reply
+        if expires_at > now and not self._authority.serves(query.qname_lower):  # a name in a zone might become ours
+            self._reply_cache.store_forwarded(query, message, now=now, ages_at=ages_at, expires_at=expires_at)
+        return self._recorder.record(received, message, PLUGIN_CACHE)
 
-    def _recording_sender(
-        self, query: Query, make_sender: Callable[[], SendReply], source: bytes, *, tcp: bool
-    ) -> SendReply:
-        """What delivers a reply that an upstream is asked for, accounted for then."""
-        self._plugin = PLUGIN_CACHE
-        return self._recorder.recording(query, source, self.client_port, make_sender(), tcp=tcp, started=self._started)
+    def _ask_upstream_first(self, received: ReceivedQuery, make_sender: Callable[[], SendReply]) -> bytes | None:
+        """Forward, and let the mesh answer what the upstream denies; recorded."""
+        query, source, _, tcp, _ = received
+        send = make_sender()
 
-    def _ask_upstream_first(self, query: Query, send: SendReply, source: bytes, *, tcp: bool) -> bytes | None:
-        """Forward, and let the mesh answer what the upstream denies."""
-
-        def judge(reply: bytes) -> None:
-            if not is_nxdomain(reply):
-                send(reply)
-                return
-            self.begin_read()
-            try:
-                found = self._authority.answer_after_denial(query, self._open_read, tcp=tcp, rotation=query.data[1])
-            finally:
-                self.end_read()
-            send(reply if found is None else found)
+        def judge(message: bytes) -> None:
+            answer_source = NO_SOURCE
+            if is_nxdomain(message):
+                self.begin_read()
+                try:
+                    message, answer_source = self._after_denial(query, message, tcp=tcp)
+                finally:
+                    self.end_read()
+            send(self._recorder.record(received, message, PLUGIN_FORWARD, answer_source))
 
         reply = self._forwarder.ask(query, now=self._clock(), tcp=tcp, on_reply=judge, client=source)
-        if reply is None or not is_nxdomain(reply):
-            return reply
+        if reply is None:
+            return None
+        if not is_nxdomain(reply.message):
+            return self._recorder.record(received, reply.message, PLUGIN_CACHE)
+        message, answer_source = self._after_denial(query, reply.message, tcp=tcp)
+        return self._recorder.record(received, message, PLUGIN_CACHE, answer_source)
+
+    def _after_denial(self, query: Query, denial: bytes, *, tcp: bool) -> AuthorityReply:
+        """What the mesh says of a name that an upstream denied, else that denial."""
         found = self._authority.answer_after_denial(query, self._open_read, tcp=tcp, rotation=query.data[1])
-        return reply if found is None else found
+        return (denial, NO_SOURCE) if found is None else found

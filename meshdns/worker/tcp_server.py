@@ -107,6 +107,7 @@ class _Connection(asyncio.Protocol):
         self._write_paused = False  # the peer does not take what is written
         self._buffered = 0  # octets that `TcpConnections.account_buffered` knows of
         self._client = b""
+        self._port = 0
         self._idle_timer: asyncio.TimerHandle | None = None
         self._transport: asyncio.Transport | None = None
 
@@ -116,6 +117,7 @@ class _Connection(asyncio.Protocol):
         peer = transport.get_extra_info("peername")
         sock = transport.get_extra_info("socket")
         self._client = socket.inet_pton(sock.family, peer[0].partition("%")[0]) if peer else b""
+        self._port = peer[1] if peer else 0
         if not self._client or not self._connections.try_register(self, self._client):
             transport.abort()
             return
@@ -213,7 +215,7 @@ class _Connection(asyncio.Protocol):
         responder.counters.queries += 1
         responder.counters.tcp += 1
         forwarded = responder.counters.forwarded
-        reply = responder.respond(message, self._client, self._reply_sender, tcp=True)
+        reply = responder.respond(message, self._client, self._port, self._reply_sender, tcp=True)
         if reply is not None:
             self._write(reply)
         elif responder.counters.forwarded > forwarded:

@@ -18,7 +18,8 @@ from collections.abc import Callable
 from time import perf_counter
 from typing import Final
 
-from meshdns.worker.recorder import PLUGIN_MESH, SendReply
+from meshdns.worker.recorder import SendReply
+from meshdns.worker.reply_metrics import PLUGIN_MESH
 from meshdns.worker.responder import Responder
 from meshdns.worker.scoreboard_counters import WorkerCounters
 
@@ -175,8 +176,7 @@ class BatchSocket:
         if not self._ports[i]:
             self._counters.zero_source_port += 1
             return False
-        responder.client_port = self._ports[i]
-        reply = responder.respond(data, self.source(i), lambda: self._reply_sender(i), tcp=False)
+        reply = responder.respond(data, self.source(i), self._ports[i], lambda: self._reply_sender(i), tcp=False)
         if reply is None:
             return False
         at = i * SLOT_SIZE

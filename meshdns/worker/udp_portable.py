@@ -59,8 +59,7 @@ class DatagramSocket:
                 plugin = responder.metrics.plugin_of(case)
                 responder.sampler.offer(data, known, source, peer[1], plugin, seconds=0.0, tcp=False)
             return
-        responder.client_port = peer[1]
-        reply = responder.respond(data, source, lambda: self._reply_sender(peer), tcp=False)
+        reply = responder.respond(data, source, peer[1], lambda: self._reply_sender(peer), tcp=False)
         if reply is not None:
             self._send(reply, peer)
 

@@ -35,7 +35,9 @@ class MemoryRowReader:
         return self.served.get(owner)
 
 
-def row(*addresses: str, ttl: int = 30, clusters: tuple[int, ...] = (0,), static: bool = False) -> bytes:
+def row(
+    *addresses: str, ttl: int = 30, clusters: tuple[int, ...] = (0,), static: bool = False, level: int = 0
+) -> bytes:
     """The row of a name with these addresses; without any it is NODATA."""
     packed = [ip_address(text) for text in addresses]
     rrsets = {
@@ -43,7 +45,7 @@ def row(*addresses: str, ttl: int = 30, clusters: tuple[int, ...] = (0,), static
         for rtype, version in ((TYPE_A, 4), (TYPE_AAAA, 6))
     }
     present = {rtype: found for rtype, found in rrsets.items() if found}
-    return row_format.encode_row(RowStatus.DATA, present, ttl=ttl, clusters=clusters, static=static)
+    return row_format.encode_row(RowStatus.DATA, present, ttl=ttl, clusters=clusters, static=static, level=level)
 
 
 PENDING = row_format.encode_row(RowStatus.PENDING, {}, ttl=0)
@@ -98,8 +100,8 @@ def answered(
 ) -> dns.message.Message:
     """The reply, read by dnspython."""
     reply = Authority(zones).respond(asked(question), looked, tcp=tcp, rotation=rotation)
-    assert isinstance(reply, bytes), reply
-    return dns.message.from_wire(reply)
+    assert not isinstance(reply, Verdict), reply
+    return dns.message.from_wire(reply[0])
 
 
 def lines(section: list[dns.rrset.RRset]) -> list[str]:
@@ -322,8 +324,8 @@ def test_fifteen_addresses_and_a_long_name_fit_512_octets() -> None:
     """The cap of 15 addresses exists so that a client without EDNS needs no TCP."""
     name = ".".join(["x" * 60] * 3 + ["global"])
     reply = Authority(ZONES).respond(asked(f"{name}. A", edns=-1), view(served={name: row(*MANY)}), tcp=False)
-    assert isinstance(reply, bytes)
-    assert not dns.message.from_wire(reply).flags & dns.flags.TC
+    assert not isinstance(reply, Verdict)
+    assert not dns.message.from_wire(reply[0]).flags & dns.flags.TC
 
 
 WIDE = tuple(f"2001:db8::{i:x}" for i in range(1, 41))
@@ -334,9 +336,9 @@ def test_what_does_not_fit_is_truncated_over_udp(edns: int) -> None:
     """TC, the question and the OPT stay; no partial RRset is sent."""
     query = asked("wide.global. AAAA", edns=edns, payload=512)
     reply = Authority(ZONES).respond(query, view(served={"wide.global": row(*WIDE)}), tcp=False)
-    assert isinstance(reply, bytes)
-    message = dns.message.from_wire(reply)
-    assert len(reply) <= 512
+    assert not isinstance(reply, Verdict)
+    message = dns.message.from_wire(reply[0])
+    assert len(reply[0]) <= 512
     assert (bool(message.flags & dns.flags.TC), message.answer, message.edns) == (True, [], edns)
     assert message.question[0].to_text() == "wide.global. IN AAAA"
 
@@ -363,8 +365,8 @@ def test_nsid_says_which_instance_answers() -> None:
     query = parse_query(dns.message.make_query("reviews.prod.global.", "A", use_edns=0, options=options).to_wire())
     assert query is not None
     reply = Authority(ZONES, nsid=b"node-7").respond(query, view(), tcp=False)
-    assert isinstance(reply, bytes)
-    assert dns.edns.NSIDOption(b"node-7") in dns.message.from_wire(reply).options
+    assert not isinstance(reply, Verdict)
+    assert dns.edns.NSIDOption(b"node-7") in dns.message.from_wire(reply[0]).options
 
 
 KEPT = [
@@ -418,12 +420,45 @@ def test_every_reply_is_a_valid_message(
     """Every reply is read by dnspython, answers this question, is within the size, and a denial carries the SOA."""
     zone = ServedZone(names.to_wire("global"), closest_encloser=closest)
     reply = Authority((zone, ZONES[1])).respond(asked(question), view(state), tcp=tcp, rotation=spin)
-    assert isinstance(reply, bytes)
-    message = dns.message.from_wire(reply)
-    assert len(reply) <= 1232
+    assert not isinstance(reply, Verdict)
+    message = dns.message.from_wire(reply[0])
+    assert len(reply[0]) <= 1232
     assert message.question[0].name.to_text() == question.partition(" ")[0]
     assert all(rrset.name == message.question[0].name for rrset in message.answer)
     denied = not message.answer and message.rcode() in (dns.rcode.NOERROR, dns.rcode.NXDOMAIN)
     assert [rrset.rdtype == dns.rdatatype.SOA for rrset in message.authority] == ([True] if denied else [])
     if denied:
         assert message.authority[0].ttl == message.authority[0][0].minimum
+
+
+SOURCED = {
+    "near.global": row("198.51.100.1", level=3),
+    "far.global": row("198.51.100.2", clusters=(1,), level=6),
+    "*.any.global": row("198.51.100.3", clusters=(0, 1), level=4),
+    "any.global": row(clusters=()),
+    "fixed.global": row("192.0.2.1", clusters=(), static=True, level=1),
+}
+SILENT = NamedbState(ready=True, complete=True, wildcards=True, clusters=("east", "west"), is_controller_silent=True)
+
+
+@pytest.mark.parametrize(
+    ("question", "state", "source"),
+    [
+        ("near.global. A", READY, (3, False)),
+        ("near.global. A", STALE, (3, False)),
+        ("far.global. A", READY, (6, False)),
+        ("far.global. A", STALE, (6, True)),
+        ("x.any.global. A", STALE, (4, True)),
+        ("near.global. A", SILENT, (3, True)),
+        ("fixed.global. A", SILENT, (1, False)),
+        ("far.global. AAAA", STALE, (0, False)),
+        ("none.global. A", STALE, (0, False)),
+        ("global. SOA", STALE, (0, False)),
+        ("pending.prod.global. A", STALE, (0, False)),
+    ],
+)
+def test_a_reply_names_the_source_of_its_answer(question: str, state: NamedbState, source: tuple[int, bool]) -> None:
+    """The level of the row and whether it is last known data; nothing for whatever has no answer of a row."""
+    reply = Authority(ZONES).respond(asked(question), view(state, SOURCED), tcp=True)
+    assert not isinstance(reply, Verdict)
+    assert reply[1] == source

@@ -17,7 +17,7 @@ from meshdns.forwarding.client_reply import forwarded_reply
 from meshdns.mesh.objects.declarations import key_of
 from meshdns.sources.folder.files import FileContent, merge_files, read_file
 from tests.fuzz import seeds, stream
-from tests.worker.responder_fixture import ResponderFixture
+from tests.worker.responder_fixture import PORT, ResponderFixture
 
 CORPUS: Final = Path(__file__).with_name("corpus")
 SOURCE: Final = b"\x7f\0\0\1"
@@ -65,7 +65,7 @@ def answered(bench: ResponderFixture, data: bytes, *, tcp: bool = False) -> byte
     heard: list[bytes] = []
     bench.responder.begin_read()
     try:
-        reply = bench.responder.respond(data, SOURCE, lambda: heard.append, tcp=tcp)
+        reply = bench.responder.respond(data, SOURCE, PORT, lambda: heard.append, tcp=tcp)
     finally:
         bench.responder.end_read()
     bench.upstream.answer()

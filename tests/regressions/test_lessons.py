@@ -22,7 +22,7 @@ from tests.fuzz.cost import MOST_UDP, answering, cost
 from tests.regressions.lessons import LESSONS, NOT_APPLICABLE
 from tests.simulators.upstream import Upstream
 from tests.upstream.forwarder_client import ForwarderClient
-from tests.worker.responder_fixture import ResponderFixture
+from tests.worker.responder_fixture import PORT, ResponderFixture
 
 TESTS = Path(__file__).parents[1]
 SOURCE = bytes([127, 0, 0, 1])
@@ -33,7 +33,7 @@ ONE = b"\3one\6global\0"
 def _ask(bench: ResponderFixture, data: bytes, *, tcp: bool, source: bytes = SOURCE) -> bytes | None:
     bench.responder.begin_read()
     try:
-        return bench.responder.respond(data, source, lambda: lambda _: None, tcp=tcp)
+        return bench.responder.respond(data, source, PORT, lambda: lambda _: None, tcp=tcp)
     finally:
         bench.responder.end_read()
 

@@ -53,7 +53,7 @@ class ForwarderClient:
         assert isinstance(query, Query)
         answer: asyncio.Future[bytes] = self.loop.create_future()
         at_hand = self.forwarder.ask(query, now=self.loop.time(), tcp=tcp, on_reply=answer.set_result, client=client)
-        return at_hand if at_hand is not None else await asyncio.wait_for(answer, TIMEOUT)
+        return at_hand.message if at_hand is not None else await asyncio.wait_for(answer, TIMEOUT)
 
 
 def answers(message: dns.message.Message) -> list[str]:

@@ -116,6 +116,37 @@ def test_a_thousand_identical_questions_make_one_upstream_query() -> None:
     against(body)
 
 
+def test_a_cached_answer_says_how_long_it_stays_the_same() -> None:
+    """Until its TTLs fall, and until it expires; a failure and a refusal say nothing, so that nobody keeps them."""
+
+    async def body(_: Upstream, client: ForwarderClient) -> None:
+        loop = asyncio.get_running_loop()
+        started = loop.time()
+        await client.ask("good.test")
+        await client.ask("servfail.test")
+        for name, recursive, later in (
+            ("servfail.test", True, 0.0),
+            ("fresh.test", False, 0.0),
+            ("good.test", True, 2.5),
+        ):
+            now = loop.time() + later
+            message = dns.message.make_query(name, "A", use_edns=0, flags=dns.flags.RD if recursive else 0)
+            query = parse_query(message.to_wire())
+            assert query is not None
+            reply = client.forwarder.ask(query, now=now, tcp=False, on_reply=lambda _: None)
+            assert reply is not None
+            assert reply.message[:2] == message.to_wire()[:2]
+            if not later:
+                assert (reply.ttls_change_at, reply.expires_at) == (0.0, 0.0)
+                continue
+            assert 0 < reply.ttls_change_at - now <= 1
+            stored_at = reply.ttls_change_at - int(now - started) - 1
+            assert started <= stored_at <= now - 2.5
+            assert reply.expires_at - stored_at == pytest.approx(60)
+
+    against(body)
+
+
 def test_questions_that_differ_in_do_cd_or_type_are_asked_apart() -> None:
     """The key holds all that may change the answer (CVE-2024-0874)."""
 
@@ -361,7 +392,7 @@ class _Flood:
         if reply is None:
             self.waiting[source] += 1
         else:
-            self.refused += reply[3] & 0x0F == dns.rcode.REFUSED
+            self.refused += reply.message[3] & 0x0F == dns.rcode.REFUSED
 
 
 def test_a_flood_of_one_client_for_many_domains_leaves_room_for_others() -> None:
@@ -522,7 +553,7 @@ def test_a_name_that_no_route_takes_is_refused() -> None:
         assert query is not None
         reply = forwarder.ask(query, now=0.0, tcp=False, on_reply=lambda _: None)
         assert reply is not None
-        assert dns.message.from_wire(reply).rcode() == dns.rcode.REFUSED
+        assert dns.message.from_wire(reply.message).rcode() == dns.rcode.REFUSED
         await forwarder.close()
 
     run_with_stalled_clock(main())

@@ -16,6 +16,7 @@ from meshdns.dns import names
 from meshdns.dns.codes import NOERROR, TYPE_A
 from meshdns.dns.query import Query
 from meshdns.dns.response import build_reply
+from meshdns.forwarding.client_reply import ImmediateReply
 from meshdns.instance.metric_pages import MetricPage
 from meshdns.namedb.database import NameDatabaseError
 from meshdns.namedb.reader import ALL_NAMES, ChangedNames
@@ -26,6 +27,8 @@ from meshdns.worker.recorder import SendReply
 from meshdns.worker.reply_metrics import ReplyMetrics
 from meshdns.worker.responder import QueryForwarder, Responder
 from meshdns.worker.sampling import Sampler
+
+PORT = 5353  # that queries are sent from
 
 
 class DictNamedb:
@@ -101,9 +104,8 @@ class ManualForwarder:
 
     def __init__(self) -> None:
         self.waiting: list[tuple[Query, bool, SendReply]] = []
-        self.reply_lifetime = 0.0, 0.0
 
-    def ask(self, query: Query, *, now: float, tcp: bool, on_reply: SendReply, client: bytes) -> bytes | None:
+    def ask(self, query: Query, *, now: float, tcp: bool, on_reply: SendReply, client: bytes) -> ImmediateReply | None:
         """Keep the query until `answer`."""
         assert now >= 0
         assert client

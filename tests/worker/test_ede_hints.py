@@ -8,7 +8,7 @@ from meshdns.authority.row_format import RowStatus, encode_row
 from meshdns.dns import names
 from meshdns.mesh.unserved_reasons import MAX_TEXT
 from meshdns.worker.ede_hints import MAX_SEARCHES_PER_SECOND
-from tests.worker.responder_fixture import ResponderFixture
+from tests.worker.responder_fixture import PORT, ResponderFixture
 
 LOOPBACK = b"\x7f\0\0\1"  # which the scene lets look inside
 STRANGER = b"\xc0\0\2\1"
@@ -43,7 +43,7 @@ def ask(
     query = dns.message.make_query(name, rtype, use_edns=0, payload=size, options=options)
     server.responder.begin_read()
     try:
-        found = server.responder.respond(query.to_wire(), source, lambda: lambda _: None, tcp=False)
+        found = server.responder.respond(query.to_wire(), source, PORT, lambda: lambda _: None, tcp=False)
     finally:
         server.responder.end_read()
     assert found is not None

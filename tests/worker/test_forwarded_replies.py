@@ -8,9 +8,10 @@ from meshdns.dns import names
 from meshdns.dns.codes import FLAG_TC, NOERROR
 from meshdns.dns.query import Query, parse_query
 from meshdns.dns.response import Section, build_reply
+from meshdns.forwarding.client_reply import ImmediateReply
 from meshdns.instance import metric_pages
 from meshdns.worker.reply_cache import EXPIRY_PERIOD, MAX_FORWARDED, REVALIDATE_AFTER, ForwardedReplies
-from tests.worker.responder_fixture import ResponderFixture
+from tests.worker.responder_fixture import PORT, ResponderFixture
 
 LOOPBACK = b"\x7f\0\0\1"
 OPT = b"\0\0\x29\x04\xd0\0\0\0\0\0\0"
@@ -28,23 +29,22 @@ class CachingForwarder:
 
     def __init__(self) -> None:
         self.asked = 0
-        self.reply_lifetime = 0.0, 0.0
         self.is_cached = True
         self.truncates = False
         self.lifetime = 1000  # seconds
 
     def ask(
         self, query: Query, *, now: float, tcp: bool, on_reply: Callable[[bytes], None], client: bytes
-    ) -> bytes | None:
+    ) -> ImmediateReply | None:
         """Answer at once."""
         assert callable(on_reply)
         assert client
         self.asked += 1
-        self.reply_lifetime = (now + 1, now + self.lifetime) if self.is_cached else (0.0, 0.0)
         out = bytearray(build_reply(query, NOERROR, answer=Section(3, ANSWER), tcp=tcp))
         if self.truncates and not tcp:
             out[2] |= FLAG_TC >> 8
-        return bytes(out)
+        lifetime = (now + 1, now + self.lifetime) if self.is_cached else (0.0, 0.0)
+        return ImmediateReply(bytes(out), *lifetime)
 
 
 class Server:
@@ -61,7 +61,7 @@ class Server:
         additional = b"\0\1" if tail else b"\0\0"
         data = ident + b"\1\0\0\1\0\0\0\0" + additional + name + b"\0\1\0\1" + tail
         self.bench.responder.begin_read()
-        reply = self.bench.responder.respond(data, LOOPBACK, lambda: lambda _: None, tcp=tcp)
+        reply = self.bench.responder.respond(data, LOOPBACK, PORT, lambda: lambda _: None, tcp=tcp)
         self.bench.responder.end_read()
         return reply or b""
 

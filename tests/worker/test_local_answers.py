@@ -8,7 +8,7 @@ import dns.rcode
 import dns.rdataclass
 import pytest
 
-from tests.worker.responder_fixture import ResponderFixture
+from tests.worker.responder_fixture import PORT, ResponderFixture
 
 SOURCE = bytes([127, 0, 0, 1])
 CLIENT = bytes(range(8))
@@ -17,7 +17,7 @@ CLIENT = bytes(range(8))
 def _ask(bench: ResponderFixture, message: dns.message.Message) -> dns.message.Message | None:
     bench.responder.begin_read()
     try:
-        reply = bench.responder.respond(message.to_wire(), SOURCE, lambda: lambda _: None, tcp=False)
+        reply = bench.responder.respond(message.to_wire(), SOURCE, PORT, lambda: lambda _: None, tcp=False)
     finally:
         bench.responder.end_read()
     return None if reply is None else dns.message.from_wire(reply)

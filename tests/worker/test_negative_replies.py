@@ -10,7 +10,7 @@ from meshdns.authority.row_format import ClusterPart, RowService, RowStatus, Syn
 from meshdns.dns.codes import FORMERR, NXDOMAIN, TYPE_A
 from meshdns.dns.query import parse_query
 from meshdns.worker.reply_cache import MAX_NEGATIVE, NegativeReplies
-from tests.worker.responder_fixture import ResponderFixture
+from tests.worker.responder_fixture import PORT, ResponderFixture
 
 pytestmark = pytest.mark.long
 
@@ -69,7 +69,7 @@ def ask(server: ResponderFixture, data: bytes) -> bytes | None:
     """The reply to one message in a wake-up of its own."""
     server.responder.begin_read()
     try:
-        return server.responder.respond(data, LOOPBACK, lambda: lambda _: None, tcp=False)
+        return server.responder.respond(data, LOOPBACK, PORT, lambda: lambda _: None, tcp=False)
     finally:
         server.responder.end_read()
 

@@ -16,7 +16,7 @@ from meshdns.dns import cookies, names
 from meshdns.worker.acl import AccessList, source_key
 from meshdns.worker.diagnostic_names import DiagnosticNames
 from meshdns.worker.local_answers import LocalAnswers
-from tests.worker.responder_fixture import ResponderFixture
+from tests.worker.responder_fixture import PORT, ResponderFixture
 
 STRANGER = bytes([203, 0, 113, 7])
 NEIGHBOUR = bytes([192, 168, 0, 7])
@@ -58,7 +58,7 @@ def _ask(
     wire = dns.message.make_query(name, "A", use_edns=0, options=options).to_wire()
     bench.responder.begin_read()
     try:
-        reply = bench.responder.respond(wire, source, lambda: lambda _: None, tcp=tcp)
+        reply = bench.responder.respond(wire, source, PORT, lambda: lambda _: None, tcp=tcp)
     finally:
         bench.responder.end_read()
     return None if reply is None else dns.message.from_wire(reply)
@@ -123,7 +123,7 @@ def test_replies_that_come_later_are_limited_when_they_come() -> None:
     heard: list[bytes] = []
     for number in range(5):
         wire = dns.message.make_query(f"{number}.example", "A").to_wire()
-        assert bench.responder.respond(wire, STRANGER, lambda: heard.append, tcp=False) is None
+        assert bench.responder.respond(wire, STRANGER, PORT, lambda: heard.append, tcp=False) is None
     bench.upstream.answer()
     assert len(heard) == 2
 
@@ -135,7 +135,7 @@ def test_cookies_of_the_secret_before_are_good(secret: bytes, rcode: str) -> Non
     query = dns.message.make_query("", "A", options=[dns.edns.GenericOption(dns.edns.OptionType.COOKIE, cookie)])
     query.question.clear()
     bench = _bench()
-    reply = bench.responder.respond(query.to_wire(), STRANGER, lambda: lambda _: None, tcp=False)
+    reply = bench.responder.respond(query.to_wire(), STRANGER, PORT, lambda: lambda _: None, tcp=False)
     assert reply is not None
     message = dns.message.from_wire(reply)
     assert dns.rcode.to_text(message.rcode()) == rcode

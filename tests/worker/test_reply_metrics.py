@@ -2,15 +2,22 @@
 
 import pytest
 
+from meshdns.authority.authority import NO_SOURCE, AnswerSource, Authority
+from meshdns.authority.row_format import RowStatus, encode_row
+from meshdns.authority.zone import ServedZone
 from meshdns.dns import names
-from meshdns.dns.query import parse_query
+from meshdns.dns.codes import NXDOMAIN, TYPE_A
+from meshdns.dns.query import Query, parse_query
+from meshdns.dns.response import build_reply
+from meshdns.forwarding.client_reply import ImmediateReply
 from meshdns.instance import metric_pages
 from meshdns.instance import samples as sampled
 from meshdns.instance.metric_pages import MetricDefinition, MetricPage
 from meshdns.instance.scoreboard import Scoreboard
-from meshdns.worker.reply_metrics import NO_SOURCE, ReplyMetrics, do_bit_and_ede, response_class
+from meshdns.worker.recorder import SendReply
+from meshdns.worker.reply_metrics import PLUGIN_MESH, ReplyMetrics, do_bit_and_ede, response_class
 from meshdns.worker.sampling import MAX_PER_HEARTBEAT, Sampler
-from tests.worker.responder_fixture import ResponderFixture
+from tests.worker.responder_fixture import PORT, ManualForwarder, ResponderFixture
 
 LOOPBACK = b"\x7f\0\0\1"
 OPT = b"\0\0\x29\x04\xd0\0\0\0\0\0\0"
@@ -32,7 +39,7 @@ def bench() -> ResponderFixture:
 def ask(made: ResponderFixture, data: bytes, source: bytes = LOOPBACK, *, tcp: bool = False) -> bytes:
     """One query, as a transport would hand it on."""
     made.responder.begin_read()
-    reply = made.responder.respond(data, source, lambda: lambda _: None, tcp=tcp)
+    reply = made.responder.respond(data, source, PORT, lambda: lambda _: None, tcp=tcp)
     made.responder.end_read()
     return reply or b""
 
@@ -108,11 +115,59 @@ def test_levels_and_staleness() -> None:
     reply = b"\0\0\x84\0\0\1\0\1\0\0\0\0" + names.to_wire("one.global") + b"\0\1\0\1"
     query = parse_query(message(names.to_wire("one.global")))
     assert query is not None
-    query.level, query.stale = 4, True
-    accounts.observe_reply(query, reply, "mesh", tcp=True, ipv6=True, seconds=0.1)
+    accounts.observe_reply(
+        (query, bytes(16), PORT, True, 0.0), reply, PLUGIN_MESH, AnswerSource(4, stale=True), seconds=0.1
+    )
     assert dict(accounts.page.samples(metric_pages.ANSWERS)) == {("global.", "remote_entry"): [1]}
     assert dict(accounts.page.samples(metric_pages.STALE_ANSWERS)) == {("global.",): [1]}
     assert list(dict(accounts.page.samples(metric_pages.REQUESTS))) == [("global.", "tcp", "2", "A")]
+
+
+class DenyingForwarder(ManualForwarder):
+    """A forwarder that denies every name: at once, or later where it `waits`."""
+
+    def __init__(self, *, waits: bool) -> None:
+        super().__init__()
+        self.waits = waits
+
+    def ask(self, query: Query, *, now: float, tcp: bool, on_reply: SendReply, client: bytes) -> ImmediateReply | None:
+        """Deny the name."""
+        if self.waits:
+            return super().ask(query, now=now, tcp=tcp, on_reply=on_reply, client=client)
+        return ImmediateReply(build_reply(query, NXDOMAIN, tcp=tcp), now + 1, now + 5)
+
+    def deny(self) -> None:
+        """Deny the names that wait."""
+        waiting, self.waiting = self.waiting, []
+        for query, tcp, reply in waiting:
+            reply(build_reply(query, NXDOMAIN, tcp=tcp))
+
+
+@pytest.mark.parametrize(("waits", "plugin"), [(False, "mesh"), (True, "forward")])
+def test_the_level_of_a_fallback_answer_is_counted(*, waits: bool, plugin: str) -> None:
+    """What the mesh answers after an upstream's denial has a source, whenever that denial comes; a denial has none."""
+    upstream = DenyingForwarder(waits=waits)
+    made = ResponderFixture({}, forwarder=upstream)
+    made.namedb.put({"one.global": encode_row(RowStatus.DATA, {TYPE_A: [b"\xcb\0\x71\1"]}, ttl=30, level=5)})
+    made.responder._authority = Authority([ServedZone(names.to_wire("global"), fallback=True)])
+    made.responder.metrics.configure([names.to_wire("global")], [])
+    heard: list[bytes] = []
+    deliver = heard.append
+    made.responder.begin_read()
+    for name in ("one.global", "none.global"):
+        data = message(names.to_wire(name))
+        reply = made.responder.respond(data, LOOPBACK, PORT, lambda: deliver, tcp=False)
+        assert (reply is None) == waits
+        if reply is not None:
+            deliver(reply)
+    made.responder.end_read()
+    upstream.deny()
+    assert [each[3] & 0x0F for each in heard] == [0, NXDOMAIN]
+    assert counted(made, metric_pages.ANSWERS) == {("global.", "near_service"): 1}
+    assert counted(made, metric_pages.RESPONSES) == {
+        ("global.", "NOERROR", plugin): 1,
+        ("global.", "NXDOMAIN", "forward" if waits else "cache"): 1,
+    }
 
 
 def test_a_near_name_is_told() -> None:

@@ -8,7 +8,7 @@ from meshdns.namedb.database import DamagedDatabaseError
 from meshdns.worker import reply_cache
 from meshdns.worker.recorder import SendReply
 from tests.e2e.load import message, read
-from tests.worker.responder_fixture import ResponderFixture
+from tests.worker.responder_fixture import PORT, ResponderFixture
 
 SOURCE = bytes([127, 0, 0, 1])
 NAMES = {"one.global": ["203.0.113.1"], "two.global": ["203.0.113.2"]}
@@ -21,7 +21,7 @@ def _later() -> SendReply:
 def _ask(bench: ResponderFixture, data: bytes, source: bytes = SOURCE) -> bytes | None:
     bench.responder.begin_read()
     try:
-        return bench.responder.respond(data, source, _later, tcp=False)
+        return bench.responder.respond(data, source, PORT, _later, tcp=False)
     finally:
         bench.responder.end_read()
 

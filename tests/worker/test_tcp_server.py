@@ -16,7 +16,7 @@ from meshdns.worker.tcp_server import (
 )
 from tests.e2e.load import message, read
 from tests.simulators.stalled_clock_loop import StalledClockLoop, run_with_stalled_clock
-from tests.worker.responder_fixture import ResponderFixture, wait_until
+from tests.worker.responder_fixture import PORT, ResponderFixture, wait_until
 
 READ_AT_ONCE = 1 << 18  # bytes that asyncio reads from a socket in one turn, at most
 NAMES = {"one.global": ["203.0.113.1"], "many.global": [f"203.0.113.{number}" for number in range(1, 16)]}
@@ -132,6 +132,22 @@ def test_pipelined_queries_are_all_answered() -> None:
         for number in range(1000):
             reply = await client.reply()
             assert (int.from_bytes(reply[:2], "big"), read(reply)) == (number, (0, ["203.0.113.1"]))
+
+    _serving(body)
+
+
+def test_whoami_tells_the_port_of_the_connection() -> None:
+    """Its own, whoever asked before it over UDP."""
+
+    async def body(server: _Server) -> None:
+        clients = [await server.client() for _ in range(2)]
+        for client in clients:
+            server.bench.responder.respond(
+                message("x.global", 1), b"\x7f\0\0\1", PORT, lambda: lambda _: None, tcp=False
+            )
+            client.writer.write(_framed(message("whoami.global", 1, qtype=b"\0\x10\0\1")))
+            port = client.writer.get_extra_info("sockname")[1]
+            assert f"127.0.0.1 port {port} tcp".encode() in await client.reply()
 
     _serving(body)
 

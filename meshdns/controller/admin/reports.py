@@ -157,8 +157,8 @@ class Reports:
         reply = self._authority.respond(asked, tables, tcp=True)
         if reply is Verdict.FALLBACK:
             found = self._authority.answer_after_denial(asked, tables, tcp=True)
-            return to_presentation(found) if found is not None else None
-        return None if isinstance(reply, Verdict) else to_presentation(reply)
+            return to_presentation(found[0]) if found is not None else None
+        return None if isinstance(reply, Verdict) else to_presentation(reply[0])
 
     def _vantage(self, clusters: Mapping[str, ClusterSummary]) -> Vantage:
         own = vantage_cluster(self._settings)
