@@ -3,7 +3,6 @@
 from collections.abc import Iterator
 from pathlib import Path
 
-import lmdb
 import msgspec
 import pytest
 
@@ -180,25 +179,18 @@ def test_a_restart_while_names_are_judged_loses_no_time(
     assert stored_times(writer) == {LOOPBACK: NOW, UNCARRIED: NOW}
 
 
-def test_problems_that_were_stored_without_a_time_begin_at_the_upgrade(tmp_path: Path) -> None:
-    """The first version stored neither time nor cause."""
-    first = Writer(tmp_path / "namedb")
-    publisher = publisher_at(first, NOW)
-    publisher.upsert("west", never_served("a"))
-    publisher.upsert("west", without_gateway("b"))
-    publish_all(publisher, NOW)
-    first.close()
-    with lmdb.open(str(tmp_path / "namedb"), max_dbs=8) as env, env.begin(write=True) as raw:
-        table = env.open_db(b"problems", txn=raw)
-        for key, value in list(raw.cursor(table)):
-            old = [
-                {k: v for k, v in each.items() if k not in ("since", "cause")} for each in msgspec.json.decode(value)
-            ]
-            raw.put(key, msgspec.json.encode(old), db=table)
-    upgraded = Writer(tmp_path / "namedb")
-    publish_all(publisher_at(upgraded, NOW + 60), NOW + 61)
-    assert stored_times(upgraded) == {LOOPBACK: NOW + 60, UNCARRIED: NOW + 60}
-    upgraded.close()
+def test_problems_that_were_stored_without_a_time_begin_at_the_upgrade(troubled: Publisher, writer: Writer) -> None:
+    """The first version stored problems alone."""
+    del troubled
+    with writer.read() as tables:
+        keys = [key for key, _ in tables.problems.encoded()]
+        problems = [problem for _, problem in tables.problems.items()]
+    commit = Commit()
+    commit.problems = {key: [problem] for key, problem in zip(keys, problems, strict=True)}
+    writer.apply(commit)
+    assert stored_times(writer) == {LOOPBACK: 0, UNCARRIED: 0}
+    publish_all(publisher_at(writer, NOW + 60), NOW + 61)
+    assert stored_times(writer) == {LOOPBACK: NOW + 60, UNCARRIED: NOW + 60}
 
 
 def test_times_in_the_future_become_those_of_the_restart(troubled: Publisher, writer: Writer) -> None:
