@@ -162,6 +162,7 @@ def _foreign_reply(rcode: str, answers: int, *, tc: bool = False, soa: bool = Fa
         (_foreign_reply("REFUSED", 0), ReplyClass.ERROR),
         (_foreign_reply("FORMERR", 0), ReplyClass.ERROR),
     ],
+    ids=lambda value: value.name if isinstance(value, ReplyClass) else "",  # messages have random ids
 )
 def test_the_class_of_a_reply(reply: bytes, expected: ReplyClass) -> None:
     """By RCODE and counts."""
