@@ -61,7 +61,7 @@ _SOURCES: Final = tuple((AnswerSource(level), AnswerSource(level, stale=True)) f
 AuthorityReply: TypeAlias = tuple[bytes, AnswerSource]
 """A whole reply and the source of its answer, `NO_SOURCE` where it does not rest on a row.
 
-A named tuple would cost 3 % of a reply that is made.
+A named tuple here costs 7 % of a reply that is made.
 """
 
 

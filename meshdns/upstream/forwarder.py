@@ -115,7 +115,9 @@ class Forwarder:
         cached = self._replies.cached(query, key, now=now, tcp=tcp)
         if cached is not None:
             return cached
-        error = self._wait_or_fail(Waiter(query, tcp, client, on_reply), key, route_index, now)
+        error = self._refusal(query, key, client, now=now, tcp=tcp)
+        if error is None:
+            error = self._join_or_start(Waiter(query, tcp, client, on_reply), key, route_index, now)
         return None if error is None else ImmediateReply(error)
 
     @property
@@ -141,10 +143,9 @@ class Forwarder:
 
     # ------------------------------------------------------------------------------------------ clients
 
-    def _wait_or_fail(self, waiter: Waiter, key: bytes, route_index: int, now: float) -> bytes | None:
-        """Have a client wait for an upstream; the refusal or failure where it may not."""
+    def _refusal(self, query: Query, key: bytes, client: bytes, *, now: float, tcp: bool) -> bytes | None:
+        """The refusal or failure for a client that may not wait for an upstream; None where it may."""
         counters = self._counters
-        query, tcp, client, _ = waiter
         failure = self._cache.get_failure(key, now)
         if failure is not None:
             counters.failures_cached += 1
@@ -164,7 +165,7 @@ class Forwarder:
             return self._replies.refuse(
                 query, client_reply.OVERLOAD_CLIENT if crowding else client_reply.OVERLOAD, tcp=tcp
             )
-        return self._join_or_start(waiter, key, route_index, now)
+        return None
 
     def _join_or_start(self, waiter: Waiter, key: bytes, route_index: int, now: float) -> bytes | None:
         """Join the exchange for the question, or start it."""
