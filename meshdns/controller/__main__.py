@@ -43,6 +43,7 @@ from meshdns.namedb.writer import Writer
 from meshdns.sources.folder import source as manifests
 from meshdns.sources.registry import ClusterRegistry
 from meshdns.sources.settings import ManifestsSource, SourceError, problem_from_message
+from meshdns.sources.sink import SourceProblems
 from meshdns.upstream.routes import build_routes
 
 _GC_THRESHOLDS: Final = (200, 5, 100)
@@ -177,7 +178,8 @@ async def _run_source_isolated(
     try:
         await _run_source(rank, settings, controller, registrations)
     except SourceError as error:
-        controller.source_problems(f"source {source.kind}", [problem_from_message("source", source.kind, str(error))])
+        problem = problem_from_message("source", source.kind, str(error))
+        controller.report(SourceProblems(f"source {source.kind}", (problem,)))
     except Exception:  # noqa: BLE001 — one source's fault must not end the others, nor go unsaid
         _log.exception("source %s ended unforeseen; its clusters grow stale until a restart", source.kind)
 

@@ -11,7 +11,7 @@ heard, and what people are shown of them is written with the next commit, in the
 import asyncio
 import logging
 import sys
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -24,12 +24,22 @@ from meshdns.controller.mass_delete_guard import MassDeleteGuard
 from meshdns.controller.publisher import Publisher
 from meshdns.controller.snapshot_writer import SnapshotWriter
 from meshdns.controller.summary_writer import SummaryWriter
-from meshdns.mesh.objects.declarations import AnyDeclaration, ObjectKind
+from meshdns.mesh.objects.declarations import ObjectKind
 from meshdns.mesh.objects.problems import Problem, ProblemKind
 from meshdns.namedb import snapshot
 from meshdns.namedb.database import DamagedDatabaseError, NameDatabaseError
 from meshdns.namedb.location import EXIT_DATABASE_DAMAGED
 from meshdns.namedb.snapshot import SnapshotError
+from meshdns.sources.sink import (
+    ClusterAdded,
+    ContactMade,
+    KindListed,
+    ObjectChanged,
+    ObjectRemoved,
+    ReadFailed,
+    SourceEvent,
+    SourceProblems,
+)
 
 TICK_INTERVAL: Final = 1.0  # seconds
 
@@ -121,80 +131,46 @@ class Controller:
             _log.info("began with the snapshot of %s", ", ".join(sorted(clusters)))
         return frozenset(clusters)
 
-    # ------------------------------------------------------------------------------------------ Sink
-
-    def cluster_added(
-        self, cluster: str, kinds: Collection[ObjectKind], *, source: str, can_relist: bool = True
-    ) -> None:
-        """A source will read this cluster."""
-        self._recheck_due = True
-        self._ingest.add_cluster(cluster, kinds, source=source, can_relist=can_relist)
-        self._publisher.catalog.add_cluster(cluster)
-        self._schedule_commit()
-
-    def source_listed(self, source: str) -> None:
-        """A source has joined all clusters that it has."""
-        self._tracker.record_source_listed(source)
-
-    def kind_listed(self, cluster: str, kind: ObjectKind, declarations: Sequence[AnyDeclaration]) -> float:
-        """A complete list: what is not in it is gone, once that can be believed."""
-        self._recheck_due = True
-        again = self._ingest.apply_list(cluster, kind, declarations, self._clock())
-        if again:
-            for alarm in self._tracker.state_of(cluster).alarms:
-                _log.error("cluster %s: %s; %s", cluster, *alarm)
-        self._schedule_commit()
-        return again
-
-    def object_changed(self, cluster: str, declaration: AnyDeclaration) -> None:
-        """One object was added or modified."""
-        self._recheck_due |= self._ingest.apply_change(cluster, declaration)
-        self._schedule_commit()
-
-    def object_removed(self, cluster: str, kind: ObjectKind, namespace: str, name: str) -> None:
-        """One object is gone."""
-        self._recheck_due |= self._ingest.apply_removal(cluster, (kind, namespace, name))
-        self._schedule_commit()
-
-    def contact_made(self, cluster: str, kind: ObjectKind) -> None:
-        """The source was heard from. Never a commit by itself."""
-        self._recheck_due |= self._ingest.record_contact(cluster, kind, self._clock())
-
-    def read_failed(self, cluster: str, kind: ObjectKind, reason: str) -> None:
-        """The source was not heard from. Said once for each reason."""
-        self._recheck_due = True
-        self._tracker.state_of(cluster).record_failure(kind, reason)
-        self._hooks.metrics.record_read_failure(cluster, kind)
-        if self._logged_failures.get((cluster, kind)) != reason:
-            self._logged_failures[cluster, kind] = reason
-            _log.warning("cluster %s: %s: %s", cluster, kind.value, reason)
+    # ------------------------------------------------------------------------------------------ sources
 
     def expect_sources(self, sources: int) -> None:
         """So many sources will say what clusters they have; what nobody names is kept until all have."""
         self._tracker.expect_sources(sources)
 
-    def cluster_identified(self, cluster: str, uid: str) -> None:
-        """The UID of the cluster's namespace kube-system."""
-        self._tracker.state_of(cluster).uid = uid
+    def report(self, event: SourceEvent) -> float:
+        """Take in an event of a source, and schedule a commit if names may have changed by it."""
+        result = self._ingest.apply(event, self._clock())
+        self._recheck_due |= result.recheck
+        match event:
+            case ObjectChanged() | ContactMade() | ObjectRemoved():
+                pass  # the most frequent events come first here
+            case ClusterAdded(cluster):
+                self._publisher.catalog.add_cluster(cluster)
+            case KindListed(cluster) if result.relist_after:
+                for alarm in self._tracker.state_of(cluster).alarms:
+                    _log.error("cluster %s: %s; %s", cluster, *alarm)
+            case ReadFailed():
+                self._record_failure(event)
+            case SourceProblems():
+                self._record_source_problems(event)
+        if result.commit:
+            self._schedule_commit()
+        return result.relist_after
 
-    def credentials_obtained(self, cluster: str, expires_at: float, *, renewable: bool) -> None:
-        """Until when the cluster's credentials are good."""
-        state = self._tracker.state_of(cluster)
-        state.credentials_expire_at, state.credentials_renewable = expires_at, renewable
+    def _record_failure(self, event: ReadFailed) -> None:
+        """Count a failed read, and log each reason once."""
+        self._hooks.metrics.record_read_failure(event.cluster, event.kind)
+        if self._logged_failures.get((event.cluster, event.kind)) != event.reason:
+            self._logged_failures[event.cluster, event.kind] = event.reason
+            _log.warning("cluster %s: %s: %s", event.cluster, event.kind.value, event.reason)
 
-    def cluster_removed(self, cluster: str) -> None:
-        """The cluster was removed from its source."""
-        self._recheck_due = True
-        self._ingest.mark_removed(cluster, self._clock())
-        self._schedule_commit()
-
-    def source_problems(self, source: str, problems: Sequence[Problem]) -> None:
-        """What is wrong with a source itself. Each problem is said once in the log."""
-        before = self._source_problems.get(source, ())
-        self._source_problems[source] = tuple(problems)
-        for problem in problems:
-            if problem not in before:
-                _log.warning("%s: %s %s: %s; %s", source, problem.object, problem.name, problem.reason, problem.advice)
+    def _record_source_problems(self, event: SourceProblems) -> None:
+        """Keep the problems of a source, and log each once."""
+        before = self._source_problems.get(event.source, ())
+        self._source_problems[event.source] = event.problems
+        for each in event.problems:
+            if each not in before:
+                _log.warning("%s: %s %s: %s; %s", event.source, each.object, each.name, each.reason, each.advice)
 
     # ------------------------------------------------------------------------------------------ commits
 

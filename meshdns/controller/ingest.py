@@ -1,4 +1,4 @@
-"""What sources report, applied to what is declared: the rules of `meshdns.sources.sink.Sink`, without I/O or clock.
+"""Application of source events to the declarations: the rules of `meshdns.sources.sink`, without I/O or clock.
 
 Rules:
 - A list replaces a kind, as far as the mass-delete guard believes it.
@@ -7,12 +7,26 @@ Rules:
   on from its last version and would not list them again. They return when all of the cluster is heard of.
 """
 
-from collections.abc import Collection, Sequence
-from typing import Protocol
+from collections.abc import Sequence
+from typing import Final, NamedTuple, Protocol
 
 from meshdns.controller.cluster_state import REMOVAL_GRACE_PERIOD, ClusterState, ClusterTracker
 from meshdns.controller.mass_delete_guard import MassDeleteGuard
 from meshdns.mesh.objects.declarations import AnyDeclaration, ObjectKey, ObjectKind, key_of
+from meshdns.sources.sink import (
+    ClusterAdded,
+    ClusterIdentified,
+    ClusterRemoved,
+    ContactMade,
+    CredentialsObtained,
+    KindListed,
+    ObjectChanged,
+    ObjectRemoved,
+    ReadFailed,
+    SourceEvent,
+    SourceListed,
+    SourceProblems,
+)
 
 
 class DeclarationStore(Protocol):
@@ -32,6 +46,23 @@ class DeclarationStore(Protocol):
 
     def remove_cluster(self, cluster: str) -> None:
         """Forget a cluster."""
+
+
+class IngestResult(NamedTuple):
+    """What follows from an event."""
+
+    commit: bool = False
+    """Whether names may have changed."""
+    recheck: bool = False
+    """Whether the state of the clusters may have changed by more than one declaration."""
+    relist_after: float = 0.0
+    """The seconds after which another list is wanted; 0 for none."""
+
+
+_NOTHING: Final = IngestResult()
+_COMMIT: Final = IngestResult(commit=True)
+_RECHECK: Final = IngestResult(recheck=True)
+_COMMIT_AND_RECHECK: Final = IngestResult(commit=True, recheck=True)
 
 
 class _WithheldStore:
@@ -54,7 +85,7 @@ class _WithheldStore:
 
 
 class Ingest:
-    """Applies reports to `store` and `tracker`. Times are seconds of one monotonic clock."""
+    """Applies source events to `store` and `tracker`. Times are seconds of one monotonic clock."""
 
     def __init__(self, store: DeclarationStore, tracker: ClusterTracker, guard: MassDeleteGuard) -> None:
         self._store = store
@@ -62,55 +93,76 @@ class Ingest:
         self._guard = guard
         self._withheld: dict[str, _WithheldStore] = {}
 
-    # ------------------------------------------------------------------------------------------ reports
+    # ------------------------------------------------------------------------------------------ events
 
-    def add_cluster(self, cluster: str, kinds: Collection[ObjectKind], *, source: str, can_relist: bool) -> None:
-        """A source will read this cluster."""
-        state = self._tracker.state_of(cluster)
-        if state.removed_at is not None:
-            state.restored = state.synced
-            state.listed_kinds.clear()
-            state.removed_at = None
-        state.kinds = frozenset(kinds)
-        state.source = source
-        state.can_relist = can_relist
+    def apply(self, event: SourceEvent, now: float) -> IngestResult:
+        """Apply an event to the store or to the tracker; return what follows from it."""
+        match event:
+            case ObjectChanged():
+                self._store_of(event.cluster).upsert(event.cluster, event.declaration)
+                return self._release_held(event.cluster, key_of(event.declaration))
+            case ContactMade():
+                return _RECHECK if self._record_contact(event.cluster, event.kind, now) else _NOTHING
+            case ObjectRemoved():
+                self._store_of(event.cluster).remove(event.cluster, event.key)
+                return self._release_held(event.cluster, event.key)
+            case KindListed():
+                return IngestResult(commit=True, recheck=True, relist_after=self._apply_list(event, now))
+            case ReadFailed(cluster, kind, reason):
+                self._tracker.state_of(cluster).record_failure(kind, reason)
+                return _RECHECK
+            case ClusterAdded():
+                self._add_cluster(event)
+                return _COMMIT_AND_RECHECK
+            case ClusterRemoved(cluster):
+                self._tracker.state_of(cluster).removed_at = now
+                return _COMMIT_AND_RECHECK
+            case ClusterIdentified(cluster, uid):
+                self._tracker.state_of(cluster).uid = uid
+                return _NOTHING
+            case CredentialsObtained(cluster, expires_at, renewable):
+                state = self._tracker.state_of(cluster)
+                state.credentials_expire_at, state.credentials_renewable = expires_at, renewable
+                return _NOTHING
+            case SourceListed(source):
+                self._tracker.record_source_listed(source)
+                return _NOTHING
+            case SourceProblems():
+                return _NOTHING  # about no cluster
 
-    def apply_list(self, cluster: str, kind: ObjectKind, declarations: Sequence[AnyDeclaration], now: float) -> float:
-        """A complete list; returns the seconds after which another is wanted, 0 for none."""
+    def _apply_list(self, event: KindListed, now: float) -> float:
+        """Replace a kind as far as the guard believes it; return the seconds after which another list is wanted."""
+        cluster, kind = event.cluster, event.kind
         state = self._tracker.state_of(cluster)
         declared = self._store_of(cluster)
-        known, keys = declared.keys(cluster, kind), {key_of(each) for each in declarations}
+        known, keys = declared.keys(cluster, kind), {key_of(each) for each in event.declarations}
         gone, again = frozenset(known - keys), 0.0
         if state.can_relist:
             gone, again = self._guard.check_list(cluster, kind, known, keys, cluster_uid=state.uid, now=now)
         for key in gone:
             declared.remove(cluster, key)
-        for declaration in declarations:
+        for declaration in event.declarations:
             declared.upsert(cluster, declaration)
         state.listed_kinds.add(kind)
-        self.record_contact(cluster, kind, now)
+        self._record_contact(cluster, kind, now)
         state.alarms = tuple(self._guard.alarms(cluster))
         return again
 
-    def apply_change(self, cluster: str, declaration: AnyDeclaration) -> bool:
-        """One object was added or modified; whether that changed what is alarming about the cluster."""
-        self._store_of(cluster).upsert(cluster, declaration)
-        return self._release_held(cluster, key_of(declaration))
+    def _add_cluster(self, event: ClusterAdded) -> None:
+        state = self._tracker.state_of(event.cluster)
+        if state.removed_at is not None:
+            state.restored = state.synced
+            state.listed_kinds.clear()
+            state.removed_at = None
+        state.kinds = event.kinds
+        state.source = event.source
+        state.can_relist = event.can_relist
 
-    def apply_removal(self, cluster: str, key: ObjectKey) -> bool:
-        """One object is gone; whether that changed what is alarming about the cluster."""
-        self._store_of(cluster).remove(cluster, key)
-        return self._release_held(cluster, key)
-
-    def record_contact(self, cluster: str, kind: ObjectKind, now: float) -> bool:
-        """The source was heard from; whether that ends a failure."""
+    def _record_contact(self, cluster: str, kind: ObjectKind, now: float) -> bool:
+        """Note a contact; return whether that ends a failure."""
         state = self._tracker.state_of(cluster)
         state.last_contacts[kind] = now
         return state.failures.pop(kind, None) is not None
-
-    def mark_removed(self, cluster: str, now: float) -> None:
-        """The cluster was removed from its source."""
-        self._tracker.state_of(cluster).removed_at = now
 
     # ------------------------------------------------------------------------------------------ time
 
@@ -147,11 +199,12 @@ class Ingest:
         self._guard.forget_cluster(cluster)
         self._store.remove_cluster(cluster)
 
-    def _release_held(self, cluster: str, key: ObjectKey) -> bool:
-        kept = self._guard.release(cluster, key)
-        if kept:
-            self._tracker.state_of(cluster).alarms = tuple(self._guard.alarms(cluster))
-        return kept
+    def _release_held(self, cluster: str, key: ObjectKey) -> IngestResult:
+        """Let the guard keep an object no longer; its alarms may have changed by that."""
+        if not self._guard.release(cluster, key):
+            return _COMMIT
+        self._tracker.state_of(cluster).alarms = tuple(self._guard.alarms(cluster))
+        return _COMMIT_AND_RECHECK
 
     def _store_of(self, cluster: str) -> "DeclarationStore | _WithheldStore":
         return self._withheld.get(cluster, self._store)

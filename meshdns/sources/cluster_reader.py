@@ -27,7 +27,7 @@ from meshdns.sources.kube.request_gate import RequestGate
 from meshdns.sources.kube.resources import Resource, resources_to_watch
 from meshdns.sources.registry import NO_NAME, ClusterRegistry
 from meshdns.sources.settings import SourceError
-from meshdns.sources.sink import Sink
+from meshdns.sources.sink import ClusterAdded, ClusterIdentified, ClusterRemoved, CredentialsObtained, ReadFailed, Sink
 from meshdns.sources.sync_buffer import SyncBuffer
 
 _START_SPREAD: Final = 0.5  # seconds over which first starts are spread
@@ -101,12 +101,12 @@ class ClusterReader:
             if reading is not None:
                 reading.stop()
         if self._current is not None:
-            self._context.sink.cluster_removed(self._name)
+            self._context.sink.report(ClusterRemoved(self._name))
         self._current = self._pending = None
 
     def _start(self) -> "_ClusterClient":
-        kinds = tuple(resources_to_watch(readiness=self._name not in self._context.without_readiness))
-        self._context.sink.cluster_added(self._name, kinds, source=self._client_config.title)
+        kinds = frozenset(resources_to_watch(readiness=self._name not in self._context.without_readiness))
+        self._context.sink.report(ClusterAdded(self._name, kinds, self._client_config.title))
         return self._new_client(buffering=False)
 
     def _new_client(self, *, buffering: bool) -> "_ClusterClient":
@@ -128,7 +128,7 @@ class ClusterReader:
             self._current.stop()
             self._current, self._pending = client, None
             self._context.registry.set_uid(self._name, client.uid)
-            again = client.buffer.flush(self._name)
+            again = client.buffer.flush()
             log.info("cluster %s is served by its new client", self._name)
             if again:
                 asyncio.get_running_loop().call_later(again, self._relist, client)
@@ -165,7 +165,7 @@ class _ClusterClient:
         self.uid = ""
         self._resources = resources_to_watch(readiness=name not in context.without_readiness)
         self.buffer = SyncBuffer(
-            context.sink, self._resources, buffering=buffering, on_complete=lambda: cluster.on_complete(self)
+            context.sink, name, self._resources, buffering=buffering, on_complete=lambda: cluster.on_complete(self)
         )
         self._cluster = cluster
         self._name = name
@@ -200,23 +200,21 @@ class _ClusterClient:
                 await Follower(reflector, resource, connection, gate, self._clock).run()
             except Exception as error:
                 log.exception("cluster %s: %s stopped; it is begun anew", self._name, resource.title)
-                self.buffer.read_failed(
-                    self._name, resource.kind, f"{type(error).__name__}: {error}; report this with the log"
-                )
+                reason = f"{type(error).__name__}: {error}; report this with the log"
+                self.buffer.report(ReadFailed(self._name, resource.kind, reason))
             await asyncio.sleep(5 + 25 * self._draw())
 
     def _on_credential(self, credential: Credential) -> None:
         """What a provider gives is got anew each minute, whatever it says."""
         stated = replace(credential, expires_at=math.inf) if self.client_config.auth_provider else credential
-        self.buffer.credentials_obtained(
-            self._name, credential_expiry(stated), renewable=self.client_config.has_rotating_credentials
-        )
+        is_renewable = self.client_config.has_rotating_credentials
+        self.buffer.report(CredentialsObtained(self._name, credential_expiry(stated), is_renewable))
 
     def _check_uid(self, uid: str) -> None:
         """Which cluster answers. Raises `SourceError` where it is another than before."""
         if not self.uid:
             self.uid = uid
-            self.buffer.cluster_identified(self._name, uid)
+            self.buffer.report(ClusterIdentified(self._name, uid))
             self._cluster.on_identified(self, uid)
         elif uid != self.uid:
             asyncio.get_running_loop().call_soon(self._cluster.on_cluster_replaced, self)

@@ -10,6 +10,7 @@ from meshdns.sources.auth.kubeconfig import ClientConfig
 from meshdns.sources.cluster_reader import ClusterReader, SourceContext
 from meshdns.sources.registry import NO_NAME
 from meshdns.sources.settings import problem_from_message
+from meshdns.sources.sink import SourceListed, SourceProblems
 
 _REPORT_INTERVAL: Final = 1.0  # seconds between looks at what became of a new access
 
@@ -60,7 +61,7 @@ class ClusterSet:
             self._context.registry.release(name)
         self._reconcile()
         if is_whole_source and self._client_configs.keys() >= set(retained):
-            self._context.sink.source_listed(self._title)
+            self._context.sink.report(SourceListed(self._title))
 
     async def run(self) -> None:
         """Tell what became of each new access, until cancelled."""
@@ -98,7 +99,7 @@ class ClusterSet:
         problems = (*self._source_problems, *self._conflicts())
         if problems != self._reported_problems:
             self._reported_problems = problems
-            self._context.sink.source_problems(self._title, problems)
+            self._context.sink.report(SourceProblems(self._title, problems))
 
     def _conflicts(self) -> list[Problem]:
         found = [

@@ -1,71 +1,138 @@
-"""The one interface between sources and the controller.
+"""Source events, and the one interface between sources and the controller.
 
 Rules:
-- A source announces a cluster once with `cluster_added`, naming the kinds it will list, before anything else about it.
-- `kind_listed` carries a complete list of one kind and replaces all of that kind; the first one per kind makes it
-  *synced*. Where too much is missing from it at once, the sink keeps what is missing and asks for a second list.
-- After the first list, `object_changed` and `object_removed` are increments; both are idempotent.
-- `contact_made` says that the API server (or the folder) was heard from; `read_failed` says that it was not, and why.
-  Neither removes anything: last known declarations stay until a list says otherwise. `contact_made` and then
-  `read_failed` in one turn of the loop say that the source is well and withholds the kind.
-- All methods are plain functions, called on the controller's event loop, and never raise.
+- A source announces a cluster once with `ClusterAdded`, which names the kinds that it will list, before any other event
+  of that cluster.
+- `KindListed` carries a complete list of one kind and replaces all of that kind. The first one per kind makes it
+  *synced*. If the list lacks too much at once, the sink keeps what is missing and asks for a second list.
+- After the first list, `ObjectChanged` and `ObjectRemoved` are increments. Both are idempotent.
+- `ContactMade` says that the API server (or the folder) answered; `ReadFailed` says that it did not, and the reason.
+  Neither removes anything: the last known declarations stay until a list says otherwise. `ContactMade` and then
+  `ReadFailed` in one turn of the loop say that the API server is well and withholds the kind.
+- `SourceListed` and `SourceProblems` are about a source as a whole; every other event is about one of its clusters.
+- Events are values: frozen, compared by content, and safe to keep. A watch makes one for each object, so they are
+  Structs: a frozen dataclass takes ten times as long to make. Match the most frequent ones first.
 """
 
-from collections.abc import Collection, Sequence
 from typing import Protocol
 
-from meshdns.mesh.objects.declarations import AnyDeclaration, ObjectKind
+import msgspec
+
+from meshdns.mesh.objects.declarations import AnyDeclaration, ObjectKey, ObjectKind
 from meshdns.mesh.objects.problems import Problem
 
 
+class ClusterAdded(msgspec.Struct, frozen=True):
+    """`source` will read `cluster`."""
+
+    cluster: str
+    kinds: frozenset[ObjectKind]
+    """The kinds that the source will list."""
+    source: str
+    """The source's name for people: ``manifests ./clusters``."""
+    can_relist: bool = True
+    """Whether the source lists again when the sink asks for it. The lists of one that cannot are believed at once."""
+
+
+class KindListed(msgspec.Struct, frozen=True):
+    """A complete list of one kind replaces all declarations of that kind."""
+
+    cluster: str
+    kind: ObjectKind
+    declarations: tuple[AnyDeclaration, ...]
+
+
+class ObjectChanged(msgspec.Struct, frozen=True):
+    """One object was added or modified."""
+
+    cluster: str
+    declaration: AnyDeclaration
+
+
+class ObjectRemoved(msgspec.Struct, frozen=True):
+    """One object was deleted."""
+
+    cluster: str
+    key: ObjectKey
+
+
+class ContactMade(msgspec.Struct, frozen=True):
+    """The API server or the folder answered: an event, a bookmark, a good reply."""
+
+    cluster: str
+    kind: ObjectKind
+
+
+class ReadFailed(msgspec.Struct, frozen=True):
+    """The API server or the folder could not be read."""
+
+    cluster: str
+    kind: ObjectKind
+    reason: str
+    """The reason for people, which ends with what to do."""
+
+
+class ClusterIdentified(msgspec.Struct, frozen=True):
+    """The identity of the cluster is known: reported before its lists, and again when it changed."""
+
+    cluster: str
+    uid: str
+    """The UID of the namespace ``kube-system``."""
+
+
+class CredentialsObtained(msgspec.Struct, frozen=True):
+    """The source has credentials for the cluster."""
+
+    cluster: str
+    expires_at: float
+    """The Unix time until which they are valid; infinite if they do not say."""
+    renewable: bool
+    """Whether a file, a plugin or a provider gives others before that time."""
+
+
+class ClusterRemoved(msgspec.Struct, frozen=True):
+    """The cluster was removed from its source."""
+
+    cluster: str
+
+
+class SourceListed(msgspec.Struct, frozen=True):
+    """The source has added every cluster that it has; reported after each poll, above all the first.
+
+    A cluster that only an earlier process knew, and that no source has added, is then gone.
+    """
+
+    source: str
+
+
+class SourceProblems(msgspec.Struct, frozen=True):
+    """All problems of the source itself (a kubeconfig, a Secret); they replace those reported before."""
+
+    source: str
+    problems: tuple[Problem, ...]
+
+
+SourceEvent = (
+    ClusterAdded
+    | KindListed
+    | ObjectChanged
+    | ObjectRemoved
+    | ContactMade
+    | ReadFailed
+    | ClusterIdentified
+    | CredentialsObtained
+    | ClusterRemoved
+    | SourceListed
+    | SourceProblems
+)
+
+
 class Sink(Protocol):
-    """What a source tells the controller."""
+    """The receiver of source events."""
 
-    def cluster_added(
-        self, cluster: str, kinds: Collection[ObjectKind], *, source: str, can_relist: bool = True
-    ) -> None:
-        """`cluster` will be read by `source` (for people: ``manifests ./clusters``); `kinds` are what it will list.
+    def report(self, event: SourceEvent) -> float:
+        """Take in an event: a plain function, called on the controller's event loop, which never raises.
 
-        A source that `can_relist` lists again when `kind_listed` asks for it; what another one lists is believed at
-        once.
+        Return 0, or for `KindListed` the seconds after which the sink wants another list. Until then it keeps what
+        this list lacks.
         """
-
-    def source_listed(self, source: str) -> None:
-        """`source` has joined every cluster that it has now; said after each look at what it has, the first above all.
-
-        What an earlier process knew, and no source has named, is then gone.
-        """
-
-    def kind_listed(self, cluster: str, kind: ObjectKind, declarations: Sequence[AnyDeclaration]) -> float:
-        """A complete list of one kind: replaces what was known of it.
-
-        Returns 0, or the seconds after which the sink wants to see another list before it believes what this one
-        lacks; until then that is kept.
-        """
-
-    def object_changed(self, cluster: str, declaration: AnyDeclaration) -> None:
-        """One object was added or modified."""
-
-    def object_removed(self, cluster: str, kind: ObjectKind, namespace: str, name: str) -> None:
-        """One object is gone."""
-
-    def contact_made(self, cluster: str, kind: ObjectKind) -> None:
-        """The source was heard from (an event, a bookmark, a good reply)."""
-
-    def read_failed(self, cluster: str, kind: ObjectKind, reason: str) -> None:
-        """The source could not be read; `reason` is for people and ends with what to do."""
-
-    def cluster_identified(self, cluster: str, uid: str) -> None:
-        """The UID of the cluster's namespace ``kube-system``, said before its lists and again when it changed."""
-
-    def credentials_obtained(self, cluster: str, expires_at: float, *, renewable: bool) -> None:
-        """What the cluster is read with is good until then, a Unix time; infinite where it does not say.
-
-        `renewable` says that another is got before, from a file, a plugin or a provider.
-        """
-
-    def cluster_removed(self, cluster: str) -> None:
-        """The cluster was removed from the source."""
-
-    def source_problems(self, source: str, problems: Sequence[Problem]) -> None:
-        """What is wrong with `source` itself (a kubeconfig, a Secret): replaces what it said before; empty: nothing."""

@@ -12,6 +12,7 @@ from meshdns.controller.controller import Controller
 from meshdns.dns import names
 from meshdns.mesh.objects.declarations import Endpoint, ObjectKind, Resolution, ServiceEntry
 from meshdns.namedb.writer import Writer
+from meshdns.sources.sink import ClusterAdded, KindListed
 from tests.controller.scene import controller_metrics, make_controller, run_turns
 
 LIMIT = 1 << 20  # octets of any file that this process writes
@@ -36,11 +37,11 @@ async def main(directory: Path) -> None:
     resource.setrlimit(resource.RLIMIT_FSIZE, (LIMIT, LIMIT))
     writer = Writer(directory / "view")
     controller = make_controller(writer, directory, kept, own_cluster="")
-    controller.cluster_added("east", [ObjectKind.SERVICE_ENTRY], source="test")
-    controller.kind_listed("east", ObjectKind.SERVICE_ENTRY, [entry(0)])
+    controller.report(ClusterAdded("east", frozenset({ObjectKind.SERVICE_ENTRY}), "test"))
+    controller.report(KindListed("east", ObjectKind.SERVICE_ENTRY, (entry(0),)))
     await run_turns(1)
     report(writer, controller)
-    controller.kind_listed("east", ObjectKind.SERVICE_ENTRY, [entry(number) for number in range(10_000)])
+    controller.report(KindListed("east", ObjectKind.SERVICE_ENTRY, tuple(map(entry, range(10_000)))))
     await run_turns(1000)  # the change is committed in ten parts
     report(writer, controller)
 

@@ -2,10 +2,26 @@
 
 from collections import defaultdict
 
+import pytest
+
 from meshdns.controller.cluster_state import DENIAL_BLOCK_TIMEOUT, REMOVAL_GRACE_PERIOD, STALE_AFTER, ClusterTracker
-from meshdns.controller.ingest import Ingest
+from meshdns.controller.ingest import Ingest, IngestResult
 from meshdns.controller.mass_delete_guard import MassDeleteGuard
 from meshdns.mesh.objects.declarations import AnyDeclaration, ObjectKey, ObjectKind, ServiceEntry, key_of
+from meshdns.sources.sink import (
+    ClusterAdded,
+    ClusterIdentified,
+    ClusterRemoved,
+    ContactMade,
+    CredentialsObtained,
+    KindListed,
+    ObjectChanged,
+    ObjectRemoved,
+    ReadFailed,
+    SourceEvent,
+    SourceListed,
+    SourceProblems,
+)
 
 START = 1000.0
 KINDS = frozenset({ObjectKind.SERVICE_ENTRY})
@@ -53,15 +69,17 @@ class IngestScene:
         self.ingest = Ingest(self.store, self.tracker, MassDeleteGuard({}))
         self.join()
 
+    def report(self, event: SourceEvent) -> float:
+        """Apply an event now; the seconds after which another list is wanted."""
+        return self.ingest.apply(event, self.now).relist_after
+
     def join(self, *, relists: bool = True) -> None:
         """A source has the cluster."""
-        self.ingest.add_cluster("west", KINDS, source="test", can_relist=relists)
+        self.report(ClusterAdded("west", KINDS, "test", can_relist=relists))
 
     def lists(self, count: int) -> float:
         """So many ServiceEntries."""
-        return self.ingest.apply_list(
-            "west", ObjectKind.SERVICE_ENTRY, [entry(number) for number in range(count)], self.now
-        )
+        return self.report(KindListed("west", ObjectKind.SERVICE_ENTRY, tuple(map(entry, range(count)))))
 
     def after(self, seconds: float) -> list[str]:
         """Time passes; the clusters that went."""
@@ -72,6 +90,44 @@ class IngestScene:
     def names(self) -> int:
         """How many objects are served."""
         return len(self.store.clusters["west"])
+
+
+SHOP_0 = (ObjectKind.SERVICE_ENTRY, "shop", "0")
+RESULTS: dict[str, tuple[SourceEvent, IngestResult]] = {
+    "a cluster": (ClusterAdded("east", KINDS, "test"), IngestResult(commit=True, recheck=True)),
+    "a list": (KindListed("west", ObjectKind.SERVICE_ENTRY, ()), IngestResult(True, True, 60.0)),
+    "a change": (ObjectChanged("west", entry(0)), IngestResult(commit=True)),
+    "a removal": (ObjectRemoved("west", SHOP_0), IngestResult(commit=True)),
+    "a contact": (ContactMade("west", ObjectKind.SERVICE_ENTRY), IngestResult()),
+    "a failure": (ReadFailed("west", ObjectKind.SERVICE_ENTRY, "no answer; wait"), IngestResult(recheck=True)),
+    "an identity": (ClusterIdentified("west", "uid-1"), IngestResult()),
+    "credentials": (CredentialsObtained("west", 5.0, renewable=True), IngestResult()),
+    "a cluster that left": (ClusterRemoved("west"), IngestResult(commit=True, recheck=True)),
+    "a source": (SourceListed("test"), IngestResult()),
+    "problems of a source": (SourceProblems("test", ()), IngestResult()),
+}
+
+
+@pytest.mark.parametrize("case", RESULTS)
+def test_an_event_asks_for_no_more_than_it_needs(case: str) -> None:
+    """A commit only where names may change, new judgement of the clusters only where more than an object did."""
+    event, result = RESULTS[case]
+    scene = IngestScene()
+    scene.lists(100)
+    assert scene.ingest.apply(event, scene.now) == result
+
+
+def test_a_contact_after_a_failure_and_an_object_that_comes_back_ask_for_new_judgement() -> None:
+    """What people are shown of the cluster changes by both."""
+    scene = IngestScene()
+    scene.lists(100)
+    scene.report(ReadFailed("west", ObjectKind.SERVICE_ENTRY, "no answer; wait"))
+    contact = ContactMade("west", ObjectKind.SERVICE_ENTRY)
+    assert scene.ingest.apply(contact, scene.now) == IngestResult(recheck=True)
+    scene.lists(0)
+    changed = ObjectChanged("west", entry(0))
+    assert scene.ingest.apply(changed, scene.now) == IngestResult(commit=True, recheck=True)
+    assert scene.ingest.apply(changed, scene.now) == IngestResult(commit=True)
 
 
 def test_what_a_list_suddenly_lacks_is_served_until_a_second_one_agrees() -> None:
@@ -89,7 +145,7 @@ def test_objects_that_are_deleted_one_by_one_go_at_once() -> None:
     scene = IngestScene()
     scene.lists(100)
     for number in range(100):
-        scene.ingest.apply_removal("west", (ObjectKind.SERVICE_ENTRY, "shop", str(number)))
+        scene.report(ObjectRemoved("west", (ObjectKind.SERVICE_ENTRY, "shop", str(number))))
     assert scene.names == 0
 
 
@@ -121,9 +177,9 @@ def test_stale_data_are_withheld_after_their_time_and_return_with_what_happened_
     assert (west.status(scene.now), west.reason) == ("stale", "its names are withheld, as its maxStale says")
     scene.after(DENIAL_BLOCK_TIMEOUT + 0.1)
     assert scene.tracker.may_deny(scene.now)
-    scene.ingest.apply_change("west", entry(7))
-    scene.ingest.apply_removal("west", (ObjectKind.SERVICE_ENTRY, "shop", "0"))
-    scene.ingest.record_contact("west", ObjectKind.SERVICE_ENTRY, scene.now)
+    scene.report(ObjectChanged("west", entry(7)))
+    scene.report(ObjectRemoved("west", (ObjectKind.SERVICE_ENTRY, "shop", "0")))
+    scene.report(ContactMade("west", ObjectKind.SERVICE_ENTRY))
     assert scene.names == 0
     scene.after(0)
     assert sorted(key[2] for key in scene.store.clusters["west"]) == ["1", "2", "7"]
@@ -134,7 +190,7 @@ def test_a_removed_cluster_is_served_for_a_while_and_goes_in_one_step() -> None:
     """It is called removed meanwhile and denies nothing of others."""
     scene = IngestScene()
     scene.lists(3)
-    scene.ingest.mark_removed("west", scene.now)
+    scene.report(ClusterRemoved("west"))
     assert (scene.after(REMOVAL_GRACE_PERIOD - 0.1), scene.names) == ([], 3)
     assert scene.tracker.state_of("west").status(scene.now) == "removed"
     assert (scene.after(0.1), scene.names, dict(scene.tracker.clusters)) == (["west"], 0, {})
@@ -144,7 +200,7 @@ def test_a_cluster_that_comes_back_in_time_was_never_away() -> None:
     """A source that flaps takes no name away; the new lists decide."""
     scene = IngestScene()
     scene.lists(3)
-    scene.ingest.mark_removed("west", scene.now)
+    scene.report(ClusterRemoved("west"))
     scene.after(REMOVAL_GRACE_PERIOD - 1)
     scene.join()
     assert (scene.after(REMOVAL_GRACE_PERIOD), scene.names) == ([], 3)
@@ -156,14 +212,14 @@ def test_a_cluster_that_comes_back_in_time_was_never_away() -> None:
 def test_a_cluster_that_never_synced_goes_at_once() -> None:
     """There is nothing to serve on."""
     scene = IngestScene()
-    scene.ingest.mark_removed("west", scene.now)
+    scene.report(ClusterRemoved("west"))
     assert scene.after(0) == ["west"]
 
 
 def test_a_cluster_is_as_fresh_as_the_kind_that_was_not_heard_of_for_longest() -> None:
     """A contact of any kind does not stand for another."""
     scene = IngestScene()
-    scene.ingest.add_cluster("west", {ObjectKind.SERVICE_ENTRY, ObjectKind.SERVICE}, source="test", can_relist=True)
+    scene.report(ClusterAdded("west", frozenset({ObjectKind.SERVICE_ENTRY, ObjectKind.SERVICE}), "test"))
     scene.lists(1)
-    scene.ingest.apply_list("west", ObjectKind.SERVICE, (), scene.now + 50)
+    scene.ingest.apply(KindListed("west", ObjectKind.SERVICE, ()), scene.now + 50)
     assert scene.tracker.stale_clusters(scene.now + STALE_AFTER + 0.1) == {"west"}

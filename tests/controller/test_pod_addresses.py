@@ -11,9 +11,10 @@ from meshdns.dns import names
 from meshdns.mesh.objects.declarations import AnyDeclaration, ObjectKind
 from meshdns.mesh.objects.parse import parse_object
 from meshdns.namedb.writer import Writer
+from meshdns.sources.sink import ClusterAdded, KindListed
 from tests.controller.scene import controller_metrics, make_controller, run_turns
 
-KINDS = (ObjectKind.NAMESPACE, ObjectKind.SERVICE, ObjectKind.ENDPOINT_SLICE)
+KINDS = frozenset({ObjectKind.NAMESPACE, ObjectKind.SERVICE, ObjectKind.ENDPOINT_SLICE})
 NAME = names.to_wire("cart.shop.global")
 
 
@@ -47,11 +48,11 @@ async def serve(writer: Writer, tmp_path: Path, order: Sequence[str], *, far: bo
     asked: list[str] = []
     controller = make_controller(writer, tmp_path, controller_metrics(), restart=lambda: asked.append("restart"))
     for name in order:
-        controller.cluster_added(name, KINDS, source="test")
+        controller.report(ClusterAdded(name, KINDS, "test"))
     for name in order:
         for kind, declarations in cluster("there" if far and name == "west" else "here").items():
             listed = declarations if kind is ObjectKind.NAMESPACE or name == "west" else []
-            controller.kind_listed(name, kind, listed)
+            controller.report(KindListed(name, kind, tuple(listed)))
         await run_turns(5)  # a commit, and what it seals
     return asked
 

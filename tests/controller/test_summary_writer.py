@@ -11,10 +11,11 @@ from meshdns.controller.controller import Controller
 from meshdns.dns import names
 from meshdns.mesh.objects.declarations import ObjectKind
 from meshdns.namedb.writer import Writer
+from meshdns.sources.sink import ClusterAdded, ContactMade, KindListed, ObjectChanged, ReadFailed
 from tests.controller.scene import controller_metrics, make_controller, run_turns
 from tests.mesh.scene import gateway, service
 
-KINDS = (ObjectKind.SERVICE,)
+KINDS = frozenset({ObjectKind.SERVICE})
 
 
 @pytest.fixture
@@ -41,8 +42,8 @@ def test_a_list_is_served_in_its_turn_and_told_of_in_the_next(writer: Writer, tm
 
     async def run() -> None:
         controller = make_controller(writer, tmp_path, controller_metrics())
-        controller.cluster_added("east", KINDS, source="test")
-        controller.kind_listed("east", ObjectKind.SERVICE, [service("cart", namespace="shop")])
+        controller.report(ClusterAdded("east", KINDS, "test"))
+        controller.report(KindListed("east", ObjectKind.SERVICE, (service("cart", namespace="shop"),)))
         await run_turns(1)
         assert served(writer, "cart.shop.global")
         assert stored_summary(writer) is None
@@ -59,10 +60,10 @@ def test_what_a_changed_object_makes_of_the_gateways_is_told(writer: Writer, tmp
 
     async def run() -> None:
         controller = make_controller(writer, tmp_path, controller_metrics())
-        controller.cluster_added("east", KINDS, source="test")
-        controller.kind_listed("east", ObjectKind.SERVICE, [])
+        controller.report(ClusterAdded("east", KINDS, "test"))
+        controller.report(KindListed("east", ObjectKind.SERVICE, ()))
         await run_turns(3)
-        controller.object_changed("east", gateway("203.0.113.10"))
+        controller.report(ObjectChanged("east", gateway("203.0.113.10")))
         await run_turns(2)
         told = stored_summary(writer)
         assert told is not None
@@ -76,16 +77,16 @@ def test_a_failure_is_told_with_the_next_change(writer: Writer, tmp_path: Path) 
 
     async def run() -> None:
         controller = make_controller(writer, tmp_path, controller_metrics())
-        controller.cluster_added("east", KINDS, source="test")
-        controller.kind_listed("east", ObjectKind.SERVICE, [])
+        controller.report(ClusterAdded("east", KINDS, "test"))
+        controller.report(KindListed("east", ObjectKind.SERVICE, ()))
         await run_turns(3)
-        controller.read_failed("east", ObjectKind.SERVICE, "no answer")
+        controller.report(ReadFailed("east", ObjectKind.SERVICE, "no answer"))
         assert await reason_after(controller, "cart-1") == "no answer"
-        controller.contact_made("east", ObjectKind.SERVICE)
+        controller.report(ContactMade("east", ObjectKind.SERVICE))
         assert await reason_after(controller, "cart-2") == ""
 
     async def reason_after(controller: Controller, changed: str) -> str:
-        controller.object_changed("east", service(changed, namespace="shop"))
+        controller.report(ObjectChanged("east", service(changed, namespace="shop")))
         await run_turns(2)
         told = stored_summary(writer)
         return told.reason if told is not None else "nothing is told"

@@ -7,7 +7,9 @@ import os
 import signal
 from pathlib import Path
 
+from meshdns.mesh.objects.declarations import ObjectKind
 from meshdns.sources.settings import KubeconfigSource
+from meshdns.sources.sink import ClusterIdentified, ClusterRemoved, KindListed, SourceEvent
 from tests.rig.apiserver import TOKEN, ApiServer
 from tests.sources.real_clusters import (
     ENDS_CLIENTS,
@@ -31,9 +33,10 @@ ACCOUNT = {
 }
 
 
-def gaps(sink: RecordingSink, cluster: str) -> list[str]:
+def gaps(sink: RecordingSink, cluster: str) -> list[SourceEvent]:
     """What would have taken a cluster's names away."""
-    return [call for call in sink.calls if call in (f"left {cluster}", f"listed {cluster} ServiceEntry 0")]
+    gap = (ClusterRemoved(cluster), KindListed(cluster, ObjectKind.SERVICE_ENTRY, ()))
+    return [event for event in sink.events if event in gap]
 
 
 def test_a_revoked_token_is_named_and_the_next_projected_one_is_used(east: ApiServer, tmp_path: Path) -> None:
@@ -58,7 +61,7 @@ def test_a_revoked_token_is_named_and_the_next_projected_one_is_used(east: ApiSe
             project(tmp_path, "two", token(east))
             await sink.wait_until(lambda: sink.hosts("east") == ["cart.global", "shop.global"])
             assert gaps(sink, "east") == []
-            assert sink.calls.count("joined east") == 1
+            assert sink.added("east") == 1
 
     asyncio.run(play())
 
@@ -87,9 +90,9 @@ def test_a_kubeconfig_that_is_edited_is_swapped_without_a_gap(east: ApiServer, t
             )
             await asyncio.to_thread(east.apply, entry("cart"))
             await sink.wait_until(lambda: sink.hosts("east") == ["cart.global", "shop.global"])
-            lists = sink.calls.count("listed east ServiceEntry 2")
+            lists = sink.list_sizes("east", ObjectKind.SERVICE_ENTRY).count(2)
             config.write_text(kubeconfig(east, "east", {"token": await asyncio.to_thread(grant_read_rights, east)}))
-            await sink.wait_until(lambda: sink.calls.count("listed east ServiceEntry 2") == lists + 1)
+            await sink.wait_until(lambda: sink.list_sizes("east", ObjectKind.SERVICE_ENTRY).count(2) == lists + 1)
             await sink.wait_until(lambda: sink.problems_by_source[title] == [])
             await asyncio.to_thread(east.apply, entry("till"))
             await sink.wait_until(lambda: len(sink.hosts("east")) == 3)
@@ -120,8 +123,9 @@ def test_another_cluster_behind_the_same_kubeconfig_is_a_new_one(
                 assert sink.clusters["shop"].uid not in ("", before)
                 assert any("another cluster answers at" in reason for reason in sink.clusters["shop"].failures)
                 assert gaps(sink, "shop") == []
-                told = sink.calls.index(f"identified shop {sink.clusters['shop'].uid}")
-                assert all(call.startswith("listed shop") for call in sink.calls[told + 1 : told + 9])
+                swap = sink.events.index(ClusterIdentified("shop", sink.clusters["shop"].uid))
+                lists = sink.events[swap + 1 : swap + 9]
+                assert all(isinstance(event, KindListed) and event.cluster == "shop" for event in lists)
 
     asyncio.run(play())
 

@@ -5,6 +5,7 @@ import json
 from pathlib import Path
 
 from meshdns.sources.settings import KubeconfigSource, RemoteSecretsSource
+from meshdns.sources.sink import ClusterRemoved, SourceListed
 from tests.e2e.instance import Instance
 from tests.rig.apiserver import TOKEN, ApiServer
 from tests.rig.waiting import eventually
@@ -45,7 +46,7 @@ def test_a_secret_brings_its_clusters_and_takes_them_along(east: ApiServer, west
 
     async def play() -> None:
         async with running_sources(source) as sink:
-            await sink.wait_until(lambda: f"named {TITLE}" in sink.calls)
+            await sink.wait_until(lambda: SourceListed(TITLE) in sink.events)
             await asyncio.to_thread(east.apply, remote_secret("both", west=good, dead=json.dumps(DEAD)))
             await wait_until_synced(sink, "west")
             assert sink.hosts("west") == ["shop.global"]
@@ -56,7 +57,7 @@ def test_a_secret_brings_its_clusters_and_takes_them_along(east: ApiServer, west
             await sink.wait_until(lambda: set(sink.clusters) == {"west"})
             await asyncio.to_thread(east.remove, east_secret)
             await sink.wait_until(lambda: not sink.clusters)
-            assert sink.calls.count("joined west") == 1
+            assert sink.added("west") == 1
 
     asyncio.run(play())
 
@@ -114,7 +115,7 @@ def test_the_own_cluster_is_known_by_its_uid_whatever_its_name(east: ApiServer, 
     async def play() -> None:
         async with running_sources(source, own, own="east") as sink:
             await wait_until_synced(sink, "east")
-            await sink.wait_until(lambda: "left cluster1" in sink.calls)
+            await sink.wait_until(lambda: ClusterRemoved("cluster1") in sink.events)
             assert set(sink.clusters) == {"east"}
             assert sink.problems_by_source.get(TITLE, []) == []
 

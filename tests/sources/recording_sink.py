@@ -2,11 +2,28 @@
 
 import asyncio
 import math
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from meshdns.mesh.objects.declarations import AnyDeclaration, ObjectKey, ObjectKind, ServiceEntry, key_of
-from meshdns.mesh.objects.problems import Problem
+from meshdns.sources.sink import (
+    ClusterAdded,
+    ClusterIdentified,
+    ClusterRemoved,
+    ContactMade,
+    CredentialsObtained,
+    KindListed,
+    ObjectChanged,
+    ObjectRemoved,
+    ReadFailed,
+    SourceEvent,
+    SourceListed,
+    SourceProblems,
+)
+
+ClusterEvent = (
+    KindListed | ObjectChanged | ObjectRemoved | ContactMade | ReadFailed | ClusterIdentified | CredentialsObtained
+)
 
 
 @dataclass
@@ -14,7 +31,7 @@ class RecordedCluster:
     """What was reported of one cluster."""
 
     source: str
-    kinds: tuple[ObjectKind, ...]
+    kinds: frozenset[ObjectKind]
     can_relist: bool = True
     declarations: dict[ObjectKey, AnyDeclaration] = field(default_factory=dict)
     synced: set[ObjectKind] = field(default_factory=set)
@@ -22,6 +39,30 @@ class RecordedCluster:
     until: tuple[float, bool] = (math.inf, False)
     contacts: int = 0
     failures: list[str] = field(default_factory=list)
+
+    def apply(self, event: ClusterEvent) -> None:
+        """Check that an event may come now, and keep what it says."""
+        match event:
+            case KindListed(kind=kind, declarations=declarations):
+                assert kind in self.kinds
+                self.declarations = {key: value for key, value in self.declarations.items() if key[0] is not kind}
+                self.declarations.update((key_of(value), value) for value in declarations)
+                self.synced.add(kind)
+            case ObjectChanged(declaration=declaration):
+                key = key_of(declaration)
+                assert key[0] in self.synced
+                self.declarations[key] = declaration
+            case ObjectRemoved(key=key):
+                assert key[0] in self.synced
+                self.declarations.pop(key, None)
+            case ContactMade():
+                self.contacts += 1
+            case ReadFailed(reason=reason):
+                self.failures.append(reason)
+            case ClusterIdentified(uid=uid):
+                self.uid = uid
+            case CredentialsObtained(expires_at=expires_at, renewable=renewable):
+                self.until = (expires_at, renewable)
 
     @property
     def hosts(self) -> list[str]:
@@ -41,80 +82,39 @@ class RecordingSink:
 
     def __init__(self) -> None:
         self.clusters: dict[str, RecordedCluster] = {}
-        self.calls: list[str] = []
+        self.events: list[SourceEvent] = []
         self.problems_by_source: dict[str, list[str]] = {}
         self.relist_after = 0.0
-        self._called = asyncio.Event()
+        self._reported = asyncio.Event()
 
-    def _record_call(self, call: str) -> None:
-        self.calls.append(call)
-        self._called.set()
+    def report(self, event: SourceEvent) -> float:
+        """Check, apply and keep an event; what a list lacks is believed after `relist_after` seconds."""
+        match event:
+            case ClusterAdded():
+                assert event.cluster not in self.clusters
+                self.clusters[event.cluster] = RecordedCluster(event.source, event.kinds, event.can_relist)
+            case ClusterRemoved():
+                del self.clusters[event.cluster]
+            case SourceProblems():
+                self.problems_by_source[event.source] = [
+                    f"{p.object} {p.name}: {p.reason}; {p.advice}" for p in event.problems
+                ]
+            case SourceListed():
+                pass
+            case _:
+                self.clusters[event.cluster].apply(event)
+        self.events.append(event)
+        self._reported.set()
+        return self.relist_after if isinstance(event, KindListed) else 0.0
 
-    def cluster_added(
-        self, cluster: str, kinds: Collection[ObjectKind], *, source: str, can_relist: bool = True
-    ) -> None:
-        """Once per cluster."""
-        assert cluster not in self.clusters
-        self.clusters[cluster] = RecordedCluster(source, tuple(kinds), can_relist)
-        self._record_call(f"joined {cluster}")
+    def added(self, cluster: str) -> int:
+        """How often a cluster was added."""
+        return len([event for event in self.events if isinstance(event, ClusterAdded) and event.cluster == cluster])
 
-    def source_listed(self, source: str) -> None:
-        """Noted."""
-        self._record_call(f"named {source}")
-
-    def kind_listed(self, cluster: str, kind: ObjectKind, declarations: Sequence[AnyDeclaration]) -> float:
-        """Replaces a kind; what it lacks is believed after `relist_after` seconds."""
-        known = self.clusters[cluster]
-        assert kind in known.kinds
-        known.declarations = {key: value for key, value in known.declarations.items() if key[0] is not kind}
-        known.declarations.update((key_of(value), value) for value in declarations)
-        known.synced.add(kind)
-        self._record_call(f"listed {cluster} {kind.value} {len(declarations)}")
-        return self.relist_after
-
-    def object_changed(self, cluster: str, declaration: AnyDeclaration) -> None:
-        """Only after the first list of its kind."""
-        key = key_of(declaration)
-        known = self.clusters[cluster]
-        assert key[0] in known.synced
-        known.declarations[key] = declaration
-        self._record_call(f"changed {cluster} {key[1]}/{key[2]}")
-
-    def object_removed(self, cluster: str, kind: ObjectKind, namespace: str, name: str) -> None:
-        """Harmless for an unknown object."""
-        known = self.clusters[cluster]
-        assert kind in known.synced
-        known.declarations.pop((kind, namespace, name), None)
-        self._record_call(f"removed {cluster} {namespace}/{name}")
-
-    def contact_made(self, cluster: str, kind: ObjectKind) -> None:
-        """Counted."""
-        self.clusters[cluster].contacts += 1
-        self._record_call(f"contact {cluster} {kind.value}")
-
-    def read_failed(self, cluster: str, kind: ObjectKind, reason: str) -> None:
-        """Kept in order."""
-        self.clusters[cluster].failures.append(reason)
-        self._record_call(f"failed {cluster} {kind.value}: {reason}")
-
-    def cluster_identified(self, cluster: str, uid: str) -> None:
-        """Kept."""
-        self.clusters[cluster].uid = uid
-        self._record_call(f"identified {cluster} {uid}")
-
-    def credentials_obtained(self, cluster: str, expires_at: float, *, renewable: bool) -> None:
-        """Kept."""
-        self.clusters[cluster].until = (expires_at, renewable)
-
-    def source_problems(self, source: str, problems: Sequence[Problem]) -> None:
-        """Kept by source, as a person reads them."""
-        self.problems_by_source[source] = [f"{p.object} {p.name}: {p.reason}; {p.advice}" for p in problems]
-        self._record_call(f"troubled {source}: {self.problems_by_source[source]}")
-
-    def cluster_removed(self, cluster: str) -> None:
-        """Forgets the cluster."""
-        del self.clusters[cluster]
-        self._record_call(f"left {cluster}")
+    def list_sizes(self, cluster: str, kind: ObjectKind) -> list[int]:
+        """How many objects each list of a kind had."""
+        lists = [event for event in self.events if isinstance(event, KindListed)]
+        return [len(event.declarations) for event in lists if (event.cluster, event.kind) == (cluster, kind)]
 
     def hosts(self, cluster: str) -> list[str]:
         """The hosts a cluster declares; none where it is not known."""
@@ -125,7 +125,16 @@ class RecordingSink:
         try:
             async with asyncio.timeout(seconds):
                 while not condition():
-                    self._called.clear()
-                    await self._called.wait()
+                    self._reported.clear()
+                    await self._reported.wait()
         except TimeoutError:
-            raise AssertionError("\n".join(["the wait ended; reports so far:", *self.calls[-40:]])) from None
+            raise AssertionError(
+                "\n".join(["the wait ended; events so far:", *map(_abridged, self.events[-40:])])
+            ) from None
+
+
+def _abridged(event: SourceEvent) -> str:
+    """An event for a failure message; a list by its length alone."""
+    if isinstance(event, KindListed):
+        return f"KindListed({event.cluster}, {event.kind.value}, {len(event.declarations)} declarations)"
+    return str(event)

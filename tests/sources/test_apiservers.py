@@ -9,12 +9,13 @@ from pathlib import Path
 import pytest
 from aiohttp import web
 
-from meshdns.mesh.objects.declarations import AnyDeclaration, ObjectKind
+from meshdns.mesh.objects.declarations import ObjectKind
 from meshdns.sources import apiservers
 from meshdns.sources.apiservers import ApiServerSource
 from meshdns.sources.kube.resources import RESOURCES
 from meshdns.sources.registry import ClusterRegistry
 from meshdns.sources.settings import InClusterSource, KubeconfigSource
+from meshdns.sources.sink import KindListed, ObjectChanged, SourceEvent
 from tests.sources.fake_api_server import ENTRIES, FakeApiServer, FastLoop, RequestHandler
 from tests.sources.recording_sink import RecordingSink
 
@@ -123,7 +124,7 @@ def test_pages_are_followed_by_their_token(tmp_path: Path) -> None:
         await watching(api, sink)
         assert api.queries_of(ENTRIES)[1:3] == ["limit=500&continue=t 1", "limit=500&continue=t2"]
         assert len(sink.hosts("west")) == 3002
-        assert "listed west ServiceEntry 3002" in sink.calls
+        assert sink.list_sizes("west", ObjectKind.SERVICE_ENTRY) == [3002]
 
     follow(tmp_path, steps, lambda api: api.scripted_replies[ENTRIES].extend(reply(json.dumps(page)) for page in pages))
 
@@ -191,7 +192,7 @@ def test_a_misbehaving_list_is_reported_and_tried_again(tmp_path: Path, fault: s
         others = set(RESOURCES) - {ObjectKind.SERVICE_ENTRY}
         await sink.wait_until(lambda: west.synced >= others and west.failures, seconds=LONG)
         assert west.failures[0].startswith(reason)
-        assert sink.calls.count("listed west Service 0") == 1
+        assert sink.events.count(KindListed("west", ObjectKind.SERVICE, ())) == 1
         await sink.wait_until(lambda: west.hosts == ["a.global"], seconds=LONG)
 
     follow(tmp_path, steps, lambda api: api.scripted_replies[ENTRIES].append(answer))
@@ -295,12 +296,12 @@ class FaultySink(RecordingSink):
         super().__init__()
         self.broken = False
 
-    def object_changed(self, cluster: str, declaration: AnyDeclaration) -> None:
-        """Raise the first time."""
-        if not self.broken:
+    def report(self, event: SourceEvent) -> float:
+        """Raise at the first change."""
+        if isinstance(event, ObjectChanged) and not self.broken:
             self.broken = True
             raise RuntimeError("unforeseen")
-        super().object_changed(cluster, declaration)
+        return super().report(event)
 
 
 def test_an_unforeseen_fault_costs_its_kind_a_pause(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -313,8 +314,9 @@ def test_an_unforeseen_fault_costs_its_kind_a_pause(tmp_path: Path, caplog: pyte
             async with following(KubeconfigSource((api.kubeconfig(tmp_path / "config"),)), sink):
                 await watching(api, sink)
                 await api.send(ENTRIES, added("b"))
-                await sink.wait_until(lambda: sink.calls.count("listed west ServiceEntry 0") == 2, seconds=LONG)
-                assert sink.calls.count("listed west Service 0") == 1
+                empty_list = KindListed("west", ObjectKind.SERVICE_ENTRY, ())
+                await sink.wait_until(lambda: sink.events.count(empty_list) == 2, seconds=LONG)
+                assert sink.events.count(KindListed("west", ObjectKind.SERVICE, ())) == 1
                 assert "report this with the log" in sink.clusters["west"].failures[0]
         finally:
             await api.stop()

@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 from meshdns.sources.settings import KubeconfigSource
+from meshdns.sources.sink import ClusterRemoved
 from tests.sources.fake_api_server import FakeApiServer, FastLoop
 from tests.sources.real_clusters import running_sources
 from tests.sources.recording_sink import RecordingSink
@@ -46,7 +47,7 @@ def test_a_folders_files_are_clusters_that_come_and_go(tmp_path: Path) -> None:
         await sink.wait_until(lambda: set(sink.clusters) == {"west"}, seconds=LONG)
         (tmp_path / "two").unlink()
         await sink.wait_until(lambda: not sink.clusters, seconds=LONG)
-        assert sink.calls.count("joined west") == 1
+        assert sink.added("west") == 1
 
     play(KubeconfigSource((tmp_path,)), steps)
 
@@ -64,7 +65,7 @@ def test_a_folder_that_is_gone_takes_nothing_along(tmp_path: Path) -> None:
         assert "make it a readable folder of kubeconfigs" in sink.problems_by_source[f"kubeconfig {folder}"][0]
         (tmp_path / "away").rename(folder)
         await sink.wait_until(lambda: sink.problems_by_source[f"kubeconfig {folder}"] == [], seconds=LONG)
-        assert "left east" not in sink.calls
+        assert ClusterRemoved("east") not in sink.events
 
     play(KubeconfigSource((folder,)), steps)
 

@@ -28,7 +28,17 @@ from meshdns.mesh.objects.declarations import AnyDeclaration, ObjectKey, ObjectK
 from meshdns.mesh.objects.problems import Problem, ProblemKind
 from meshdns.sources.folder.files import FileContent, merge_files, read_file, unreadable_file
 from meshdns.sources.settings import ManifestsSource
-from meshdns.sources.sink import Sink
+from meshdns.sources.sink import (
+    ClusterAdded,
+    ClusterRemoved,
+    ContactMade,
+    KindListed,
+    ObjectChanged,
+    ObjectRemoved,
+    ReadFailed,
+    Sink,
+    SourceListed,
+)
 
 _POLL_INTERVAL: Final = 0.25  # seconds between looks
 _SETTLE_TIME: Final = 0.05  # seconds between the two looks that must agree
@@ -179,10 +189,10 @@ class _FolderPoller:
         self._failure = ""
         for name in [name for name in self._clusters if name not in first and name not in second]:
             del self._clusters[name]
-            self._sink.cluster_removed(name)
+            self._sink.report(ClusterRemoved(name))
         for name in first.keys() & second.keys():
             await self._apply_scans(name, first[name], second[name])
-        self._sink.source_listed(f"manifests {self._path}")
+        self._sink.report(SourceListed(f"manifests {self._path}"))
         self._report_contact()
 
     def _is_unchanged(self, found: Mapping[str, StampsByName | str]) -> bool:
@@ -197,7 +207,7 @@ class _FolderPoller:
         for name, cluster in self._clusters.items():
             if not cluster.failure:
                 for kind in ObjectKind:
-                    self._sink.contact_made(name, kind)
+                    self._sink.report(ContactMade(name, kind))
 
     def _fail_all(self, reason: str) -> None:
         if reason != self._failure:
@@ -211,13 +221,14 @@ class _FolderPoller:
             return
         cluster.failure = reason
         for kind in ObjectKind:
-            self._sink.read_failed(name, kind, reason)
+            self._sink.report(ReadFailed(name, kind, reason))
 
     async def _apply_scans(self, name: str, first: StampsByName | str, second: StampsByName | str) -> None:
         """Take over what two looks agree on; a new cluster is listed once all of its files have settled."""
         if name not in self._clusters:
             self._clusters[name] = _ClusterFolder()
-            self._sink.cluster_added(name, tuple(ObjectKind), source=f"manifests {self._path}", can_relist=False)
+            kinds = frozenset(ObjectKind)
+            self._sink.report(ClusterAdded(name, kinds, f"manifests {self._path}", can_relist=False))
         cluster = self._clusters[name]
         if isinstance(second, str):
             self._report_failure(name, cluster, f"{self._path / name} cannot be read: {second}; check who may read it")
@@ -259,13 +270,14 @@ class _FolderPoller:
 
     def _report_list(self, name: str, declared: Mapping[ObjectKey, AnyDeclaration]) -> None:
         for kind in ObjectKind:
-            self._sink.kind_listed(name, kind, [value for value in declared.values() if kind_of(value) is kind])
+            listed = tuple(value for value in declared.values() if kind_of(value) is kind)
+            self._sink.report(KindListed(name, kind, listed))
 
     def _report_changes(
         self, name: str, before: Mapping[ObjectKey, AnyDeclaration], after: Mapping[ObjectKey, AnyDeclaration]
     ) -> None:
         for declaration in after.values():
             if before.get(key_of(declaration)) != declaration:
-                self._sink.object_changed(name, declaration)
-        for kind, namespace, object_name in before.keys() - after.keys():
-            self._sink.object_removed(name, kind, namespace, object_name)
+                self._sink.report(ObjectChanged(name, declaration))
+        for key in before.keys() - after.keys():
+            self._sink.report(ObjectRemoved(name, key))

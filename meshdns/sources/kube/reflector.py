@@ -12,7 +12,7 @@ Rules (client-go's reflector, tools/cache/reflector.go, where nothing else is sa
   server that just closes: three watches in a row of less than 1 s without an event) leads to a new list.
 - A watch that is refused or sends junk three times in a row, or is wrong by itself (4xx), leads to a new list too:
   client-go's reflector lists again after every refusal that asks for no patience.
-- A list may lack so much that the sink wants to see a second one before it believes it (`Sink.kind_listed`): the watch
+- A list may lack so much that the sink wants to see a second one before it believes it (`Sink.report`): the watch
   then ends when that is due.
 - Nothing known is dropped for a failure: only a complete list replaces a kind. A kind that was there must be missing
   (404) twice in a row before it counts as empty. A dispensable one that may not be read (403) counts as empty from the
@@ -50,7 +50,7 @@ from meshdns.sources.kube.payload import (
     retry_after_seconds,
 )
 from meshdns.sources.kube.resources import Resource
-from meshdns.sources.sink import Sink
+from meshdns.sources.sink import ContactMade, KindListed, ObjectChanged, ObjectRemoved, ReadFailed, Sink
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,7 +216,7 @@ class Reflector:
         self._synced = True
         self._list_version = ""
         self._watch_version = page.resource_version
-        self._relist_in = self._sink.kind_listed(self._cluster, self._resource.kind, collected)
+        self._relist_in = self._report_list(tuple(collected))
         self._relist_at = now + self._relist_in if self._relist_in else None
         self._record_contact(now)
         self.action = self._next_request()
@@ -263,10 +263,11 @@ class Reflector:
         if kind in ("ADDED", "MODIFIED", "DELETED"):
             declaration = parse_object(self._resource.kind, obj)
             if declaration is not None and kind == "DELETED":
-                self._sink.object_removed(self._cluster, self._resource.kind, declaration.namespace, declaration.name)
+                key = (self._resource.kind, declaration.namespace, declaration.name)
+                self._sink.report(ObjectRemoved(self._cluster, key))
             elif declaration is not None:
                 self._may_hold_objects = True
-                self._sink.object_changed(self._cluster, declaration)
+                self._sink.report(ObjectChanged(self._cluster, declaration))
         self._watch_version = resource_version(obj) or self._watch_version
 
     def _on_error_event(self, status: ApiStatus, now: float) -> None:
@@ -392,8 +393,8 @@ class Reflector:
     def _report_absence(self) -> None:
         if self._may_hold_objects or not self._synced:
             self._synced = True
-            self._may_hold_objects = self._sink.kind_listed(self._cluster, self._resource.kind, ()) > 0
-        self._sink.contact_made(self._cluster, self._resource.kind)
+            self._may_hold_objects = self._report_list(()) > 0
+        self._report_contact()
 
     def _restart_from_newest(self, now: float) -> None:
         """The version asked for is gone or unknown: the newest state is. No failure: the server is well."""
@@ -408,11 +409,17 @@ class Reflector:
         self._last_contact = now
         self._has_failed = False
         self._refused_watches = 0
-        self._sink.contact_made(self._cluster, self._resource.kind)
+        self._report_contact()
+
+    def _report_contact(self) -> None:
+        self._sink.report(ContactMade(self._cluster, self._resource.kind))
+
+    def _report_list(self, declarations: tuple[AnyDeclaration, ...]) -> float:
+        return self._sink.report(KindListed(self._cluster, self._resource.kind, declarations))
 
     def _report_failure(self, reason: str) -> None:
         self._has_failed = True
-        self._sink.read_failed(self._cluster, self._resource.kind, reason)
+        self._sink.report(ReadFailed(self._cluster, self._resource.kind, reason))
 
     def _schedule_retry(self, now: float, *, at_least: float = 0.0, wake_on_recovery: bool = False) -> None:
         self._relist_if_due(now)

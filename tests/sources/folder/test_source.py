@@ -11,6 +11,7 @@ import pytest
 from meshdns.mesh.objects.declarations import ObjectKind, ServiceEntry, UnreadableObject
 from meshdns.sources.folder import source
 from meshdns.sources.settings import ManifestsSource
+from meshdns.sources.sink import ObjectRemoved
 from tests.sources.recording_sink import RecordingSink
 
 ENTRY = """apiVersion: networking.istio.io/v1
@@ -59,7 +60,7 @@ def test_a_cluster_joins_with_all_kinds_and_lists_each(clusters: Path) -> None:
 
     async def steps(sink: RecordingSink) -> None:
         await sink.wait_until(lambda: "west" in sink.clusters and sink.clusters["west"].synced == set(ObjectKind))
-        assert sink.clusters["west"].kinds == tuple(ObjectKind)
+        assert sink.clusters["west"].kinds == set(ObjectKind)
         assert sink.clusters["west"].source == f"manifests {clusters}"
         assert sink.hosts("west") == ["a.global"]
         await sink.wait_until(lambda: sink.clusters["west"].contacts)
@@ -124,7 +125,8 @@ def test_an_editor_that_renames_away_first_removes_nothing(clusters: Path) -> No
             await asyncio.sleep(0.06)
         path.write_text(entry("b"))
         await sink.wait_until(lambda: sink.hosts("west") == ["b.global"])
-        assert [call for call in sink.calls if call.startswith("removed")] == ["removed west default/a"]
+        removed = ObjectRemoved("west", (ObjectKind.SERVICE_ENTRY, "default", "a"))
+        assert [event for event in sink.events if isinstance(event, ObjectRemoved)] == [removed]
 
     watch(clusters, steps)
 

@@ -13,10 +13,12 @@ from meshdns.mesh.objects.parse import parse_object
 from meshdns.sources.kube.payload import ApiStatus, ListPage
 from meshdns.sources.kube.reflector import ListRequest, Reflector, RefreshCredentials, Wait, WatchRequest
 from meshdns.sources.kube.resources import RESOURCES
+from meshdns.sources.sink import ClusterAdded, ContactMade, KindListed, ReadFailed
 from tests.sources.recording_sink import RecordingSink
 
 ISTIO = "/apis/networking.istio.io"
 EMPTY = ListPage((), "5", "")
+NO_ENTRIES = KindListed("west", ObjectKind.SERVICE_ENTRY, ())
 
 
 def entry(name: str, version: str = "7") -> dict[str, object]:
@@ -46,7 +48,7 @@ class Story:
     def __init__(self, kind: ObjectKind = ObjectKind.SERVICE_ENTRY, draw: Callable[[], float] = lambda: 0.5) -> None:
         self.now = 1000.0
         self.sink = RecordingSink()
-        self.sink.cluster_added("west", tuple(ObjectKind), source="test")
+        self.sink.report(ClusterAdded("west", frozenset(ObjectKind), "test"))
         self.reflector = Reflector(RESOURCES[kind], cluster="west", sink=self.sink, draw=draw)
         self.west = self.sink.clusters["west"]
 
@@ -324,8 +326,8 @@ def test_a_forbidden_kind_that_can_be_done_without_counts_as_empty() -> None:
         assert story.wait() == 45.0
         assert story.next() == ListRequest("/api/v1/nodes", "0")
     reason = 'nodes is forbidden; grant the verbs list and watch on nodes in API group "" by a ClusterRole'
-    failed = f"failed west Node: {reason}"
-    assert story.sink.calls[1:] == ["listed west Node 0", "contact west Node", failed, "contact west Node", failed]
+    contact, failure = ContactMade("west", ObjectKind.NODE), ReadFailed("west", ObjectKind.NODE, reason)
+    assert story.sink.events[1:] == [KindListed("west", ObjectKind.NODE, ()), contact, failure, contact, failure]
 
 
 def test_where_only_its_watch_is_forbidden_it_is_listed_again() -> None:
@@ -358,7 +360,7 @@ def test_an_api_group_that_is_not_installed_is_an_empty_list() -> None:
     assert story.wait() == 30.0
     for _ in range(3):
         story.refuse(404)
-    assert story.sink.calls.count("listed west ServiceEntry 0") == 1
+    assert story.sink.events.count(NO_ENTRIES) == 1
     story.wait()
     assert story.next() == ListRequest(f"{ISTIO}/v1/serviceentries", "0")
     story.list("a")
@@ -477,13 +479,13 @@ def test_an_absence_that_is_doubted_is_reported_until_it_is_believed() -> None:
         story.refuse(404)
         if isinstance(story.next(), Wait):
             story.wait()
-    assert story.sink.calls.count("listed west ServiceEntry 0") == 2
+    assert story.sink.events.count(NO_ENTRIES) == 2
     story.sink.relist_after = 0.0
     for _ in range(6):
         story.refuse(404)
         if isinstance(story.next(), Wait):
             story.wait()
-    assert story.sink.calls.count("listed west ServiceEntry 0") == 3
+    assert story.sink.events.count(NO_ENTRIES) == 3
 
 
 def test_who_could_not_reach_the_server_is_roused_when_another_kind_does() -> None:
@@ -612,9 +614,9 @@ def test_a_watch_that_is_over_brings_nothing_more(over: str, late: str) -> None:
     story.reflector.on_watch_opened(story.now)
     story.now += 265
     OVER[over](story)
-    action, calls = story.next(), list(story.sink.calls)
+    action, events = story.next(), list(story.sink.events)
     assert not LATE[late](story)
-    assert (story.next(), story.sink.calls, story.names) == (action, calls, ["a"])
+    assert (story.next(), story.sink.events, story.names) == (action, events, ["a"])
 
 
 FAILURES: dict[str, Callable[[Story], None]] = {

@@ -4,7 +4,7 @@ The seed is all that a schedule consists of: `play(seed)` again shows what went 
 """
 
 import asyncio
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import count
 
@@ -12,11 +12,11 @@ from meshdns.controller.cluster_state import ClusterTracker
 from meshdns.controller.ingest import Ingest
 from meshdns.controller.mass_delete_guard import MassDeleteGuard
 from meshdns.mesh.objects.declarations import AnyDeclaration, Namespace, ObjectKey, ObjectKind, ServiceEntry, key_of
-from meshdns.mesh.objects.problems import Problem
 from meshdns.sources.kube.follower import Follower
 from meshdns.sources.kube.reflector import Reflector
 from meshdns.sources.kube.request_gate import SPACING, RequestGate
 from meshdns.sources.kube.resources import RESOURCES
+from meshdns.sources.sink import ClusterAdded, SourceEvent
 from tests.sources.schedules.model import QUIET, Model, ServedState
 from tests.sources.schedules.simulated_server import FAILING, KINDS, LASTING, SimulatedApiServer
 from tests.sources.virtual_time_loop import VirtualTimeLoop
@@ -96,53 +96,11 @@ class IngestSink:
         self._loop = loop
         self.tracker = ClusterTracker(own=CLUSTER, required=(), started=loop.time())
         self.ingest = Ingest(self.store, self.tracker, MassDeleteGuard({}))
-        self.cluster_added(CLUSTER, _KINDS, source="schedule")
+        self.report(ClusterAdded(CLUSTER, frozenset(_KINDS), "schedule"))
 
-    def kind_listed(self, cluster: str, kind: ObjectKind, declarations: Sequence[AnyDeclaration]) -> float:
-        """A list."""
-        return self.ingest.apply_list(cluster, kind, declarations, self._loop.time())
-
-    def cluster_added(
-        self, cluster: str, kinds: Collection[ObjectKind], *, source: str, can_relist: bool = True
-    ) -> None:
-        """A cluster."""
-        self.ingest.add_cluster(cluster, kinds, source=source, can_relist=can_relist)
-
-    def source_listed(self, source: str) -> None:
-        """All clusters of a source."""
-        self.tracker.record_source_listed(source)
-
-    def cluster_identified(self, cluster: str, uid: str) -> None:
-        """Who it is."""
-        self.tracker.state_of(cluster).uid = uid
-
-    def credentials_obtained(self, cluster: str, expires_at: float, *, renewable: bool) -> None:
-        """Kept."""
-        state = self.tracker.state_of(cluster)
-        state.credentials_expire_at, state.credentials_renewable = expires_at, renewable
-
-    def cluster_removed(self, cluster: str) -> None:
-        """It left."""
-        self.ingest.mark_removed(cluster, self._loop.time())
-
-    def source_problems(self, source: str, problems: Sequence[Problem]) -> None:
-        """Nothing is wrong with the source itself."""
-
-    def object_changed(self, cluster: str, declaration: AnyDeclaration) -> None:
-        """A change."""
-        self.ingest.apply_change(cluster, declaration)
-
-    def object_removed(self, cluster: str, kind: ObjectKind, namespace: str, name: str) -> None:
-        """A removal."""
-        self.ingest.apply_removal(cluster, (kind, namespace, name))
-
-    def contact_made(self, cluster: str, kind: ObjectKind) -> None:
-        """A contact."""
-        self.ingest.record_contact(cluster, kind, self._loop.time())
-
-    def read_failed(self, cluster: str, kind: ObjectKind, reason: str) -> None:
-        """A failure."""
-        self.tracker.state_of(cluster).record_failure(kind, reason)
+    def report(self, event: SourceEvent) -> float:
+        """Apply it."""
+        return self.ingest.apply(event, self._loop.time()).relist_after
 
     def seen(self) -> ServedState:
         """What is served now."""
