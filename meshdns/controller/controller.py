@@ -32,6 +32,7 @@ from meshdns.namedb.location import EXIT_DATABASE_DAMAGED
 from meshdns.namedb.snapshot import SnapshotError
 from meshdns.sources.sink import (
     ClusterAdded,
+    ContactMade,
     KindListed,
     ObjectChanged,
     ObjectRemoved,
@@ -141,8 +142,8 @@ class Controller:
         result = self._ingest.apply(event, self._clock())
         self._recheck_due |= result.recheck
         match event:
-            case ObjectChanged() | ObjectRemoved():
-                pass  # first, since these are the most frequent
+            case ObjectChanged() | ContactMade() | ObjectRemoved():
+                pass  # the most frequent events come first here
             case ClusterAdded(cluster):
                 self._publisher.catalog.add_cluster(cluster)
             case KindListed(cluster) if result.relist_after:

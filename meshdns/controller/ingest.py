@@ -101,11 +101,11 @@ class Ingest:
             case ObjectChanged():
                 self._store_of(event.cluster).upsert(event.cluster, event.declaration)
                 return self._release_held(event.cluster, key_of(event.declaration))
+            case ContactMade():
+                return _RECHECK if self._record_contact(event.cluster, event.kind, now) else _NOTHING
             case ObjectRemoved():
                 self._store_of(event.cluster).remove(event.cluster, event.key)
                 return self._release_held(event.cluster, event.key)
-            case ContactMade():
-                return _RECHECK if self._record_contact(event.cluster, event.kind, now) else _NOTHING
             case KindListed():
                 return IngestResult(commit=True, recheck=True, relist_after=self._apply_list(event, now))
             case ReadFailed(cluster, kind, reason):

@@ -64,8 +64,8 @@ class SyncBuffer:
         else:
             again = self._sink.report(event)
         match event:
-            case ObjectChanged() | ObjectRemoved():
-                pass  # first, since these are the most frequent
+            case ObjectChanged():
+                pass  # the most frequent events come first here
             case ContactMade():
                 self._failures.pop(event.kind, None)
             case ReadFailed():
