@@ -16,8 +16,8 @@ class Lesson(NamedTuple):
     tests: tuple[str, ...]
 
 
-_HOSTILE: Final = "upstream/test_hostile.py::"
-_STREAMS: Final = "worker/test_streams.py::"
+_HOSTILE: Final = "upstream/test_lying_server.py::"
+_STREAMS: Final = "worker/test_tcp_server.py::"
 _REPLY: Final = "dns/test_reply.py::"
 _FORWARDER: Final = "upstream/test_forwarder.py::"
 _CACHE: Final = "forwarding/test_cache.py::"
@@ -70,7 +70,7 @@ LESSONS: Final = (
         "CoreDNS",
         ("2026-26017", "2026-33190", "2026-35579"),
         "who may ask is checked for every transport and every way to an answer",
-        ("worker/test_transports.py::test_strangers_are_refused", _OWN + "test_strangers_are_refused_over_tcp"),
+        ("worker/test_udp_transports.py::test_strangers_are_refused", _OWN + "test_strangers_are_refused_over_tcp"),
     ),
     Lesson(
         "CoreDNS",
@@ -170,7 +170,7 @@ LESSONS: Final = (
         "a reply to a client that is gone harms nobody",
         (
             _STREAMS + "test_reset_connection_costs_nothing",
-            "worker/test_transports.py::test_forwarded_reply_to_nobody_harms_nobody",
+            "worker/test_udp_transports.py::test_forwarded_reply_to_nobody_harms_nobody",
         ),
     ),
     Lesson(
@@ -213,7 +213,7 @@ LESSONS: Final = (
         "BIND",
         ("2026-11622",),
         "memory is bounded while it is attacked, expired entries included",
-        (_CACHE + "test_the_budget_bounds_what_is_kept", "worker/test_answering.py::test_memory_is_bounded"),
+        (_CACHE + "test_the_budget_bounds_what_is_kept", "worker/test_responder.py::test_memory_is_bounded"),
     ),
     Lesson(
         "dnslib",
