@@ -6,8 +6,10 @@ octets of a question without decoding them.
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
+from typing import TypeVar
 
+_Name = TypeVar("_Name", str, bytes)
 _LABEL = re.compile(r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?")
 
 
@@ -69,6 +71,18 @@ def parents(name: str) -> Iterator[str]:
     while "." in name:
         name = name.partition(".")[2]
         yield name
+
+
+def wildcard_parents(parents_: Iterable[_Name], apex: _Name, exists: Callable[[_Name], bool] | None) -> Iterator[_Name]:
+    """Of the ancestors of a name, nearest first, those whose wildcard may cover it; the first that exists does.
+
+    They end with the apex; with `exists`, which says whether a name exists, with the closest encloser, as RFC 4592
+    section 3.3.1 has it. Without it a wildcard covers what lies deeper too, whatever exists in between (Istio's rule).
+    """
+    for parent in parents_:
+        yield parent
+        if parent == apex or (exists is not None and exists(parent)):
+            return
 
 
 def is_subdomain(name: str, zone: str) -> bool:

@@ -86,8 +86,15 @@ class Reports:
         with self._begin_read() as txn:
             around = ExplainSources(txn, self._mesh)
             standing = self._vantage(around.clusters)
-            reply = self._current_reply(name, rtype, txn)
-            explanation = explain(name, rtype, vantage=standing, context=around, reply=reply)
+            look = ReadTransaction(txn, txn.commit_id, _stored_state(txn))
+            explanation = explain(
+                name,
+                rtype,
+                vantage=standing,
+                context=around,
+                reply=self._current_reply(name, rtype, look),
+                is_of_zone=self._authority.is_of_zone(names.to_wire(name), look),
+            )
             unknown = explanation.match.kind is MatchKind.NONE
             known = [key for key, _ in txn.items(b"rows")] if unknown else []
         zone = explanation.zone
@@ -146,12 +153,11 @@ class Reports:
 
     # ------------------------------------------------------------------------------------------ explain
 
-    def _current_reply(self, name: str, rtype: str, txn: Transaction) -> PresentationReply | None:
+    def _current_reply(self, name: str, rtype: str, look: ReadTransaction) -> PresentationReply | None:
         """What the authority replies now; None where it forwards."""
         asked = query.parse_query(build_query(name, type_number(rtype)))
         if asked is None:
             return None
-        look = ReadTransaction(txn, txn.commit_id, _stored_state(txn))
         reply = self._authority.respond(asked, look, tcp=True)
         if reply is Verdict.FALLBACK:
             found = self._authority.answer_after_denial(asked, look, tcp=True)
