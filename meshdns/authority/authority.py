@@ -30,7 +30,7 @@ from meshdns.dns.codes import (
     TYPE_SOA,
     TYPE_TXT,
 )
-from meshdns.dns.names import wildcard_parents
+from meshdns.dns.names import up_to_closest_encloser
 from meshdns.dns.query import HEADER_SIZE, Query
 from meshdns.dns.response import EMPTY_SECTION, QUESTION_POINTER, Section, build_reply, record, reply_options
 
@@ -77,7 +77,7 @@ class Authority:
         if zone.fallback:
             return self._answer_fallback(query, zone, rows, tcp=tcp, rotation=rotation)
         row = _row(rows, query.qname_lower) if rows is not None else None
-        if self._is_server_name(query.qname_lower, row):
+        if query.qname_lower in self._servers and _is_undeclared(row):
             return self._answer_server_name(query, zone, rows, tcp=tcp, rotation=rotation)
         if rows is None:
             return self._reply(query, SERVFAIL, error=(EDE_NOT_READY, b"the mesh has not been read yet"), tcp=tcp)
@@ -100,11 +100,7 @@ class Authority:
         zone, row = self._zone(name), _row(rows, name)
         if zone is None or zone.fallback:
             return False
-        return self._is_server_name(name, row) or (row is None and name in self._implied_names)
-
-    def _is_server_name(self, name: bytes, row: Row | None) -> bool:
-        """Whether a name is that of a zone's server, whose addresses are known; one that is declared is no more."""
-        return name in self._servers and (row is None or row.is_empty_nonterminal)
+        return (name in self._servers and _is_undeclared(row)) or (name in self._implied_names and row is None)
 
     def covering_owner(self, name: bytes, rows: RowReader) -> bytes | None:
         """The owner name whose row answers for a lower-case wire name: itself, or the wildcard that covers it."""
@@ -266,8 +262,10 @@ class Authority:
 
     def _wildcard_above(self, name: bytes, zone: ServedZone, rows: RowReader) -> tuple[bytes, Row] | None:
         """The wildcard owner name that covers a name, and its row."""
-        exists = (lambda parent: rows.row(parent) is not None) if zone.closest_encloser else None
-        for parent in wildcard_parents(parents(name, zone.apex), zone.apex, exists):
+        above = parents(name, zone.apex)
+        if zone.closest_encloser:
+            above = up_to_closest_encloser(above, lambda parent: rows.row(parent) is not None)
+        for parent in above:
             owner = b"\x01*" + parent
             found = rows.row(owner)
             if found is not None:
@@ -309,6 +307,11 @@ class Authority:
                 query, ede=error[0], text=error[1], nsid=self._nsid, keepalive=self._keepalive if tcp else 0
             )
         return build_reply(query, rcode, answer=answer, authority=authority, aa=aa, edns_options=extra, tcp=tcp)
+
+
+def _is_undeclared(row: Row | None) -> bool:
+    """Whether nobody declares the name of a row, which may be above one that is declared."""
+    return row is None or row.is_empty_nonterminal
 
 
 def _row(rows: RowReader, name: bytes) -> Row | None:

@@ -73,15 +73,14 @@ def parents(name: str) -> Iterator[str]:
         yield name
 
 
-def wildcard_parents(parents_: Iterable[_Name], apex: _Name, exists: Callable[[_Name], bool] | None) -> Iterator[_Name]:
-    """Of the ancestors of a name, nearest first, those whose wildcard may cover it; the first that exists does.
+def up_to_closest_encloser(ancestors: Iterable[_Name], exists: Callable[[_Name], bool]) -> Iterator[_Name]:
+    """Of the ancestors of a name, nearest first, those whose wildcard may cover it by RFC 4592 section 3.3.1.
 
-    They end with the apex; with `exists`, which says whether a name exists, with the closest encloser, as RFC 4592
-    section 3.3.1 has it. Without it a wildcard covers what lies deeper too, whatever exists in between (Istio's rule).
+    The first that exists is the closest encloser, and the last. By Istio's rule all ancestors inside the zone may.
     """
-    for parent in parents_:
-        yield parent
-        if parent == apex or (exists is not None and exists(parent)):
+    for ancestor in ancestors:
+        yield ancestor
+        if exists(ancestor):
             return
 
 

@@ -12,7 +12,7 @@ The answer says which candidates were chosen; the order of the candidates, which
 
 from collections.abc import Iterable, Iterator, Sequence
 from difflib import get_close_matches
-from itertools import islice
+from itertools import islice, takewhile
 from typing import Final
 
 import msgspec
@@ -100,8 +100,8 @@ def _find_match(
 ) -> Match:
     """The owner name that speaks for `name`, in the order of the authority, which knows whether it exists.
 
-    `meshdns.authority` stands above this package, reads rows of octets and is on the path of every query: the order of
-    the cases stands in both, the rule of wildcards in `names.wildcard_parents` alone, and a test compares the two.
+    `meshdns.authority` stands above this package, reads rows of bytes and is on the path of every query: the order of
+    the cases stands in both, and a test compares the two. The rule of wildcards is `names.up_to_closest_encloser`.
     """
     if zone is None:
         return Match(MatchKind.OUTSIDE)
@@ -143,8 +143,10 @@ def _covering_wildcards(name: str, zone: ExplainedZone, context: ExplainContext)
     """The wildcard owner names that could cover `name`, longest first; a service label is covered by none."""
     if zone.fallback or name == zone.name or name.startswith("_"):
         return
-    exists = (lambda parent: context.answer(parent) is not None) if zone.closest_encloser else None
-    for parent in names.wildcard_parents(names.parents(name), zone.name, exists):
+    above: Iterable[str] = takewhile(lambda parent: names.is_subdomain(parent, zone.name), names.parents(name))
+    if zone.closest_encloser:
+        above = names.up_to_closest_encloser(above, lambda parent: context.answer(parent) is not None)
+    for parent in above:
         if f"*.{parent}" != name:
             yield f"*.{parent}"
 
