@@ -30,7 +30,7 @@ from meshdns.dns.codes import (
     TYPE_SOA,
     TYPE_TXT,
 )
-from meshdns.dns.names import ZoneMap, ancestors
+from meshdns.dns.names import ZoneMap, ancestors, up_to_closest_encloser
 from meshdns.dns.query import HEADER_SIZE, Query
 from meshdns.dns.response import EMPTY_SECTION, QUESTION_POINTER, Section, build_reply, record, reply_options
 
@@ -100,7 +100,7 @@ class Authority:
         if zone.fallback:
             return self._answer_fallback(query, zone, rows, tcp=tcp, rotation=rotation)
         row = _row(rows, query.qname_lower) if rows is not None else None
-        if query.qname_lower in self._servers and (row is None or row.is_empty_nonterminal):
+        if query.qname_lower in self._servers and _is_undeclared(row):
             return self._answer_server_name(query, zone, rows, tcp=tcp, rotation=rotation)
         if rows is None:
             return self._reply(query, SERVFAIL, error=(EDE_NOT_READY, b"the mesh has not been read yet"), tcp=tcp)
@@ -118,12 +118,20 @@ class Authority:
         """Whether a lower-case wire name is in one of the zones."""
         return self._zone(name) is not None
 
+    def is_of_zone(self, name: bytes, rows: RowReader) -> bool:
+        """Whether a lower-case wire name is answered for because of the zones alone, not as anything declared."""
+        zone, row = self._zone(name), _row(rows, name)
+        if zone is None or zone.fallback:
+            return False
+        return (name in self._servers and _is_undeclared(row)) or (name in self._implied_names and row is None)
+
     def covering_owner(self, name: bytes, rows: RowReader) -> bytes | None:
         """The owner name whose row answers for a lower-case wire name: itself, or the wildcard that covers it."""
         zone = self._zone(name)
         if zone is None or rows.row(name) is not None:
             return name if zone is not None else None
-        return next((above for p in ancestors(name, zone.apex) if rows.row(above := b"\x01*" + p) is not None), None)
+        found = self._wildcard_above(name, zone, rows)
+        return found[0] if found is not None else None
 
     def cacheable_owner(self, query: Query, rows: RowReader) -> bytes | None:
         """The owner name whose row alone makes the reply to this query, so that the reply may be kept until it changes.
@@ -252,7 +260,8 @@ class Authority:
         """The row of a name, or of the wildcard that covers it."""
         row = _row(rows, name)
         if row is None and rows.state.wildcards and rows.state.complete:
-            return self._wildcard_above(name, zone, rows)
+            found = self._wildcard_above(name, zone, rows)
+            return found[1] if found is not None else None
         return row
 
     def _row_or_wildcard(self, query: Query, zone: ServedZone, row: Row, rows: RowReader) -> Row:
@@ -268,15 +277,19 @@ class Authority:
         """The longest wildcard above the name; by RFC 4592 only that of the closest encloser."""
         if query.qname_lower[1] == ord("_"):
             return None  # service labels are covered for SRV alone, which is made up from the name without them
-        return self._wildcard_above(query.qname_lower, zone, rows)
+        found = self._wildcard_above(query.qname_lower, zone, rows)
+        return found[1] if found is not None else None
 
-    def _wildcard_above(self, name: bytes, zone: ServedZone, rows: RowReader) -> Row | None:
-        for parent in ancestors(name, zone.apex):
-            found = rows.row(b"\x01*" + parent)
+    def _wildcard_above(self, name: bytes, zone: ServedZone, rows: RowReader) -> tuple[bytes, Row] | None:
+        """The wildcard owner name that covers a name, and its row."""
+        above = ancestors(name, zone.apex)
+        if zone.closest_encloser:
+            above = up_to_closest_encloser(above, lambda parent: rows.row(parent) is not None)
+        for parent in above:
+            owner = b"\x01*" + parent
+            found = rows.row(owner)
             if found is not None:
-                return Row(found)
-            if zone.closest_encloser and (parent == zone.apex or rows.row(parent) is not None):
-                return None
+                return owner, Row(found)
         return None
 
     # ------------------------------------------------------------------------------------------ replies
@@ -314,6 +327,11 @@ class Authority:
             )
         message = build_reply(query, rcode, answer=answer, authority=authority, aa=aa, edns_options=extra, tcp=tcp)
         return message, NO_SOURCE
+
+
+def _is_undeclared(row: Row | None) -> bool:
+    """Whether nobody declares the name of a row, which may be above one that is declared."""
+    return row is None or row.is_empty_nonterminal
 
 
 def _row(rows: RowReader, name: bytes) -> Row | None:

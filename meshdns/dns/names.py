@@ -6,7 +6,7 @@ octets of a question without decoding them.
 """
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Final, Generic, Protocol, TypeVar
 
 ROOT: Final = b"\0"
@@ -14,6 +14,7 @@ ROOT: Final = b"\0"
 
 T = TypeVar("T")
 
+_Name = TypeVar("_Name", str, bytes)
 _LABEL = re.compile(r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?")
 
 
@@ -75,6 +76,17 @@ def parents(name: str) -> Iterator[str]:
     while "." in name:
         name = name.partition(".")[2]
         yield name
+
+
+def up_to_closest_encloser(ancestors: Iterable[_Name], exists: Callable[[_Name], bool]) -> Iterator[_Name]:
+    """Of the ancestors of a name, nearest first, those whose wildcard may cover it by RFC 4592 section 3.3.1.
+
+    The first that exists is the closest encloser, and the last. By Istio's rule all ancestors inside the zone may.
+    """
+    for ancestor in ancestors:
+        yield ancestor
+        if exists(ancestor):
+            return
 
 
 def is_subdomain(name: str, zone: str) -> bool:

@@ -163,7 +163,12 @@ def _served_indexes(
 ) -> tuple[int, ...]:
     """Those of `indexes` whose address is served: the cap of a family may have left some out."""
     served = {*ipv4, *ipv6}
-    return tuple(index for index in indexes if str(parse_address(candidates[index].address)) in served)
+    return tuple(
+        index
+        for index in indexes
+        # nearly all are written in canonical form already, and to write one takes long
+        if (text := candidates[index].address) in served or str(parse_address(text)) in served
+    )
 
 
 @functools.lru_cache(maxsize=_CACHE_SIZE)

@@ -254,6 +254,51 @@ def test_wildcards_by_rfc_4592(name: str) -> None:
     case.check(answered(case.question, view(), CLOSEST))
 
 
+@pytest.mark.parametrize(
+    ("name", "owner", "closest"),
+    [
+        ("x.y.wild.global", "*.wild.global", "*.wild.global"),
+        ("x.eu.wild.global", "*.eu.wild.global", "*.eu.wild.global"),
+        ("x.api.wild.global", "*.wild.global", None),
+        ("api.wild.global", "api.wild.global", "api.wild.global"),
+        ("x.example.com", None, None),
+    ],
+)
+def test_the_covering_owner_is_the_one_that_answers(name: str, owner: str | None, closest: str | None) -> None:
+    """What tells about a name speaks of the row that answers for it, by the rule of its zone."""
+    for zones, expected in ((ZONES, owner), (CLOSEST, closest)):
+        found = Authority(zones).covering_owner(names.to_wire(name), view())
+        assert found == (names.to_wire(expected) if expected is not None else None)
+
+
+@pytest.mark.parametrize(
+    ("name", "declared", "expected"),
+    [
+        ("ns.global", "", True),
+        ("ns.global", "ns.global", False),
+        ("ns.global", "a.ns.global", True),
+        ("corp.global", "", True),  # between x.corp.global and global
+        ("corp.global", "corp.global", False),
+        ("x.corp.global", "", False),
+        ("global", "", False),
+        ("other.global", "", False),
+        ("ns.example.com", "", False),
+        ("ns.fallback.example", "", False),
+    ],
+)
+def test_names_of_the_zones_themselves_are_told_apart(name: str, declared: str, *, expected: bool) -> None:
+    """They are answered for whatever is declared elsewhere; one that is declared itself is none of them."""
+    zones = (
+        ServedZone(names.to_wire("global"), servers=("192.0.2.53",)),
+        ServedZone(names.to_wire("x.corp.global")),
+        ServedZone(names.to_wire("fallback.example"), fallback=True),
+    )
+    served = {declared: row("203.0.113.9")} if declared else {}
+    hollow = {name: row()} if declared.endswith(f".{name}") else {}
+    looked = MemoryRowReader({names.to_wire(each): value for each, value in {**served, **hollow}.items()}, READY)
+    assert Authority(zones).is_of_zone(names.to_wire(name), looked) is expected
+
+
 def test_service_labels_without_such_a_service_match_no_wildcard() -> None:
     """A wildcard covers SRV of its names where there is such a service, and nothing else with an underscore."""
     Case("_grpc._tcp.x.wild.global. SRV", "NXDOMAIN", authority=(SOA,)).check(

@@ -90,8 +90,14 @@ class Reports:
         with self._begin_read() as tables:
             around = ExplainSources(tables, self._mesh)
             standing = self._vantage(around.clusters)
-            reply = self._current_reply(name, rtype, tables)
-            explanation = explain(name, rtype, vantage=standing, context=around, reply=reply)
+            explanation = explain(
+                name,
+                rtype,
+                vantage=standing,
+                context=around,
+                reply=self._current_reply(name, rtype, tables),
+                is_of_zone=self._authority.is_of_zone(names.to_wire(name), tables),
+            )
             unknown = explanation.match.kind is MatchKind.NONE
             known = list(tables.rows.owners()) if unknown else []
         zone = explanation.zone

@@ -12,7 +12,7 @@ The answer says which candidates were chosen; the order of the candidates, which
 
 from collections.abc import Iterable, Iterator, Sequence
 from difflib import get_close_matches
-from itertools import islice
+from itertools import islice, takewhile
 from typing import Final
 
 import msgspec
@@ -47,11 +47,21 @@ _MAX_NEAREST: Final = 3
 
 
 def explain(
-    name: str, rtype: str, *, vantage: Vantage, context: ExplainContext, reply: PresentationReply | None
+    name: str,
+    rtype: str,
+    *,
+    vantage: Vantage,
+    context: ExplainContext,
+    reply: PresentationReply | None,
+    is_of_zone: bool = False,
 ) -> Explanation:
-    """The explanation of a normal name; `reply` is the authority's, None where the question is forwarded."""
+    """The explanation of a normal name; `reply` is the authority's, None where the question is forwarded.
+
+    `is_of_zone` says that it exists because of the zones alone (`Authority.is_of_zone`).
+    """
     zone = vantage.zone_of(name)
-    match = _find_match(name, zone, context, exists=reply is not None and reply.rcode == "NOERROR")
+    exists = reply is not None and reply.rcode == "NOERROR"
+    match = _find_match(name, zone, context, exists=exists, is_of_zone=is_of_zone)
     found = context.answer(match.owner) if match.owner else None
     answer = found if found is not None else Answer(AnswerKind.NODATA)
     declarations = DeclarationExplainer(answer, zone, context).declarations()
@@ -85,8 +95,14 @@ def nearest_names(name: str, known: Iterable[str]) -> tuple[str, ...]:
 # ---------------------------------------------------------------------------------------------------- the match
 
 
-def _find_match(name: str, zone: ExplainedZone | None, context: ExplainContext, *, exists: bool) -> Match:
-    """The owner name that speaks for `name`, in the order of the authority, which knows whether it exists."""
+def _find_match(
+    name: str, zone: ExplainedZone | None, context: ExplainContext, *, exists: bool, is_of_zone: bool
+) -> Match:
+    """The owner name that speaks for `name`, in the order of the authority, which knows whether it exists.
+
+    `meshdns.authority` stands above this package, reads rows of bytes and is on the path of every query: the order of
+    the cases stands in both, and a test compares the two. The rule of wildcards is `names.up_to_closest_encloser`.
+    """
     if zone is None:
         return Match(MatchKind.OUTSIDE)
     answer = context.answer(name)
@@ -97,13 +113,13 @@ def _find_match(name: str, zone: ExplainedZone | None, context: ExplainContext, 
         return Match(MatchKind.EXACT, name, less_specific=wildcards)
     if name == zone.name:
         return Match(MatchKind.APEX, name)
+    if is_of_zone:
+        return Match(MatchKind.ZONE)
     if wildcards and not (hollow and zone.closest_encloser):
         before = (name, *tried[: tried.index(wildcards[0])])
         return Match(MatchKind.WILDCARD, wildcards[0], () if hollow else before, wildcards[1:])
     if hollow:
         return Match(MatchKind.EMPTY_NON_TERMINAL, name)
-    if name == f"ns.{zone.name}":
-        return Match(MatchKind.ZONE)
     owner = _synthesized_from(name, zone, context) if exists else ""
     return Match(MatchKind.SYNTHESIZED, owner) if owner else Match(MatchKind.NONE)
 
@@ -127,11 +143,12 @@ def _covering_wildcards(name: str, zone: ExplainedZone, context: ExplainContext)
     """The wildcard owner names that could cover `name`, longest first; a service label is covered by none."""
     if zone.fallback or name == zone.name or name.startswith("_"):
         return
-    for parent in names.parents(name):
+    above: Iterable[str] = takewhile(lambda parent: names.is_subdomain(parent, zone.name), names.parents(name))
+    if zone.closest_encloser:
+        above = names.up_to_closest_encloser(above, lambda parent: context.answer(parent) is not None)
+    for parent in above:
         if f"*.{parent}" != name:
             yield f"*.{parent}"
-        if parent == zone.name or (zone.closest_encloser and context.answer(parent) is not None):
-            return
 
 
 def _no_answer_reason(

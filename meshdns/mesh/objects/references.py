@@ -1,7 +1,8 @@
 """References to objects and to parts of them, as values.
 
 They are no Structs: where one is encoded it is written as the text that people read (`encode_reference`), as version
-0.1 wrote it, so that each version reads what the other wrote. Nothing else reads that text back.
+0.1 wrote it, so that each version reads what the other wrote. `parse` is for what is stored as text: encoded answers,
+and the origins of gateways in the summaries of clusters.
 """
 
 import re
@@ -20,12 +21,13 @@ class ObjectRef:
     `kind` is None for what no cluster holds, the settings: such a reference has a name alone.
     """
 
-    __slots__ = ("kind", "name", "namespace")
+    __slots__ = ("_text", "kind", "name", "namespace")
 
     def __init__(self, kind: ObjectKind | None, namespace: str, name: str) -> None:
         self.kind = kind
         self.namespace = namespace
         self.name = name
+        self._text = ""
 
     @property
     def kind_text(self) -> str:
@@ -33,7 +35,9 @@ class ObjectRef:
         return self.kind.value if self.kind is not None else ""
 
     def __str__(self) -> str:
-        return f"{self.kind.value} {self.namespace}/{self.name}" if self.kind is not None else self.name
+        if not self._text:  # once for all candidates of an object, each of which is encoded
+            self._text = f"{self.kind.value} {self.namespace}/{self.name}" if self.kind is not None else self.name
+        return self._text
 
     def __repr__(self) -> str:
         return f"ObjectRef({self})"
@@ -106,6 +110,9 @@ WHOLE_OBJECT: Final = FieldRef()
 """Every part of it."""
 
 
+_REFERENCES: Final = (ObjectRef, FieldRef)
+
+
 def ref_of(declaration: AnyDeclaration) -> ObjectRef:
     """The reference to a declaration."""
     return ObjectRef(*key_of(declaration))
@@ -118,7 +125,7 @@ def problem_ref(problem: Problem) -> ObjectRef:
 
 def encode_reference(value: object) -> str:
     """How msgspec is to encode a reference (``enc_hook``). Raises `NotImplementedError` for anything else."""
-    if isinstance(value, ObjectRef | FieldRef):
+    if isinstance(value, _REFERENCES):
         return str(value)
     raise NotImplementedError(type(value))
 

@@ -114,10 +114,11 @@ def explained(
     rtype: str = "A",
     gateways: Sequence[GatewayState] = (),
     refusals: Sequence[Refusal] = (),
+    is_of_zone: bool = False,
 ) -> Explanation:
     """The explanation of a name in a mesh seen from cluster east."""
     around = SceneContext(name_table(settings or mesh(), clusters), gateways, refusals)
-    return explain(name, rtype, vantage=vantage, context=around, reply=reply)
+    return explain(name, rtype, vantage=vantage, context=around, reply=reply, is_of_zone=is_of_zone)
 
 
 def results(explanation: Explanation) -> list[tuple[str, str, EndpointResult, str]]:
@@ -146,7 +147,7 @@ class TestMatch:
     )
     def test_names_are_matched_as_the_authority_does(self, name: str, kind: MatchKind, owner: str) -> None:
         """The owner name that speaks for a name is found in the authority's order."""
-        match = explained(SHOP, name, reply=NXDOMAIN).match
+        match = explained(SHOP, name, reply=NXDOMAIN, is_of_zone=name == "ns.global").match
         assert (match.kind, match.owner) == (kind, owner)
 
     def test_what_was_more_and_less_specific_is_named(self) -> None:
@@ -160,6 +161,14 @@ class TestMatch:
         strict = msgspec.structs.replace(VANTAGE, zones=(ExplainedZone("global", closest_encloser=True),))
         assert explained(SHOP, "x.api.shop.global", vantage=strict, reply=NXDOMAIN).match.kind is MatchKind.NONE
         assert explained(SHOP, "x.api.shop.global").match.owner == "*.shop.global"
+
+    @pytest.mark.parametrize("name", ["ns.global", "pay.global"])
+    def test_names_of_the_zone_itself_are_covered_by_no_wildcard(self, name: str) -> None:
+        """They exist, as the authority says; one that is declared is answered as declared."""
+        scene = {"east": [*SHOP["east"], entry("203.0.113.54", host="*.global", name="other")]}
+        assert explained(scene, name, is_of_zone=True).match.kind is MatchKind.ZONE
+        assert explained(scene, name).match.kind is MatchKind.WILDCARD
+        assert explained(scene, "api.shop.global", is_of_zone=True).match.kind is MatchKind.EXACT
 
     def test_a_service_name_is_made_of_its_host(self) -> None:
         """An SRV name has no row of its own: it follows from its host, or from the wildcard that covers that."""
