@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from meshdns.cli.commands.zone import command
+from meshdns.cli.main import root
 from tests.rig.packages import program
 from tests.zones.test_golden import GOLDEN, SITUATIONS, settings_of
 
@@ -45,7 +45,7 @@ def test_a_golden_file_is_a_master_file(golden: Path) -> None:
 def test_what_zone_prints_is_a_master_file(settings: Path, tmp_path: Path) -> None:
     """Every zone of every situation loads when it is printed by itself."""
     for zone in settings_of(settings).zones:
-        ended = CliRunner().invoke(command, [zone.name, "--config", str(settings)])
+        ended = CliRunner().invoke(root, ["zone", zone.name, "--config", str(settings)])
         assert ended.exit_code == 0, ended.output
         file = tmp_path / "printed.zone"
         file.write_text(ended.stdout, "utf-8")
@@ -55,9 +55,11 @@ def test_what_zone_prints_is_a_master_file(settings: Path, tmp_path: Path) -> No
 def test_a_server_on_wildcards_alone_has_no_address(tmp_path: Path) -> None:
     """A wildcard is nobody's address: ``ns.<zone>`` has those of the other sockets."""
     flags = ["--config", str(SITUATIONS / "wildcard" / "meshdns.yaml"), "--listen", "0.0.0.0:53"]
-    owners = {line.split()[0] for line in CliRunner().invoke(command, flags).stdout.splitlines()}
+    owners = {line.split()[0] for line in CliRunner().invoke(root, ["zone", *flags]).stdout.splitlines()}
     assert "ns.global." not in owners
-    both = CliRunner().invoke(command, [*flags, "--listen", "192.0.2.53:53", "--listen", "[2001:db8::53]:53"]).stdout
+    both = (
+        CliRunner().invoke(root, ["zone", *flags, "--listen", "192.0.2.53:53", "--listen", "[2001:db8::53]:53"]).stdout
+    )
     found = [line for line in both.splitlines() if line.startswith("ns.global.")]
     assert found == ["ns.global. 30 IN A 192.0.2.53", "ns.global. 30 IN AAAA 2001:db8::53"]
 
@@ -70,5 +72,5 @@ def test_a_record_for_the_servers_name_wins(tmp_path: Path) -> None:
         "apiVersion: meshdns/v1\nsources: [{kind: manifests, path: ./clusters}]\n"
         "records: [{name: ns.global, type: A, value: 192.0.2.1}]\n"
     )
-    printed = CliRunner().invoke(command, ["--config", str(settings)]).stdout
+    printed = CliRunner().invoke(root, ["zone", "--config", str(settings)]).stdout
     assert [line for line in printed.splitlines() if line.startswith("ns.")] == ["ns.global. 30 IN A 192.0.2.1"]

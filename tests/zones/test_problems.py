@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from meshdns.cli.commands.check import command
+from meshdns.cli.main import root
 
 SITUATIONS = Path(__file__).parents[2] / "zones"
 LISTED = sorted(path.parent for path in SITUATIONS.glob("*/problems.txt"))
@@ -15,7 +15,7 @@ FAULTLESS = sorted(path for path in SITUATIONS.glob("*/*.yaml") if path.parent n
 
 def check(*arguments: str) -> Result:
     """What `meshdns check` says to these arguments."""
-    return CliRunner().invoke(command, arguments)
+    return CliRunner().invoke(root, ["check", *arguments])
 
 
 def without_places(output: str) -> list[str]:

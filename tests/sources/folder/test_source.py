@@ -115,6 +115,7 @@ def test_a_change_is_reported_within_a_second(clusters: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.alone  # a file that is absent for longer than the settle time is a removed one
 def test_an_editor_that_renames_away_first_removes_nothing(clusters: Path) -> None:
     """Moving the file to a backup and writing it anew is one change, never a removal."""
 
