@@ -1,4 +1,4 @@
-"""Query and view become a reply, or the word that it is for somebody else.
+"""Build the authoritative reply to a query, or return a `Verdict`.
 
 The order of questions, first match decides: malformed or refused; outside our zones → FORWARD; not ready → SERVFAIL
 with EDE 14; the apex's SOA and NS; the exact owner name; a wildcard that covers it; a denial, which is asserted only
@@ -66,7 +66,7 @@ A named tuple here costs 7 % of a reply that is made.
 
 
 class RowReader(Protocol):
-    """One consistent look at the view."""
+    """One consistent look at the name database."""
 
     state: NamedbState
     serial: int
@@ -91,7 +91,7 @@ class Authority:
     def respond(
         self, query: Query, rows: RowReader | None, *, tcp: bool, rotation: int = 0
     ) -> AuthorityReply | Verdict:
-        """The reply to a parsed query; `rows` is None where there is no view, `rotation` rotates several addresses."""
+        """The reply to a parsed query; `rows` is None without a database, `rotation` rotates several addresses."""
         if query.error_rcode:
             return self._reply(query, query.error_rcode, tcp=tcp)
         zone = self._zone(query.qname_lower)

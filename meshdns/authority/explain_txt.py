@@ -1,7 +1,8 @@
 """``dig TXT _explain.<name>``: why a name is answered the way it is, through plain DNS.
 
 One character string a line: the outcome, then each declaration that was considered, in the order of the levels, with
-the rule that judged it and what it became. It says what the view holds; the whole story is told by ``meshdns explain``.
+the rule that judged it and what it became. It says what the name database holds; the whole story is told by ``meshdns
+explain``.
 """
 
 from collections.abc import Iterable, Iterator
@@ -20,7 +21,7 @@ _MAX_LINES: Final = 40  # some 4 kB: over UDP it comes truncated, and dig asks a
 
 
 def explain_reply(query: Query, reason: bytes | None, *, tcp: bool) -> bytes:
-    """The TXT reply for a reason as the view keeps it; NXDOMAIN where there is none."""
+    """The TXT reply for a reason as the name database keeps it; NXDOMAIN where there is none."""
     if reason is None:
         return build_reply(query, NXDOMAIN, tcp=tcp)
     return txt_reply(query, _lines(decode_answer(reason)), tcp=tcp)

@@ -7,7 +7,7 @@ from meshdns.dns.response import Section
 
 
 class Row:
-    """A decoded row. `static` is served before any cluster has synced; `clusters` are ids of the view's state."""
+    """A decoded row. `static` is served before any cluster has synced; `clusters` are ids of the database's state."""
 
     __slots__ = ("_synthesis_bytes", "clusters", "level", "rrsets", "static", "status")
 

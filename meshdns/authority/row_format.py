@@ -1,4 +1,4 @@
-"""The row of an owner name in the view: answer sections made ready when the mesh changed, not when a query comes.
+"""The row of an owner name in the database: answer sections made ready when the mesh changed, not when a query comes.
 
 A row is a status octet, the clusters that its addresses rest on, and its RRsets. The owner of every record is a pointer
 to the question, so that a reply is the question with a slice of the row behind it, whatever letter case was asked and

@@ -1,4 +1,4 @@
-"""A zone of the settings, and the records and names that it has whatever the view holds: SOA, NS, its servers."""
+"""A zone of the settings, and the records and names that it has whatever the database holds: SOA, NS, its servers."""
 
 from collections.abc import Collection, Iterator
 from ipaddress import ip_address

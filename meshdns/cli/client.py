@@ -1,10 +1,10 @@
-"""Who is asked: the running server through its admin socket, else the view that a stopped one left behind.
+"""Who is asked: the running server through its admin socket, else the name database that a stopped one left behind.
 
 Rules:
-- The view is read in one short transaction and closed before anything is printed: a reader that sleeps on a pipe would
-  make the view grow.
+- The name database is read in one short transaction and closed before anything is printed: a reader that sleeps on a
+  pipe would make the name database grow.
 - Which of the two it was is said on standard error, so that standard output stays what was asked for.
-- A view is checked in a process of its own first: a damaged file would end whoever reads it.
+- A name database is checked in a process of its own first: a damaged file would end whoever reads it.
 """
 
 import http.client
@@ -28,7 +28,7 @@ from meshdns.config import Overrides, Settings, SettingsError, load_settings, re
 _TIMEOUT: Final = 15.0  # seconds for a reply; 100,000 names take a few, a stream says at least each 10 that it lives
 
 _Answer = TypeVar("_Answer")
-_Fallback = Callable[[Any], _Answer]  # the inspection is loaded only where a view is read
+_Fallback = Callable[[Any], _Answer]  # the inspection is loaded only where a name database is read
 
 
 class AdminClientError(Exception):
@@ -86,7 +86,7 @@ def client_settings(flags: dict[str, Any]) -> Settings:
 def fetch(
     settings: Settings, path: str, query: dict[str, str], answer_type: type[_Answer], fallback: _Fallback[_Answer]
 ) -> _Answer:
-    """The running server's answer on `path`, else what `fallback` makes of the view. Raises `AdminClientError`."""
+    """The running server's answer on `path`, else what `fallback` makes of the database. Raises `AdminClientError`."""
     admin = settings.admin.socket or ""
     try:
         body = _request(admin, f"/{quote(path)}?{urlencode(query)}")
@@ -151,26 +151,28 @@ def _request(admin: str, target: str, *, method: str = "GET") -> bytes:
 
 
 def _read_namedb(settings: Settings, fallback: _Fallback[_Answer], reason: str) -> _Answer:
-    """What a look at the view of the stopped server gives."""
-    from meshdns.controller.admin.reports import Reports  # noqa: PLC0415 — a running server needs no view here
+    """What a look at the name database of the stopped server gives."""
+    from meshdns.controller.admin.reports import Reports  # noqa: PLC0415 — a running server needs no name database here
     from meshdns.namedb.database import NameDatabase, NameDatabaseError  # noqa: PLC0415 — as above
     from meshdns.namedb.location import current_database, is_present  # noqa: PLC0415 — as above
     from meshdns.namedb.tables import read_tables  # noqa: PLC0415 — as above
 
-    view = current_database(Path(settings.state_dir or "."))
-    if not is_present(view):
-        raise AdminClientError(f"{reason}, and {settings.state_dir} holds no view; {_ADVICE}")
-    if not _is_intact(view):
-        raise AdminClientError(f"{reason}, and the view {view} is damaged; start meshdns serve, which rebuilds it")
+    database = current_database(Path(settings.state_dir or "."))
+    if not is_present(database):
+        raise AdminClientError(f"{reason}, and {settings.state_dir} holds no name database; {_ADVICE}")
+    if not _is_intact(database):
+        raise AdminClientError(
+            f"{reason}, and the name database {database} is damaged; start meshdns serve, which rebuilds it"
+        )
     try:
-        environment = NameDatabase(view, writable=False)
+        environment = NameDatabase(database, writable=False)
         try:
             result = fallback(Reports(settings, partial(read_tables, environment)))
         finally:
             environment.close()
     except NameDatabaseError as error:
         raise AdminClientError(f"{reason}; {error}; {_ADVICE}") from None
-    click.echo(f"{reason}: read from the view {view}, as the last server left it", err=True)
+    click.echo(f"{reason}: read from the name database {database}, as the last server left it", err=True)
     return result
 
 

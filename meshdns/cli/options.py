@@ -22,7 +22,7 @@ _FLAGS: Final = (
     click.option("--network", type=str, metavar="NAME", help="The network this server stands on."),
     click.option("--listen", type=str, multiple=True, metavar="ADDRESS:PORT", help="Where to answer; repeatable."),
     click.option("--workers", type=int, metavar="N", help="Processes that answer."),
-    click.option("--state-dir", type=str, metavar="DIR", help="Directory of the view."),
+    click.option("--state-dir", type=str, metavar="DIR", help="Directory of the name database."),
     click.option("--log-level", type=str, metavar="LEVEL", help="debug, info, warning or error."),
 )
 

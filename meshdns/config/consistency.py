@@ -39,7 +39,7 @@ def _duplicates(section: str, items: Sequence[T], key: Callable[[T], Hashable], 
 
 
 def _nested_zones(settings: Settings) -> Iterator[Conflict]:
-    """A zone inside another would need a delegation, which an answer out of one view does not have."""
+    """A zone inside another would need a delegation, which an answer out of one name database does not have."""
     for index, zone in enumerate(settings.zones):
         for other in settings.zones:
             if zone.name != other.name and is_subdomain(zone.name, other.name):

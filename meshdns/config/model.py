@@ -339,7 +339,7 @@ class Settings(SettingsModel):
     )
     state_dir: FilePath | None = Field(
         default=None,
-        description="Directory of the view and its snapshot. Default: /var/lib/meshdns for root, else "
+        description="Directory of the name database and its snapshot. Default: /var/lib/meshdns for root, else "
         "$XDG_STATE_HOME/meshdns or ~/.local/state/meshdns.",
     )
     log_level: LogLevel = Field(default="info", description="debug, info, warning or error. Default: info.")

@@ -1,4 +1,4 @@
-"""EDGE. The control process: sources to mesh to view, cluster states, gateway names and probes.
+"""EDGE. The control process: sources to mesh to name database, cluster states, gateway names and probes.
 
 Does not belong here: query handling; Kubernetes client code.
 """

@@ -1,7 +1,7 @@
 """The control process: reads the clusters, decides what every name means, writes it down.
 
 It is exec'd by the supervisor, reads its settings as one JSON line from standard input and ends when that pipe closes.
-A worker never waits for it: whatever happens here, the view that was committed last is served on.
+A worker never waits for it: whatever happens here, the name database that was committed last is served on.
 """
 
 import asyncio
@@ -67,7 +67,7 @@ async def _run() -> None:
         controller = _create_controller(handed, settings, writer, loop, stop)
         controller.start()
     except (NameDatabaseError, msgspec.DecodeError, zlib.error) as error:
-        _log.error("the view cannot be taken over, and is rebuilt: %s", error)
+        _log.error("the name database cannot be taken over, and is rebuilt: %s", error)
         sys.exit(EXIT_DATABASE_DAMAGED)
     send_to_supervisor({"view": handed.namedb})
     gc.set_threshold(*_GC_THRESHOLDS)

@@ -39,7 +39,7 @@ class ClusterState:
         self.kinds: frozenset[ObjectKind] = frozenset()
         self.can_relist = False  # whether its source can be asked for a second list
         self.listed_kinds: set[ObjectKind] = set()
-        self.restored = False  # a view that an earlier process wrote holds its declarations
+        self.restored = False  # a name database that an earlier process wrote holds its declarations
         self.last_contacts: dict[ObjectKind, float] = {}
         self.failures: dict[ObjectKind, str] = {}  # the last one last
         self.alarms: tuple[Alarm, ...] = ()  # what the mass-delete guard keeps
@@ -167,7 +167,7 @@ class ClusterTracker:
         return "; ".join(others) if now - self._required_synced_since < OPTIONAL_SYNC_TIMEOUT else ""
 
     def _has_restored_data(self) -> bool:
-        """Whether the last view or a snapshot answers for the mesh."""
+        """Whether the last name database or a snapshot answers for the mesh."""
         states = self.clusters.values() if not self._own else filter(None, [self.clusters.get(self._own)])
         return any(state.restored for state in states)
 

@@ -1,4 +1,4 @@
-"""What the view holds of each cluster for people: where it is read, how it is, its network and its gateways."""
+"""What the database holds of each cluster for people: where it is read, how it is, its network and its gateways."""
 
 import msgspec
 
@@ -6,7 +6,7 @@ from meshdns.mesh.passthrough import Passthrough
 
 
 class ClusterSummary(msgspec.Struct, frozen=True):
-    """What the view holds of a cluster; `gateways` is None where nobody wrote them down.
+    """What the name database holds of a cluster; `gateways` is None where nobody wrote them down.
 
     `since` is when the status began, in seconds of the wall clock since 1970; 0 where nobody wrote it down. `passage`
     is what the gateways pass through, None where that is not known.
@@ -22,7 +22,7 @@ class ClusterSummary(msgspec.Struct, frozen=True):
 
 
 class GatewaySummary(msgspec.Struct, frozen=True):
-    """A gateway as the view holds it: `owner` is the cluster whose object `origin` it is.
+    """A gateway as the name database holds it: `owner` is the cluster whose object `origin` it is.
 
     `healthy` is None where gateways are not probed; a host name is healthy while one of its addresses is. `network` is
     set where it leads from its cluster into a network that no cluster is on.

@@ -104,10 +104,10 @@ class Controller:
         self._source_problems: dict[str, tuple[Problem, ...]] = {}
 
     def start(self) -> None:
-        """Take over what the view holds, or else the snapshot, and begin to tick."""
+        """Take over what the name database holds, or else the snapshot, and begin to tick."""
         remembered = self._publisher.restore(self._hooks.wall_clock())
         if remembered:
-            self._snapshot_writer.mark_outdated()  # whoever wrote this view may have ended before it wrote a snapshot
+            self._snapshot_writer.mark_outdated()  # its writer may have exited before it wrote a snapshot
         else:
             remembered = self._restore_snapshot()
         for cluster in remembered:
@@ -119,7 +119,7 @@ class Controller:
         await self._snapshot_writer.close(self._publisher.change_count)
 
     def _restore_snapshot(self) -> frozenset[str]:
-        """Begin with the declarations of the snapshot: after a reboot, or when the view was damaged."""
+        """Begin with the declarations of the snapshot: after a reboot, or when the name database was damaged."""
         clusters = set()
         try:
             for cluster, declaration in snapshot.read_snapshot(self._snapshot_writer.directory):
@@ -188,12 +188,12 @@ class Controller:
         try:
             changed = self._publisher.publish(**self._serving_state._asdict(), now=self._hooks.wall_clock())
         except DamagedDatabaseError as error:
-            _log.error("the view cannot be used any more, and is rebuilt: %s", error)
+            _log.error("the name database cannot be used any more, and is rebuilt: %s", error)
             sys.exit(EXIT_DATABASE_DAMAGED)
         except NameDatabaseError as error:
             self._hooks.metrics.record_commit_failure()
             if str(error) != self._commit_error:
-                _log.error("%s; the last good view is served on", error)
+                _log.error("%s; the last good name database is served on", error)
             self._commit_error = str(error)
         else:
             self._commit_error = ""

@@ -100,7 +100,7 @@ class ControllerMetrics:
                 self._metric_page.observe(metric_pages.PROPAGATION, value=self._clock() - began)
 
     def record_commit_failure(self) -> None:
-        """The view did not take a commit."""
+        """The name database did not take a commit."""
         self._metric_page.add(metric_pages.COMMIT_FAILURES)
 
     def record_read_failure(self, cluster: str, kind: ObjectKind) -> None:

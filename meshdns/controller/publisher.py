@@ -89,11 +89,11 @@ class Publisher:
         ]
 
     def reader_check(self) -> None:
-        """Free what dead readers of the view hold, which would make its file grow."""
+        """Free what dead readers of the name database hold, which would make its file grow."""
         self._writer.reader_check()
 
     def restore(self, now: float) -> frozenset[str]:
-        """Take over what an earlier process left in the view; returns the clusters it had synced.
+        """Take over what an earlier process left in the name database; returns the clusters it had synced.
 
         `now` is Unix time, the beginning of problems of which none is stored.
         """
@@ -167,7 +167,7 @@ class Publisher:
         self._commit.clusters[cluster] = None
 
     def set_resolved(self, host: str, addresses: tuple[str, ...]) -> None:
-        """Note what a host name resolves to; kept in the view, so that a new process knows it before it can ask."""
+        """Note what a host name resolves to; kept in the database, so that a new process knows it before it can ask."""
         self.catalog.set_resolved_addresses(host, addresses)
         wanted = self.catalog.hosts_to_resolve
         self._resolved = {name: found for name, found in self._resolved.items() if name in wanted} | {host: addresses}
@@ -214,8 +214,8 @@ class Publisher:
         `now` is Unix time, at which problems begin that were not there before.
 
         A large change is committed in parts, `busy` says that some are left; until then `ready` and `complete` stay as
-        they were. Raises `NameDatabaseError` where the view cannot be written; the changes are kept and tried with the
-        next call.
+        they were. Raises `NameDatabaseError` where the name database cannot be written; the changes are kept and tried
+        with the next call.
         """
         commit = self._commit
         made: dict[_RowContent, bytes] = {}
@@ -374,7 +374,7 @@ class Publisher:
         return label.encode() if "." not in label and not names.invalid_reason(label) else b""
 
     def _cluster_id(self, cluster: str) -> int:
-        """The number of a cluster in rows; it never changes while the view exists."""
+        """The number of a cluster in rows; it never changes while the name database exists."""
         return self._cluster_ids.setdefault(cluster, len(self._cluster_ids))
 
 

@@ -16,7 +16,7 @@ from meshdns.sources.settings import AnySource, InClusterSource, KubeconfigSourc
 
 
 class ControllerSettings(msgspec.Struct, frozen=True):
-    """What the supervisor hands over: the settings as JSON text, where view and snapshot are, the scoreboard."""
+    """The message of the supervisor: settings as JSON text, paths of name database and snapshot, the scoreboard."""
 
     generation: int
     settings: str

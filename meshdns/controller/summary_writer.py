@@ -21,7 +21,7 @@ class SummaryWriter:
 
     @property
     def summaries(self) -> Mapping[str, ClusterSummary]:
-        """By cluster, what the view holds or will hold with the next commit."""
+        """By cluster, what the name database holds or will hold with the next commit."""
         return self._summaries
 
     def write_changes(self, now: float) -> bool:

@@ -1,4 +1,4 @@
-"""The names that somebody declares and of which nothing is served, as the view keeps them for extended errors.
+"""The names that somebody declares and of which nothing is served, as the name database keeps them for extended errors.
 
 Rules:
 - A name that is served has no refusal, whoever else is refused for it: judging it costs a look into a dict.
@@ -18,14 +18,14 @@ from meshdns.mesh.settings import MeshSettings
 from meshdns.mesh.unserved_reasons import host_reason, unreachable_reason, unserved_hosts
 
 MAX_REASONS: Final = 100_000
-"""Refusals in the view: some 20 MiB."""
+"""Refusals in the name database: some 20 MiB."""
 
 _DeclarationId = tuple[str, str, str, str]
 """Cluster, kind, namespace and name of a declaration."""
 
 
 class UnservedNames:
-    """Which hosts are refused to whom, and what the view holds of it."""
+    """Which hosts are refused to whom, and what the name database holds of it."""
 
     def __init__(self, settings: MeshSettings, limit: int = MAX_REASONS) -> None:
         self._settings = settings
@@ -38,7 +38,7 @@ class UnservedNames:
         self._changes: dict[bytes, bytes | None] = {}
 
     def restore(self, stored: Mapping[bytes, bytes]) -> None:
-        """Take over what an earlier process left in the view."""
+        """Take over what an earlier process left in the name database."""
         self._stored = dict(stored)
         self._unchecked = set(stored)
 
@@ -81,7 +81,7 @@ class UnservedNames:
             self._set_reason(owner, None)
 
     def take_changes(self) -> dict[bytes, bytes | None]:
-        """What the view does not hold yet; whoever takes it commits it."""
+        """What the name database does not hold yet; whoever takes it commits it."""
         taken, self._changes = self._changes, {}
         return taken
 
@@ -98,7 +98,7 @@ class UnservedNames:
         return refusals[min(refusals)] if refusals else None
 
     def _set_reason(self, owner: bytes, reason: bytes | None) -> None:
-        """Have the view hold `reason` of an owner name."""
+        """Have the name database hold `reason` of an owner name."""
         self._unchecked.discard(owner)
         if self._stored.get(owner) == reason:
             return

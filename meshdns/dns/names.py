@@ -1,8 +1,8 @@
 """Owner names in their two forms: text without trailing dot, and wire format.
 
 Inside meshdns a name in text is lower-case ASCII, labels joined by dots, no trailing dot; that is what manifests hold
-and people read. Names on the wire are bytes; keys of the view are lower-case wire names, so that a worker looks up the
-octets of a question without decoding them.
+and people read. Names on the wire are bytes; keys of the name database are lower-case wire names, so that a worker
+looks up the octets of a question without decoding them.
 """
 
 import re

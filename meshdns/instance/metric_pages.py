@@ -139,8 +139,8 @@ PROPAGATION: Final = _histogram(
     "Time from a change's arrival from its source to its commit, by which workers answer from their next wake-up on.",
     PROPAGATION_BUCKETS,
 )
-COMMITS: Final = _counter("namedb_commits_total", "", "Commits of the view.")
-COMMIT_FAILURES: Final = _counter("namedb_commit_failures_total", "", "Commits that the view did not take.")
+COMMITS: Final = _counter("namedb_commits_total", "", "Commits of the name database.")
+COMMIT_FAILURES: Final = _counter("namedb_commit_failures_total", "", "Commits that the name database did not take.")
 
 # ---------------------------------------------------------------------------------------------- by the supervisor
 

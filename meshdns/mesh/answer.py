@@ -214,7 +214,7 @@ def _services(group: tuple[tuple[str, tuple[NamedPort, ...]], ...]) -> tuple[Ser
 
 
 def encode_answer(answer: Answer) -> bytes:
-    """An answer with its provenance as few octets: the view holds one for each name, and hardly ever reads it."""
+    """An answer with its provenance as few octets: the database holds one for each name, and hardly ever reads it."""
     return compress(msgspec.msgpack.encode(answer, enc_hook=encode_reference))
 
 

@@ -4,7 +4,7 @@ import zlib
 from typing import Final
 
 _FAST: Final = 1  # the lowest level: a third of the size for some microseconds
-_WINDOW: Final = -10  # 1 KiB, no header and no checksum: the view has its own
+_WINDOW: Final = -10  # 1 KiB, no header and no checksum: the name database has its own
 _MEMORY: Final = 4  # the zlib default of 8 clears 128 KiB for each value
 
 

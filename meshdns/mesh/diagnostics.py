@@ -81,7 +81,7 @@ _DIALLED_AS_WRITTEN: Final = frozenset(
 """The rows that serve an endpoint's own address: whoever dials it needs the endpoint's own port."""
 
 MAX_PROBLEMS_PER_OBJECT: Final = 8
-"""Problems of one object that one name may show; more say nothing new, and the view must stay small."""
+"""Problems of one object that one name may show; more say nothing new, and the name database must stay small."""
 
 
 def check_answer(name: str, answer: Answer, inventory: Inventory, topology: Topology) -> Iterator[ClusterProblem]:

@@ -1,9 +1,9 @@
-"""The only door to LMDB: where the view's file is, how it is opened, and its layout.
+"""The only door to LMDB: where the name database's file is, how it is opened, and its layout.
 
 Rules:
 - One writer process, many reader processes; the map is fixed and generous, since growing it breaks readers.
-- Never ``writemap``: a stray write must not reach the file. ``sync=False`` is safe, because the view is a disposable
-  index: after a power loss its directory, named after the layout and the boot, is simply not used again.
+- Never ``writemap``: a stray write must not reach the file. ``sync=False`` is safe, because the name database is a
+  disposable index: after a power loss its directory, named after the layout and the boot, is simply not used again.
 - No transaction spans an await, a print or a pipe: a reader that sleeps inside one makes the file grow.
 """
 
@@ -26,8 +26,8 @@ _TABLES: Final = (b"rows", b"reasons", b"declarations", b"problems", b"clusters"
 _OPTIONAL_TABLE: Final = b"refusals"
 """A database that earlier versions of this layout neither make nor sum up.
 
-Its checksum is a value of its own, so that each version finds the view of the other whole and serves it at once: to
-readers of an earlier view it is empty, and an earlier writer leaves it as it is.
+Its checksum is a value of its own, so that each version finds the name database of the other whole and serves it at
+once: to readers of an earlier database it is empty, and an earlier writer leaves it as it is.
 """
 
 _DAMAGE_ERRORS: Final = (
@@ -45,18 +45,18 @@ _MASK: Final = (1 << 64) - 1
 
 
 class NameDatabaseError(Exception):
-    """The view cannot be opened, read or written; the message says which file and why.
+    """The name database cannot be opened, read or written; the message says which file and why.
 
     What happens next, or what to do, whoever catches it adds.
     """
 
 
 class DamagedDatabaseError(NameDatabaseError):
-    """What is in the file is no view, or not a whole one: it must be set aside and built anew."""
+    """What is in the file is no name database, or not a whole one: it must be set aside and built anew."""
 
 
 class NameDatabase:
-    """An open view. `name` of a database is one of the layout's."""
+    """An open name database. `name` of a database is one of the layout's."""
 
     def __init__(self, path: Path, *, writable: bool) -> None:
         self.path = path
@@ -105,7 +105,9 @@ class NameDatabase:
                 yield transaction
                 transaction.store_checksums()
         except lmdb.MapFullError as error:
-            message = f"{self.path}: the view is full ({MAP_SIZE >> 20} MiB): {error}; narrow what is discovered"
+            message = (
+                f"{self.path}: the name database is full ({MAP_SIZE >> 20} MiB): {error}; narrow what is discovered"
+            )
             raise NameDatabaseError(message) from None
         except lmdb.Error as error:
             raise _as_database_error(self.path, error) from None
@@ -225,10 +227,10 @@ class Transaction:
 
 
 def _as_database_error(path: Path, error: Exception) -> NameDatabaseError:
-    """What a fault of LMDB or the file system means for the view at `path`."""
+    """What a fault of LMDB or the file system means for the name database at `path`."""
     if isinstance(error, _DAMAGE_ERRORS):
-        return DamagedDatabaseError(f"{path}: the view is damaged: {error}")
-    return NameDatabaseError(f"{path}: the view cannot be used: {error}")
+        return DamagedDatabaseError(f"{path}: the name database is damaged: {error}")
+    return NameDatabaseError(f"{path}: the name database cannot be used: {error}")
 
 
 def item_checksum(table: bytes, key: bytes, value: bytes) -> int:

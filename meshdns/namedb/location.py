@@ -1,8 +1,8 @@
-"""Where the view is: one directory per layout and boot of the machine, so that an old one is never mistaken for new.
+"""The directory of the name database: one per layout and boot of the machine, so that no old one is taken for new.
 
-A view that turns out to be damaged is never repaired or replaced in place, which readers that still map it would not
-survive: a mark is set beside it and the next one gets the next number. Marks of this boot stay, so that no number is
-used twice while somebody may still have the old file open.
+A name database that turns out to be damaged is never repaired or replaced in place, which readers that still map it
+would not survive: a mark is set beside it and the next one gets the next number. Marks of this boot stay, so that no
+number is used twice while somebody may still have the old file open.
 """
 
 import contextlib
@@ -14,7 +14,7 @@ from typing import Final
 from meshdns.namedb.database import LAYOUT_VERSION
 
 EXIT_DATABASE_DAMAGED: Final = 74
-"""Exit status (EX_IOERR of sysexits.h) of a process that found its view damaged and lived to say so."""
+"""Exit status (EX_IOERR of sysexits.h) of a process that found its name database damaged and lived to say so."""
 
 _DAMAGED_SUFFIX: Final = ".damaged"
 
@@ -23,7 +23,7 @@ _PREFIXES: Final = ("namedb-", "view-")
 
 
 def current_database(state_dir: Path) -> Path:
-    """The directory of the view in a state directory, whether or not it exists yet: the first not marked damaged."""
+    """The directory of the name database, whether or not it exists yet: the first that is not marked damaged."""
     number = 0
     while _damage_marker(database := _directory(state_dir, number)).exists():
         number += 1
@@ -31,13 +31,13 @@ def current_database(state_dir: Path) -> Path:
 
 
 def quarantine(database: Path) -> None:
-    """Mark a view as damaged, so that `current_database` names another one."""
+    """Mark a name database as damaged, so that `current_database` names another one."""
     with contextlib.suppress(OSError):
         _damage_marker(database).touch()
 
 
 def remove_obsolete_databases(state_dir: Path) -> None:
-    """Remove views that nobody will open again: of other boots and layouts, and damaged ones."""
+    """Remove databases that nobody will open again: of other boots and layouts, and damaged ones."""
     current = current_database(state_dir)
     for found in (path for prefix in _PREFIXES for path in state_dir.glob(f"{prefix}*")):
         if found == current or (found.suffix == _DAMAGED_SUFFIX and _layout_and_boot() in found.name):
@@ -50,7 +50,7 @@ def remove_obsolete_databases(state_dir: Path) -> None:
 
 
 def is_present(database: Path) -> bool:
-    """Whether there is anything where the view would be, but an empty directory."""
+    """Whether there is anything where the name database would be, but an empty directory."""
     return os.path.lexists(database / "data.mdb") or (os.path.lexists(database) and not database.is_dir())
 
 
@@ -73,4 +73,4 @@ def _boot_id() -> str:
     try:
         return Path("/proc/sys/kernel/random/boot_id").read_text("ascii").strip()[:8]
     except OSError:
-        return "0"  # no such thing here (macOS): the view is checked before use all the same
+        return "0"  # no such thing here (macOS): the name database is checked before use all the same

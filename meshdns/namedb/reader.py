@@ -1,4 +1,4 @@
-"""Readers of the view: the worker's, which follows the commits, and the tools', which take one look."""
+"""Readers of the name database: the worker's, which follows the commits, and the tools', which take one look."""
 
 import struct
 from collections.abc import Iterator
@@ -26,7 +26,7 @@ ALL_NAMES: Final = ChangedNames(None)
 
 
 class ReadTransaction:
-    """One consistent look at the view (the authority's `RowReader`), as of the commit `serial`."""
+    """One consistent look at the name database (the authority's `RowReader`), as of the commit `serial`."""
 
     __slots__ = ("_transaction", "serial", "state")
 
@@ -48,7 +48,7 @@ class ReadTransaction:
         return self._transaction.get(b"refusals", owner)
 
     def clusters(self) -> list[tuple[bytes, bytes]]:
-        """The names of all clusters with what the view holds of them."""
+        """The names of all clusters with what the name database holds of them."""
         return list(self._transaction.items(b"clusters"))
 
     def owners_from(self, owner: bytes) -> Iterator[bytes]:
@@ -61,7 +61,7 @@ class ReadTransaction:
 
 
 class Reader:
-    """Follows the commits of a view; one per process."""
+    """Follows the commits of a name database; one per process."""
 
     def __init__(self, path: Path) -> None:
         self._database = NameDatabase(path, writable=False)
@@ -72,7 +72,7 @@ class Reader:
 
     @property
     def ready(self) -> bool:
-        """Whether the last look found the view ready to answer."""
+        """Whether the last look found the name database ready to answer."""
         return self._state.ready
 
     def set_controller_silent(self, silent: bool) -> bool:  # noqa: FBT001 — the one thing it is told
@@ -112,7 +112,7 @@ class Reader:
         return ChangedNames(tuple(changed))
 
     def close(self) -> None:
-        """Close the view."""
+        """Close the name database."""
         self._database.close()
 
 

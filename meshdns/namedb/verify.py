@@ -1,7 +1,7 @@
-"""Checks a view before it is used, in a process of its own: a damaged LMDB file may end whoever reads it.
+"""Checks a name database before it is used, in a process of its own: a damaged LMDB file may end whoever reads it.
 
 Run as ``python -m meshdns.namedb.verify DIRECTORY``; exit status 0 means that every page could be read and that the
-checksum is right. Anything else, a signal included, means that the view must not be used.
+checksum is right. Anything else, a signal included, means that the name database must not be used.
 """
 
 import contextlib
@@ -12,7 +12,7 @@ from meshdns.namedb.database import NameDatabase, NameDatabaseError
 
 
 def find_damage(path: Path) -> str:
-    """What is wrong with the view at `path`; empty where nothing is."""
+    """What is wrong with the name database at `path`; empty where nothing is."""
     try:
         environment = NameDatabase(path, writable=False)
         with contextlib.closing(environment.begin()) as txn:
@@ -20,11 +20,11 @@ def find_damage(path: Path) -> str:
         environment.close()
     except NameDatabaseError as error:
         return str(error)
-    return "" if good else f"{path}: the view is damaged: its checksum does not match"
+    return "" if good else f"{path}: the name database is damaged: its checksum does not match"
 
 
 def main() -> None:
-    """Check the view named on the command line."""
+    """Check the name database named on the command line."""
     found = find_damage(Path(sys.argv[1]))
     if found:
         sys.stderr.write(f"{found}\n")

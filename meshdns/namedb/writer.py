@@ -132,7 +132,7 @@ class Writer:
         return self._database.reader_check()
 
     def close(self) -> None:
-        """Close the view."""
+        """Close the name database."""
         self._database.close()
 
 

@@ -1,8 +1,9 @@
 """A child process that is kept running.
 
-A child is exec'd, never forked from a process that opened the view. It reads lines from its standard input, which is
-also its lifeline: when the supervisor is gone the pipe closes and the child ends. What it says on standard output are
-JSON lines. A child that dies is started again with growing, jittered delays; one that lived a while begins anew.
+A child is exec'd, never forked from a process that opened the name database. It reads lines from its standard input,
+which is also its lifeline: when the supervisor is gone the pipe closes and the child ends. What it says on standard
+output are JSON lines. A child that dies is started again with growing, jittered delays; one that lived a while begins
+anew.
 """
 
 import asyncio
@@ -22,7 +23,7 @@ MAX_RESTART_DELAY: Final = 10.0
 EXIT_TIMEOUT: Final = 10.0  # seconds for a child to end by itself
 BACKOFF_RESET_AFTER: Final = 30.0  # seconds of life after which the delays begin anew
 CRASH_STATUSES: Final = frozenset({-signal.SIGBUS, -signal.SIGSEGV, -signal.SIGABRT})
-"""Endings that a damaged view causes: a truncated file, a damaged page."""
+"""Endings that a damaged name database causes: a truncated file, a damaged page."""
 
 _log = logging.getLogger("meshdns.supervisor")
 

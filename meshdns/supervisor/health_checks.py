@@ -2,8 +2,8 @@
 
 Whether this instance is ready for queries, and why not. Latched: once ready it stays so until it is told to end.
 
-Ready means: every worker serves, and the mesh can be answered for: the view of an earlier life that a worker began with
-can, or the controller says so, which knows what every cluster waits for. Time alone never makes ready.
+Ready means: every worker serves, and the mesh can be answered for: the name database of an earlier life that a worker
+began with can, or the controller says so, which knows what every cluster waits for. Time alone never makes ready.
 """
 
 import asyncio
@@ -78,10 +78,10 @@ class InstanceReadiness:
         self._ending = False
 
     def on_worker_serving(self, name: str, *, database_ready: bool) -> None:
-        """A worker answers; `ready` says whether the view that it serves does.
+        """A worker answers; `ready` says whether the name database that it serves does.
 
-        Only the first word of each counts: a view that answers for one cluster by now need not do so for all that are
-        required.
+        Only the first word of each counts: a name database that answers for one cluster by now need not do so for all
+        that are required.
         """
         self._database_ready = self._database_ready or (database_ready and name in self._waiting_workers)
         self._waiting_workers.discard(name)
@@ -99,7 +99,7 @@ class InstanceReadiness:
 
     @property
     def is_serving(self) -> bool:
-        """Whether every worker answers, whatever the view says."""
+        """Whether every worker answers, whatever the name database says."""
         return not self._waiting_workers
 
     @property

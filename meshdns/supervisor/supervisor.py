@@ -75,7 +75,7 @@ class Supervisor:
         self._board = Scoreboard.create()
         self._database = location.current_database(self._state_dir)
         self._database_usable = False
-        self._database_checked = asyncio.Event()  # whether the last view can be used
+        self._database_checked = asyncio.Event()  # whether the last name database can be used
         self._workers = [self._make_worker(number) for number in range(count)]
         self._controller = Child(
             "controller",
@@ -188,7 +188,7 @@ class Supervisor:
     # ------------------------------------------------------------------------------------------ children
 
     async def _run_controller(self) -> None:
-        """Start the controller once its predecessor is gone: the view has one writer."""
+        """Start the controller once its predecessor is gone: the name database has one writer."""
         if self._handover is not None and self._handover.controller_pid:
             await reap(self._handover.controller_pid)
         await self._controller.run()
@@ -263,25 +263,27 @@ class Supervisor:
             )
 
     def _on_worker_exit(self, code: int) -> None:
-        """A child that died of a damaged page takes its view with it; forwarding goes on while it is rebuilt."""
+        """A child that died of a damaged page takes its database with it; forwarding goes on while it is rebuilt."""
         if self._database_usable and (code in CRASH_STATUSES or code == location.EXIT_DATABASE_DAMAGED):
             self._quarantine_database(f"{self._database}: a worker died of it")
             self._controller.restart()
 
     def _on_controller_exit(self, code: int) -> None:
-        """As for a worker; the controller also says so of a view that it could not even open."""
+        """As for a worker; the controller also says so of a name database that it could not even open."""
         if code == location.EXIT_DATABASE_DAMAGED or (self._database_usable and code in CRASH_STATUSES):
             self._quarantine_database(f"{self._database}: the controller died of it")
 
     def _quarantine_database(self, reason: str) -> None:
-        _log.error("%s; the view is set aside, names of the mesh are answered again once it is rebuilt", reason)
+        _log.error(
+            "%s; the name database is set aside, names of the mesh are answered again once it is rebuilt", reason
+        )
         location.quarantine(self._database)
         self._database = location.current_database(self._state_dir)
         self._database_usable = False
         self._reconfigure_workers()
 
     async def _check_database(self) -> bool:
-        """Whether there is a view that can be served at once; one that is damaged is set aside."""
+        """Whether there is a name database that can be served at once; one that is damaged is set aside."""
         if not location.is_present(self._database):
             return False
         process = await asyncio.create_subprocess_exec(

@@ -71,9 +71,9 @@ class DiagnosticNames:
 
 
 def _status_lines(rows: DatabaseRead | None) -> Iterator[str]:
-    """One line for the view, one for each cluster."""
+    """One line for the name database, one for each cluster."""
     if rows is None:
-        yield "no view: the mesh has not been read yet"
+        yield "no name database: the mesh has not been read yet"
         return
     state = rows.state
     unknown = "denied" if state.complete else "not denied: a cluster has not synced yet"

@@ -2,7 +2,7 @@
 
 Only queries that carry an option get a hint, as dig's do with its cookie: their replies are made one by one anyway. To
 look for near names costs a few hundred µs, so no more than `MAX_SEARCHES_PER_SECOND` are looked for; why a declared
-name is refused stands in the view.
+name is refused stands in the name database.
 """
 
 from collections.abc import Callable

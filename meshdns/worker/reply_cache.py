@@ -1,9 +1,10 @@
 """What is at hand: whole replies made ready, found by the octets of a question.
 
-- Replies from the view, without their id, by the query without its id, both in lower case however it was asked: who
-  draws the case of each question anew would else have all of them made. Only replies to questions about names that
-  exist are kept, and a commit of the view drops those it changed. A reply with several addresses is kept in all
-  its rotations; the low octet of the query id picks one, so that a client's answers are spread without any state.
+- Replies from the name database, without their id, by the query without its id, both in lower case however it was
+  asked: who draws the case of each question anew would else have all of them made. Only replies to questions about
+  names that exist are kept, and a commit of the name database drops those it changed. A reply with several addresses is
+  kept in all its rotations; the low octet of the query id picks one, so that a client's answers are spread without any
+  state.
 - Denials, which hold for the siblings of the name too (`meshdns.worker.reply_cache`).
 - Answers of upstreams, each for as long as it stays the same (`meshdns.worker.reply_cache`).
 
@@ -19,9 +20,9 @@ way, where the cache learns that it is popular.
 Denials made ready: unknown names of one parent are denied by the same octets, but for the name itself.
 
 A search list, or a flood of random names, asks for ever new names of few parents. What `Authority.is_denial_shared`
-says of one of them holds for its siblings with a first label of the same length, as long as the view does not change;
-so all that is left to do for the next sibling is to look whether it is known. Everything is forgotten at a commit,
-since the SOA in a denial carries the serial of the view.
+says of one of them holds for its siblings with a first label of the same length, as long as the name database does not
+change; so all that is left to do for the next sibling is to look whether it is known. Everything is forgotten at a
+commit, since the SOA in a denial carries the serial of the name database.
 """
 
 import math
@@ -192,7 +193,7 @@ class NegativeReplies:
 
 MAX_MEMORY: Final = 64 << 20
 """Memory for ready replies, enough for some 140,000 questions; beyond it all are forgotten, which costs one lookup in
-the view each. What may be asked of one name is without end: flags, EDNS sizes, types."""
+the name database each. What may be asked of one name is without end: flags, EDNS sizes, types."""
 
 _ENTRY_OVERHEAD: Final = 300  # octets of memory for one question beside its octets and those of its replies
 _VARIANT_OVERHEAD: Final = 50  # the same for one reply

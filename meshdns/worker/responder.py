@@ -1,8 +1,8 @@
 """The one code around all transports: a message and who sent it become a reply, now or later.
 
 What a transport finds in `Responder.cached_replies` it sends without another step; what else is at hand
-(`meshdns.worker.reply_cache`) costs a few; all other queries are parsed and answered from the view, by the worker
-itself, or by an upstream.
+(`meshdns.worker.reply_cache`) costs a few; all other queries are parsed and answered from the name database, by the
+worker itself, or by an upstream.
 """
 
 from collections.abc import Callable

@@ -20,7 +20,7 @@ class WorkerCounters:
 
     queries: Annotated[int, CounterMetric("queries", "Messages received over UDP and TCP.")] = 0
     reply_cache_hits: Annotated[int, CounterMetric("queries_ready", "Queries answered from ready replies.")] = 0
-    answered: Annotated[int, CounterMetric("queries_answered", "Queries answered from the view.")] = 0
+    answered: Annotated[int, CounterMetric("queries_answered", "Queries answered from the name database.")] = 0
     forwarded: Annotated[int, CounterMetric("queries_forwarded", "Queries for names outside the zones.")] = 0
     refused: Annotated[int, CounterMetric("queries_refused", "Queries from outside allowQuery.")] = 0
     dropped: Annotated[int, CounterMetric("messages_dropped", "Messages that are no query.")] = 0
@@ -36,12 +36,14 @@ class WorkerCounters:
     expired_in_socket: Annotated[
         int, CounterMetric("messages_late", "Messages discarded because they had waited too long.")
     ] = 0
-    commits: Annotated[int, CounterMetric("namedb_commits_seen", "Changes of the view that a worker noticed.")] = 0
+    commits: Annotated[
+        int, CounterMetric("namedb_commits_seen", "Changes of the name database that a worker noticed.")
+    ] = 0
     connections_refused: Annotated[int, CounterMetric("connections_refused", "TCP connections over the limits.")] = 0
     connections_aborted: Annotated[
         int, CounterMetric("connections_cut", "TCP connections ended for others: idlest, or took no replies.")
     ] = 0
-    namedb_errors: Annotated[int, CounterMetric("namedb_faults", "Looks at the view that failed.")] = 0
+    namedb_errors: Annotated[int, CounterMetric("namedb_faults", "Looks at the name database that failed.")] = 0
     panics: Annotated[
         int, CounterMetric(coredns_name="panics", coredns_help="Queries that ended in an unforeseen exception.")
     ] = 0

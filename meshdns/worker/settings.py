@@ -15,9 +15,9 @@ class WorkerSettings(msgspec.Struct, frozen=True):
     it is asked whether it is well; `nsid` identifies the server to those who ask (RFC 5001); `identity` and `version`
     are told in class CHAOS, empty is refused; `special` are the special names that are answered here; `cookie_secret`
     is that of all workers of the instance, 16 octets, `previous_cookie_secret` the one before it, none at first;
-    `namedb` is the directory of the view, empty while there is none; `rate_limit` bounds replies to strangers over UDP.
-    `debug` are the CIDRs of those who may ask for the debugging names; `sample` is the share of queries that the query
-    log takes, 0 to 1, of the kinds in `sample_classes`.
+    `namedb` is the directory of the name database, empty while there is none; `rate_limit` bounds replies to strangers
+    over UDP. `debug` are the CIDRs of those who may ask for the debugging names; `sample` is the share of queries that
+    the query log takes, 0 to 1, of the kinds in `sample_classes`.
     """
 
     generation: int

@@ -1,4 +1,4 @@
-"""One worker: listeners around authority, forwarding and the view, with a heart that beats on the scoreboard."""
+"""One worker: listeners around authority, forwarding and the database, with a heart that beats on the scoreboard."""
 
 import asyncio
 import hashlib
@@ -95,7 +95,7 @@ class Worker:
 
     @property
     def is_ready(self) -> bool:
-        """Whether the view that is served can answer for the mesh."""
+        """Whether the name database that is served can answer for the mesh."""
         self._responder.begin_read()
         self._responder.end_read()
         return self._reader is not None and self._reader.ready
@@ -171,10 +171,10 @@ class Worker:
         if self._reader is not None:
             self._reader.close()
 
-    # ------------------------------------------------------------------------------------------ view
+    # ------------------------------------------------------------------------------------------ name database
 
     def _open_namedb(self, path: str) -> None:
-        """Answer from the view at `path` from now on, from none where that is empty or cannot be opened."""
+        """Answer from the name database at `path` from now on, from none where that is empty or cannot be opened."""
         if self._reader is not None:
             self._reader.close()
             self._reader = None
@@ -199,7 +199,7 @@ class Worker:
         return begun
 
     def _on_database_error(self, error: NameDatabaseError) -> None:
-        """Say once that the view cannot be read, and end where it never can be again."""
+        """Say once that the name database cannot be read, and end where it never can be again."""
         self._responder.counters.namedb_errors += 1
         if str(error) != self._logged_error:
             _log.error("%s; names of the mesh are not answered until it can be read", error)

@@ -24,7 +24,7 @@ from meshdns.dns.query import Query, parse_query
 
 @dataclass
 class MemoryRowReader:
-    """A view in memory: rows in a dict."""
+    """A name database in memory: rows in a dict."""
 
     served: dict[bytes, bytes]
     state: NamedbState
@@ -78,7 +78,7 @@ SOA = "global. 5 IN SOA ns.global. hostmaster.global. 7 7200 1800 86400 5"
 
 
 def view(state: NamedbState = READY, served: dict[str, bytes] | None = None) -> MemoryRowReader:
-    """The view of the names above, and of those in `served`."""
+    """The name database of the names above, and of those in `served`."""
     return MemoryRowReader({names.to_wire(name): value for name, value in {**NAMES, **(served or {})}.items()}, state)
 
 
@@ -230,7 +230,7 @@ def test_what_lies_between_two_zones_exists() -> None:
 
 
 def test_without_a_view_every_name_of_ours_fails() -> None:
-    """A zone without a view is SERVFAIL with EDE 14, never a denial."""
+    """A zone without a name database is SERVFAIL with EDE 14, never a denial."""
     for question in ("reviews.prod.global. A", "global. SOA", "nope.global. A"):
         Case(question, "SERVFAIL", ede=14).check(answered(question, None))
 
@@ -315,14 +315,14 @@ OUTSIDE = [
     r"x\006global\000.test. A",
     ". NS",
     "lobal. A",
-    "a.mesh.example. A",  # the view has a row for it, the settings no zone
+    "a.mesh.example. A",  # the name database has a row for it, the settings no zone
     "reviews.prod.globa. A",
 ]
 
 
 @pytest.mark.parametrize("question", OUTSIDE)
 def test_what_is_in_no_zone_is_forwarded(question: str) -> None:
-    """Zones end at label boundaries; everything else is for somebody else, with and without a view."""
+    """Zones end at label boundaries; everything else is for somebody else, with and without a name database."""
     authority = Authority(ZONES)
     for looked in (view(), view(UNREADY), None):
         assert authority.respond(asked(question), looked, tcp=False) is Verdict.FORWARD

@@ -1,4 +1,4 @@
-"""The rows of the view: what is encoded when the mesh changes is what a worker reads."""
+"""The rows of the name database: what is encoded when the mesh changes is what a worker reads."""
 
 import pytest
 from hypothesis import given
@@ -46,6 +46,6 @@ def test_rotation_is_a_cycle(count: int) -> None:
 
 
 def test_the_state_reads_back() -> None:
-    """What holds for the whole view survives being written."""
+    """What holds for the whole name database survives being written."""
     value = NamedbState(ready=True, complete=True, clusters=("east", "wést"), stale=(1,), wildcards=True)
     assert state.decode_state(state.encode_state(value)) == value

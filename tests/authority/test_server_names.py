@@ -57,6 +57,6 @@ def test_a_declared_name_wins(question: str, answer: list[str]) -> None:
 
 
 def test_names_below_do_not_hide_it() -> None:
-    """A name below makes ``ns.<zone>`` an empty non-terminal in the view, which says nothing of its addresses."""
+    """A name below makes ``ns.<zone>`` an empty non-terminal in the database, which says nothing of its addresses."""
     looked: MemoryRowReader = view(READY, {"ns.global": row(clusters=()), "a.ns.global": row("198.51.100.1")})
     assert [str(rrset) for rrset in answered("ns.global A", looked, BOTH).answer] == ["ns.global. 30 IN A 192.0.2.53"]

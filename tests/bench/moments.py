@@ -130,7 +130,7 @@ def _ask_all(server: Component, messages: Sequence[bytes], *addresses: str, with
 
 
 def starting(fleet: Fleet, cores: Cores, tries: int) -> list[Moment]:
-    """From the start of ``meshdns serve`` on an existing view to its first right answer, and ``meshdns --help``."""
+    """From the start of ``meshdns serve`` on an existing database to its first right answer, and ``meshdns --help``."""
     population = Population()
     fleet.keep(("meshdns",), population)
     instance = fleet.peer("meshdns", population)

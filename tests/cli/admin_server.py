@@ -42,7 +42,7 @@ def admin_socket(
     orders: Mapping[str, Callable[[], None]] | None = None,
     census: MeshCounts | None = None,
 ) -> Iterator[Path]:
-    """A thread that serves the admin socket of these settings over a view; `census` is empty if none is given."""
+    """A thread that serves the admin socket of these settings over a database; `census` is empty if none is given."""
     path = Path(settings.admin.socket or "")
     environment = NameDatabase(view, writable=False)
     inspection = Reports(settings, partial(read_tables, environment))

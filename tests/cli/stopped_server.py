@@ -1,4 +1,4 @@
-"""A view as a stopped server leaves it behind, for the tools to read."""
+"""A name database as a stopped server leaves it behind, for the tools to read."""
 
 from collections.abc import Callable, Collection, Iterable
 from pathlib import Path
@@ -39,7 +39,7 @@ def publish(
     gateways: bool = False,
     change: Change = lambda _: None,
 ) -> Path:
-    """Write the view of these settings, with `more` declarations by cluster; returns its directory.
+    """Write the name database of these settings, with `more` declarations by cluster; returns its directory.
 
     With `gateways` the descriptions of the clusters have theirs, as a controller writes them down.
     """

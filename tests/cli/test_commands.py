@@ -17,7 +17,7 @@ COMMANDS = ("check", "demo", "explain", "get", "serve", "version", "zone")
 
 
 def test_help_is_light() -> None:
-    """``meshdns --help`` loads neither settings nor clients nor the view."""
+    """``meshdns --help`` loads neither settings nor clients nor the name database."""
     program = (
         "import sys; from meshdns.cli.main import main\n"
         "try: main(['--help'])\n"
@@ -104,7 +104,7 @@ def test_zone_of_an_unknown_name_is_2(meshdns: CommandRunner) -> None:
 
 
 def test_zone_without_a_view_says_what_to_do(meshdns: CommandRunner, state: Path) -> None:
-    """``--running`` without a view ends with 69 and what to do."""
+    """``--running`` without a name database ends with 69 and what to do."""
     config = str(ZONES / "online-boutique" / "meshdns.yaml")
     ended = meshdns("zone", "--running", "--config", config, "--state-dir", str(state))
     assert ended.status == 69

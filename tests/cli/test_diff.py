@@ -84,7 +84,7 @@ def test_a_server_that_is_silent_differs_in_every_name(meshdns: CommandRunner, s
 
 @pytest.fixture
 def settings_flags(state: Path) -> tuple[str, ...]:
-    """The flags that lead to the view that a stopped server for Online Boutique left behind."""
+    """The flags that lead to the name database that a stopped server for Online Boutique left behind."""
     publish(settings_of("online-boutique", state))
     return flags(state)
 

@@ -1,4 +1,4 @@
-"""``meshdns explain``: the running server's word or that of the view it left, and exit codes that can be relied on."""
+"""``meshdns explain``: what the running server or the database it left says, and the exit codes."""
 
 import json
 from pathlib import Path
@@ -35,7 +35,7 @@ def test_a_running_server_is_asked(meshdns: CommandRunner, state: Path) -> None:
 
 
 def test_the_view_of_a_stopped_server_is_read(meshdns: CommandRunner, state: Path) -> None:
-    """Where nobody answers the view says the same, and standard error says that it was the view."""
+    """Where nobody answers the name database says the same, and standard error says that it was the name database."""
     settings = settings_of("online-boutique", state)
     view = publish(settings)
     stopped = meshdns("explain", "frontend.default.global", "-o", "json", *flags(state))
@@ -43,7 +43,7 @@ def test_the_view_of_a_stopped_server_is_read(meshdns: CommandRunner, state: Pat
         running = meshdns("explain", "frontend.default.global", "-o", "json", *flags(state))
     assert stopped.status == running.status == 0
     assert stopped.out == running.out
-    assert f"read from the view {view}" in stopped.err
+    assert f"read from the name database {view}" in stopped.err
 
 
 def test_winners_and_losers_are_named(meshdns: CommandRunner, state: Path) -> None:
@@ -179,11 +179,11 @@ def test_without_server_and_view_it_says_what_to_do(meshdns: CommandRunner, stat
     """Nobody to ask is 69, with the next step."""
     ended = meshdns("explain", "frontend.default.global", *flags(state))
     assert (ended.status, ended.out) == (69, "")
-    assert "holds no view; start meshdns serve" in ended.err
+    assert "holds no name database; start meshdns serve" in ended.err
 
 
 def test_a_damaged_view_is_not_read(meshdns: CommandRunner, state: Path) -> None:
-    """A view whose check fails is refused with the next step instead of ending the tool."""
+    """A name database whose check fails is refused with the next step instead of ending the tool."""
     publish(settings_of("online-boutique", state))
     file = current_database(state) / "data.mdb"
     file.write_bytes(file.read_bytes()[:5000])

@@ -21,7 +21,7 @@ GATEWAYS = (
 
 
 def got(meshdns: CommandRunner, state: Path, *arguments: str) -> CommandResult:
-    """The end of ``meshdns get`` over the view of `state`."""
+    """The end of ``meshdns get`` over the name database of `state`."""
     return meshdns("get", *arguments, *flags(state))
 
 

@@ -1,4 +1,4 @@
-"""A controller on a view, with nothing around it."""
+"""A controller on a name database, with nothing around it."""
 
 import asyncio
 import time

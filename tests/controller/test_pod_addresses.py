@@ -39,7 +39,7 @@ def cluster(network: str) -> dict[ObjectKind, list[AnyDeclaration]]:
 
 @pytest.fixture
 def writer(tmp_path: Path) -> Writer:
-    """An empty view."""
+    """An empty name database."""
     return Writer(tmp_path / "view")
 
 
@@ -69,7 +69,7 @@ def test_a_neighbour_is_answered_with_its_pods(writer: Writer, tmp_path: Path, o
 
 @pytest.mark.parametrize("order", [("east", "west"), ("west", "east")], ids=["own first", "own last"])
 def test_pods_of_another_network_are_let_go(writer: Writer, tmp_path: Path, order: Sequence[str]) -> None:
-    """Their addresses mean nothing from here, so that none is kept in the view's declarations."""
+    """Their addresses mean nothing from here, so that none is kept in the name database's declarations."""
     asyncio.run(serve(writer, tmp_path, order, far=True))
     with writer.read() as tables:
         kept = b"".join(value for _, value in tables.declarations.encoded())

@@ -1,4 +1,4 @@
-"""Problems in the view: each once, until the last name that shows it is well, and since when."""
+"""Problems in the name database: each once, until the last name that shows it is well, and since when."""
 
 import msgspec
 import pytest

@@ -20,19 +20,19 @@ KINDS = frozenset({ObjectKind.SERVICE})
 
 @pytest.fixture
 def writer(tmp_path: Path) -> Writer:
-    """An empty view."""
+    """An empty name database."""
     return Writer(tmp_path / "view")
 
 
 def stored_summary(writer: Writer) -> ClusterSummary | None:
-    """What the view holds of the cluster east."""
+    """What the name database holds of the cluster east."""
     with writer.read() as tables:
         found = tables.clusters.get("east")
     return msgspec.json.decode(found, type=ClusterSummary) if found is not None else None
 
 
 def served(writer: Writer, name: str) -> bool:
-    """Whether the view holds a row of that name."""
+    """Whether the name database holds a row of that name."""
     with writer.read() as tables:
         return tables.row(names.to_wire(name)) is not None
 

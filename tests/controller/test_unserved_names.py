@@ -1,4 +1,4 @@
-"""Refusals in the view: they come and go with what is refused, and touch nothing else."""
+"""Refusals in the name database: they come and go with what is refused, and touch nothing else."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -26,7 +26,7 @@ OTHER = entry("203.0.113.9", host="cart.prod.global", name="cart", exportTo=["."
 
 @pytest.fixture
 def writer(tmp_path: Path) -> Iterator[Writer]:
-    """An empty view."""
+    """An empty name database."""
     made = Writer(tmp_path / "view")
     yield made
     made.close()
@@ -34,12 +34,12 @@ def writer(tmp_path: Path) -> Iterator[Writer]:
 
 @pytest.fixture
 def publisher(writer: Writer) -> Publisher:
-    """Writes that view as seen from cluster east."""
+    """Writes that name database as seen from cluster east."""
     return Publisher(mesh(), writer)
 
 
 def stored_reasons(publisher: Publisher, writer: Writer) -> dict[str, bytes]:
-    """What the view says of refused names once all that is known has been committed."""
+    """What the name database says of refused names once all that is known has been committed."""
     publisher.publish(ready=True, complete=True, stale=(), now=NOW)
     with writer.read() as tables:
         return {
@@ -158,7 +158,7 @@ def test_refusals_are_bounded() -> None:
 
 
 def test_a_later_process_takes_over_what_is_still_true(publisher: Publisher, writer: Writer) -> None:
-    """It keeps the refusals of what it finds in the view, and drops those whose reason it cannot find."""
+    """It keeps the refusals of what it finds in the name database, and drops those whose reason it cannot find."""
     publisher.upsert("west", HIDDEN)
     publisher.upsert("west", OTHER)
     stored_reasons(publisher, writer)

@@ -37,7 +37,7 @@ class Instance(NameServer):
 
     @property
     def state_dir(self) -> Path:
-        """Where the view is."""
+        """Where the name database is."""
         return self.folder / "state"
 
     def files(self) -> Mapping[str, str]:
@@ -113,7 +113,7 @@ class Instance(NameServer):
 
     @property
     def view(self) -> Path:
-        """The directory of the view that is in use."""
+        """The directory of the name database that is in use."""
         return current_database(self.state_dir)
 
     def page(self, path: str, *, accept: str = "text/plain") -> tuple[int, str]:

@@ -1,4 +1,4 @@
-"""Whatever happens to the view's files, forwarding goes on, one line says so, and the mesh is answered again."""
+"""Whatever happens to the database's files, forwarding goes on, one line says so, and the mesh is answered again."""
 
 import os
 import secrets
@@ -27,7 +27,7 @@ HELD = 256
 AWAY = {name: addresses for name, addresses in BOUTIQUE.items() if "example" in name}
 
 GROWTH = 1 << 20
-"""Octets that hundreds of small changes may add to a view whose old pages can be used again."""
+"""Octets that hundreds of small changes may add to a name database whose old pages can be used again."""
 
 
 @pytest.fixture
@@ -90,16 +90,16 @@ def _other_layout(view: Path) -> None:
     ids=lambda damage: damage.__name__.strip("_"),
 )
 def test_damage_is_found_before_the_view_is_used(lone: Instance, damage: Callable[[Path], None]) -> None:
-    """A damaged view is set aside with one line; forwarding works at once, and the names are right again."""
+    """A damaged name database is set aside with one line; forwarding works at once, and the names are right again."""
     lone.stop()
     said = len(lone.log())
     damage(lone.view)
     lone.start()
     assert lone.addresses("www.example.com") == ["192.0.2.80"]
-    eventually(lambda: lone.addresses(FRONTEND) == ["203.0.113.20"], what="the view is rebuilt", within=30)
+    eventually(lambda: lone.addresses(FRONTEND) == ["203.0.113.20"], what="the name database is rebuilt", within=30)
     errors = [line for line in lone.log()[said:].splitlines() if line.startswith(("ERROR", "Traceback"))]
     assert len(errors) == 1, errors
-    assert "the view is set aside, names of the mesh are answered again once it is rebuilt" in errors[0]
+    assert "the name database is set aside, names of the mesh are answered again once it is rebuilt" in errors[0]
 
 
 def test_view_of_another_boot_is_not_used(lone: Instance) -> None:
@@ -108,7 +108,7 @@ def test_view_of_another_boot_is_not_used(lone: Instance) -> None:
     other = lone.view.with_name("namedb-1-00000000-0")
     lone.view.rename(other)
     lone.start()
-    eventually(lambda: lone.addresses(FRONTEND) == ["203.0.113.20"], what="the view is rebuilt", within=30)
+    eventually(lambda: lone.addresses(FRONTEND) == ["203.0.113.20"], what="the name database is rebuilt", within=30)
     assert not other.exists()
     assert lone.view.exists()
 
@@ -118,7 +118,7 @@ def test_view_of_another_boot_is_not_used(lone: Instance) -> None:
 
 @pytest.mark.parametrize("pages", [0, 2, 5])
 def test_view_truncated_under_running_workers(clusters: Path, resolver: Unbound, pages: int) -> None:
-    """Workers die of it once; the view is set aside, forwarding goes on, and the names come back."""
+    """Workers die of it once; the name database is set aside, forwarding goes on, and the names come back."""
     with on_boutique(clusters, resolver, workers=2) as instance:
         wait_until_ready(instance)
         view = instance.view
@@ -126,11 +126,11 @@ def test_view_truncated_under_running_workers(clusters: Path, resolver: Unbound,
             os.truncate(view / "data.mdb", pages * 4096)
             file = clusters / "cluster2" / "fresh.yaml"  # the commit makes the controller look, the load the workers
             file.write_text(yaml.safe_dump(service_entry("fresh", "fresh.default.global")))
-            eventually(lambda: instance.view != view, what="the view is set aside", within=30)
+            eventually(lambda: instance.view != view, what="the name database is set aside", within=30)
             eventually(lambda: instance.addresses(FRONTEND) == ["203.0.113.20"], what="it is rebuilt", within=60)
             outcome = load.end()
         assert (outcome.wrong, outcome.lost <= 2 * HELD) == (0, True), outcome
-        assert "the view is set aside" in instance.log()
+        assert "the name database is set aside" in instance.log()
 
 
 # ---------------------------------------------------------------------------------------------- clusters out of reach
@@ -166,7 +166,7 @@ def test_merged_answers_survive_a_lost_cluster_and_a_killed_controller(
 
 
 def _reboot(instance: Instance) -> None:
-    """Make the view one of another boot."""
+    """Make the name database one of another boot."""
     instance.stop()
     instance.view.rename(instance.view.with_name("namedb-1-00000000-0"))
 
@@ -223,7 +223,7 @@ def test_snapshot_is_taken_as_it_is_or_not_at_all(
 
 
 def test_snapshot_is_written_though_the_first_controller_was_killed(lone: Instance) -> None:
-    """A controller that takes over a view writes the snapshot that its predecessor may have left unwritten."""
+    """A controller that takes over a name database writes the snapshot that its predecessor may have left unwritten."""
     file = lone.state_dir / "snapshot"
     eventually(file.exists, what="there is a snapshot")
     dead = lone.controller
@@ -315,21 +315,21 @@ def test_zone_left_open_in_a_pager_costs_no_growth(lone: Instance, clusters: Pat
 
 
 def test_view_that_cannot_be_made_is_replaced(lone: Instance) -> None:
-    """Where the view's place leads nowhere the next one is taken."""
+    """Where the name database's place leads nowhere the next one is taken."""
     lone.stop()
     shutil.rmtree(lone.view)
     lone.view.symlink_to("/proc/nowhere/view")
     lone.start()
-    eventually(lambda: lone.addresses(FRONTEND) == ["203.0.113.20"], what="the view is rebuilt", within=30)
+    eventually(lambda: lone.addresses(FRONTEND) == ["203.0.113.20"], what="the name database is rebuilt", within=30)
 
 
 def test_view_that_becomes_unreadable_while_running_is_replaced(lone: Instance) -> None:
-    """A new controller that cannot open the view it is handed says so, and the next one is taken."""
+    """A new controller that cannot open the name database it is handed says so, and the next one is taken."""
     view = lone.view
     (view / "data.mdb").unlink()
     (view / "data.mdb").mkdir()
     dead = lone.controller
     lone.kill(dead)
-    eventually(lambda: lone.view != view and lone.view.exists(), what="the view is set aside", within=30)
-    eventually(lambda: lone.addresses(FRONTEND) == ["203.0.113.20"], what="the view is rebuilt", within=30)
-    assert "the view cannot be taken over" in lone.log()
+    eventually(lambda: lone.view != view and lone.view.exists(), what="the name database is set aside", within=30)
+    eventually(lambda: lone.addresses(FRONTEND) == ["203.0.113.20"], what="the name database is rebuilt", within=30)
+    assert "the name database cannot be taken over" in lone.log()

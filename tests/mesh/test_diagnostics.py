@@ -355,7 +355,7 @@ def test_many_hosts_show_a_problem_once() -> None:
 
 
 def test_one_object_shows_a_bounded_number_of_problems() -> None:
-    """A thousand wrong endpoints must not fill the view."""
+    """A thousand wrong endpoints must not fill the name database."""
     wrong = entry(*(f"10.40.{number >> 8}.{number & 255}" for number in range(1000)))
     made = name_table(mesh(clusters=NETWORKS), {"west": (wrong, entry("10.41.0.1", name="other"))})
     answer = made.refresh()["reviews.prod.global"]

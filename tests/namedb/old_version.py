@@ -1,4 +1,4 @@
-"""The view as the version before refusals made and read it: seven databases, and one checksum of them all."""
+"""The name database as the version before refusals made and read it: seven databases, and one checksum of them all."""
 
 from pathlib import Path
 
@@ -10,7 +10,7 @@ DATABASES = (b"rows", b"reasons", b"declarations", b"problems", b"clusters", b"r
 
 
 def downgrade(path: Path) -> None:
-    """Take out of the view at `path`, which has never held a refusal, what that version did not make."""
+    """Take out of the name database at `path`, which has never held a refusal, what that version did not make."""
     with lmdb.open(str(path), map_size=MAP_SIZE, max_dbs=8) as env, env.begin(write=True) as txn:
         txn.drop(env.open_db(b"refusals", txn=txn, create=False))
 

@@ -1,4 +1,4 @@
-"""A reader of a view in a process of its own, driven line by line: LMDB may be opened once per process.
+"""A reader of a name database in a process of its own, driven line by line: LMDB may be opened once per process.
 
 Each line on standard input is a JSON command; its reply is one JSON line. ``["look", NAME …]`` takes a look and tells
 what changed since the last one, the serial, the state, and the rows and refusals of the names (wire format in

@@ -1,4 +1,4 @@
-"""The view: one writer here, one reader in a process of its own."""
+"""The name database: one writer here, one reader in a process of its own."""
 
 import json
 import subprocess

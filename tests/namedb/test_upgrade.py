@@ -1,4 +1,4 @@
-"""Upgrade and rollback by one version over one view: each finds what the other wrote whole, and serves it at once."""
+"""Upgrade and rollback by one version over one database: each reads what the other wrote, and serves it at once."""
 
 from pathlib import Path
 
@@ -17,7 +17,7 @@ A, B = names.to_wire("a.global"), names.to_wire("b.global")
 
 @pytest.fixture
 def view(tmp_path: Path) -> Path:
-    """A view with a row, written and closed."""
+    """A name database with a row, written and closed."""
     written(tmp_path / "view", row=b"1")
     return tmp_path / "view"
 

@@ -38,7 +38,7 @@ class Port:
 
 @pytest.fixture(scope="module")
 def port() -> Iterator[Port]:
-    """The admin port over the view of Online Boutique."""
+    """The admin port over the name database of Online Boutique."""
     with short_folder() as state:
         settings = settings_of("online-boutique", Path(state))
         found = Port(free_port())

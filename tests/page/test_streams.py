@@ -53,7 +53,7 @@ async def _live(board: Scoreboard) -> AsyncIterator[LiveQueries]:
 
 
 async def _first(live: LiveQueries, view: Subscriber) -> bytes:
-    """The first events of a view."""
+    """The first events of a name database."""
     async with aclosing(live.subscribe(view, PATIENCE)) as turns:
         return await anext(turns)
 
@@ -110,7 +110,7 @@ def test_each_sees_what_its_filter_shows() -> None:
 
 
 def test_more_than_enough_is_counted_instead_of_sent() -> None:
-    """A view that asks for 50 events a second gets 10 of what came in a fifth of one, and is told of the others."""
+    """A database that asks for 50 events a second gets 10 of what came in a fifth of one, and is told of the others."""
 
     async def look() -> tuple[bytes, int]:
         board, view = Scoreboard.create(), Subscriber(read_filter({"rate": "50"}))

@@ -15,7 +15,7 @@ PAGE: Final = Path(__file__).parents[2] / "docs" / "scale.md"
 _HEAD: Final = """\
 # A large mesh
 
-{size}; `meshdns serve` with one worker stands in one of the clusters and reads all five with no view from before.
+{size}; `meshdns serve` with one worker stands in one of the clusters and reads all five without an earlier database.
 Written by `{command}`. The servers, meshdns, the load and CoreDNS share {cores} cores ({processor}); load average when
 the servers were filled and meshdns started: {loads}.
 
@@ -26,8 +26,8 @@ _LEGEND: Final = """
 - While the controller reads, and once more when it is at rest, 1,000 queries a second ask for a static record, which a
   worker answers whatever the mesh is doing. An answer's time holds all that the worker, the load generator and the rest
   of the machine did to it; *run queue* is what the kernel says the worker was ready to run and had no core.
-- The controller's memory is that of {calm:g} s after. PSS and RSS count pages of the view mapped from its file; *its
-  own* is what no other process shares.
+- The controller's memory is that of {calm:g} s after. PSS and RSS count pages of the name database of its file;
+  *its own* is what no other process shares.
 - A change is timed from the return of the request to the first right answer. CoreDNS reads one of the clusters, with
   its `kubernetes` plugin, and is asked by turns with meshdns.
 """

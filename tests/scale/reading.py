@@ -56,7 +56,7 @@ class Start:
 
 @contextmanager
 def started(members: list[Member], folder: Path) -> Iterator[tuple[Instance, Start]]:
-    """A new instance without a view, followed from its start until it is at rest; it runs on inside the block."""
+    """A new instance without a database, followed from its start until it is at rest; it runs on inside the block."""
     generator = Generator()
     packets = Packets((query(_STATIC[0]),))
     file = folder / "static.packets"
@@ -99,7 +99,7 @@ def _until_served(instance: Instance, members: list[Member], began: float) -> fl
 
 
 def _memory(pid: int) -> dict[str, float]:
-    """What a process keeps, in MiB: resident, its share of that (PSS), and what is its alone (not the view's pages)."""
+    """What a process keeps, in MiB: resident, its share of that (PSS), and what is its alone (without the database)."""
     wanted = {"Rss": 0.0, "Pss": 0.0, "Private_Dirty": 0.0}
     for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
         name = line.partition(":")[0]

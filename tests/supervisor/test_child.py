@@ -91,7 +91,7 @@ def test_dying_child_is_started_again_with_growing_delays() -> None:
 
 
 def test_signal_is_told_as_a_negative_status() -> None:
-    """A child that dies of SIGBUS ends with -7, by which a damaged view is known."""
+    """A child that dies of SIGBUS ends with -7, by which a damaged name database is known."""
 
     async def body(family: _ChildRecorder) -> None:
         await family.until(lambda: family.exit_statuses)

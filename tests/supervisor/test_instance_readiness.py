@@ -25,21 +25,21 @@ def test_ready_needs_every_worker_and_a_view() -> None:
 
 
 def test_workers_alone_do_not_make_ready() -> None:
-    """Serving without a view that answers for the mesh is not ready."""
+    """Serving without a name database that answers for the mesh is not ready."""
     found = InstanceReadiness(["worker 0"])
     found.on_worker_serving("worker 0", database_ready=False)
     assert (found.is_ready, [reason.partition(";")[0] for reason in found.not_ready_reasons()]) == (False, [UNSYNCED])
 
 
 def test_last_view_makes_ready() -> None:
-    """A worker that serves the view of an earlier life is enough, without the controller."""
+    """A worker that serves the name database of an earlier life is enough, without the controller."""
     found = InstanceReadiness(["worker 0"])
     found.on_worker_serving("worker 0", database_ready=True)
     assert found.is_ready
 
 
 def test_ready_is_latched_until_the_end() -> None:
-    """A later worker without a view changes nothing; the end does."""
+    """A later worker without a name database changes nothing; the end does."""
     found = InstanceReadiness(["worker 0"])
     found.on_worker_serving("worker 0", database_ready=True)
     found.on_worker_serving("worker 0", database_ready=False)

@@ -32,7 +32,7 @@ PORT = 5353  # that queries are sent from
 
 
 class DictNamedb:
-    """A view in a dict; each `change` is a commit."""
+    """A name database in a dict; each `change` is a commit."""
 
     def __init__(self, addresses: Mapping[str, Sequence[str]]) -> None:
         self.state = NamedbState(ready=True, complete=True)
@@ -120,7 +120,7 @@ class ManualForwarder:
 
 
 class ResponderFixture:
-    """An answerer for zone ``global`` with its view and its way out."""
+    """An answerer for zone ``global`` with its name database and its way out."""
 
     def __init__(
         self,

@@ -1,4 +1,4 @@
-"""What enters the ready replies, what leaves them, and what happens when the view fails."""
+"""What enters the ready replies, what leaves them, and what happens when the name database fails."""
 
 import secrets
 

@@ -74,7 +74,7 @@ def server(request: pytest.FixtureRequest) -> Iterator[_Server]:
 
 
 def test_known_name_is_answered_twice_alike(server: _Server) -> None:
-    """From the view first, from the ready replies then; the id is the query's."""
+    """From the name database first, from the ready replies then; the id is the query's."""
     first, second = (server.ask(message("one.global", ident)) for ident in (0x1234, 0xFEDC))
     assert (first[:2], second[:2]) == (b"\x12\x34", b"\xfe\xdc")
     assert first[2:] == second[2:]

@@ -34,8 +34,9 @@ _VERSIONS: Final = {TYPE_A: 4, TYPE_AAAA: 6}
 def command(server: str, zone: str, form: str, **flags: Any) -> None:
     """List the names of a zone whose A and AAAA answers differ from those of the server in use.
 
-    Names and answers are the running server's; if there is none, those of the view that the last one left behind.
-    Answers that only a sidecar can have given are named as such. Wildcards and names that are forwarded are left out.
+    Names and answers are the running server's; if there is none, those of the name database that the last one left
+    behind. Answers that only a sidecar can have given are named as such. Wildcards and names that are forwarded are
+    left out.
 
     Exit codes: 0 no difference, 1 differences, 2 wrong usage, 65 wrong settings, 69 nobody to ask.
 
@@ -53,7 +54,7 @@ def command(server: str, zone: str, form: str, **flags: Any) -> None:
         raise click.UsageError(f"--server: {error}") from None
     settings = client_settings(flags)
     try:
-        listed = fetch(settings, "names", {}, LISTS["names"], lambda view: view.listing("names"))
+        listed = fetch(settings, "names", {}, LISTS["names"], lambda reports: reports.listing("names"))
     except AdminClientError as error:
         exit_with(error)
     known = [item for item in listed.items if _is_comparable(item, zone.lower().removesuffix("."))]

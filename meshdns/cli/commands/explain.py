@@ -20,7 +20,7 @@ def command(name: str, rtype: str, form: str, **flags: Any) -> None:
 
     Which declarations speak for it, what became of each of their endpoints, and what the others lost to.
 
-    The running server is asked; if there is none, the view that the last one left behind is read.
+    The running server is asked; if there is none, the name database that the last one left behind is read.
 
     Exit codes: 0 explained, 2 wrong usage, 65 wrong settings, 69 nobody to ask.
 
@@ -44,7 +44,7 @@ def command(name: str, rtype: str, form: str, **flags: Any) -> None:
 
     query = {"name": wanted, "type": kind}
     try:
-        explanation = fetch(settings, "explain", query, Explanation, lambda view: view.explain(wanted, kind))
+        explanation = fetch(settings, "explain", query, Explanation, lambda reports: reports.explain(wanted, kind))
     except AdminClientError as error:
         exit_with(error)
     click.echo(render_text(explanation) if form == "text" else format_value(explanation, form))

@@ -169,7 +169,7 @@ def command(
 ) -> None:
     """List names, services, clusters, gateways, networks or problems; with NAME only those of that name.
 
-    The running server is asked; if there is none, the view that the last one left behind is read.
+    The running server is asked; if there is none, the name database that the last one left behind is read.
 
     Exit codes: 0 found, 1 nothing found, 2 wrong usage, 65 wrong settings, 69 nobody to ask.
 
@@ -183,7 +183,7 @@ def command(
     """
     settings = client_settings(flags)
     try:
-        found = fetch(settings, what, {}, LISTS[what], lambda view: view.listing(what))
+        found = fetch(settings, what, {}, LISTS[what], lambda reports: reports.listing(what))
     except AdminClientError as error:
         exit_with(error)
     items = [item for item in found.items if name is None or is_selected(item, name)]

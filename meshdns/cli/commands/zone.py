@@ -21,7 +21,7 @@ from meshdns.mesh.answer import Answer, decode_answer
 
 @click.command("zone")
 @click.argument("name", required=False)
-@click.option("--running", is_flag=True, help="Read the view of the state directory instead of the manifests.")
+@click.option("--running", is_flag=True, help="Read the name database of the state directory instead of the manifests.")
 @settings_flags
 def command(name: str | None, running: bool, **flags: Any) -> None:  # noqa: FBT001 — a flag of the command line
     """Print zone NAME (default: every zone) in the format of a master file (RFC 1035 section 5).
@@ -75,14 +75,16 @@ def _by_version(addresses: Sequence[str]) -> tuple[list[str], list[str]]:
 def _compute_answers(settings: Settings) -> dict[str, Answer]:
     paths = [Path(source.path) for source in settings.sources if isinstance(source, ManifestsSection)]
     if not paths:
-        message = "no source of the settings is a folder of manifests; ask a running server's view with --running"
+        message = (
+            "no source of the settings is a folder of manifests; read a running server's name database with --running"
+        )
         raise click.UsageError(message)
     return offline.answers(offline.read_folders(paths), mesh_settings(settings))
 
 
 def _read_namedb(settings: Settings) -> tuple[int, dict[str, Answer]]:
-    """What the view in the state directory holds, taken in one short look."""
-    from meshdns.namedb.database import NameDatabase, NameDatabaseError  # noqa: PLC0415 — only this way needs the view
+    """What the name database in the state directory holds, taken in one short look."""
+    from meshdns.namedb.database import NameDatabase, NameDatabaseError  # noqa: PLC0415 — only this way needs the name database
     from meshdns.namedb.location import current_database  # noqa: PLC0415 — as above
     from meshdns.namedb.tables import read_tables  # noqa: PLC0415 — as above
 

@@ -1,4 +1,4 @@
-"""What stands around a name in a view, as its explanation needs it: answers, declarations, gateways, problems."""
+"""What stands around a name in a database, as its explanation needs it: answers, declarations, gateways, problems."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence

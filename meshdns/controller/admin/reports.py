@@ -1,4 +1,4 @@
-"""What people and tools may see of a view: explanations and lists.
+"""What people and tools may see of a name database: explanations and lists.
 
 Rules:
 - Each question is one short transaction: what it needs is copied out, and only then decoded and put together.
@@ -60,7 +60,7 @@ BeginRead = Callable[[], AbstractContextManager[Tables]]
 
 
 class Reports:
-    """Looks at one view under the settings it was made with."""
+    """Looks at one name database under the settings it was made with."""
 
     def __init__(
         self,

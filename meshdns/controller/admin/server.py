@@ -76,14 +76,16 @@ class RunningServer(NamedTuple):
 async def serve_admin(*, socket: Path, listen: str | None, reports: Reports, running: RunningServer) -> None:
     """Answer on the socket at `socket` until cancelled; a socket that cannot be had is logged, and nothing else lost.
 
-    `listen` is a loopback address and port to answer on as well. The view that `reports` reads may be closed as
-    soon as this has ended.
+    `listen` is a loopback address and port to answer on as well. The name database that `reports` reads may be closed
+    as soon as this has ended.
     """
     try:
         listener = _open_listener(socket)
     except OSError as error:
         reason = error.strerror or str(error)
-        _log.error("admin socket %s: %s; explain and get read the view: set admin.socket to change it", socket, reason)
+        _log.error(
+            "admin socket %s: %s; explain and get read the name database: set admin.socket to change it", socket, reason
+        )
         return
     looks = ThreadPoolExecutor(1, thread_name_prefix="admin")
     runner = web.AppRunner(_AdminServer(reports, running, looks).application(), access_log=None, shutdown_timeout=0.5)

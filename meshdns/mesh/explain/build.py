@@ -1,8 +1,8 @@
 """Why a name is answered the way it is: from its answer and what stands around it to one value that can be shown.
 
 Rules:
-- What is explained is what is served: the answer of the view, and the reply that the authority built from it. Nothing
-  is decided here a second time; only what lost, and to what, is read from the order of the candidates.
+- What is explained is what is served: the answer of the name database, and the reply that the authority built from it.
+  Nothing is decided here a second time; only what lost, and to what, is read from the order of the candidates.
 - Nothing here does I/O. Whoever asks brings the `ExplainContext` and the reply.
 
 What became of each candidate of an answer: it answers, or it lost, and to what.
