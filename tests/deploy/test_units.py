@@ -92,7 +92,7 @@ def test_example_of_a_vm_is_right() -> None:
 def test_reload_is_the_signal_that_rereads() -> None:
     """ExecReload sends SIGHUP, which the server reads its settings at."""
     assert "ExecReload=/bin/kill -HUP $MAINPID" in UNIT.read_text()
-    assert "add_signal_handler(signal.SIGHUP" in (CHECKOUT / "meshdns" / "supervisor" / "serve.py").read_text()
+    assert "add_signal_handler(signal.SIGHUP" in (CHECKOUT / "meshdns" / "supervisor" / "supervisor.py").read_text()
 
 
 def _analyze(*words: str) -> subprocess.CompletedProcess[str]:
