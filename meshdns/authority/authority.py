@@ -1,8 +1,9 @@
 """Build the authoritative reply to a query, or return a `Verdict`.
 
-The order of questions, first match decides: malformed or refused; outside our zones → FORWARD; not ready → SERVFAIL
-with EDE 14; the apex's SOA and NS; the exact owner name; a wildcard that covers it; a denial, which is asserted only
-when every cluster that could know the name has been heard (RFC 2308 for its form, RFC 4592 for empty non-terminals).
+The order of checks, first match decides: malformed or refused; outside our zones → FORWARD; not ready → SERVFAIL with
+EDE 14; the apex's SOA and NS; the exact owner name; a wildcard that covers it; a denial, which is asserted only when
+every cluster that could know the name has synced (RFC 2308 for its form, RFC 4592 for empty non-terminals). An answer
+that rests on a cluster out of contact carries EDE 3 (Stale Answer).
 """
 
 import enum

@@ -37,7 +37,8 @@ from meshdns.forwarding.question import Question, randomize_case
 
 MAX_SENDS: Final = 3
 MAX_MISMATCHES: Final = 5  # replies that match nothing, before TCP is asked instead
-RETRY_AFTER: Final = (0.5, 0.6)  # seconds that the first and the second send are waited for before the next one
+RETRY_AFTER: Final = (0.5, 0.6)
+"""Seconds from the first and the second send to the next one; one for each of `MAX_SENDS` but the last."""
 DEADLINE: Final = 1.7  # seconds; leaves 0.1 for coarse timers and collections, and CoreDNS gives up at 2
 LATE_REPLY_WINDOW: Final = 8.0  # seconds from the start that a late answer is still taken
 

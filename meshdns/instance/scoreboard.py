@@ -100,7 +100,7 @@ class Scoreboard:
         self._words[self._slot_offset(worker) + _CONNECTIONS] = connections
 
     def forwards_and_cached_replies(self, worker: int) -> tuple[int, int]:
-        """Forwards in flight and ready replies of a worker."""
+        """Return the forwards in flight and the cached replies of a worker."""
         at = self._slot_offset(worker)
         return int(self._words[at + _IN_FLIGHT]), int(self._words[at + _CACHED_REPLIES])
 

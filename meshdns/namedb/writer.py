@@ -30,7 +30,7 @@ from meshdns.namedb.tables import (
 )
 
 INVALIDATION_RING_SIZE: Final = 256
-"""Commits whose changed keys are kept; a worker further behind forgets all its ready replies."""
+"""Commits whose changed keys are kept; a worker further behind drops all its cached replies."""
 
 MAX_CHANGED_NAMES: Final = 4096
 """A commit that changes more owner names than this says "all" instead."""

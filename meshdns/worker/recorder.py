@@ -1,4 +1,4 @@
-"""Where queries that were not answered from ready replies are accounted for: counted, perhaps sampled."""
+"""Records each reply that was not sent from the cache: counted in the metrics, and offered to the sampler."""
 
 from collections.abc import Callable
 from time import perf_counter
@@ -22,7 +22,7 @@ class ReplyRecorder:
     def record(
         self, received: ReceivedQuery, reply: bytes, plugin: str = PLUGIN_MESH, source: AnswerSource = NO_SOURCE
     ) -> bytes:
-        """Record a reply, which `plugin` wrote as far as its path tells, and return it."""
+        """Record a reply and return it; `plugin` is the path that it came by."""
         query, client, port, tcp, started = received
         seconds = perf_counter() - started
         plugin = self._metrics.observe_reply(received, reply, plugin, source, seconds=seconds)
@@ -31,7 +31,7 @@ class ReplyRecorder:
         return reply
 
     def recording(self, received: ReceivedQuery, send: SendReply) -> SendReply:
-        """`send` for a reply that an upstream is asked for first."""
+        """Return a function that records the reply of an upstream, then sends it."""
 
         def note(reply: bytes) -> None:
             self.record(received, reply, PLUGIN_FORWARD)

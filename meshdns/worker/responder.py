@@ -1,8 +1,8 @@
-"""The one code around all transports: a message and who sent it become a reply, now or later.
+"""Turns a message and its source address into a reply, at once or later; the code that all transports share.
 
-What a transport finds in `Responder.cached_replies` it sends without another step; what else is at hand
-(`meshdns.worker.reply_cache`) costs a few; all other queries are parsed and answered from the name database, by the
-worker itself, or by an upstream.
+A transport sends a reply that it finds in `Responder.cached_replies` without another step. The rest of the reply cache
+(`meshdns.worker.reply_cache`) costs a few steps. All other queries are parsed and answered from the name database, by
+the worker itself, or by an upstream.
 """
 
 from collections.abc import Callable
@@ -26,9 +26,9 @@ from meshdns.worker.recorder import ReplyRecorder, SendReply
 from meshdns.worker.reply_cache import ReplyCache, is_nxdomain
 from meshdns.worker.reply_metrics import (
     PLUGIN_ACL,
-    PLUGIN_CACHE,
     PLUGIN_FORWARD,
     PLUGIN_MESH,
+    PLUGIN_UPSTREAM_CACHE,
     ReceivedQuery,
     ReplyMetrics,
 )
@@ -37,14 +37,14 @@ from meshdns.worker.scoreboard_counters import WorkerCounters
 
 
 class QueryForwarder(Protocol):
-    """The way out for names that are not ours."""
+    """Forwards queries for names outside our zones."""
 
     def ask(self, query: Query, *, now: float, tcp: bool, on_reply: SendReply, client: bytes) -> ImmediateReply | None:
-        """The reply where it needs no upstream; None where `on_reply` will be called with it."""
+        """Return the reply if it needs no upstream, or None if `on_reply` will be called with it."""
 
 
 class Responder:
-    """Answers messages of one worker. `begin_read` and `end` enclose every wake-up; nothing awaits between them."""
+    """Answers messages of one worker. `begin_read` and `end_read` enclose every wake-up, without an await between."""
 
     def __init__(  # noqa: PLR0913 — the parts of a worker, all by keyword
         self,
@@ -88,7 +88,7 @@ class Responder:
         local_answers: LocalAnswers,
         diagnostic_names: DiagnosticNames,
     ) -> None:
-        """Answer by other settings from now on."""
+        """Apply other settings, and drop all cached replies."""
         self._authority = authority
         self._diagnostic_names = diagnostic_names
         self._local_answers = local_answers
@@ -106,7 +106,7 @@ class Responder:
             self._forwarded_replies.expire(now)
 
     def end_read(self) -> None:
-        """Give the look back."""
+        """End the read transaction."""
         if self._open_read is not None:
             self._open_read.close()
             self._open_read = None
@@ -138,7 +138,7 @@ class Responder:
     def _respond_rate_limited(
         self, data: bytes, source: bytes, port: int, make_sender: Callable[[], SendReply]
     ) -> bytes | None:
-        """The reply to a stranger, as far as it may have one; strangers never come to the quick way of a transport."""
+        """Answer a rate-limited client; its address is kept from the transports' own lookup of cached replies."""
 
         def allowed(reply: bytes) -> bytes | None:
             out = self._local_answers.apply_rate_limit(data, reply, source, now=self._clock())
@@ -167,11 +167,11 @@ class Responder:
         if source_key(source) in self.access_list.admitted_keys:
             known = self._reply_cache.find(data, self._authority, self._open_read, now=self._clock(), tcp=tcp)
             if known is not None:
-                found, case = known
+                found, series_id = known
                 self.counters.reply_cache_hits += 1
-                self.metrics.hits[2 * tcp + (len(source) != 4)][case] += 1
+                self.metrics.cached_hits[2 * tcp + (len(source) != 4)][series_id] += 1
                 if self.sampler.enabled:
-                    plugin = self.metrics.plugin_of(case)
+                    plugin = self.metrics.plugin_of(series_id)
                     self.sampler.offer(data, found, source, port, plugin, seconds=0.0, tcp=tcp)
                 return found
         started = perf_counter()
@@ -249,7 +249,7 @@ class Responder:
         message, ages_at, expires_at = reply
         if expires_at > now and not self._authority.serves(query.qname_lower):  # a name in a zone might become ours
             self._reply_cache.store_forwarded(query, message, now=now, ages_at=ages_at, expires_at=expires_at)
-        return self._recorder.record(received, message, PLUGIN_CACHE)
+        return self._recorder.record(received, message, PLUGIN_UPSTREAM_CACHE)
 
     def _ask_upstream_first(self, received: ReceivedQuery, make_sender: Callable[[], SendReply]) -> bytes | None:
         """Forward, and let the mesh answer what the upstream denies; recorded."""
@@ -270,9 +270,9 @@ class Responder:
         if reply is None:
             return None
         if not is_nxdomain(reply.message):
-            return self._recorder.record(received, reply.message, PLUGIN_CACHE)
+            return self._recorder.record(received, reply.message, PLUGIN_UPSTREAM_CACHE)
         message, answer_source = self._after_denial(query, reply.message, tcp=tcp)
-        return self._recorder.record(received, message, PLUGIN_CACHE, answer_source)
+        return self._recorder.record(received, message, PLUGIN_UPSTREAM_CACHE, answer_source)
 
     def _after_denial(self, query: Query, denial: bytes, *, tcp: bool) -> AuthorityReply:
         """What the mesh says of a name that an upstream denied, else that denial."""

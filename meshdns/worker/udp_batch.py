@@ -24,7 +24,7 @@ from meshdns.worker.responder import Responder
 from meshdns.worker.scoreboard_counters import WorkerCounters
 
 BATCH_SIZE: Final = 64
-SLOT_SIZE: Final = 2048  # octets per message; queries are small, replies at most 1232
+SLOT_SIZE: Final = 2048  # bytes per message; queries are small, replies at most 1232
 _NAME_SIZE: Final = 28  # sizeof(struct sockaddr_in6)
 _CONTROL_SIZE: Final = 64  # room for one IP_PKTINFO or IPV6_PKTINFO
 _IP_PKTINFO: Final = 8  # linux/in.h; Python names it from 3.14 on
@@ -73,7 +73,7 @@ class BatchSocket:
         self._control = bytearray(BATCH_SIZE * _CONTROL_SIZE)
         self._iovecs = (_Iovec * BATCH_SIZE)()
         self._headers = (_Mmsghdr * BATCH_SIZE)()
-        self._uncached: set[int] = set()  # places in the batch that were not answered from ready replies
+        self._uncached: set[int] = set()  # places in the batch that were not answered from cached replies
         self._call_soon = call_soon
         self._deferred: list[tuple[bytes, bytes, bytes]] = []  # peer, control message and reply, after their batches
         self._wildcard = _enable_pktinfo(sock)
@@ -125,7 +125,7 @@ class BatchSocket:
         octets, lengths = self._slots, self._lengths
         get = responder.cached_replies.get
         admitted = responder.access_list.admitted_keys
-        cases = responder.metrics.hits[self._ipv6]
+        hits_by_series = responder.metrics.cached_hits[self._ipv6]
         silent: list[int] = []
         asked = self._copies(count) if responder.sampler.enabled else []
         self._uncached.clear()
@@ -135,8 +135,8 @@ class BatchSocket:
         for i, (size, port, host) in enumerate(zip(sizes, ports, self._sources(count), strict=True)):
             found = get(octets[at + 2 : at + size].tobytes())
             if found is not None and port and host in admitted:
-                case, variants = found
-                cases[case] += 1
+                series_id, variants = found
+                hits_by_series[series_id] += 1
                 body = variants[0] if len(variants) == 1 else variants[octets[at + 1] % len(variants)]
                 end = len(body) + 2
                 octets[at + 2 : at + end] = body
@@ -156,7 +156,7 @@ class BatchSocket:
         return [self._slots[i * SLOT_SIZE : i * SLOT_SIZE + self._sizes[i]].tobytes() for i in range(count)]
 
     def _sample_cached(self, asked: list[bytes], responder: Responder) -> None:
-        """Offer what was answered from ready replies to the sampler; it was no time under way."""
+        """Offer the queries that were answered from cached replies to the sampler, with a duration of 0."""
         for i, data in enumerate(asked):
             if i not in self._uncached:
                 reply = self._slots[i * SLOT_SIZE : i * SLOT_SIZE + self._lengths[i]].tobytes()

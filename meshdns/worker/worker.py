@@ -260,7 +260,7 @@ class Worker:
         self._counter_publisher.publish(
             self._responder.counters,
             self._forward_counters,
-            forwarded_hits=self._metrics.forwarded_hits,
+            cached_upstream_hits=self._metrics.cached_upstream_hits,
             cached_replies=len(self._responder.cached_replies),
             connections=len(self._connections),
         )
