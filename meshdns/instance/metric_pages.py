@@ -187,8 +187,6 @@ SUPERVISOR_METRICS: Final = (HEALTH_DURATION, HEALTH_FAILURES)
 SeriesKey = tuple[str, tuple[str, ...]]
 """The name of a metric and the values of its labels, without those of `INSTANCE_LABELS`."""
 
-_Row = tuple[str, tuple[str, ...], list[float]]
-
 
 class MetricPage:
     """Values by metric and labels; of a histogram a count for each bucket, a count above the last one, and the sum."""

@@ -137,7 +137,6 @@ _MAX_SERIES: Final = 8192
 _FIRST_BUCKET: Final = DURATION_BUCKETS[0]
 _MAX_SIGNATURES: Final = 2048
 _MAX_PARENTS: Final = 4096
-_COOKIE_SIZE: Final = 28  # bytes of the option with a full cookie, which is the last one
 
 _OPTS_WITHOUT_EDE: Final = {
     OPT_PREFIX + b"\0\0" + do + b"\0" + options: bool(do[0])
