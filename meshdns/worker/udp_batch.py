@@ -2,7 +2,7 @@
 
 Rules:
 - A message is answered in place: the reply overwrites it behind the id, and the header that the kernel filled in on
-  receipt (peer address, and on a wildcard bind the address that was asked: IP_PKTINFO) serves for the send.
+  receipt (peer address, and on a wildcard bind the address that was queried: IP_PKTINFO) serves for the send.
 - Source port 0 is dropped at receipt: it cannot be answered, and sendmmsg would stop at it.
 - On a short return of sendmmsg the failing message is skipped and counted, and the others go on.
 - No allocation per message besides the key of the lookup.
@@ -106,11 +106,11 @@ class BatchSocket:
         count: int = self._recvmmsg(self._fd, self._headers, BATCH_SIZE, socket.MSG_DONTWAIT, None)
         if count <= 0:
             return 0
-        began, ready = perf_counter(), responder.counters.reply_cache_hits
+        began, hits_before = perf_counter(), responder.counters.reply_cache_hits
         try:
             silent = self._answer(count, responder)
             self._send(count - self._compact(count, silent))
-            responder.metrics.observe_batch(responder.counters.reply_cache_hits - ready, perf_counter() - began)
+            responder.metrics.observe_batch(responder.counters.reply_cache_hits - hits_before, perf_counter() - began)
         finally:
             self._reset()
         return count
@@ -152,7 +152,7 @@ class BatchSocket:
         return silent
 
     def _copies(self, count: int) -> list[bytes]:
-        """The messages of a batch, for those who look at them when they are answered in place."""
+        """Return copies of the messages of a batch, which are overwritten by their replies."""
         return [self._slots[i * SLOT_SIZE : i * SLOT_SIZE + self._sizes[i]].tobytes() for i in range(count)]
 
     def _sample_cached(self, asked: list[bytes], responder: Responder) -> None:
@@ -165,7 +165,7 @@ class BatchSocket:
                 responder.sampler.offer(data, reply, self.source(i), self._ports[i], plugin, seconds=0.0, tcp=False)
 
     def _sources(self, count: int) -> list[int] | list[bytes]:
-        """The source addresses of a batch as the access list knows them (`meshdns.worker.acl.source_key`)."""
+        """Return the source addresses of a batch as the access list holds them (`meshdns.worker.acl.source_key`)."""
         if self._ipv6:
             return [self.source(i) for i in range(count)]
         hosts: list[int] = self._hosts[:count].tolist()
@@ -185,7 +185,7 @@ class BatchSocket:
         return True
 
     def source(self, i: int) -> bytes:
-        """The packed source address of message `i`."""
+        """Return the packed source address of message `i`."""
         at = i * _NAME_SIZE
         if self._ipv6:
             return bytes(self._names[at + 8 : at + 24])
@@ -225,7 +225,7 @@ class BatchSocket:
         return bool(poll.poll(_SEND_TIMEOUT_MS))
 
     def _reply_sender(self, i: int) -> SendReply:
-        """What sends a reply to message `i` after this batch is over."""
+        """Return a function that sends a reply to message `i` after this batch is over."""
         name = self._name_bytes[i * _NAME_SIZE : (i + 1) * _NAME_SIZE].tobytes()
         control = b""
         if self._wildcard:
@@ -257,7 +257,7 @@ class BatchSocket:
 
 
 def _enable_pktinfo(sock: socket.socket) -> bool:
-    """On a wildcard bind, have the kernel tell which address was asked; returns whether it does."""
+    """On a wildcard bind, make the kernel report which address was queried; return whether it does."""
     host = sock.getsockname()[0]
     if host == "0.0.0.0":  # noqa: S104 — compared, not bound
         sock.setsockopt(socket.IPPROTO_IP, _IP_PKTINFO, 1)
@@ -273,5 +273,5 @@ def _address_of(buffer: bytearray) -> int:
 
 
 def is_available() -> bool:
-    """Whether this machine has the two system calls and the layout used here."""
+    """Return whether this machine has the two system calls and the layout used here."""
     return os.uname().sysname == "Linux" and ctypes.sizeof(ctypes.c_void_p) == 8
