@@ -12,11 +12,11 @@ from itertools import islice
 from typing import Final, NamedTuple, Protocol, TypeAlias
 
 from meshdns.authority import synthesis
-from meshdns.authority.row import Row, rotated
+from meshdns.authority.row import Row, rotate_section
 from meshdns.authority.row_format import RowStatus
 from meshdns.authority.state import NamedbState
 from meshdns.authority.synthesis import Synthesized
-from meshdns.authority.zone import ServedZone, implied_names, pointer, server_name, server_rrsets, soa_rdata
+from meshdns.authority.zone import ServedZone, compression_pointer, implied_names, server_name, server_rrsets, soa_rdata
 from meshdns.dns.codes import (
     EDE_NO_REACHABLE_AUTHORITY,
     EDE_NOT_READY,
@@ -194,7 +194,7 @@ class Authority:
         rrset = next(iter(rrsets.values())) if query.qtype == TYPE_ANY else rrsets.get(query.qtype)
         if rrset is None:
             return self._denial(query, NOERROR, zone, rows, tcp=tcp)
-        return self._reply(query, NOERROR, answer=rotated(rrset, rotation), aa=True, tcp=tcp)
+        return self._reply(query, NOERROR, answer=rotate_section(rrset, rotation), aa=True, tcp=tcp)
 
     def _answer_apex(
         self, query: Query, zone: ServedZone, row: Row | None, rows: RowReader, *, tcp: bool, rotation: int
@@ -224,7 +224,7 @@ class Authority:
             rrset = next(iter(row.rrsets.values()))  # RFC 8482 4.1: one RRset is enough
         if rrset is None:
             return self._denial(query, NOERROR, zone, rows, tcp=tcp)
-        answer = rotated(rrset, rotation) if query.qtype in _ROTATED else rrset
+        answer = rotate_section(rrset, rotation) if query.qtype in _ROTATED else rrset
         return self._row_reply(query, row, answer, rows, tcp=tcp)
 
     def _no_exact_match(
@@ -306,7 +306,7 @@ class Authority:
         """Return NXDOMAIN or NODATA with SOA, its TTL equal to MINIMUM: caches read either (RFC 2308 section 5)."""
         apex = HEADER_SIZE + len(query.qname) - len(zone.apex)
         rdata = soa_rdata(zone, apex, rows.serial if rows is not None else 0)
-        soa = pointer(apex) + record(TYPE_SOA, zone.negative_ttl, rdata)[2:]
+        soa = compression_pointer(apex) + record(TYPE_SOA, zone.negative_ttl, rdata)[2:]
         return self._reply(query, rcode, authority=Section(1, soa), aa=True, tcp=tcp)
 
     def _reply(

@@ -52,9 +52,9 @@ def row_level(data: bytes) -> int:
     return data[0] >> 2 & 0x07
 
 
-def rotated(section: Section, by: int) -> Section:
-    """Return a section, its records of equal lengths, rotated by any number of records."""
+def rotate_section(section: Section, offset: int) -> Section:
+    """Return a section, its records of equal lengths, rotated by `offset` records, any number."""
     if section.count < 2:
         return section
-    cut = by % section.count * (len(section.wire) // section.count)
+    cut = offset % section.count * (len(section.wire) // section.count)
     return Section(section.count, section.wire[cut:] + section.wire[:cut])

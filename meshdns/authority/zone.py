@@ -58,13 +58,13 @@ def server_rrsets(zone: ServedZone) -> dict[int, Section]:
     return rrsets
 
 
-def pointer(at: int) -> bytes:
-    """Return a compression pointer to offset `at` of the message (RFC 1035 section 4.1.4)."""
-    return (0xC000 | at).to_bytes(2, "big")
+def compression_pointer(offset: int) -> bytes:
+    """Return a compression pointer to `offset` of the message (RFC 1035 section 4.1.4)."""
+    return (0xC000 | offset).to_bytes(2, "big")
 
 
 def soa_rdata(zone: ServedZone, apex_offset: int, serial: int) -> bytes:
     """Return SOA RDATA, its names compressed against the question; the apex is at `apex_offset` of the message."""
-    where = pointer(apex_offset)
+    where = compression_pointer(apex_offset)
     times = _SOA_REFRESH + _SOA_RETRY + _SOA_EXPIRE + zone.negative_ttl.to_bytes(4, "big")
     return b"\x02ns" + where + b"\x0ahostmaster" + where + (serial & 0xFFFFFFFF).to_bytes(4, "big") + times

@@ -112,7 +112,7 @@ class ClientReplies:
         self._counters = counters
         self._nsid = nsid
 
-    def cached(self, query: Query, key: bytes, *, now: float, tcp: bool) -> ImmediateReply | None:
+    def cached_reply(self, query: Query, key: bytes, *, now: float, tcp: bool) -> ImmediateReply | None:
         """Return the cached answer under `key`, or None."""
         entry = self._cache.get(key, now)
         if entry is None:
@@ -122,16 +122,16 @@ class ClientReplies:
         message = forwarded_reply(query, entry.reply, age=age, tcp=tcp, nsid=self._nsid)
         return ImmediateReply(message, entry.stored_at + age + 1, entry.expires_at)
 
-    def fresh(self, query: Query, reply: Reply, *, tcp: bool) -> bytes:
+    def fresh_reply(self, query: Query, reply: Reply, *, tcp: bool) -> bytes:
         """Return the reply for an answer that was just received."""
         return forwarded_reply(query, reply, age=0, tcp=tcp, nsid=self._nsid)
 
-    def refuse(self, query: Query, failure: Failure, *, tcp: bool) -> bytes:
+    def refusal(self, query: Query, failure: Failure, *, tcp: bool) -> bytes:
         """Return REFUSED with the reason."""
         self._counters.refused += 1
         return error_reply(query, failure, tcp=tcp, rcode=REFUSED, nsid=self._nsid)
 
-    def fail(self, query: Query, key: bytes, failure: Failure, *, now: float, tcp: bool) -> bytes:
+    def failure_reply(self, query: Query, key: bytes, failure: Failure, *, now: float, tcp: bool) -> bytes:
         """Return an expired answer if there is one, else SERVFAIL."""
         expired = self._cache.get_stale(key, now)
         if expired is not None:

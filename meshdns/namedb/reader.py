@@ -71,7 +71,7 @@ class Reader:
         self._silent = False
 
     @property
-    def ready(self) -> bool:
+    def is_ready(self) -> bool:
         """Whether the name database could answer for the mesh at the last `begin`."""
         return self._state.ready
 

@@ -34,7 +34,7 @@ class SupervisorStatus(NamedTuple):
     settings: Settings
     child_restarts: Sequence[tuple[str, int]]
     generation: int
-    ready: bool
+    is_ready: bool
     reload_failures: int
     usage: ProcessUsage
     query_log_counts: tuple[int, int] = (0, 0)  # lines of the query log, and those that were dropped
@@ -221,7 +221,7 @@ class InstanceCollector(Collector):
             PREFIX + "controller_silence_seconds", "Time since the controller's heartbeat.", value=silence
         )
         yield GaugeMetricFamily(PREFIX + "settings_generation", "Settings in force.", value=about.generation)
-        yield GaugeMetricFamily(PREFIX + "ready", "Whether queries are welcome.", value=int(about.ready))
+        yield GaugeMetricFamily(PREFIX + "ready", "Whether queries are welcome.", value=int(about.is_ready))
         yield CounterMetricFamily(PREFIX + "query_log_lines", "Lines of the query log.", about.query_log_counts[0])
         yield CounterMetricFamily(
             PREFIX + "query_log_dropped",

@@ -346,7 +346,7 @@ class Supervisor:
             settings=self._settings,
             child_restarts=[(child.name, child.restart_count) for child in children],
             generation=self._generation,
-            ready=self._readiness.is_ready,
+            is_ready=self._readiness.is_ready,
             reload_failures=self._reload_failures,
             usage=ProcessUsage.measure((child.pid for child in children if child.pid), start_time=self._started),
             query_log_counts=self._query_log.line_counts,

@@ -110,9 +110,9 @@ class Forwarder:
         self._counters.queries += 1
         route_index = self._route_indexes.find(query.qname_lower)
         if route_index is None:
-            return ImmediateReply(self._replies.refuse(query, client_reply.NO_ROUTE, tcp=tcp))
+            return ImmediateReply(self._replies.refusal(query, client_reply.NO_ROUTE, tcp=tcp))
         key = cache_key(query, route_index)
-        cached = self._replies.cached(query, key, now=now, tcp=tcp)
+        cached = self._replies.cached_reply(query, key, now=now, tcp=tcp)
         if cached is not None:
             return cached
         error = self._refusal(query, key, client, now=now, tcp=tcp)
@@ -149,20 +149,20 @@ class Forwarder:
         failure = self._cache.get_failure(key, now)
         if failure is not None:
             counters.failures_cached += 1
-            return self._replies.fail(query, key, failure, now=now, tcp=tcp)
+            return self._replies.failure_reply(query, key, failure, now=now, tcp=tcp)
         if not query.rd:
-            return self._replies.refuse(query, client_reply.NOT_RECURSIVE, tcp=tcp)
+            return self._replies.refusal(query, client_reply.NOT_RECURSIVE, tcp=tcp)
         markers = read_loop_markers(query)
         if markers and is_loop(markers, self._own_marker):
             counters.loops += 1
-            return self._replies.refuse(query, client_reply.LOOP, tcp=tcp)
+            return self._replies.refusal(query, client_reply.LOOP, tcp=tcp)
         if self._closed:
-            return self._replies.fail(query, key, client_reply.CLOSING, now=now, tcp=tcp)
+            return self._replies.failure_reply(query, key, client_reply.CLOSING, now=now, tcp=tcp)
         at_client_limit = self._wait_limits.is_client_at_limit(client)
         if at_client_limit or self._wait_limits.is_full:
             counters.over_limit += 1
             counters.over_client_limit += at_client_limit
-            return self._replies.refuse(
+            return self._replies.refusal(
                 query, client_reply.OVERLOAD_CLIENT if at_client_limit else client_reply.OVERLOAD, tcp=tcp
             )
         return None
@@ -175,14 +175,14 @@ class Forwarder:
             if self._suffix_limit.is_at_limit(domain):
                 self._counters.over_limit += 1
                 self._counters.over_suffix_limit += 1
-                return self._replies.refuse(waiter.query, client_reply.OVERLOAD_SUFFIX, tcp=waiter.tcp)
+                return self._replies.refusal(waiter.query, client_reply.OVERLOAD_SUFFIX, tcp=waiter.tcp)
             self._counters.misses += 1
             exchange = self._new_exchange(waiter.query, route_index, now)
             pending = PendingExchange(key, domain, route_index, exchange)
             self._admit(pending, now)
             failure = self._apply_step(pending, exchange.start(now), now)
             if failure is not None:
-                return self._replies.fail(waiter.query, key, failure, now=now, tcp=waiter.tcp)
+                return self._replies.failure_reply(waiter.query, key, failure, now=now, tcp=waiter.tcp)
         else:
             self._counters.coalesced += 1
         pending.waiters.append(waiter)
@@ -206,9 +206,9 @@ class Forwarder:
         for query, tcp, client, reply in waiters:
             self._wait_limits.remove(client)
             if isinstance(outcome, Reply):
-                reply(self._replies.fresh(query, outcome, tcp=tcp))
+                reply(self._replies.fresh_reply(query, outcome, tcp=tcp))
             else:
-                reply(self._replies.fail(query, pending.key, outcome, now=now, tcp=tcp))
+                reply(self._replies.failure_reply(query, pending.key, outcome, now=now, tcp=tcp))
 
     # ------------------------------------------------------------------------------------------ exchanges
 

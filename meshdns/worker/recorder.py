@@ -26,11 +26,11 @@ class ReplyRecorder:
         query, client, port, tcp, started = received
         seconds = perf_counter() - started
         plugin = self._metrics.observe_reply(received, reply, plugin, source, seconds=seconds)
-        if self._sampler.enabled:
+        if self._sampler.is_enabled:
             self._sampler.offer(query.data, reply, client, port, plugin, seconds=seconds, tcp=tcp)
         return reply
 
-    def recording(self, received: ReceivedQuery, send: SendReply) -> SendReply:
+    def wrap_sender(self, received: ReceivedQuery, send: SendReply) -> SendReply:
         """Return a function that records the reply of an upstream, then sends it."""
 
         def note(reply: bytes) -> None:

@@ -170,7 +170,7 @@ class Responder:
                 reply, series_id = cached
                 self.counters.reply_cache_hits += 1
                 self.metrics.cached_hits[2 * tcp + (len(source) != 4)][series_id] += 1
-                if self.sampler.enabled:
+                if self.sampler.is_enabled:
                     plugin = self.metrics.plugin_of(series_id)
                     self.sampler.offer(data, reply, source, port, plugin, seconds=0.0, tcp=tcp)
                 return reply
@@ -238,7 +238,7 @@ class Responder:
             self.counters.answered += 1
             return self._recorder.record(received, own)
         self.counters.forwarded += 1
-        deliver = self._recorder.recording(received, make_sender())
+        deliver = self._recorder.wrap_sender(received, make_sender())
         now = self._clock()
         reply = self._forwarder.ask(query, now=now, tcp=tcp, on_reply=deliver, client=source)
         if reply is None:

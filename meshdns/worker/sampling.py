@@ -1,7 +1,7 @@
 """Sampling of queries into the ring of samples, for the query log and for clients of live queries.
 
 Rules:
-- While no samples are wanted, a batch costs one check of `enabled`, and nothing else.
+- While no samples are wanted, a batch costs one check of `is_enabled`, and nothing else.
 - One query in `1 / share` is taken, each by a random draw of its own, so that no rhythm of the clients shows through.
 - At most `MAX_PER_HEARTBEAT` are taken between two heartbeats; those beyond are counted, and cost no more than that.
 """
@@ -32,7 +32,7 @@ class Sampler:
     def __init__(
         self, board: Scoreboard | None, number: int, *, random: Callable[[], float], clock: Callable[[], float]
     ) -> None:
-        self.enabled = False
+        self.is_enabled = False
         self._board = board
         self._number = number
         self._random = random
@@ -47,12 +47,12 @@ class Sampler:
         """Set the queries that the query log wants."""
         self._share = share
         self._classes = frozenset(classes)
-        self.enabled = bool(share) or self._live
+        self.is_enabled = bool(share) or self._live
 
     def on_heartbeat(self, *, live: bool) -> None:
         """Start the next period; `live` says whether a client watches live queries."""
         self._live = live
-        self.enabled = bool(self._share) or live
+        self.is_enabled = bool(self._share) or live
         self._remaining = MAX_PER_HEARTBEAT
         if self._skipped and self._board is not None:
             self._board.add_skipped_samples(self._number, self._skipped)

@@ -127,7 +127,7 @@ class BatchSocket:
         admitted = responder.access_list.admitted_keys
         hits_by_series = responder.metrics.cached_hits[self._ipv6]
         silent: list[int] = []
-        asked = self._copies(count) if responder.sampler.enabled else []
+        asked = self._copies(count) if responder.sampler.is_enabled else []
         self._uncached.clear()
         hits = 0
         at = 0

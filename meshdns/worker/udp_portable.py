@@ -54,7 +54,7 @@ class DatagramSocket:
             responder.counters.reply_cache_hits += 1
             responder.metrics.cached_hits[len(source) != 4][series_id] += 1
             responder.metrics.observe_batch(1, perf_counter() - began)
-            if responder.sampler.enabled:
+            if responder.sampler.is_enabled:
                 known = data[:2] + variants[data[1] % len(variants)]
                 plugin = responder.metrics.plugin_of(series_id)
                 responder.sampler.offer(data, known, source, peer[1], plugin, seconds=0.0, tcp=False)

@@ -98,7 +98,7 @@ class Worker:
         """Whether the name database that is served can answer for the mesh."""
         self._responder.begin_read()
         self._responder.end_read()
-        return self._reader is not None and self._reader.ready
+        return self._reader is not None and self._reader.is_ready
 
     async def serve(self) -> None:
         """Start answering on every inherited socket."""

@@ -39,7 +39,7 @@ _COUNTING: Final = (
     ("responder.counters.reply_cache_hits += hits\n", "\n"),
 )
 _SAMPLING: Final = (
-    ("asked = self._copies(count) if responder.sampler.enabled else []\n", "\n"),
+    ("asked = self._copies(count) if responder.sampler.is_enabled else []\n", "\n"),
     ("if asked:\n", "if False:\n"),
 )
 PARTS: Final = {
