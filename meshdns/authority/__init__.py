@@ -1,4 +1,4 @@
-"""CORE. Query bytes and a name database become reply bytes, FORWARD or DROP.
+"""CORE. Query bytes and a name database become reply bytes or a `Verdict`.
 
 Does not belong here: sockets, LMDB, forwarding.
 """

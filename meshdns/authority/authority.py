@@ -1,8 +1,9 @@
 """Build the authoritative reply to a query, or return a `Verdict`.
 
-The order of questions, first match decides: malformed or refused; outside our zones → FORWARD; not ready → SERVFAIL
-with EDE 14; the apex's SOA and NS; the exact owner name; a wildcard that covers it; a denial, which is asserted only
-when every cluster that could know the name has been heard (RFC 2308 for its form, RFC 4592 for empty non-terminals).
+The order of checks, first match decides: malformed or refused; outside our zones → FORWARD; not ready → SERVFAIL with
+EDE 14; the apex's SOA and NS; the exact owner name; a wildcard that covers it; a denial, which is asserted only when
+every cluster that could know the name has synced (RFC 2308 for its form, RFC 4592 for empty non-terminals). An answer
+that rests on a cluster out of contact carries EDE 3 (Stale Answer).
 """
 
 import enum
@@ -11,11 +12,11 @@ from itertools import islice
 from typing import Final, NamedTuple, Protocol, TypeAlias
 
 from meshdns.authority import synthesis
-from meshdns.authority.row import Row, rotated
+from meshdns.authority.row import Row, rotate_section
 from meshdns.authority.row_format import RowStatus
 from meshdns.authority.state import NamedbState
 from meshdns.authority.synthesis import Synthesized
-from meshdns.authority.zone import ServedZone, implied_names, pointer, server_name, server_rrsets, soa_rdata
+from meshdns.authority.zone import ServedZone, compression_pointer, implied_names, server_name, server_rrsets, soa_rdata
 from meshdns.dns.codes import (
     EDE_NO_REACHABLE_AUTHORITY,
     EDE_NOT_READY,
@@ -39,15 +40,14 @@ _NO_ERROR: Final = (-1, b"")
 
 
 class Verdict(enum.Enum):
-    """What to do with a query that has no answer here."""
+    """What the worker does with a query that has no answer here."""
 
     FORWARD = "forward"
-    FALLBACK = "forward, and ask again where the upstream denies the name"
-    DROP = "drop"
+    FALLBACK = "forward, and answer from the mesh if the upstream denies the name"
 
 
 class AnswerSource(NamedTuple):
-    """What is known of a mesh answer beside its bytes: the level that answered, whether it is last known data."""
+    """The level that answered from the mesh, and whether the answer is last known data."""
 
     level: int = 0
     stale: bool = False
@@ -59,20 +59,20 @@ NO_SOURCE: Final = AnswerSource()
 _SOURCES: Final = tuple((AnswerSource(level), AnswerSource(level, stale=True)) for level in range(8))
 
 AuthorityReply: TypeAlias = tuple[bytes, AnswerSource]
-"""A whole reply and the source of its answer, `NO_SOURCE` where it does not rest on a row.
+"""A whole reply and the source of its answer, `NO_SOURCE` if it does not rest on a row.
 
-A named tuple here costs 7 % of a reply that is made.
+A named tuple here would cost 7 % of the time of a reply.
 """
 
 
 class RowReader(Protocol):
-    """One consistent look at the name database."""
+    """One consistent read of the name database."""
 
     state: NamedbState
     serial: int
 
     def row(self, owner: bytes) -> bytes | None:
-        """The row of a lower-case wire name."""
+        """Return the row of a lower-case wire name, or None."""
 
 
 class Authority:
@@ -91,7 +91,7 @@ class Authority:
     def respond(
         self, query: Query, rows: RowReader | None, *, tcp: bool, rotation: int = 0
     ) -> AuthorityReply | Verdict:
-        """The reply to a parsed query; `rows` is None without a database, `rotation` rotates several addresses."""
+        """Return the reply to a query; `rows` is None without a database, `rotation` rotates several addresses."""
         if query.error_rcode:
             return self._reply(query, query.error_rcode, tcp=tcp)
         zone = self._zone(query.qname_lower)
@@ -115,18 +115,18 @@ class Authority:
         )
 
     def serves(self, name: bytes) -> bool:
-        """Whether a lower-case wire name is in one of the zones."""
+        """Return whether a lower-case wire name is in one of the zones."""
         return self._zone(name) is not None
 
     def is_of_zone(self, name: bytes, rows: RowReader) -> bool:
-        """Whether a lower-case wire name is answered for because of the zones alone, not as anything declared."""
+        """Return whether a lower-case wire name exists because of the zones alone, without any declaration."""
         zone, row = self._zone(name), _row(rows, name)
         if zone is None or zone.fallback:
             return False
         return (name in self._servers and _is_undeclared(row)) or (name in self._implied_names and row is None)
 
     def covering_owner(self, name: bytes, rows: RowReader) -> bytes | None:
-        """The owner name whose row answers for a lower-case wire name: itself, or the wildcard that covers it."""
+        """Return the owner name whose row answers for a lower-case wire name: itself, or a wildcard that covers it."""
         zone = self._zone(name)
         if zone is None or rows.row(name) is not None:
             return name if zone is not None else None
@@ -134,10 +134,10 @@ class Authority:
         return found[0] if found is not None else None
 
     def cacheable_owner(self, query: Query, rows: RowReader) -> bytes | None:
-        """The owner name whose row alone makes the reply to this query, so that the reply may be kept until it changes.
+        """Return the owner name whose row alone determines the reply to this query; None if there is none.
 
-        None where the reply must not be kept: options, unknown names, and names without records, which a wildcard may
-        cover.
+        Replies without one must not be cached: those to queries with options, to unknown names, and to names without
+        records, which a wildcard may cover.
         """
         if query.error_rcode or query.nsid or query.cookie or query.keepalive:
             return None
@@ -151,10 +151,10 @@ class Authority:
         return query.qname_lower
 
     def is_denial_shared(self, query: Query, rows: RowReader) -> bool:
-        """Whether what this unknown name is denied with holds for all unknown names of its parent.
+        """Return whether the denial of this unknown name holds for all unknown names of its parent.
 
-        It does not beneath hosts, of which names by cluster are made up; for service labels, which a wildcard covers
-        in its own way; and for TXT, which tools ask for.
+        It does not below hosts, of which names by cluster are synthesized; for service labels, which a wildcard covers
+        in its own way; and for TXT, which tools query.
         """
         zone = self._zone(query.qname_lower)
         if zone is None or zone.fallback or query.qtype == TYPE_TXT or query.qname_lower[1] == ord("_"):
@@ -165,9 +165,9 @@ class Authority:
     def answer_after_denial(
         self, query: Query, rows: RowReader | None, *, tcp: bool, rotation: int = 0
     ) -> AuthorityReply | None:
-        """What the mesh says of a name that the upstream of a fallback zone denied; None where that denial stands.
+        """Return the mesh's answer for a name that the upstream of a fallback zone denied; None if the denial stands.
 
-        It stands for lack of sync too: SERVFAIL here would break every search list.
+        It stands while clusters have not synced, too: SERVFAIL here would break every search list.
         """
         zone = self._zone(query.qname_lower)
         row = _row(rows, query.qname_lower) if rows is not None and rows.state.ready else None
@@ -189,12 +189,12 @@ class Authority:
     def _answer_server_name(
         self, query: Query, zone: ServedZone, rows: RowReader | None, *, tcp: bool, rotation: int
     ) -> AuthorityReply:
-        """The name of this server: it rests on the settings alone, whether or not any cluster has synced."""
+        """Answer for the name of this server, from the settings alone, whether or not any cluster has synced."""
         rrsets = self._servers[query.qname_lower]
         rrset = next(iter(rrsets.values())) if query.qtype == TYPE_ANY else rrsets.get(query.qtype)
         if rrset is None:
             return self._denial(query, NOERROR, zone, rows, tcp=tcp)
-        return self._reply(query, NOERROR, answer=rotated(rrset, rotation), aa=True, tcp=tcp)
+        return self._reply(query, NOERROR, answer=rotate_section(rrset, rotation), aa=True, tcp=tcp)
 
     def _answer_apex(
         self, query: Query, zone: ServedZone, row: Row | None, rows: RowReader, *, tcp: bool, rotation: int
@@ -213,7 +213,7 @@ class Authority:
     def _answer_from_row(
         self, query: Query, zone: ServedZone, row: Row, rows: RowReader, *, tcp: bool, rotation: int
     ) -> AuthorityReply | Verdict:
-        """A name with a row of its own, or covered by a wildcard that has one."""
+        """Answer for a name with a row of its own, or covered by a wildcard that has one."""
         if row.status == RowStatus.FORWARD:
             return Verdict.FORWARD
         if row.status == RowStatus.PENDING:
@@ -224,13 +224,13 @@ class Authority:
             rrset = next(iter(row.rrsets.values()))  # RFC 8482 4.1: one RRset is enough
         if rrset is None:
             return self._denial(query, NOERROR, zone, rows, tcp=tcp)
-        answer = rotated(rrset, rotation) if query.qtype in _ROTATED else rrset
+        answer = rotate_section(rrset, rotation) if query.qtype in _ROTATED else rrset
         return self._row_reply(query, row, answer, rows, tcp=tcp)
 
     def _no_exact_match(
         self, query: Query, zone: ServedZone, rows: RowReader, *, tcp: bool, rotation: int
     ) -> AuthorityReply | Verdict:
-        """A name without a row: one of our own making, a wildcard, else the denial of it."""
+        """Answer for a name without a row: an implied or synthesized name, a wildcard, else a denial."""
         if query.qname_lower in self._implied_names:
             return self._denial(query, NOERROR, zone, rows, tcp=tcp)
         made = synthesis.synthesize_service(query, zone.apex, lambda name: self._covering_row(name, zone, rows))
@@ -251,13 +251,13 @@ class Authority:
     def _answer_synthesized(
         self, query: Query, zone: ServedZone, synthesized: Synthesized, rows: RowReader, *, tcp: bool
     ) -> AuthorityReply:
-        """A name that exists because of another name's row."""
+        """Answer for a name that exists because of another name's row."""
         if not synthesized.section.count:
             return self._denial(query, NOERROR, zone, rows, tcp=tcp)
         return self._row_reply(query, synthesized.row, synthesized.section, rows, tcp=tcp)
 
     def _covering_row(self, name: bytes, zone: ServedZone, rows: RowReader) -> Row | None:
-        """The row of a name, or of the wildcard that covers it."""
+        """Return the row of a name, or of the wildcard that covers it, or None."""
         row = _row(rows, name)
         if row is None and rows.state.wildcards and rows.state.complete:
             found = self._wildcard_above(name, zone, rows)
@@ -265,7 +265,7 @@ class Authority:
         return row
 
     def _row_or_wildcard(self, query: Query, zone: ServedZone, row: Row, rows: RowReader) -> Row:
-        """The row that speaks for a known name: in Istio a wildcard covers an empty non-terminal too.
+        """Return the row that answers for a known name: in Istio a wildcard covers an empty non-terminal too.
 
         By RFC 4592 section 2.2.2 that name exists and the wildcard does not cover it.
         """
@@ -274,14 +274,14 @@ class Authority:
         return self._wildcard(query, zone, rows) or row
 
     def _wildcard(self, query: Query, zone: ServedZone, rows: RowReader) -> Row | None:
-        """The longest wildcard above the name; by RFC 4592 only that of the closest encloser."""
+        """Return the row of the longest wildcard above the name; by RFC 4592 only that of the closest encloser."""
         if query.qname_lower[1] == ord("_"):
-            return None  # service labels are covered for SRV alone, which is made up from the name without them
+            return None  # service labels are covered for SRV alone, which is synthesized from the name without them
         found = self._wildcard_above(query.qname_lower, zone, rows)
         return found[1] if found is not None else None
 
     def _wildcard_above(self, name: bytes, zone: ServedZone, rows: RowReader) -> tuple[bytes, Row] | None:
-        """The wildcard owner name that covers a name, and its row."""
+        """Return the wildcard owner name that covers a name, and its row; None if none does."""
         above = ancestors(name, zone.apex)
         if zone.closest_encloser:
             above = up_to_closest_encloser(above, lambda parent: rows.row(parent) is not None)
@@ -295,7 +295,7 @@ class Authority:
     # ------------------------------------------------------------------------------------------ replies
 
     def _row_reply(self, query: Query, row: Row, answer: Section, rows: RowReader, *, tcp: bool) -> AuthorityReply:
-        """An answer that rests on a row."""
+        """Return an answer that rests on a row."""
         error = _stale_error(row, rows.state)
         message, _ = self._reply(query, NOERROR, answer=answer, error=error, aa=True, tcp=tcp)
         return message, _SOURCES[row.level][error is not _NO_ERROR]
@@ -303,10 +303,10 @@ class Authority:
     def _denial(
         self, query: Query, rcode: int, zone: ServedZone, rows: RowReader | None, *, tcp: bool
     ) -> AuthorityReply:
-        """NXDOMAIN or NODATA with SOA, its TTL equal to MINIMUM: caches read one or the other (RFC 2308 section 5)."""
+        """Return NXDOMAIN or NODATA with SOA, its TTL equal to MINIMUM: caches read either (RFC 2308 section 5)."""
         apex = HEADER_SIZE + len(query.qname) - len(zone.apex)
         rdata = soa_rdata(zone, apex, rows.serial if rows is not None else 0)
-        soa = pointer(apex) + record(TYPE_SOA, zone.negative_ttl, rdata)[2:]
+        soa = compression_pointer(apex) + record(TYPE_SOA, zone.negative_ttl, rdata)[2:]
         return self._reply(query, rcode, authority=Section(1, soa), aa=True, tcp=tcp)
 
     def _reply(
@@ -330,7 +330,7 @@ class Authority:
 
 
 def _is_undeclared(row: Row | None) -> bool:
-    """Whether nobody declares the name of a row, which may be above one that is declared."""
+    """Return whether the name of a row is not declared; it may be above a declared one."""
     return row is None or row.is_empty_nonterminal
 
 
@@ -340,7 +340,7 @@ def _row(rows: RowReader, name: bytes) -> Row | None:
 
 
 def _stale_error(row: Row, state: NamedbState) -> tuple[int, bytes]:
-    """EDE 3 where a cluster that the answer rests on has not been heard of for too long."""
+    """Return EDE 3 if a cluster that the answer rests on has been out of contact for too long."""
     if state.is_controller_silent and not row.static:
         return EDE_STALE_ANSWER, b"the controller is silent"
     if state.stale:

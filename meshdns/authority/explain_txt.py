@@ -1,8 +1,7 @@
-"""``dig TXT _explain.<name>``: why a name is answered the way it is, through plain DNS.
+"""``dig TXT _explain.<name>``: the reasons for the answer of a name, through plain DNS.
 
 One character string a line: the outcome, then each declaration that was considered, in the order of the levels, with
-the rule that judged it and what it became. It says what the name database holds; the whole story is told by ``meshdns
-explain``.
+the rule that applied to it and its result. It shows what the name database holds; ``meshdns explain`` shows more.
 """
 
 from collections.abc import Iterable, Iterator
@@ -17,18 +16,18 @@ from meshdns.mesh.candidates import Candidate
 
 PREFIX: Final = b"\x08_explain"
 _MAX_STRING: Final = 255
-_MAX_LINES: Final = 40  # some 4 kB: over UDP it comes truncated, and dig asks again over TCP
+_MAX_LINES: Final = 40  # some 4 kB: over UDP it is truncated, and dig retries over TCP
 
 
 def explain_reply(query: Query, reason: bytes | None, *, tcp: bool) -> bytes:
-    """The TXT reply for a reason as the name database keeps it; NXDOMAIN where there is none."""
+    """Return the TXT reply for a provenance as the name database holds it; NXDOMAIN if it is None."""
     if reason is None:
         return build_reply(query, NXDOMAIN, tcp=tcp)
     return txt_reply(query, _lines(decode_answer(reason)), tcp=tcp)
 
 
 def txt_reply(query: Query, lines: Iterable[str], *, tcp: bool) -> bytes:
-    """A TXT reply of these lines, not to be cached."""
+    """Return a TXT reply of these lines, not to be cached."""
     strings = [line.encode("ascii", "backslashreplace")[:_MAX_STRING] for line in islice(lines, _MAX_LINES)]
     rdata = b"".join(bytes([len(string)]) + string for string in strings)
     return build_reply(query, NOERROR, answer=Section(1, record(TYPE_TXT, 0, rdata)), aa=True, tcp=tcp)

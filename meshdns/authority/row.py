@@ -1,4 +1,4 @@
-"""A row of the name database as a decoded value, and what the authority reads of it without decoding it."""
+"""A row of the name database as a decoded value."""
 
 import msgspec
 
@@ -29,7 +29,7 @@ class Row:
             at += size
 
     def synthesis_data(self) -> SynthesisData:
-        """What further names are made of."""
+        """Decode the data from which further names are synthesized."""
         return (
             msgspec.msgpack.decode(self._synthesis_bytes, type=SynthesisData)
             if self._synthesis_bytes
@@ -38,23 +38,23 @@ class Row:
 
     @property
     def has_synthesis(self) -> bool:
-        """Whether further names follow from this one."""
+        """Whether further names are synthesized from this one."""
         return bool(self._synthesis_bytes)
 
     @property
     def is_empty_nonterminal(self) -> bool:
-        """Whether there is nothing to say but that the name exists."""
+        """Whether the name exists without any data."""
         return not self.rrsets and self.status == RowStatus.DATA
 
 
 def row_level(data: bytes) -> int:
-    """The level that a row's answer is of, 0 where it has none."""
+    """Return the level of a row's answer, 0 if it has none, without decoding the row."""
     return data[0] >> 2 & 0x07
 
 
-def rotated(section: Section, by: int) -> Section:
-    """The records of a section of equal lengths, starting with another one; `by` is any number."""
+def rotate_section(section: Section, offset: int) -> Section:
+    """Return a section, its records of equal lengths, rotated by `offset` records, any number."""
     if section.count < 2:
         return section
-    cut = by % section.count * (len(section.wire) // section.count)
+    cut = offset % section.count * (len(section.wire) // section.count)
     return Section(section.count, section.wire[cut:] + section.wire[:cut])

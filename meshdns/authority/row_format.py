@@ -1,12 +1,12 @@
-"""The row of an owner name in the database: answer sections made ready when the mesh changed, not when a query comes.
+"""Format of a row: the answer sections of an owner name, encoded when the mesh changes, not when a query is received.
 
-A row is a status octet, the clusters that its addresses rest on, and its RRsets. The owner of every record is a pointer
-to the question, so that a reply is the question with a slice of the row behind it, whatever letter case was asked and
-for names that a wildcard covers alike. Behind the RRsets come the blocks from which further names are answered on the
-fly: SRV, and what of the name is reached in each cluster.
+A row is a status byte, the clusters that its addresses rest on, and its RRsets. The owner of every record is a pointer
+to the question, so that a reply is the question with a slice of the row behind it, whatever the letter case of the
+query, and also for names that a wildcard covers. Behind the RRsets follows the data from which further names are
+synthesized: SRV records, and the addresses of the name in each cluster.
 
     +--------+----------+-------------------+----------------------------------------------------+
-    | status | clusters | ids, 2 octets each| type 2 | records 2 | octets 2 | records …   (repeated) |
+    | status | clusters | ids, 2 bytes each | type 2 | records 2 | bytes 2 | records …    (repeated) |
     +--------+----------+-------------------+----------------------------------------------------+
 """
 
@@ -26,7 +26,7 @@ _MAX_SYNTHESIS_SIZE: Final = 0xFFFF  # a name reached in more clusters than fit 
 
 
 class RowStatus(enum.IntEnum):
-    """What a known name has to say."""
+    """The kind of answer that a row holds."""
 
     DATA = 0  # RRsets, or none: NODATA
     PENDING = 1  # an address is still to come: SERVFAIL
@@ -34,7 +34,7 @@ class RowStatus(enum.IntEnum):
 
 
 class ClusterPart(msgspec.Struct, frozen=True, array_like=True):
-    """What of a name is reached in the cluster with this label; `port` 0 means at any port."""
+    """The records of a name in the cluster with this label; `port` 0 means at any port."""
 
     label: bytes
     port: int
@@ -51,7 +51,7 @@ class RowService(msgspec.Struct, frozen=True, array_like=True):
 
 
 class SynthesisData(msgspec.Struct, frozen=True, array_like=True):
-    """What further names are made of."""
+    """The data from which further names are synthesized."""
 
     parts: tuple[ClusterPart, ...] = ()
     services: tuple[RowService, ...] = ()
@@ -67,7 +67,7 @@ def encode_row(
     synthesis: SynthesisData | None = None,
     level: int = 0,
 ) -> bytes:
-    """The bytes of a row; `rrsets` maps a type to RDATA, `ttl` is in seconds, `level` (0 to 7) is its level."""
+    """Encode a row; `rrsets` maps a type to RDATA, `ttl` is in seconds, `level` (0 to 7) is its level."""
     named = sorted(clusters)[:_MAX_CLUSTERS]
     head = status | level << 2
     out = bytearray((head | STATIC_FLAG if static else head, len(named)))

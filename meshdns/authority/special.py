@@ -1,20 +1,18 @@
-"""Names that are answered here and never asked of an upstream: special-use names, reverse zones of private addresses.
+"""Names answered here and never forwarded: special-use names, reverse zones of private addresses, class CHAOS.
 
 Rules:
-- A name in a configured zone, be it of the mesh, fallback or forward (other than ``.``), is never special: whoever
-  writes a route for ``10.in-addr.arpa`` or ``test`` means it.
+- A name in a configured zone, be it of the mesh, fallback or forward (other than ``.``), is never special: an operator
+  who writes a route for ``10.in-addr.arpa`` or ``test`` means it.
 - A name above a configured zone exists without data: a cache that takes NXDOMAIN for all below it (RFC 8020) would
   lose the configured names.
 - Special zones answer as the empty zones of RFC 6303 section 3, with SOA and NS of the zone's own name. Their TTL is
-  lower than there: who adds a route wants it to count now, and asking again costs nobody but us.
-- The root's NS are asked by CoreDNS's `forward` to see whether we live, twice a second after a failure. The reply is
-  NOERROR without records, at once: an upstream's silence must not be mistaken for ours. It claims no authority, and
-  without an SOA nobody keeps it (RFC 2308 section 2.2). Other types of the root are forwarded.
-
-Class CHAOS: which server is this, and what does it run (RFC 4892).
-
-``id.server`` and ``hostname.bind`` are answered with what NSID says, ``version.server`` and ``version.bind`` with the
-version, each only where it may be told. Everything else of the class is REFUSED, as if there were no such zones.
+  lower than there: an operator who adds a route wants it to count now, and repeated queries cost no server but this.
+- CoreDNS's `forward` queries the root's NS to check our health, twice a second after a failure. The reply is NOERROR
+  without records, at once: an upstream's silence must not be mistaken for ours. It claims no authority, and without an
+  SOA no cache stores it (RFC 2308 section 2.2). Other types of the root are forwarded.
+- Class CHAOS (RFC 4892): ``id.server`` and ``hostname.bind`` are answered with the text of NSID, ``version.server`` and
+  ``version.bind`` with the version, each only if the settings allow it. Everything else of the class is REFUSED, as if
+  there were no such zones.
 """
 
 import enum
@@ -45,7 +43,7 @@ TTL: Final = 300
 
 
 class SpecialNameGroup(enum.Enum):
-    """The groups of names that can be switched, each by the field of the settings that it is called after."""
+    """The groups of names that can be switched, each by the field of the settings with its name."""
 
     LOCALHOST = "localhost"
     INVALID = "invalid"
@@ -80,13 +78,13 @@ class SpecialNames:
         self._above = configured.union(*(ancestors(zone) for zone in configured))
 
     def respond_root_ns(self, query: Query, *, edns_options: bytes, tcp: bool) -> bytes | None:
-        """The reply where the root's NS are asked; see the rules."""
+        """Return the reply to a query for the root's NS (see the rules), None for any other."""
         if query.qname_lower != ROOT or query.qtype != TYPE_NS:
             return None
         return build_reply(query, NOERROR, edns_options=edns_options, tcp=tcp)
 
     def respond(self, query: Query, *, edns_options: bytes, tcp: bool) -> bytes | None:
-        """The reply to a well-formed question of class IN; None where the name is not special."""
+        """Return the reply to a well-formed question of class IN; None if the name is not special."""
         zone = self._zone(query.qname_lower)
         if zone is None:
             return None
@@ -102,13 +100,13 @@ class SpecialNames:
         return build_reply(query, rcode, authority=Section(1, soa), aa=True, edns_options=edns_options, tcp=tcp)
 
     def _zone(self, name: bytes) -> bytes | None:
-        """The longest special zone that a name is in; None also where a configured zone has the name."""
+        """Return the longest special zone of a name; None also if the name is in a configured zone."""
         zone = self._zones.find(name)
         return None if zone is None or self._configured.find(name) else zone
 
 
 def _rrsets(name: bytes, zone: bytes) -> dict[int, bytes]:
-    """The records of a name in a special zone, one of each type; none where only its absence is known."""
+    """Return the records of a name in a special zone, one of each type; none if the name does not exist."""
     found = dict(
         _LOOPBACK if zone == _LOCALHOST else _LOOPBACK_PTR.get(name, {})
     )  # RFC 6761 6.3: localhost, all below it
@@ -118,7 +116,7 @@ def _rrsets(name: bytes, zone: bytes) -> dict[int, bytes]:
 
 
 def _zones(group: SpecialNameGroup) -> Iterator[bytes]:
-    """The apexes that a group stands for."""
+    """Yield the apexes of a group."""
     if group is SpecialNameGroup.REVERSE:
         for prefix in LOCAL_REVERSE_PREFIXES:
             yield from _reverse_zones(prefix)
@@ -127,7 +125,7 @@ def _zones(group: SpecialNameGroup) -> Iterator[bytes]:
 
 
 def _reverse_zones(prefix: str) -> Iterator[bytes]:
-    """The reverse zones of a prefix: several where it ends inside a label."""
+    """Yield the reverse zones of a prefix: several if it ends inside a label."""
     network = ip_network(prefix)
     bits = 8 if network.version == 4 else 4
     length = -(-network.prefixlen // bits) * bits
@@ -137,7 +135,7 @@ def _reverse_zones(prefix: str) -> Iterator[bytes]:
 
 
 def _soa(zone: bytes) -> bytes:
-    """SOA RDATA as in RFC 6303 section 3 but for MINIMUM."""
+    """Return SOA RDATA as in RFC 6303 section 3 but for MINIMUM."""
     times = b"".join(seconds.to_bytes(4, "big") for seconds in (1, 3600, 1200, 604_800, TTL))
     return zone + names.to_wire("nobody.invalid") + times
 
@@ -148,16 +146,16 @@ _MAX_STRING: Final = 255
 
 
 class ChaosNames:
-    """What may be told of this server; empty is not told."""
+    """Answers class CHAOS with `identity` and `version`; one that is empty is refused."""
 
     def __init__(self, *, identity: bytes, version: bytes) -> None:
-        told = ((_IDENTITY, identity), (_VERSION, version))
-        self._texts = {name: text[:_MAX_STRING] for names, text in told if text for name in names}
+        texts = ((_IDENTITY, identity), (_VERSION, version))
+        self._texts = {name: text[:_MAX_STRING] for names, text in texts if text for name in names}
 
     def respond(self, query: Query, *, edns_options: bytes, tcp: bool) -> bytes | None:
-        """The reply to a question of class CHAOS, None where it is to be refused.
+        """Return the reply to a question of class CHAOS, None if it is to be refused.
 
-        Without AA, as NSD's: no zone of this class is delegated to anybody.
+        Without AA, as NSD's: no zone of this class is delegated to any server.
         """
         text = self._texts.get(query.qname_lower)
         if text is None or query.qtype != TYPE_TXT:

@@ -1,4 +1,4 @@
-"""What holds for the whole name database at one commit, beside its rows."""
+"""State of the whole name database at one commit, beside its rows."""
 
 import msgspec
 
@@ -10,7 +10,7 @@ class NamedbState(msgspec.Struct, frozen=True):
     served. `complete`: every cluster that may block a denial has synced; before, an unknown name is SERVFAIL, not
     NXDOMAIN. `clusters`: names by id; `stale` holds the ids whose last contact is too old, with the text for EDE 3.
     `wildcards`: whether any wildcard owner name exists, so that misses without one stay cheap. `is_controller_silent`:
-    nobody keeps the name database up to date; set by the reader, never written.
+    the name database is not kept up to date; set by the reader, never written.
     """
 
     ready: bool = False
@@ -22,10 +22,10 @@ class NamedbState(msgspec.Struct, frozen=True):
 
 
 def encode_state(state: NamedbState) -> bytes:
-    """The bytes kept in the name database."""
+    """Encode the state for the name database."""
     return msgspec.json.encode(state)
 
 
 def decode_state(data: bytes) -> NamedbState:
-    """The state from the bytes kept in the name database."""
+    """Decode the state from the name database."""
     return msgspec.json.decode(data, type=NamedbState)

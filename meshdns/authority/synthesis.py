@@ -1,8 +1,8 @@
-"""Names that no row has but that follow from another name's row.
+"""Synthesized names: names without a row that follow from another name's row.
 
-- ``_<port name>._<tcp|udp>.<host>``: SRV with the true port (RFC 2782). Where ports differ between addresses, the
+- ``_<port name>._<tcp|udp>.<host>``: SRV with the true port (RFC 2782). If ports differ between addresses, the
   target is ``p<port>.<cluster>.<host>``, else the host itself. The names in between exist, without data.
-- ``<cluster>.<host>`` and ``p<port>.<cluster>.<host>``: what of the host is reached in that cluster.
+- ``<cluster>.<host>`` and ``p<port>.<cluster>.<host>``: the addresses of the host in that cluster.
 """
 
 import struct
@@ -16,7 +16,7 @@ from meshdns.dns.query import Query
 from meshdns.dns.response import EMPTY_SECTION, Section, record
 
 FindRow = Callable[[bytes], Row | None]
-"""The row that speaks for a lower-case wire name."""
+"""Finds the row that answers for a lower-case wire name."""
 
 _srv: Final = struct.Struct(">HHH").pack
 _PROTOCOLS: Final = (b"_tcp", b"_udp")
@@ -24,14 +24,14 @@ _WEIGHT: Final = 1  # all targets alike
 
 
 class Synthesized(NamedTuple):
-    """The row that a made-up name follows from, and the records for the question; none of them is NODATA."""
+    """The row that a synthesized name follows from, and the records for the question; no records mean NODATA."""
 
     row: Row
     section: Section
 
 
 def synthesize_service(query: Query, apex: bytes, find_row: FindRow) -> Synthesized | None:
-    """A name that begins with service labels; None where it is none, or there is no such service."""
+    """Synthesize a name that begins with service labels; None if it does not, or there is no such service."""
     labels = list(_leading_labels(query.qname_lower, apex, 2))
     if not labels or not labels[0][0].startswith(b"_"):
         return None
@@ -50,7 +50,7 @@ def synthesize_service(query: Query, apex: bytes, find_row: FindRow) -> Synthesi
 
 
 def synthesize_cluster_name(query: Query, apex: bytes, find_row: FindRow) -> Synthesized | None:
-    """A name of a host in one cluster; None where it is none."""
+    """Synthesize a name of a host in one cluster; None if it is no such name."""
     labels = list(_leading_labels(query.qname_lower, apex, 2))
     if not labels:
         return None
@@ -67,7 +67,7 @@ def synthesize_cluster_name(query: Query, apex: bytes, find_row: FindRow) -> Syn
 
 
 def _synthesize_protocol(label: tuple[bytes, int], query: Query, find_row: FindRow) -> Synthesized | None:
-    """``_tcp.<host>`` exists where the host has a service over TCP: an empty non-terminal."""
+    """Synthesize ``_tcp.<host>``, which exists if the host has a service over TCP: an empty non-terminal."""
     protocol, at = label
     row = find_row(query.qname_lower[at:])
     exists = row and any(s.protocol == protocol[1:] for s in row.synthesis_data().services)
@@ -79,7 +79,7 @@ def _cluster_part(row: Row, label: bytes, port: int) -> ClusterPart | None:
 
 
 def _srv_section(found: RowService, host: bytes) -> Section:
-    """One SRV record for each target; `host` is the name as asked, which is not compressed (RFC 2782)."""
+    """Return one SRV record for each target; `host` is the name as queried, which is not compressed (RFC 2782)."""
     records = []
     for port, cluster in found.targets:
         labels = (b"p%d" % port, cluster) if cluster else ()

@@ -1,4 +1,4 @@
-"""A zone of the settings, and the records and names that it has whatever the database holds: SOA, NS, its servers."""
+"""A zone of the settings, with the records and names that do not depend on the mesh: SOA, NS, its servers."""
 
 from collections.abc import Collection, Iterator
 from ipaddress import ip_address
@@ -18,7 +18,7 @@ _SOA_EXPIRE: Final = b"\x00\x01\x51\x80"  # 86400 s
 class ServedZone(msgspec.Struct, frozen=True):
     """A zone as the authority needs it. `apex` is its lower-case wire name; TTLs in seconds.
 
-    `servers` are the addresses of the name that the NS record gives, ``ns.<zone>``, where nobody declares that name.
+    `servers` are the addresses of the name that the NS record gives, ``ns.<zone>``, if that name is not declared.
     """
 
     apex: bytes
@@ -26,15 +26,15 @@ class ServedZone(msgspec.Struct, frozen=True):
     negative_ttl: int = 5
     fallthrough: bool = False
     closest_encloser: bool = False  # wildcards: dns — RFC 4592 4.3.3 instead of Istio's rule
-    fallback: bool = False  # upstream first; the mesh only where that denies the name
+    fallback: bool = False  # upstream first; the mesh only if that denies the name
     has_no_upstream: bool = msgspec.field(
         default=False, name="alone"
-    )  # a fallback zone without upstream: whoever asks has asked it already
+    )  # a fallback zone without upstream: the client, a forwarder, has queried it already
     servers: tuple[str, ...] = ()
 
 
 def implied_names(zones: Collection[bytes]) -> Iterator[bytes]:
-    """Names that exist because of the zones themselves: NS targets, and what lies between a zone and one inside it."""
+    """Yield names that exist because of the zones: NS targets, and the names between a zone and one inside it."""
     for apex in zones:
         yield server_name(apex)
         above = list(ancestors(apex))
@@ -43,12 +43,12 @@ def implied_names(zones: Collection[bytes]) -> Iterator[bytes]:
 
 
 def server_name(apex: bytes) -> bytes:
-    """The name that the NS record of a zone gives, of which the zone's servers are the addresses."""
+    """Return the target of the zone's NS record, whose addresses are the zone's servers."""
     return b"\x02ns" + apex
 
 
 def server_rrsets(zone: ServedZone) -> dict[int, Section]:
-    """The addresses of a zone's servers by type, at least one type."""
+    """Return the addresses of a zone's servers by type, at least one type."""
     rrsets: dict[int, Section] = {}
     for text in zone.servers:
         address = ip_address(text)
@@ -58,13 +58,13 @@ def server_rrsets(zone: ServedZone) -> dict[int, Section]:
     return rrsets
 
 
-def pointer(at: int) -> bytes:
-    """A compression pointer to offset `at` of the message (RFC 1035 section 4.1.4)."""
-    return (0xC000 | at).to_bytes(2, "big")
+def compression_pointer(offset: int) -> bytes:
+    """Return a compression pointer to `offset` of the message (RFC 1035 section 4.1.4)."""
+    return (0xC000 | offset).to_bytes(2, "big")
 
 
 def soa_rdata(zone: ServedZone, apex_offset: int, serial: int) -> bytes:
-    """SOA RDATA, its names compressed against the question, whose zone apex is at `apex_offset` of the message."""
-    where = pointer(apex_offset)
+    """Return SOA RDATA, its names compressed against the question; the apex is at `apex_offset` of the message."""
+    where = compression_pointer(apex_offset)
     times = _SOA_REFRESH + _SOA_RETRY + _SOA_EXPIRE + zone.negative_ttl.to_bytes(4, "big")
     return b"\x02ns" + where + b"\x0ahostmaster" + where + (serial & 0xFFFFFFFF).to_bytes(4, "big") + times

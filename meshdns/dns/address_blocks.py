@@ -6,7 +6,7 @@ The sets look alike and differ on purpose:
 - `NEVER_SERVED_PREFIXES` and `SINGLE_NETWORK_PREFIXES`: addresses that an answer must not hold, and addresses that mean
   something only inside one network. The latter include class E, which Istio uses for virtual addresses; loopback and
   link-local are of the former.
-- `LOCAL_REVERSE_PREFIXES`: addresses whose reverse names are denied here instead of asked of an upstream. RFC 6303 adds
+- `LOCAL_REVERSE_PREFIXES`: addresses whose reverse names are denied here instead of forwarded. RFC 6303 adds
   blocks for documentation, and has only the half of fc00::/7 that is in use.
 - `is_globally_reachable`: what the IANA registries of special-purpose addresses say; for upstream servers, where any
   block that is not global counts as private.
@@ -69,22 +69,22 @@ def unmapped(source: bytes) -> bytes:
 
 
 def is_local_client(source: bytes) -> bool:
-    """Whether a packed address, not IPv4-mapped, is in `LOCAL_CLIENT_PREFIXES`."""
+    """Return whether a packed address, not IPv4-mapped, is in `LOCAL_CLIENT_PREFIXES`."""
     return source[:2] in _LOCAL_HEADS[len(source)] or source == _IPV6_LOOPBACK
 
 
 def is_loopback(source: bytes) -> bool:
-    """Whether a packed address, not IPv4-mapped, is a loopback address."""
+    """Return whether a packed address, not IPv4-mapped, is a loopback address."""
     return source[0] == 127 if len(source) == 4 else source == _IPV6_LOOPBACK
 
 
 def is_globally_reachable(host: str) -> bool:
-    """Whether an address in text is in no block of special purpose."""
+    """Return whether an address in text is in no block of special purpose."""
     return ip_address(host).is_global
 
 
 def _heads(size: int) -> frozenset[bytes]:
-    """The first two bytes of all local addresses of `size` bytes; ::1 is told from others by all of them."""
+    """The first two bytes of all local addresses of `size` bytes; not those of ::1, which is compared as a whole."""
     blocks = [network for network in map(ip_network, LOCAL_CLIENT_PREFIXES) if network.prefixlen <= 16]
     return frozenset(
         head.to_bytes(2, "big")

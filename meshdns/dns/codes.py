@@ -1,7 +1,4 @@
-"""Numbers of the DNS parameter registry that meshdns uses, by their registered names.
-
-Types and RCODEs by the names that people read and write.
-"""
+"""Numbers of the DNS parameter registry that meshdns uses, and the registered names of types and RCODEs."""
 
 from typing import Final
 
@@ -31,7 +28,7 @@ META_TYPES: Final = frozenset({TYPE_OPT, 249, 250, 253, 254})
 """OPT, TKEY, TSIG, MAILB, MAILA: never a question here (RFC 6895 3.1)."""
 
 CLASS_IN: Final = 1
-CLASS_CH: Final = 3  # CHAOS, in which servers speak of themselves
+CLASS_CH: Final = 3  # CHAOS, for names about the server itself
 
 OPTION_NSID: Final = 3  # RFC 5001
 OPTION_COOKIE: Final = 10  # RFC 7873
@@ -52,7 +49,6 @@ FLAG_AA: Final = 0x0400
 FLAG_TC: Final = 0x0200
 FLAG_RD: Final = 0x0100
 FLAG_RA: Final = 0x0080
-FLAG_AD: Final = 0x0020
 FLAG_CD: Final = 0x0010
 
 
@@ -61,7 +57,7 @@ TYPE_NAMES: Final = {
     35: "NAPTR", 39: "DNAME", 41: "OPT", 43: "DS", 44: "SSHFP", 46: "RRSIG", 47: "NSEC", 48: "DNSKEY", 50: "NSEC3",
     52: "TLSA", 64: "SVCB", 65: "HTTPS", 99: "SPF", 251: "IXFR", 252: "AXFR", 255: "ANY", 256: "URI", 257: "CAA",
 }  # fmt: skip
-"""The types that are asked for in practice, by number."""
+"""The types that are queried in practice, by number."""
 
 RCODE_NAMES: Final = (
     "NOERROR", "FORMERR", "SERVFAIL", "NXDOMAIN", "NOTIMP", "REFUSED", "YXDOMAIN", "YXRRSET", "NXRRSET", "NOTAUTH",
@@ -71,5 +67,5 @@ RCODE_NAMES: Final = (
 
 
 def type_mnemonic(number: int) -> str:
-    """A type's name, ``TYPE123`` where it has none here (RFC 3597 section 5)."""
+    """Return a type's name, ``TYPE123`` if it has none here (RFC 3597 section 5)."""
     return TYPE_NAMES.get(number) or f"TYPE{number}"

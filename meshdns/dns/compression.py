@@ -1,9 +1,9 @@
-"""Reading compressed names, with work bounded by the size of the message (RFC 1035 4.1.4, RFC 9267 section 2).
+"""Reader of compressed names, with work bounded by the size of the message (RFC 1035 4.1.4, RFC 9267 section 2).
 
 Rules:
 - A pointer leads strictly backwards, before the place where its part of the name began, never into the header, so no
   walk can loop, and a name is read the same whichever names were read before it.
-- Every label and pointer is walked once per message: what was found at an offset is kept, and the keep is bounded.
+- Every label and pointer is walked once per message: the name at each offset is cached, and the cache is bounded.
 - A name is at most 255 octets long when expanded; label types 01 and 10 are refused (RFC 6891 section 5).
 """
 
@@ -19,7 +19,7 @@ class MalformedError(Exception):
 
 
 def skip_name(data: bytes, start: int) -> int:
-    """The offset behind a well-formed name that begins at `start`, without a look at where its pointer leads."""
+    """Return the offset behind a well-formed name that begins at `start`, without following its pointer."""
     while data[start]:
         if data[start] > 63:
             return start + 2
@@ -28,7 +28,7 @@ def skip_name(data: bytes, start: int) -> int:
 
 
 class NameReader:
-    """The names of one message. `labels_read` is the number of labels and pointers looked at so far."""
+    """The names of one message. `labels_read` is the number of labels and pointers read so far."""
 
     __slots__ = ("_cache", "_data")
 
@@ -38,11 +38,11 @@ class NameReader:
 
     @property
     def labels_read(self) -> int:
-        """Places walked so far, at most `MAX_LABELS` and one name."""
+        """Labels and pointers read so far, at most `MAX_LABELS` and one name."""
         return len(self._cache)
 
     def read(self, start: int) -> tuple[bytes, int]:
-        """The name at `start`, expanded and in its own letter case, and the offset behind it.
+        """Return the name at `start`, expanded and in its own letter case, and the offset behind it.
 
         Raises MalformedError.
         """
@@ -75,7 +75,7 @@ class NameReader:
         return self._store(fresh, *found), end or at + 1
 
     def _store(self, new_offsets: list[int], name: bytes, first_pointer: int) -> bytes:
-        """Note what stands at each newly walked place, last one first."""
+        """Cache the name at each newly read offset, the last one first."""
         data, known = self._data, self._cache
         if len(known) + len(new_offsets) > MAX_LABELS:
             raise MalformedError

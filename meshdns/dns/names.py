@@ -2,7 +2,7 @@
 
 Inside meshdns a name in text is lower-case ASCII, labels joined by dots, no trailing dot; that is what manifests hold
 and people read. Names on the wire are bytes; keys of the name database are lower-case wire names, so that a worker
-looks up the octets of a question without decoding them.
+looks up the bytes of a question without decoding them.
 """
 
 import re

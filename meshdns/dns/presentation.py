@@ -1,7 +1,7 @@
 """Questions and replies of our own for people: types by name, replies in presentation format (RFC 1035 section 5.1).
 
-Rules: only replies that meshdns built itself come here, for tools, never on the path of an answer; the octets of
-others are the business of `meshdns.dns.reply`.
+Rules: only for replies that meshdns built itself, in tools, never on the path of an answer; replies of others are
+parsed by `meshdns.dns.reply`.
 """
 
 from ipaddress import ip_address

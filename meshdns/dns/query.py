@@ -39,9 +39,9 @@ class Query:
     """A query as far as it must be understood to be answered.
 
     `question_end` is the offset just behind the question (12 where there is none to echo). `udp_size` is the largest
-    UDP reply the client takes, 512 to 1232 octets. `edns` says that an OPT was there, so that the reply carries one
+    UDP reply the client takes, 512 to 1232 bytes. `edns` says that an OPT was there, so that the reply carries one
     (RFC 6891 6.1.1). A query without a question and without a fault asks for nothing but a cookie (RFC 7873 section
-    5.4). `reply_cookie` is the full cookie that the reply carries; whoever parsed the query puts it there.
+    5.4). `reply_cookie` is the full cookie that the reply carries; the worker sets it.
     """
 
     __slots__ = (

@@ -1,6 +1,6 @@
 """Records in presentation format (RFC 1035 section 5.1); the only door to dnslib.
 
-dnslib never sees octets from the network: what comes here are addresses and names of our own.
+dnslib never sees bytes from the network: the input here is addresses and names of our own.
 """
 
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""Replies of upstream servers: is it the answer to what was asked, is it well-formed, what of it is believed.
+"""Validation of upstream replies: whether they answer the question, are well-formed, and which records are believed.
 
 Rules:
 - Nothing raises on input; work is bounded by `MAX_RECORDS` and by the walk of names (see `compression`).
@@ -11,7 +11,7 @@ Rules:
   holds the chain's end, and for DO the proofs that a validating client needs (RFC 4035 3.1.3). Of additional only OPT
   is read.
 - Pointers only lead backwards, so an answer section with nothing to drop is kept octet by octet behind a question of
-  the same length. Where something is dropped, what stays is written anew without compression.
+  the same length. If records are dropped, the others are written again without compression.
 - TTLs with the top bit set are 0, all are capped (RFC 2181 section 8, RFC 2308 section 5).
 """
 
@@ -45,7 +45,7 @@ MAX_RECORDS: Final = 1000  # in one message; BIND refuses more than 100 of one R
 MAX_TTL: Final = 86_400  # seconds
 MAX_NEGATIVE_TTL: Final = 3_600  # seconds, RFC 2308 section 5 suggests one to three hours
 NEGATIVE_TTL_WITHOUT_SOA: Final = 5  # seconds, a denial without SOA must hardly be kept at all (RFC 2308 section 5)
-MAX_SECTIONS_SIZE: Final = 65_000  # octets of answer and authority: leaves room for header, question and OPT
+MAX_SECTIONS_SIZE: Final = 65_000  # bytes of answer and authority: leaves room for header, question and OPT
 
 _TYPE_MX: Final = 15
 _TYPE_DNAME: Final = 39
@@ -63,7 +63,7 @@ _RDATA_LAYOUT: Final = {
     TYPE_SRV: (6, 1, 0),
     TYPE_SOA: (0, 2, 20),
 }
-"""RDATA of well-known types: octets before the names, number of names, octets after them."""
+"""RDATA of well-known types: bytes before the names, number of names, bytes after them."""
 
 _header = struct.Struct(">HHHHHH").unpack_from
 _fixed = struct.Struct(">HHIH").unpack_from
@@ -72,7 +72,7 @@ _write_ttl = struct.Struct(">I").pack_into
 
 
 class ReplyKind(enum.Enum):
-    """What a reply says about its question."""
+    """The kinds of replies."""
 
     POSITIVE = "positive"
     NODATA = "nodata"
@@ -82,7 +82,7 @@ class ReplyKind(enum.Enum):
 
 
 class RelayedPart(msgspec.Struct, frozen=True, gc=False):
-    """What is kept of one section; `ttls` holds the offset of each TTL inside `section.wire` and its seconds."""
+    """The relayed part of one section; `ttls` holds the offset of each TTL inside `section.wire` and its seconds."""
 
     section: Section = EMPTY_SECTION
     ttls: tuple[tuple[int, int], ...] = ()
@@ -92,7 +92,7 @@ EMPTY_PART: Final = RelayedPart()
 
 
 class Reply(msgspec.Struct, frozen=True, gc=False):
-    """What is believed of an upstream's reply.
+    """The believed part of an upstream's reply.
 
     `ttl` is its lifetime in seconds, 0 to 86400; `rcode` includes the extended bits of OPT (RFC 6891 6.1.3). Both parts
     are empty for FAILURE and TRUNCATED.
@@ -106,7 +106,7 @@ class Reply(msgspec.Struct, frozen=True, gc=False):
 
 
 class _Record:
-    """One record as it stands in the message."""
+    """One record of the message."""
 
     __slots__ = (
         "end",
@@ -148,7 +148,7 @@ class _Record:
             raise MalformedError
 
     def uncompressed(self, data: bytes, names: NameReader) -> bytes:
-        """The record without compression and with its capped TTL."""
+        """Return the record without compression and with its capped TTL."""
         before, count, after = _RDATA_LAYOUT.get(self.rtype, (self.end - self.rdata_start, 0, 0))
         at = self.rdata_start + before
         rdata = data[self.rdata_start : at]
@@ -160,7 +160,7 @@ class _Record:
 
 
 def is_reply_to(data: bytes, ident: int, question: bytes) -> bool:
-    """Whether `data` replies to our query: id, QR=1, opcode 0, one question, the same but for letter case.
+    """Return whether `data` replies to our query: id, QR=1, opcode 0, one question, the same but for letter case.
 
     `question` is the lower-case wire name with type and class.
     """
@@ -174,7 +174,7 @@ def is_reply_to(data: bytes, ident: int, question: bytes) -> bool:
 
 
 def parse_reply(data: bytes, question: bytes, *, dnssec: bool = False) -> Reply | None:
-    """What is believed of a message that `is_reply_to` the question; None where it is malformed.
+    """Return the believed part of a message that `is_reply_to` the question; None if it is malformed.
 
     `dnssec` keeps signatures and the proofs of denials, which only a query with DO may get (RFC 4035 3.2.1).
     """
@@ -221,7 +221,7 @@ class _Message:
         return out
 
     def reply(self, flags: int) -> Reply:
-        """Decide what the message says (RFC 2308 section 2)."""
+        """Classify the message (RFC 2308 section 2)."""
         rcode = flags & 0x0F | self._extended_rcode()
         if rcode not in (NOERROR, NXDOMAIN):
             return Reply(ReplyKind.FAILURE, rcode)
@@ -322,7 +322,7 @@ class _Message:
         return int.from_bytes(self.data[record.rdata_start : min(record.rdata_start + 2, record.end)], "big")
 
     def _answer(self, kept: list[_Record]) -> RelayedPart:
-        """The answer section as it stands if all of it is kept, else anew."""
+        """Return the answer section as received if all of it is kept, else without compression."""
         if len(kept) != len(self.answers):
             return self._uncompressed(kept)
         wire = bytearray(self.data[self.start : self.answers_end])

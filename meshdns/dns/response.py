@@ -1,4 +1,4 @@
-"""Replies of our own as bytes: header, the question as asked, prepared sections, OPT.
+"""Encoding of our own replies: header, the question as received, prepared sections, OPT.
 
 Rules (RFC 1035 4.1.1, RFC 6891 6.1.1 and 7):
 - The id, opcode, RD and CD are the query's (RFC 4035 3.2.2); QR is set; Z and AD are 0.
@@ -44,7 +44,7 @@ _TC_BIT: Final = FLAG_TC >> 8  # in the first byte of the flags
 
 
 class ReplyClass(enum.IntEnum):
-    """What a reply of ours says, by its header alone. See `meshdns.dns.reply.ReplyKind` for what upstreams say."""
+    """The class of our own reply, by its header alone. `meshdns.dns.reply.ReplyKind` is that of an upstream's."""
 
     ANSWER = 0  # with records, or truncated
     DENIAL = 1  # NXDOMAIN, or NODATA with its SOA
@@ -53,7 +53,7 @@ class ReplyClass(enum.IntEnum):
 
 
 class Section:
-    """Ready-made records of one section: their number and their bytes, owners as pointers to the question."""
+    """Encoded records of one section: their number and their bytes, owners as pointers to the question."""
 
     __slots__ = ("count", "wire")
 
@@ -66,12 +66,12 @@ EMPTY_SECTION: Final = Section(0, b"")
 
 
 def record(rtype: int, ttl: int, rdata: bytes, *, rclass: int = CLASS_IN) -> bytes:
-    """A record owned by the question's name."""
+    """Return a record owned by the question's name."""
     return _record(QUESTION_POINTER, rtype, rclass, ttl, len(rdata)) + rdata
 
 
 def reply_options(query: Query, *, ede: int = -1, text: bytes = b"", nsid: bytes = b"", keepalive: int = 0) -> bytes:
-    """The options of the reply's OPT: extended error (RFC 8914), NSID only where asked (RFC 5001), keepalive.
+    """Return the options of the reply's OPT: extended error (RFC 8914), NSID on request (RFC 5001), keepalive.
 
     `keepalive` is the idle timeout of a TCP connection in units of 100 ms (RFC 7828 3.1), 0 on UDP.
     """
@@ -86,14 +86,14 @@ def reply_options(query: Query, *, ede: int = -1, text: bytes = b"", nsid: bytes
 
 
 def build_opt(query: Query, rcode: int, edns_options: bytes) -> bytes:
-    """The OPT record of a reply: version 0, our UDP size, the query's DO (RFC 3225 section 3), the cookie due to it."""
+    """Return the OPT of a reply: version 0, our UDP size, the query's DO (RFC 3225 section 3), the reply's cookie."""
     if query.reply_cookie:
         edns_options += _option(OPTION_COOKIE, len(query.reply_cookie)) + query.reply_cookie
     return _opt(0, TYPE_OPT, MAX_UDP_SIZE, rcode >> 4, 0, 0x8000 if query.do else 0, len(edns_options)) + edns_options
 
 
 def find_opt(reply: bytes) -> int:
-    """Where the OPT of a reply of ours begins, its last record; -1 where it has none."""
+    """Return the offset of the OPT of our own reply, its last record; -1 if it has none."""
     at = reply.rfind(OPT_PREFIX)
     while at >= 0 and at + OPT_SIZE + (reply[at + 9] << 8 | reply[at + 10]) != len(reply):
         at = reply.rfind(OPT_PREFIX, 0, at)
@@ -101,7 +101,7 @@ def find_opt(reply: bytes) -> int:
 
 
 def with_extended_error(reply: bytes, code: int, text: bytes) -> bytes:
-    """A reply of ours with one extended error more (RFC 8914); as it is where it has no OPT."""
+    """Return our own reply with one more extended error (RFC 8914); unchanged if it has no OPT."""
     at = find_opt(reply)
     if at < 0:
         return reply
@@ -120,7 +120,7 @@ def build_reply(
     edns_options: bytes = b"",
     tcp: bool = False,
 ) -> bytes:
-    """A whole reply, by the rules above. `edns_options` come from `reply_options`; an OPT in the query is needed."""
+    """Return a whole reply. `edns_options` come from `reply_options`; they need an OPT in the query."""
     flags = FLAG_QR | FLAG_RA | query.flags & (_OPCODE | FLAG_RD | FLAG_CD)
     if aa and rcode != BADVERS:
         flags |= FLAG_AA

@@ -1,16 +1,16 @@
-"""What upstreams said, kept for as long as it may be told again. The only door to cachetools.
+"""Segmented LRU cache of upstream replies and failures. The only door to cachetools.
 
 Rules:
 - Whole replies by question and route: nothing in a reply ever answers another question (RFC 2181 5.4.1, RFC 5452 6).
-- The bound is bytes. New entries are on *probation*; one that is asked for again is *protected*, and what falls out of
-  protection goes back to probation. A flood of random names only ever turns over the probation.
-- An entry outlives its lifetime until it is evicted: a popular name that is fetched again stays protected, and is told
-  *stale* while its upstreams fail (RFC 8767). A refresh is then tried every `STALE_REFRESH_INTERVAL` seconds and not
-  more often.
-- TTL 0 is not kept, nor what it replaces (RFC 1035 3.2.1). Ages are counted on a monotonic clock, so a TTL told never
-  rises.
-- Failures are kept apart, so that they evict no answers: 1 s, doubled each time in a row (RFC 9520 3.2). The RFC allows
-  5 minutes; 32 s is enough to spare the upstream, and a name is back soon after an outage ends.
+- The bound is in bytes. New entries are on *probation*; one that is hit again is *protected*, and entries that drop out
+  of protection go back to probation. A flood of random names only ever turns over the probation segment.
+- An entry is cached beyond its lifetime until it is evicted: a popular name that is fetched again stays protected, and
+  is answered *stale* while its upstreams fail (RFC 8767). A refresh is then tried every `STALE_REFRESH_INTERVAL`
+  seconds and not more often.
+- A reply with TTL 0 is not cached, nor is the entry that it replaces (RFC 1035 3.2.1). Ages are counted on a monotonic
+  clock, so that a TTL sent never rises.
+- Failures are cached apart, so that they evict no answers: 1 s, doubled each time in a row (RFC 9520 3.2). The RFC
+  allows 5 minutes; 32 s is enough to spare the upstream, and a name is back soon after an outage ends.
 """
 
 from collections import OrderedDict
@@ -26,21 +26,21 @@ from meshdns.forwarding.policy import Failure
 MIN_FAILURE_TTL: Final = 1.0  # seconds, the least that RFC 9520 3.2 asks for
 MAX_FAILURE_TTL: Final = 32.0  # seconds
 STALE_REFRESH_INTERVAL: Final = (
-    30.0  # seconds, the least between attempts to refresh what is told stale (RFC 8767 section 5)
+    30.0  # seconds, the least between attempts to refresh a stale answer (RFC 8767 section 5)
 )
 MAX_STALE: Final = 86_400.0
-"""Seconds past its lifetime that an answer may be told: a day outlasts most outages, and the addresses of last week
-are more likely somebody else's by now. RFC 8767 section 5 suggests one to three days."""
+"""Seconds past its lifetime that an answer may be sent: a day outlasts most outages, and the addresses of last week
+are more likely in other hands by now. RFC 8767 section 5 suggests one to three days."""
 
-_ENTRY_OVERHEAD: Final = 1100  # octets of the objects around an entry's bytes, as tests/forwarding measures them
-_TTL_OVERHEAD: Final = 150  # octets of one noted TTL
+_ENTRY_OVERHEAD: Final = 1100  # bytes of the objects around an entry's bytes, as tests/forwarding measures them
+_TTL_OVERHEAD: Final = 150  # bytes of one noted TTL
 _DENIALS: Final = frozenset({ReplyKind.NXDOMAIN, ReplyKind.NODATA})
 
 
 class CacheEntry(msgspec.Struct, frozen=True, gc=False):
-    """One reply and when it came and expires, in seconds of the monotonic clock.
+    """One reply with the times of its receipt and expiry, in seconds of the monotonic clock.
 
-    `size` is what it costs in octets, `is_denial` whether it says that there is no such name, or no such data.
+    `size` is what it costs in bytes, `is_denial` whether it says that there is no such name, or no such data.
     """
 
     reply: Reply
@@ -51,7 +51,7 @@ class CacheEntry(msgspec.Struct, frozen=True, gc=False):
 
 
 class FailureEntry(msgspec.Struct, frozen=True, gc=False):
-    """One failure, when it may be tried again, and how long this one is kept, in seconds."""
+    """One failure, when its question may be retried, and how long this one is cached, in seconds."""
 
     failure: Failure
     retry_at: float
@@ -64,9 +64,9 @@ def _size(entry: FailureEntry) -> int:
 
 
 class _Segment:
-    """Entries from the one used longest ago to the last, at most `max_bytes` octets of them, and how many are denials.
+    """Entries from the least recently used to the last, at most `max_bytes` bytes of them, and how many are denials.
 
-    By hand and not by cachetools, which costs a miss six times as much.
+    Not made with cachetools, with which a miss costs six times as much.
     """
 
     __slots__ = ("bytes_used", "denials", "entries", "max_bytes")
@@ -78,13 +78,13 @@ class _Segment:
         self.denials = 0
 
     def add(self, key: bytes, entry: CacheEntry) -> None:
-        """Add one that is not there and for which there is room."""
+        """Add an entry that is not there yet and for which there is room."""
         self.entries[key] = entry
         self.bytes_used += entry.size
         self.denials += entry.is_denial
 
     def remove(self, key: bytes) -> CacheEntry | None:
-        """Remove one."""
+        """Remove and return an entry, or None if it is not there."""
         entry = self.entries.pop(key, None)
         if entry is not None:
             self.bytes_used -= entry.size
@@ -92,22 +92,22 @@ class _Segment:
         return entry
 
     def pop_oldest(self) -> tuple[bytes, CacheEntry]:
-        """Remove the one used longest ago."""
+        """Remove and return the least recently used entry with its key."""
         key, entry = self.entries.popitem(last=False)
         self.bytes_used -= entry.size
         self.denials -= entry.is_denial
         return key, entry
 
     def clear(self) -> None:
-        """Remove all."""
+        """Remove all entries."""
         self.entries.clear()
         self.bytes_used = self.denials = 0
 
 
 class Cache:
-    """Answers and failures by key (see `question.key`), at most `max_bytes` octets in all.
+    """Answers and failures by key (see `question.cache_key`), at most `max_bytes` bytes in all.
 
-    What is evicted is counted in `counters`.
+    Evictions are counted in `counters`.
     """
 
     def __init__(self, max_bytes: int, counters: ForwardCounters) -> None:
@@ -128,11 +128,11 @@ class Cache:
 
     @property
     def bytes_used(self) -> int:
-        """What all entries cost, never more than the budget."""
+        """Bytes that all entries cost, never more than the budget."""
         return int(self._failures.currsize) + self._probation.bytes_used + self._protected.bytes_used
 
     def get(self, key: bytes, now: float) -> CacheEntry | None:
-        """The answer that may be told now; being asked for is what earns protection."""
+        """Return the answer if it has not expired, else None; a hit makes the entry protected."""
         protected = self._protected.entries
         entry = protected.get(key)
         if entry is not None:
@@ -146,17 +146,17 @@ class Cache:
         return entry
 
     def get_stale(self, key: bytes, now: float) -> CacheEntry | None:
-        """The answer that has expired, but is better than none."""
+        """Return the answer if it has expired less than `MAX_STALE` ago, else None."""
         entry = self._protected.entries.get(key) or self._probation.entries.get(key)
         return entry if entry is not None and entry.expires_at <= now < entry.expires_at + MAX_STALE else None
 
     def get_failure(self, key: bytes, now: float) -> Failure | None:
-        """The failure that is still fresh."""
+        """Return the failure if its question may not be retried yet, else None."""
         failed = self._failures.get(key) if self._failures else None
         return failed.failure if failed is not None and now < failed.retry_at else None
 
     def store(self, key: bytes, reply: Reply, now: float) -> None:
-        """Keep an answer for its lifetime; it clears the question's failures."""
+        """Cache an answer for its lifetime; it clears the question's failures."""
         if self._failures:
             self._failures.pop(key, None)
         protected = self._protected.remove(key)
@@ -173,9 +173,9 @@ class Cache:
             self._admit(key, entry)
 
     def store_failure(self, key: bytes, failure: Failure, now: float) -> None:
-        """Keep a failure; twice as long as the one before, if that ended less than `MAX_FAILURE_TTL` ago.
+        """Cache a failure; twice as long as the one before, if that ended less than `MAX_FAILURE_TTL` ago.
 
-        Where a stale answer stands in, it is kept for `STALE_REFRESH_INTERVAL` at least.
+        If there is a stale answer, the failure is cached for `STALE_REFRESH_INTERVAL` at least.
         """
         before = self._failures.get(key)
         period = MIN_FAILURE_TTL
@@ -188,7 +188,7 @@ class Cache:
             self._failures[key] = FailureEntry(failure, now + period, period, size)
 
     def clear(self) -> None:
-        """Forget everything."""
+        """Drop all answers and failures."""
         self._failures.clear()
         self._probation.clear()
         self._protected.clear()

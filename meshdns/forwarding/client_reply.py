@@ -1,9 +1,7 @@
-"""What an upstream said, or why it said nothing, as the reply to one client.
+"""Replies to clients of the forwarder: cached or fresh answers, refusals, failures, expired answers in their place.
 
-The client's id, letter case, RD, CD, DO and size are its own; AA and AD are 0: we are no authority for it (RFC 1034
-4.3.1) and have validated nothing (RFC 6840 5.8). Whoever has no OPT hears no extended error.
-
-What clients of the forwarder are told: a known answer, a refusal, a failure or an expired answer in its place.
+Id, letter case, RD, CD, DO and size are those of the client's query. AA and AD are 0: we are no authority for the name
+(RFC 1034 4.3.1) and have validated nothing (RFC 6840 5.8). A client without OPT gets no extended error.
 """
 
 import struct
@@ -34,7 +32,7 @@ _write_ttl = struct.Struct(">I").pack_into
 
 
 def forwarded_reply(query: Query, reply: Reply, *, age: int, tcp: bool, nsid: bytes = b"") -> bytes:
-    """A reply that is `age` whole seconds old; its TTLs are that much lower, at least 0."""
+    """Return a reply that is `age` whole seconds old; its TTLs are lowered by that, to 0 at least."""
     return build_reply(
         query,
         reply.rcode,
@@ -46,7 +44,7 @@ def forwarded_reply(query: Query, reply: Reply, *, age: int, tcp: bool, nsid: by
 
 
 def stale_reply(query: Query, reply: Reply, failure: Failure, *, tcp: bool, nsid: bytes = b"") -> bytes:
-    """A reply past its lifetime in place of `failure`, which its extended error tells (RFC 8914 4.4 and 4.20)."""
+    """Return a reply past its lifetime; its extended error names the `failure` (RFC 8914 4.4 and 4.20)."""
     ede = EDE_STALE_NXDOMAIN if reply.rcode == NXDOMAIN else EDE_STALE_ANSWER
     return build_reply(
         query,
@@ -59,7 +57,7 @@ def stale_reply(query: Query, reply: Reply, failure: Failure, *, tcp: bool, nsid
 
 
 def error_reply(query: Query, failure: Failure, *, tcp: bool, rcode: int = SERVFAIL, nsid: bytes = b"") -> bytes:
-    """A refusal or failure with its extended error."""
+    """Return a refusal or failure with its extended error."""
     extra = _edns_options(query, nsid=nsid, tcp=tcp, ede=failure.ede, text=failure.text)
     return build_reply(query, rcode, edns_options=extra, tcp=tcp)
 
@@ -96,9 +94,9 @@ CLOSING: Final = Failure(EDE_OTHER, b"this server is stopping; ask again")
 
 
 class ImmediateReply(NamedTuple):
-    """A reply that needs no upstream. A cached answer says when its TTLs fall next, and when it expires.
+    """A reply that needs no upstream; for a cached answer with the times at which its TTLs fall next and it expires.
 
-    Both are 0 for all other replies, which may not be sent to anybody else.
+    Both are 0 for all other replies, which may not be sent to any other client.
     """
 
     message: bytes
@@ -107,15 +105,15 @@ class ImmediateReply(NamedTuple):
 
 
 class ClientReplies:
-    """Makes the replies and counts them. `nsid` is for those who ask which server they reached (RFC 5001)."""
+    """Makes the replies and counts them. `nsid` identifies the server to clients that send NSID (RFC 5001)."""
 
     def __init__(self, cache: Cache, counters: ForwardCounters, nsid: bytes) -> None:
         self._cache = cache
         self._counters = counters
         self._nsid = nsid
 
-    def cached(self, query: Query, key: bytes, *, now: float, tcp: bool) -> ImmediateReply | None:
-        """The answer that the cache holds under `key`, None where it holds none."""
+    def cached_reply(self, query: Query, key: bytes, *, now: float, tcp: bool) -> ImmediateReply | None:
+        """Return the cached answer under `key`, or None."""
         entry = self._cache.get(key, now)
         if entry is None:
             return None
@@ -124,17 +122,17 @@ class ClientReplies:
         message = forwarded_reply(query, entry.reply, age=age, tcp=tcp, nsid=self._nsid)
         return ImmediateReply(message, entry.stored_at + age + 1, entry.expires_at)
 
-    def fresh(self, query: Query, reply: Reply, *, tcp: bool) -> bytes:
-        """An answer that has just come."""
+    def fresh_reply(self, query: Query, reply: Reply, *, tcp: bool) -> bytes:
+        """Return the reply for an answer that was just received."""
         return forwarded_reply(query, reply, age=0, tcp=tcp, nsid=self._nsid)
 
-    def refuse(self, query: Query, failure: Failure, *, tcp: bool) -> bytes:
-        """REFUSED, with the reason."""
+    def refusal(self, query: Query, failure: Failure, *, tcp: bool) -> bytes:
+        """Return REFUSED with the reason."""
         self._counters.refused += 1
         return error_reply(query, failure, tcp=tcp, rcode=REFUSED, nsid=self._nsid)
 
-    def fail(self, query: Query, key: bytes, failure: Failure, *, now: float, tcp: bool) -> bytes:
-        """An expired answer if there is one, else SERVFAIL."""
+    def failure_reply(self, query: Query, key: bytes, failure: Failure, *, now: float, tcp: bool) -> bytes:
+        """Return an expired answer if there is one, else SERVFAIL."""
         expired = self._cache.get_stale(key, now)
         if expired is not None:
             self._counters.stale_answers += 1

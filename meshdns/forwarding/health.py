@@ -1,13 +1,13 @@
-"""Which of a route's upstreams is worth asking first, judged by silence.
+"""Health of the upstreams of a route, judged by silence, and the order to query them in.
 
 Rules:
 - Only a usable answer proves health. SERVFAIL, REFUSED and the like neither prove nor disprove it, ICMP never does: it
   can be forged by anyone who guesses a port.
 - An upstream is down after three silent sends in a row during which nothing useful came from it for 1.5 s: a few slow
   names on a lively upstream are not its fault.
-- One that is down is asked last. When its rest is over, one query is spent on it first (half open): an answer brings it
-  back, else the next rest is twice as long.
-- Where all are down, all are asked in order: there is nothing better.
+- An upstream that is down is queried last. When its backoff is over, one query is tried on it first (half open): an
+  answer brings it back, else the next backoff is twice as long.
+- If all upstreams are down, all are queried in order.
 """
 
 from collections.abc import Sequence
@@ -18,35 +18,35 @@ from meshdns.forwarding.upstreams import Address
 
 DOWN_AFTER_TIMEOUTS: Final = 3
 DOWN_AFTER_SECONDS: Final = 1.5
-INITIAL_BACKOFF: Final = 2.0  # seconds; about one client's patience
+INITIAL_BACKOFF: Final = 2.0  # seconds; about the timeout of one client
 MAX_BACKOFF: Final = 60.0  # seconds
 
 
 class _Health:
-    __slots__ = ("backoff", "last_success", "retry_at", "timeouts")
+    __slots__ = ("backoff", "last_success", "timeouts", "trial_at")
 
     def __init__(self) -> None:
         self.timeouts = 0
         self.last_success = float("-inf")
         self.backoff = 0.0  # seconds; 0 while it is up
-        self.retry_at = 0.0
+        self.trial_at = 0.0  # when a query is tried on it, while it is down
 
 
 class UpstreamGroup:
-    """The upstreams of one route in order of preference, with what is known of their health."""
+    """The upstreams of one route in order of preference, with their health."""
 
     def __init__(self, addresses: Sequence[Address]) -> None:
         self.addresses = tuple(addresses)
         self.is_private = tuple(
             not is_globally_reachable(address.host) for address in self.addresses
-        )  # who may be told of a query's trail
-        self.uses_tls = tuple(address.tls is not None for address in self.addresses)  # who is asked over TLS alone
+        )  # loop markers are sent to private addresses alone
+        self.uses_tls = tuple(address.tls is not None for address in self.addresses)  # queried over TLS alone
         self._health = [_Health() for _ in self.addresses]
         self._all = tuple(range(len(self.addresses)))
         self._down_count = 0  # how many are down
 
     def select_order(self, now: float) -> Sequence[int]:
-        """Indices of the upstreams, the one to ask first in front; spends the half-open trial that it hands out."""
+        """Return the indices of the upstreams in the order to query them; a half-open trial is counted as made."""
         if not self._down_count:
             return self._all
         up: list[int] = []
@@ -55,20 +55,20 @@ class UpstreamGroup:
         for i, health in enumerate(self._health):
             if not health.backoff:
                 up.append(i)
-            elif now >= health.retry_at and not trial:
+            elif now >= health.trial_at and not trial:
                 health.backoff = min(health.backoff * 2, MAX_BACKOFF)
-                health.retry_at = now + health.backoff
+                health.trial_at = now + health.backoff
                 trial.append(i)
             else:
                 down.append(i)
         return (*trial, *up, *down)
 
     def is_down(self, upstream: int) -> bool:
-        """Whether the upstream is held to be down."""
+        """Whether the upstream counts as down."""
         return self._health[upstream].backoff > 0
 
     def record_success(self, upstream: int, now: float) -> None:
-        """A usable answer came."""
+        """Record a usable answer."""
         health = self._health[upstream]
         health.timeouts = 0
         health.last_success = now
@@ -77,7 +77,7 @@ class UpstreamGroup:
             self._down_count -= 1
 
     def record_timeout(self, upstream: int, now: float) -> None:
-        """A send was not answered in its time."""
+        """Record a send without a reply in time."""
         health = self._health[upstream]
         health.timeouts += 1
         if (
@@ -87,4 +87,4 @@ class UpstreamGroup:
         ):
             health.backoff = INITIAL_BACKOFF
             self._down_count += 1
-            health.retry_at = now + INITIAL_BACKOFF
+            health.trial_at = now + INITIAL_BACKOFF

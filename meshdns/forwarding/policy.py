@@ -1,24 +1,24 @@
-"""One question under way to its upstreams: what to send next, when to give up. No clock and no sockets.
+"""State machine of one exchange with upstreams: what to send next, when to give up. No clock and no sockets.
 
 Rules:
 - At most three sends in all, over UDP and TCP, whatever comes back (RFC 9520 3.1 allows three per server).
-- Only a reply that echoes the question ends the wait for a send (TuDoor); five that do not, and TCP is asked instead
+- Only a reply that echoes the question ends the wait for a send (TuDoor); after five that do not, TCP is used instead
   (RFC 5452 9.3). TC means TCP too, and what came with it is ignored.
-- FORMERR where nobody else is left to ask is perhaps about OPT: the same upstream is asked once more without it
-  (RFC 6891 section 7). Servers older than EDNS may send it as a bare header, the one reply that need not echo the
-  question. Nothing is learnt from it: one forged packet would take EDNS from every later question.
-- Where the question's letters are mixed (see `question.mixed`), a reply in other letters is asked for again over TCP:
-  it is forged, or its server does not keep them.
-- SERVFAIL, REFUSED and other errors, malformed replies and broken connections lead to an upstream not asked yet, at
-  once; silence leads to the next one, or the same again. Where nobody is left, the client hears so at once.
-- An upstream over TLS is asked over TLS alone, whatever becomes of it. Where a kept connection ends before the reply,
-  the same upstream is asked again over a new one: it was the connection's time, not the question (RFC 7766 6.2.4).
+- FORMERR when no other upstream is left may be about OPT: the same upstream is queried once more without it (RFC 6891
+  section 7). Servers older than EDNS may send it as a bare header, the one reply that need not echo the question.
+  Nothing is learnt from it: one forged packet would take EDNS from every later question.
+- If the case of the question's letters is random (see `question.randomize_case`), a reply in other letters is retried
+  over TCP: it is forged, or its server does not keep them.
+- SERVFAIL, REFUSED and other errors, malformed replies and broken connections lead to an upstream not queried yet, at
+  once; silence leads to the next one, or the same again. When no upstream is left, the client gets the failure at once.
+- An upstream over TLS is queried over TLS alone, whatever fails. If a kept connection ends before the reply, the same
+  upstream is queried again over a new one: the connection had reached its end, not the question (RFC 7766 6.2.4).
 - An ICMP error only brings the next upstream forward. It can be forged, so the wait goes on (SAD DNS), and a single
-  upstream is not asked again for it.
-- The client has its SERVFAIL at `DEADLINE`. The exchange stays open to `LATE_REPLY_WINDOW` for a late answer: it is
-  what makes names resolve at all whose authority is slower than that.
+  upstream is not queried again because of it.
+- The client gets SERVFAIL at `DEADLINE`. The exchange stays open to `LATE_REPLY_WINDOW` for a late answer: without it
+  names whose authority is slower than the deadline would never resolve.
 
-Whoever drives it calls `start`, then `on_reply`, `on_mismatch`, `on_icmp_error`, `on_error`, `on_connection_closed` as
+The driver calls `start`, then `on_reply`, `on_mismatch`, `on_icmp_error`, `on_error`, `on_connection_closed` as
 things happen and `on_timer` once `due` has come, and does what the returned step says: an `Attempt` is to be sent, a
 `Reply` or `Failure` is for the clients (a `Reply` after the `Failure` is for the cache alone), None is nothing. No step
 follows once `closed`.
@@ -36,14 +36,15 @@ from meshdns.forwarding.health import UpstreamGroup
 from meshdns.forwarding.question import Question, randomize_case
 
 MAX_SENDS: Final = 3
-MAX_MISMATCHES: Final = 5  # replies that match nothing, before TCP is asked instead
-RETRY_AFTER: Final = (0.5, 0.6)  # seconds that the first and the second send are waited for before the next one
+MAX_MISMATCHES: Final = 5  # replies that match nothing, before TCP is used instead
+RETRY_AFTER: Final = (0.5, 0.6)
+"""Seconds from the first and the second send to the next one; one for each of `MAX_SENDS` but the last."""
 DEADLINE: Final = 1.7  # seconds; leaves 0.1 for coarse timers and collections, and CoreDNS gives up at 2
 LATE_REPLY_WINDOW: Final = 8.0  # seconds from the start that a late answer is still taken
 
 
 class Failure(msgspec.Struct, frozen=True, gc=False):
-    """Why there is no answer: extended error code (RFC 8914) and its text."""
+    """The reason for a missing answer: extended error code (RFC 8914) and its text."""
 
     ede: int
     text: bytes
@@ -55,7 +56,7 @@ MALFORMED_REPLY: Final = Failure(EDE_INVALID_DATA, b"an upstream server sent a m
 
 
 class Attempt:
-    """One send to one upstream. `done` once nothing more is expected of it."""
+    """One send to one upstream. `done` once no reply to it is awaited."""
 
     __slots__ = ("done", "edns", "exchange", "sent_at", "tcp", "timed_out", "upstream")
 
@@ -65,11 +66,11 @@ class Attempt:
         self.tcp = tcp
         self.edns = edns
         self.done = False
-        self.timed_out = False  # its time has passed, and was counted
+        self.timed_out = False  # its time has passed, and is counted
         self.sent_at = 0.0  # when, in the exchange's time
 
     def message(self, ident: int) -> bytes:
-        """What is to be sent."""
+        """Return the message to send."""
         return self.exchange.message(self, ident)
 
 
@@ -113,7 +114,7 @@ class Exchange:
         self._sent_question = randomize_case(question, random_bits) if random_bits else question  # as it is sent
         self.loop_markers = loop_markers
         self.attempts: list[Attempt] = []
-        self.clients_answered = False  # the clients have heard
+        self.clients_answered = False  # the clients have their reply or failure
         self.closed = False
         self.due = now + DEADLINE
         self._upstreams = upstreams
@@ -122,23 +123,23 @@ class Exchange:
         self._position = 0
         self._started = now
         self._failed_upstreams = 0  # a bit for each upstream that failed otherwise than by silence
-        self._tcp_upstreams = 0  # a bit for each upstream that is asked over TCP
-        self._no_edns_upstreams = 0  # a bit for each upstream that is asked without OPT
+        self._tcp_upstreams = 0  # a bit for each upstream that is queried over TCP
+        self._no_edns_upstreams = 0  # a bit for each upstream that is queried without OPT
         self._mismatches = 0
         self._failure = NO_REPLY
 
     def start(self, now: float) -> Step:
-        """The first send."""
+        """Return the first step."""
         return self._send(self._order[0], now) if self._order else self._give_up()
 
     def message(self, attempt: Attempt, ident: int) -> bytes:
-        """What `attempt` sends."""
-        trail = self.loop_markers if self._upstreams.is_private[attempt.upstream] else b""
+        """Return the message that `attempt` sends."""
+        markers = self.loop_markers if self._upstreams.is_private[attempt.upstream] else b""
         pad = self._upstreams.uses_tls[attempt.upstream]
-        return self._sent_question.message(ident, edns=attempt.edns, loop_markers=trail, pad=pad)
+        return self._sent_question.message(ident, edns=attempt.edns, loop_markers=markers, pad=pad)
 
     def on_reply(self, attempt: Attempt, ident: int, message: bytes, now: float) -> Step:
-        """A message came where the reply to `attempt` was expected; `ident` is the id that was sent."""
+        """Handle a message on the socket or connection of `attempt`; `ident` is the id that was sent."""
         if attempt.done or self.closed:
             return None
         if not is_reply_to(message, ident, self.question.wire):
@@ -168,7 +169,7 @@ class Exchange:
         return reply
 
     def on_mismatch(self, attempt: Attempt, now: float) -> Step:
-        """Something that is no reply to `attempt` came where it was expected."""
+        """Handle a message that is no reply to `attempt`, on its socket or connection."""
         if attempt.done or self.closed:
             return None
         self._counters.mismatches += 1
@@ -178,7 +179,7 @@ class Exchange:
         return self._retry_over_tcp(attempt, now) if self._mismatches == MAX_MISMATCHES else None
 
     def on_icmp_error(self, attempt: Attempt, now: float) -> Step:
-        """An ICMP error came for `attempt`."""
+        """Handle an ICMP error for `attempt`."""
         self._counters.unreachable += 1
         if attempt.done or attempt.timed_out or self.clients_answered:
             return None
@@ -186,14 +187,14 @@ class Exchange:
         return self._send(fresh, now) if fresh is not None else None
 
     def on_error(self, attempt: Attempt, now: float) -> Step:
-        """`attempt` could not be sent, or its connection ended without a reply."""
+        """Handle an `attempt` that could not be sent, or whose connection ended without a reply."""
         if attempt.done or self.closed:
             return None
         self._counters.unreachable += 1
         return self._upstream_failed(attempt, UPSTREAM_ERRORS, now)
 
     def on_connection_closed(self, attempt: Attempt, now: float) -> Step:
-        """A connection that had served others ended without a reply to `attempt`."""
+        """Handle the end of a connection that had served others, without a reply to `attempt`."""
         if self.clients_answered or len(self.attempts) >= MAX_SENDS:
             return self.on_error(attempt, now)
         if attempt.done:
@@ -202,7 +203,7 @@ class Exchange:
         return self._send(attempt.upstream, now)
 
     def on_timer(self, now: float) -> Step:
-        """Time has passed."""
+        """Handle the expiry of `due`."""
         if self.closed or now < self.due:
             return None
         self._record_timeouts(now)
@@ -216,7 +217,7 @@ class Exchange:
     # ------------------------------------------------------------------------------------------ decisions
 
     def _upstream_failed(self, attempt: Attempt, failure: Failure, now: float) -> Step:
-        """An upstream failed otherwise than by silence: on to one not asked yet."""
+        """Go on to an upstream not queried yet, after one failed otherwise than by silence."""
         attempt.done = True
         self._failed_upstreams |= 1 << attempt.upstream
         if self._failure is not MALFORMED_REPLY:
@@ -224,14 +225,14 @@ class Exchange:
         return self._next_step(now)
 
     def _retry_over_tcp(self, attempt: Attempt, now: float) -> Step:
-        """The same upstream once more, over TCP from now on."""
+        """Query the same upstream once more, over TCP from now on."""
         self._tcp_upstreams |= 1 << attempt.upstream
         if self.clients_answered or len(self.attempts) >= MAX_SENDS:
             return self._next_step(now)
         return self._send(attempt.upstream, now)
 
     def _retry_without_edns(self, attempt: Attempt, now: float) -> Step:
-        """The same upstream once more, without OPT, where no other can be asked."""
+        """Query the same upstream once more, without OPT, if no other can be queried."""
         alone = self._next_untried() is None and not self._no_edns_upstreams >> attempt.upstream & 1
         if self.clients_answered or len(self.attempts) >= MAX_SENDS or not alone:
             return self._upstream_failed(attempt, UPSTREAM_ERRORS, now)
@@ -251,14 +252,14 @@ class Exchange:
         return None if waiting else self._give_up()
 
     def _next_untried(self) -> int | None:
-        """The next upstream that was not asked yet."""
+        """Return the next upstream that was not queried yet, or None."""
         if len(self.attempts) >= MAX_SENDS:
             return None
         asked = {attempt.upstream for attempt in self.attempts}
         return next((upstream for upstream in self._order if upstream not in asked), None)
 
     def _resend(self, now: float) -> Step:
-        """The next upstream in turn that has not failed; at least the one that is waited for has not."""
+        """Query the next upstream in turn that has not failed; at least the awaited one has not."""
         for _ in self._order:
             self._position += 1
             upstream = self._order[self._position % len(self._order)]
@@ -289,7 +290,7 @@ class Exchange:
                 self._upstreams.record_timeout(attempt.upstream, now)
 
     def _give_up(self) -> Failure:
-        """The clients hear of the failure; whoever has not replied yet may still do so."""
+        """Return the failure for the clients; upstreams that have not replied yet may still do so."""
         self.clients_answered = True
         self.due = self._started + LATE_REPLY_WINDOW
         if all(attempt.done for attempt in self.attempts):
@@ -297,7 +298,7 @@ class Exchange:
         return self._failure
 
     def close(self) -> None:
-        """Nothing more is expected of it."""
+        """Close the exchange: no reply is awaited any longer."""
         self.clients_answered = self.closed = True
         for attempt in self.attempts:
             attempt.done = True

@@ -1,7 +1,4 @@
-"""Addresses of upstream servers: as people write them in settings, and as resolv.conf lists them.
-
-Which upstreams a name goes to: those of the longest zone that it is in.
-"""
+"""Addresses of upstream servers, as settings and resolv.conf write them, and the routes by zone."""
 
 import ipaddress
 from collections.abc import Collection, Sequence
@@ -19,9 +16,9 @@ _ADVICE: Final = "write 10.0.0.53, 10.0.0.53:5353, 2001:db8::1 or [2001:db8::1]:
 
 
 class UpstreamTls(msgspec.Struct, frozen=True):
-    """How a server proves over TLS who it is (RFC 8310): `name` stands in its certificate, its address where empty.
+    """Authentication of a server over TLS (RFC 8310): its certificate must hold `name`, or its address if empty.
 
-    `ca` is the path of the certificates that are trusted to say so, the system's where empty.
+    `ca` is the path of the trusted certificates; empty for the system's.
     """
 
     name: str = ""
@@ -31,7 +28,7 @@ class UpstreamTls(msgspec.Struct, frozen=True):
 class Address(msgspec.Struct, frozen=True):
     """An IP address in canonical text, IPv6 perhaps with ``%zone`` (RFC 4007 section 11), and a port, 1 to 65535.
 
-    With `tls` it is asked over TLS alone (RFC 7858), else over UDP and TCP.
+    With `tls` it is queried over TLS alone (RFC 7858), else over UDP and TCP.
     """
 
     host: str
@@ -54,7 +51,7 @@ def parse_upstream(text: str, *, ca: str = "") -> Address:
 
 
 def parse_address(text: str, *, port: int = DNS_PORT) -> Address:
-    """Read one address, with `port` where it has none; raises ValueError with a message for people."""
+    """Read one address, with `port` if it has none; raises ValueError with a message for people."""
     if text.startswith("["):
         host, bracket, rest = text[1:].partition("]")
         if not bracket or (rest and not rest.startswith(":")):
@@ -69,7 +66,7 @@ def parse_address(text: str, *, port: int = DNS_PORT) -> Address:
 def parse_resolv_conf(text: str, *, own_addresses: Collection[Address] = ()) -> tuple[Address, ...]:
     """The ``nameserver`` lines of a resolv.conf in order, each once; lines that no resolver understands are skipped.
 
-    `own_addresses` are the addresses meshdns listens on: they are left out, since forwarding to oneself is a loop.
+    `own_addresses` are the addresses meshdns listens on: they are left out, because forwarding to oneself is a loop.
     """
     found: dict[Address, None] = {}
     for line in text.splitlines():
@@ -86,7 +83,7 @@ def parse_resolv_conf(text: str, *, own_addresses: Collection[Address] = ()) -> 
 
 
 def is_listening_on(listener: Address, address: Address) -> bool:
-    """Whether a datagram to `address` would arrive at `listener`; a wildcard takes all that is sent to loopback."""
+    """Return whether a datagram to `address` would arrive at `listener`; a wildcard includes loopback addresses."""
     if listener.port != address.port:
         return False
     if listener.host == address.host:
@@ -122,5 +119,5 @@ class Route(msgspec.Struct, frozen=True):
 
 
 def route_indexes(routes: Sequence[Route]) -> ZoneMap[int]:
-    """Return the index of the route by zone. Of several routes for one zone the first counts."""
+    """Return the index of the route by zone; a name belongs to its longest zone. The first route for a zone counts."""
     return ZoneMap({routes[index].zone: index for index in reversed(range(len(routes)))})

@@ -1,8 +1,8 @@
-"""Who waits for answers: how many questions in all, of one client, and below one suffix.
+"""Limits on waiting questions: in all, of one client, and below one suffix.
 
-Names made up at random below one domain, whose servers are slow or dead, are one attack (*water torture*). Each is a
-question of its own to upstreams, and without a bound they would soon be all that waits. Which domain is attacked cannot
-be known; two labels are enough to keep the others apart, and the bound is far above what an honest domain needs.
+Random names below one domain, whose servers are slow or down, are one attack (*water torture*). Each is a question of
+its own to upstreams, and without a bound they would soon take all places. The attacked domain cannot be known; two
+labels are enough to keep others apart, and the bound is far above what an honest domain needs.
 """
 
 from collections.abc import Callable
@@ -13,7 +13,7 @@ from meshdns.forwarding.policy import Exchange
 
 
 class Waiter(NamedTuple):
-    """One client that waits: its query, how it asked, its packed address, and where its reply goes."""
+    """One waiting client: its query, whether it came over TCP, its packed address, and the callback for its reply."""
 
     query: Query
     tcp: bool
@@ -22,7 +22,7 @@ class Waiter(NamedTuple):
 
 
 class PerKeyLimit:
-    """Counts what each of many has of something, and how much it may have; who has nothing is not remembered."""
+    """Counts by key, with the same limit for each; a key with a count of 0 is not stored."""
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
@@ -32,15 +32,15 @@ class PerKeyLimit:
         return len(self._counts)
 
     def is_at_limit(self, key: bytes) -> bool:
-        """Whether this one may have no more."""
+        """Return whether the count of a key has reached the limit."""
         return self._counts.get(key, 0) >= self._limit
 
     def acquire(self, key: bytes) -> None:
-        """One more."""
+        """Add one to the count of a key."""
         self._counts[key] = self._counts.get(key, 0) + 1
 
     def release(self, key: bytes) -> None:
-        """One less."""
+        """Subtract one from the count of a key."""
         left = self._counts[key] - 1
         if left:
             self._counts[key] = left
@@ -49,7 +49,7 @@ class PerKeyLimit:
 
 
 class WaitLimits:
-    """Counts those who wait; what it remembers is bounded by their number."""
+    """Counts the waiting questions, in all and by client; its size is bounded by their number."""
 
     def __init__(self, limit: int, limit_per_client: int) -> None:
         self._limit = limit
@@ -61,26 +61,26 @@ class WaitLimits:
 
     @property
     def is_full(self) -> bool:
-        """Whether nobody more may wait."""
+        """Whether no more questions may wait."""
         return self._number >= self._limit
 
     def is_client_at_limit(self, client: bytes) -> bool:
-        """Whether as many questions of this client wait as may."""
+        """Return whether no more questions of this client may wait."""
         return self._clients.is_at_limit(client)
 
     def add(self, client: bytes) -> None:
-        """One question more of this client waits."""
+        """Count a waiting question of a client."""
         self._clients.acquire(client)
         self._number += 1
 
     def remove(self, client: bytes) -> None:
-        """One question less of this client waits."""
+        """Count a question of a client as no longer waiting."""
         self._number -= 1
         self._clients.release(client)
 
 
 class PendingExchange:
-    """An exchange and who waits for it."""
+    """An exchange and the clients that wait for it."""
 
     __slots__ = ("exchange", "key", "route_index", "suffix", "waiters")
 

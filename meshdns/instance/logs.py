@@ -1,12 +1,12 @@
-"""How all processes of an instance log: an object a line for machines, a short line for people.
+"""Logging of all processes of an instance: an object a line for machines, a short line for people.
 
 Rules:
-- ``json``: ``ts``, ``level``, ``logger``, ``msg``, and ``error`` with the traceback of an exception. JSON escapes what
-  others wrote, so that one event is one line.
-- ``text``: level, logger and message; control characters of others are escaped and further lines are indented, so that
-  nobody writes lines or colours into a terminal that are not ours.
-- State changes are said by those who see them change. An error that repeats within `REPEAT_INTERVAL` seconds is
-  counted, and its number is told with the next one that is let through.
+- ``json``: ``ts``, ``level``, ``logger``, ``msg``, and ``error`` with the traceback of an exception. JSON escapes input
+  of others, so that one event is one line.
+- ``text``: level, logger and message; control characters in input are escaped and further lines are indented, so that
+  no client can write lines or colours into a terminal.
+- A state change is logged by the code that detects it. An error that repeats within `REPEAT_INTERVAL` seconds is
+  counted, and the count is logged with the next one that passes.
 """
 
 import logging
@@ -17,14 +17,14 @@ from typing import Final
 
 import msgspec
 
-REPEAT_INTERVAL: Final = 60.0  # seconds in which the same error is not said twice
+REPEAT_INTERVAL: Final = 60.0  # seconds in which the same error is logged once
 _MAX_TRACKED: Final = 256
 _LEVELS: Final = {"WARNING": "warn"}
 _COLOURS: Final = {"DEBUG": "2", "WARNING": "33", "ERROR": "31", "CRITICAL": "31"}
 
 
 def configure_logging(level: str, log_format: str, *, process: str) -> None:
-    """Log on standard error from `level` on, as ``text``, ``json``, or by what standard error is (``auto``)."""
+    """Log on standard error from `level` on, as ``text``, ``json``, or ``auto``: text on a terminal."""
     terminal = sys.stderr.isatty()
     as_text = log_format == "text" or (log_format == "auto" and terminal)
     handler = logging.StreamHandler()
@@ -34,14 +34,14 @@ def configure_logging(level: str, log_format: str, *, process: str) -> None:
 
 
 class JsonFormatter(logging.Formatter):
-    """An object a line; `process` says which of the instance's processes speaks."""
+    """An object a line; `process` names the process of the instance."""
 
     def __init__(self, process: str) -> None:
         super().__init__()
         self._process = process
 
     def format(self, record: logging.LogRecord) -> str:
-        """The line of one record."""
+        """Return the line of one record."""
         shown = {
             "ts": time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(record.created)) + f".{int(record.msecs):03d}Z",
             "level": _LEVELS.get(record.levelname, record.levelname.lower()),
@@ -62,7 +62,7 @@ class TextFormatter(logging.Formatter):
         self._colours = colours
 
     def format(self, record: logging.LogRecord) -> str:
-        """The line of one record, with the traceback of its exception below."""
+        """Return the line of one record, with the traceback of its exception below."""
         level = record.levelname
         if self._colours and level in _COLOURS:
             level = f"\x1b[{_COLOURS[level]}m{level}\x1b[0m"
@@ -71,31 +71,31 @@ class TextFormatter(logging.Formatter):
 
 
 class RepeatedErrorFilter(logging.Filter):
-    """Lets an error through once in `REPEAT_INTERVAL` seconds, with the number of those that it kept back."""
+    """Passes the same error once in `REPEAT_INTERVAL` seconds, with the number of suppressed ones."""
 
     def __init__(self) -> None:
         super().__init__()
         self._last_logged: OrderedDict[tuple[str, str], tuple[float, int]] = OrderedDict()
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Whether the record is to be told. All that is no error is: it may say that a state changed."""
+        """Return whether to log the record. Below errors all are logged: they may report a state change."""
         if record.levelno < logging.ERROR or record.exc_info:
             return True
         key = (record.name, record.getMessage())
-        when, kept = self._last_logged.pop(key, (float("-inf"), 0))
+        when, suppressed = self._last_logged.pop(key, (float("-inf"), 0))
         if record.created - when < REPEAT_INTERVAL:
-            self._last_logged[key] = (when, kept + 1)
+            self._last_logged[key] = (when, suppressed + 1)
             return False
         self._last_logged[key] = (record.created, 0)
         if len(self._last_logged) > _MAX_TRACKED:
             self._last_logged.popitem(last=False)
-        if kept:
-            record.msg, record.args = f"{key[1]} (said {kept} times more since)".replace("%", "%%"), ()
+        if suppressed:
+            record.msg, record.args = f"{key[1]} (said {suppressed} times more since)".replace("%", "%%"), ()
         return True
 
 
 def escape_control_characters(text: str) -> str:
-    r"""Text without control characters: they are written as ``\x1b``, and what follows a line feed is indented."""
+    r"""Return text without control characters: they are written as ``\x1b``, and text after a line feed is indented."""
     return "".join(_escaped_character(char) for char in text)
 
 

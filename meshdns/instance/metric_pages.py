@@ -1,10 +1,10 @@
-"""What is measured: the names, labels and buckets of all metrics with labels, and the sums that carry them.
+"""Definitions of all metrics with labels (names, labels and buckets), and the page that holds their values.
 
 Rules:
-- Who measures keeps a `MetricPage` and publishes it whole on the scoreboard; who is asked for metrics only reads.
-  Nobody works for a scrape.
-- Labels come from closed sets or from the settings (zones, clusters, upstreams): never a name that was asked, never the
-  address of an asker or of an answer.
+- A process that measures keeps a `MetricPage` and publishes it whole on the scoreboard. A process that is scraped only
+  reads pages: no other process does any work for a scrape.
+- Labels come from closed sets or from the settings (zones, clusters, upstreams): never a queried name, never the
+  address of a client or of an answer.
 - Names, labels and buckets marked `coredns` are those of CoreDNS 1.14, whose meaning they share; `server` and `view`
   are filled in where they are exposed.
 """
@@ -33,7 +33,7 @@ INSTANCE_LABELS: Final = ("server", "view")
 
 
 class MetricKind(enum.Enum):
-    """The value is the type that Prometheus knows."""
+    """Kinds of metrics; the value is Prometheus's name of the type."""
 
     COUNTER = "counter"
     GAUGE = "gauge"
@@ -185,27 +185,25 @@ CONTROLLER_METRICS: Final = (
 SUPERVISOR_METRICS: Final = (HEALTH_DURATION, HEALTH_FAILURES)
 
 SeriesKey = tuple[str, tuple[str, ...]]
-"""The name of a meter and the values of its labels, those of `INSTANCE_LABELS` left out."""
-
-_Row = tuple[str, tuple[str, ...], list[float]]
+"""The name of a metric and the values of its labels, without those of `INSTANCE_LABELS`."""
 
 
 class MetricPage:
-    """Sums by meter and labels. Of a histogram: a number for each bucket, one for what is above, the sum of all."""
+    """Values by metric and labels; of a histogram a count for each bucket, a count above the last one, and the sum."""
 
     def __init__(self, encoded: bytes = b"") -> None:
-        """Begin with what an earlier `encode` gave; with nothing where that cannot be read."""
+        """Start with the result of an earlier `encode`; empty if it cannot be decoded."""
         self._values: dict[SeriesKey, list[float]] = {}
         self.merge(encoded)
 
     def add(self, metric: MetricDefinition, *labels: str, amount: float = 1) -> None:
-        """Count; to a gauge this adds, too."""
+        """Add `amount` to a counter or a gauge."""
         self.series_values(metric, *labels)[0] += amount
 
     def observe(
         self, metric: MetricDefinition, *labels: str, value: float, count: int = 1, total: float | None = None
     ) -> None:
-        """Take values into a histogram: `count` values like `value`, in sum `total`."""
+        """Add `count` values like `value` to a histogram; their sum is `total`."""
         self.observe_bucket(
             metric, labels, bisect_left(metric.buckets, value), count, value * count if total is None else total
         )
@@ -213,28 +211,28 @@ class MetricPage:
     def observe_bucket(
         self, metric: MetricDefinition, labels: tuple[str, ...], bucket: int, count: int, total: float
     ) -> None:
-        """Take `count` values into the bucket of that index."""
+        """Add `count` values to the bucket of that index; their sum is `total`."""
         row = self.series_values(metric, *labels)
         row[bucket] += count
         row[-1] += total
 
     def clear(self, metric: MetricDefinition) -> None:
-        """Forget all samples of a meter: a gauge that is set anew as a whole."""
+        """Drop all samples of a metric, for a gauge that is rebuilt as a whole."""
         for series in [series for series in self._values if series[0] == metric.name]:
             del self._values[series]
 
     def samples(self, metric: MetricDefinition) -> Iterator[tuple[tuple[str, ...], list[float]]]:
-        """The labels and sums of a meter."""
+        """Yield the labels and values of each series of a metric."""
         for (name, labels), sums in self._values.items():
             if name == metric.name:
                 yield labels, sums
 
     def encode(self) -> bytes:
-        """All of it as bytes."""
+        """Return the page as bytes."""
         return msgspec.msgpack.encode([(name, labels, sums) for (name, labels), sums in self._values.items()])
 
     def merge(self, encoded: bytes) -> None:
-        """Add what another ledger holds; nothing where that cannot be read."""
+        """Add the values of another, encoded page; nothing if it cannot be decoded."""
         try:
             rows = (
                 msgspec.msgpack.decode(encoded, type=list[tuple[str, tuple[str, ...], list[float]]]) if encoded else []
@@ -247,7 +245,7 @@ class MetricPage:
             self._values[name, labels] = added
 
     def series_values(self, metric: MetricDefinition, *labels: str) -> list[float]:
-        """The sums of one series, to be added to in place; it stays the same until `clear`."""
+        """Return the values of one series, to be changed in place; the list stays the same until `clear`."""
         row = self._values.get((metric.name, labels))
         if row is None:
             row = self._values[metric.name, labels] = [0] * (len(metric.buckets) + 2 if metric.buckets else 1)

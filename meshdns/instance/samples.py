@@ -1,7 +1,7 @@
-"""A sampled query: what a worker puts into its ring, and how people and machines read it.
+"""Sampled queries: their encoding in a worker's ring, as JSON, and as lines of CoreDNS's log.
 
-Names are those of whoever asked, so any octet may be in them: they are kept in wire format and escaped as soon as they
-become text (`meshdns.dns.names.to_text`), which leaves letters, digits, hyphens, underscores, dots and backslashes.
+Names are chosen by clients, so any byte may be in them: they are kept in wire format and escaped as soon as they become
+text (`meshdns.dns.names.to_text`), which leaves letters, digits, hyphens, underscores, dots and backslashes.
 """
 
 import socket
@@ -30,10 +30,10 @@ _FLAGS: Final = (
 
 
 class QuerySample(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """One query with its reply. `timestamp` is in seconds since 1970, `duration` how long the reply took.
+    """One query with its reply. `timestamp` is in seconds since 1970, `duration` in seconds.
 
-    `destinations` say for whom it was sampled (`FOR_LOG`, `FOR_LIVE`); `query_size` and `reply_size` are octets,
-    `udp_size` what the client takes over UDP; `ede_code` is the extended error, -1 for none.
+    `destinations` are the uses it was sampled for (`FOR_LOG`, `FOR_LIVE`); sizes are in bytes, `udp_size` is the one
+    that the client advertises; `ede_code` is the extended error, -1 for none.
     """
 
     destinations: int
@@ -57,12 +57,12 @@ class QuerySample(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
 
 def encode(sample: QuerySample) -> bytes:
-    """The bytes in the ring."""
+    """Encode a sample for the ring."""
     return msgspec.msgpack.encode(sample)
 
 
 def decode(data: bytes) -> QuerySample | None:
-    """The query from the bytes in the ring; None for anything else."""
+    """Decode a sample from the ring; None for anything else."""
     try:
         return msgspec.msgpack.decode(data, type=QuerySample)
     except msgspec.DecodeError:
@@ -70,7 +70,7 @@ def decode(data: bytes) -> QuerySample | None:
 
 
 def question_of(message: bytes) -> tuple[bytes, int, int]:
-    """Name, type and class of a well-formed reply; the root and zeros where there is no question."""
+    """Return name, type and class of a well-formed reply; the root and zeros if it has no question."""
     if not message[5]:
         return b"\0", 0, 0
     at = skip_name(message, HEADER_SIZE)
@@ -79,24 +79,24 @@ def question_of(message: bytes) -> tuple[bytes, int, int]:
 
 
 def address_text(source: bytes) -> str:
-    """A packed address as text, IPv4 over an IPv6 socket as IPv4."""
+    """Return a packed address as text, an IPv4-mapped one as IPv4."""
     source = unmapped(source)
     return socket.inet_ntop(socket.AF_INET if len(source) == 4 else socket.AF_INET6, source)
 
 
 def flags_text(bits: int) -> str:
-    """The flags of a header as dig and CoreDNS write them."""
+    """Return the flags of a header as dig and CoreDNS write them."""
     return ",".join(word for bit, word in _FLAGS if bits & bit)
 
 
 def name_text(name: bytes) -> str:
-    """A wire name as text with its final dot."""
+    """Return a wire name as text with its final dot."""
     text = names.to_text(name)
     return text if text == "." else text + "."
 
 
 def as_json(sample: QuerySample) -> dict[str, Any]:
-    """The query as an object of stable keys; times in milliseconds, sizes in octets."""
+    """Return the query as an object of stable keys; times in milliseconds, sizes in bytes."""
     shown: dict[str, Any] = {
         "ts": timestamp_text(sample.timestamp),
         "client": address_text(sample.client_address),
@@ -118,15 +118,15 @@ def as_json(sample: QuerySample) -> dict[str, Any]:
 
 
 def as_coredns(sample: QuerySample) -> str:
-    """The query as CoreDNS's plugin log writes it, its ``combined`` format behind ``[INFO]``."""
+    """Return the query as CoreDNS's plugin log writes it, its ``combined`` format behind ``[INFO]``."""
     host = address_text(sample.client_address)
     client = f"[{host}]" if ":" in host else host
-    asked = f"{type_mnemonic(sample.qtype)} {_class_text(sample.qclass)} {name_text(sample.name)}"
+    question = f"{type_mnemonic(sample.qtype)} {_class_text(sample.qclass)} {name_text(sample.name)}"
     proto = "tcp" if sample.tcp else "udp"
     do = "true" if sample.dnssec_ok else "false"
     return (
         f"[INFO] {client}:{sample.client_port} - {sample.query_id} "
-        f'"{asked} {proto} {sample.query_size} {do} {sample.udp_size}" '
+        f'"{question} {proto} {sample.query_size} {do} {sample.udp_size}" '
         f"{RCODE_NAMES[sample.flags & 0x0F]} {flags_text(sample.flags)} {sample.reply_size} {sample.duration:.9f}s"
     )
 
@@ -136,5 +136,5 @@ def _class_text(number: int) -> str:
 
 
 def timestamp_text(timestamp: float) -> str:
-    """Seconds since 1970 as RFC 3339 in UTC, to the millisecond."""
+    """Return seconds since 1970 as RFC 3339 in UTC, to the millisecond."""
     return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(timestamp)) + f".{int(timestamp * 1000) % 1000:03d}Z"

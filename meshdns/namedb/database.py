@@ -16,25 +16,25 @@ from typing import Any, Final
 import lmdb
 
 LAYOUT_VERSION: Final = 2
-"""Version of everything below; another one means another directory."""
+"""Version of everything below; another version has another directory."""
 
 MAP_SIZE: Final = 2 << 30
-"""Octets of address space, not of memory or disk: 50,000 names need about 40 MiB."""
+"""Bytes of address space, not of memory or disk: 50,000 names need about 40 MiB."""
 
 MAX_READERS: Final = 512
 _TABLES: Final = (b"rows", b"reasons", b"declarations", b"problems", b"clusters", b"ring", b"meta")
 _OPTIONAL_TABLE: Final = b"refusals"
-"""A database that earlier versions of this layout neither make nor sum up.
+"""A table that earlier versions of this layout neither make nor include in their checksum.
 
 Its checksum is a value of its own, so that each version finds the name database of the other whole and serves it at
-once: to readers of an earlier database it is empty, and an earlier writer leaves it as it is.
+once: for readers of an earlier database the table is empty, and an earlier writer leaves it as it is.
 """
 
 _DAMAGE_ERRORS: Final = (
     lmdb.CorruptedError,
     lmdb.IncompatibleError,
     lmdb.InvalidError,
-    lmdb.NotFoundError,  # a database of the layout is missing
+    lmdb.NotFoundError,  # a table of the layout is missing
     lmdb.PageNotFoundError,
     lmdb.PanicError,
     lmdb.VersionMismatchError,
@@ -47,16 +47,16 @@ _MASK: Final = (1 << 64) - 1
 class NameDatabaseError(Exception):
     """The name database cannot be opened, read or written; the message says which file and why.
 
-    What happens next, or what to do, whoever catches it adds.
+    The code that catches it adds what happens next, or what to do.
     """
 
 
 class DamagedDatabaseError(NameDatabaseError):
-    """What is in the file is no name database, or not a whole one: it must be set aside and built anew."""
+    """The file holds no name database, or not a whole one: it must be quarantined and rebuilt."""
 
 
 class NameDatabase:
-    """An open name database. `name` of a database is one of the layout's."""
+    """An open name database. A `table` is one of the layout's."""
 
     def __init__(self, path: Path, *, writable: bool) -> None:
         self.path = path
@@ -84,9 +84,9 @@ class NameDatabase:
             raise _as_database_error(path, error) from None
 
     def open_optional_table(self) -> None:
-        """Open for reading what an earlier version did not make, if a later writer has made it meanwhile.
+        """Open for reading the table that an earlier version did not make, if a later writer has made it meanwhile.
 
-        Looks that are under way do not see it.
+        Open transactions do not see it.
         """
         if _OPTIONAL_TABLE not in self._tables:
             try:
@@ -98,7 +98,7 @@ class NameDatabase:
 
     @contextlib.contextmanager
     def write(self) -> Iterator["Transaction"]:
-        """One write transaction: all of it, or nothing where the block raises."""
+        """Enclose one write transaction: all of it is written, or nothing if the block raises."""
         try:
             with self._env.begin(write=True) as txn:
                 transaction = Transaction(txn, self._tables, self.path)
@@ -113,14 +113,14 @@ class NameDatabase:
             raise _as_database_error(self.path, error) from None
 
     def begin(self) -> "Transaction":
-        """Begin a read, which `Transaction.close` ends; keep it short."""
+        """Begin a read transaction, which `Transaction.close` ends; keep it short."""
         try:
             return Transaction(self._env.begin(), self._tables, self.path)
         except lmdb.Error as error:
             raise _as_database_error(self.path, error) from None
 
     def reader_check(self) -> int:
-        """Free the slots of readers that died; returns how many there were."""
+        """Free the slots of readers that exited without closing; return how many there were."""
         return int(self._env.reader_check())
 
     def close(self) -> None:
@@ -129,7 +129,7 @@ class NameDatabase:
 
 
 class Transaction:
-    """One LMDB transaction over the layout's databases."""
+    """One LMDB transaction over the layout's tables."""
 
     __slots__ = ("_optional_checksum_delta", "_path", "_tables", "_txn", "checksum_delta")
 
@@ -142,11 +142,11 @@ class Transaction:
 
     @property
     def commit_id(self) -> int:
-        """The commit this transaction sees or makes; it only grows."""
+        """The number of the commit that this transaction sees or makes; it only grows."""
         return int(self._txn.id())
 
     def get(self, table: bytes, key: bytes) -> bytes | None:
-        """The value of a key."""
+        """Return the value of a key, or None."""
         handle = self._tables.get(table)
         if handle is None:
             return None
@@ -157,7 +157,7 @@ class Transaction:
         return value
 
     def put(self, table: bytes, key: bytes, value: bytes) -> bool:
-        """Set a key; False where it already had just that value."""
+        """Set a key; return False if it already had that value."""
         handle = self._tables[table]
         before = self._txn.get(key, db=handle)
         if before == value:
@@ -171,7 +171,7 @@ class Transaction:
         return True
 
     def delete(self, table: bytes, key: bytes) -> bool:
-        """Remove a key; False where it was not there."""
+        """Remove a key; return False if it was not there."""
         before = self._txn.get(key, db=self._tables[table])
         if before is None:
             return False
@@ -182,7 +182,7 @@ class Transaction:
         return bool(self._txn.delete(key, db=self._tables[table]))
 
     def compute_checksums(self) -> tuple[int, int]:
-        """The checksums of everything but the first one itself, taken by reading it all."""
+        """Compute the checksums of everything but the first checksum itself, by reading it all."""
         return sum(map(self._table_checksum, _TABLES)) & _MASK, self._table_checksum(_OPTIONAL_TABLE) & _MASK
 
     def _table_checksum(self, table: bytes) -> int:
@@ -191,11 +191,11 @@ class Transaction:
         )
 
     def stored_checksums(self) -> tuple[int, int]:
-        """The checksums that commits wrote down; the first is -1 where none did."""
+        """Return the checksums that commits stored; the first is -1 if none did."""
         return self._stored_checksum(_CHECKSUM_KEY, -1), self._stored_checksum(_OPTIONAL_CHECKSUM_KEY, 0)
 
     def store_checksums(self) -> None:
-        """Write down the checksums of what this transaction leaves behind."""
+        """Store the checksums of the database after this transaction."""
         if self._optional_checksum_delta:
             later = self._stored_checksum(_OPTIONAL_CHECKSUM_KEY, 0) + self._optional_checksum_delta & _MASK
             self.put(*_OPTIONAL_CHECKSUM_KEY, later.to_bytes(8, "big"))
@@ -203,11 +203,11 @@ class Transaction:
         self._txn.put(_CHECKSUM_KEY[1], total.to_bytes(8, "big"), db=self._tables[_CHECKSUM_KEY[0]])
 
     def _stored_checksum(self, key: tuple[bytes, bytes], default: int) -> int:
-        noted = self.get(*key)
-        return int.from_bytes(noted, "big") if noted is not None else default
+        stored = self.get(*key)
+        return int.from_bytes(stored, "big") if stored is not None else default
 
     def items(self, table: bytes, start: bytes = b"") -> Iterator[tuple[bytes, bytes]]:
-        """All keys from `start` on, in order, with their values."""
+        """Yield all keys from `start` on, in order, with their values."""
         if table not in self._tables:
             return
         try:
@@ -218,7 +218,7 @@ class Transaction:
             raise _as_database_error(self._path, error) from None
 
     def count(self, table: bytes) -> int:
-        """The number of keys."""
+        """Return the number of keys."""
         return int(self._txn.stat(self._tables[table])["entries"])
 
     def close(self) -> None:
@@ -227,14 +227,14 @@ class Transaction:
 
 
 def _as_database_error(path: Path, error: Exception) -> NameDatabaseError:
-    """What a fault of LMDB or the file system means for the name database at `path`."""
+    """Return the error for a fault of LMDB or the file system in the name database at `path`."""
     if isinstance(error, _DAMAGE_ERRORS):
         return DamagedDatabaseError(f"{path}: the name database is damaged: {error}")
     return NameDatabaseError(f"{path}: the name database cannot be used: {error}")
 
 
 def item_checksum(table: bytes, key: bytes, value: bytes) -> int:
-    """The part of one item in the checksum, a sum modulo 2**64, so that items may come and go in any order.
+    """Return the part of one item in the checksum, a sum modulo 2**64, so that items may be changed in any order.
 
     LMDB itself has no checksums: a flipped bit on the way to the disk and back would be served.
     """

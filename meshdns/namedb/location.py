@@ -1,8 +1,8 @@
-"""The directory of the name database: one per layout and boot of the machine, so that no old one is taken for new.
+"""The directory of the name database: one per layout and boot of the machine, so that an old one is never used.
 
-A name database that turns out to be damaged is never repaired or replaced in place, which readers that still map it
-would not survive: a mark is set beside it and the next one gets the next number. Marks of this boot stay, so that no
-number is used twice while somebody may still have the old file open.
+A damaged name database is never repaired or replaced in place, which would crash readers that still map it: a marker is
+put beside it and the next one gets the next number. Markers of this boot stay, so that no number is used twice while a
+process may still have the old file open.
 """
 
 import contextlib
@@ -14,7 +14,7 @@ from typing import Final
 from meshdns.namedb.database import LAYOUT_VERSION
 
 EXIT_DATABASE_DAMAGED: Final = 74
-"""Exit status (EX_IOERR of sysexits.h) of a process that found its name database damaged and lived to say so."""
+"""Exit status (EX_IOERR of sysexits.h) of a process that detected damage of its name database."""
 
 _DAMAGED_SUFFIX: Final = ".damaged"
 
@@ -23,7 +23,7 @@ _PREFIXES: Final = ("namedb-", "view-")
 
 
 def current_database(state_dir: Path) -> Path:
-    """The directory of the name database, whether or not it exists yet: the first that is not marked damaged."""
+    """Return the directory of the name database, which may not exist yet: the first that is not marked damaged."""
     number = 0
     while _damage_marker(database := _directory(state_dir, number)).exists():
         number += 1
@@ -37,7 +37,7 @@ def quarantine(database: Path) -> None:
 
 
 def remove_obsolete_databases(state_dir: Path) -> None:
-    """Remove databases that nobody will open again: of other boots and layouts, and damaged ones."""
+    """Remove databases that no process will open again: of other boots and layouts, and damaged ones."""
     current = current_database(state_dir)
     for found in (path for prefix in _PREFIXES for path in state_dir.glob(f"{prefix}*")):
         if found == current or (found.suffix == _DAMAGED_SUFFIX and _layout_and_boot() in found.name):
@@ -50,7 +50,7 @@ def remove_obsolete_databases(state_dir: Path) -> None:
 
 
 def is_present(database: Path) -> bool:
-    """Whether there is anything where the name database would be, but an empty directory."""
+    """Return whether there is anything at the path of the name database but an empty directory."""
     return os.path.lexists(database / "data.mdb") or (os.path.lexists(database) and not database.is_dir())
 
 
@@ -59,7 +59,7 @@ def _damage_marker(database: Path) -> Path:
 
 
 def _directory(state_dir: Path, number: int) -> Path:
-    """The directory with a number: as the first version named it where it exists, else as this one names it."""
+    """Return the directory with a number: as the first version named it if it exists, else as this one does."""
     new, old = (state_dir / f"{prefix}{_layout_and_boot()}-{number}" for prefix in _PREFIXES)
     return old if old.exists() or _damage_marker(old).exists() else new
 
@@ -69,7 +69,7 @@ def _layout_and_boot() -> str:
 
 
 def _boot_id() -> str:
-    """What tells this boot of the machine from another: LMDB's file is not synced and does not outlive it."""
+    """Return an id of this boot of the machine: LMDB's file is not synced and does not survive a crash of it."""
     try:
         return Path("/proc/sys/kernel/random/boot_id").read_text("ascii").strip()[:8]
     except OSError:

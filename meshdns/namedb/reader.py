@@ -1,4 +1,4 @@
-"""Readers of the name database: the worker's, which follows the commits, and the tools', which take one look."""
+"""Readers of the name database: a read transaction, and the worker's reader, which follows the commits."""
 
 import struct
 from collections.abc import Iterator
@@ -17,7 +17,7 @@ _commit_key = struct.Struct(">Q")
 
 @dataclass(frozen=True, slots=True)
 class ChangedNames:
-    """The owner names that commits changed, as wire names; all of them where `names` is None."""
+    """The owner names that commits changed, as wire names; all names if `names` is None."""
 
     names: tuple[bytes, ...] | None
 
@@ -26,7 +26,7 @@ ALL_NAMES: Final = ChangedNames(None)
 
 
 class ReadTransaction:
-    """One consistent look at the name database (the authority's `RowReader`), as of the commit `serial`."""
+    """One consistent read of the name database (the authority's `RowReader`), as of the commit `serial`."""
 
     __slots__ = ("_transaction", "serial", "state")
 
@@ -36,27 +36,27 @@ class ReadTransaction:
         self.state = state
 
     def row(self, owner: bytes, /) -> bytes | None:
-        """The row of an owner name."""
+        """Return the row of an owner name, or None."""
         return self._transaction.get(b"rows", owner)
 
     def provenance(self, owner: bytes) -> bytes | None:
-        """The provenance of an owner name's row."""
+        """Return the provenance of an owner name's row, or None."""
         return self._transaction.get(b"reasons", owner)
 
     def unserved_reason(self, owner: bytes) -> bytes | None:
-        """Why nothing is served of an owner name that somebody declares (`meshdns.mesh.unserved_reasons`)."""
+        """Return why a declared owner name is not served (`meshdns.mesh.unserved_reasons`), or None."""
         return self._transaction.get(b"refusals", owner)
 
     def clusters(self) -> list[tuple[bytes, bytes]]:
-        """The names of all clusters with what the name database holds of them."""
+        """Return the names of all clusters with their encoded summaries."""
         return list(self._transaction.items(b"clusters"))
 
     def owners_from(self, owner: bytes) -> Iterator[bytes]:
-        """The owner names from `owner` on, in the order of their octets."""
+        """Yield the owner names from `owner` on, in the order of their bytes."""
         return (key for key, _ in self._transaction.items(b"rows", owner))
 
     def close(self) -> None:
-        """Give the transaction back; the look must not be used afterwards."""
+        """End the transaction; it must not be used afterwards."""
         self._transaction.close()
 
 
@@ -71,12 +71,12 @@ class Reader:
         self._silent = False
 
     @property
-    def ready(self) -> bool:
-        """Whether the last look found the name database ready to answer."""
+    def is_ready(self) -> bool:
+        """Whether the name database could answer for the mesh at the last `begin`."""
         return self._state.ready
 
-    def set_controller_silent(self, silent: bool) -> bool:  # noqa: FBT001 — the one thing it is told
-        """Note whether the controller is silent, which makes all it wrote stale; returns whether that is new."""
+    def set_controller_silent(self, silent: bool) -> bool:  # noqa: FBT001 — the one argument
+        """Set whether the controller is silent, which makes all it wrote stale; return whether that changed."""
         if silent == self._silent:
             return False
         self._silent = silent
@@ -117,7 +117,7 @@ class Reader:
 
 
 def decode_changed_names(entry: bytes) -> list[bytes]:
-    """The wire names that are joined in a ring entry."""
+    """Return the wire names that are joined in an entry of the invalidation ring."""
     found: list[bytes] = []
     start = at = 0
     while at < len(entry):

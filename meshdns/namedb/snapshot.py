@@ -51,7 +51,7 @@ def write_snapshot(state_dir: Path, declarations: Iterable[tuple[str, AnyDeclara
 
 
 def read_snapshot(state_dir: Path) -> Iterator[tuple[str, AnyDeclaration]]:
-    """The declarations of the snapshot; none where there is no file. Raises `SnapshotError` where it is not whole."""
+    """Yield the declarations of the snapshot; none if there is no file. Raises `SnapshotError` if it is not whole."""
     path = state_dir / _FILE_NAME
     try:
         head, _, body = path.read_bytes().partition(b"\n")
@@ -79,7 +79,7 @@ def _header_fault(head: list[bytes], body: bytes) -> str:
 
 
 def _fsync_directory(directory: Path) -> None:
-    """Make the rename last."""
+    """Sync the directory, so that the rename survives a crash."""
     descriptor = os.open(directory, os.O_RDONLY)
     try:
         os.fsync(descriptor)

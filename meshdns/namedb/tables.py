@@ -1,9 +1,9 @@
-"""The tables of the name database: their keys, and the values that all who read them encode alike.
+"""Tables of the name database: their keys, and the encoding of their values.
 
 Nothing outside this package knows the name of a table or the format of a key. Values that other packages encode (rows,
 provenance, unserved reasons, cluster summaries) pass through as bytes.
 
-Rule: a read is short. Whatever takes long to decode is copied as it is stored (`encoded`) and decoded after the read.
+Rule: a read is short. Values that take long to decode are copied as they are stored (`encoded`) and decoded after it.
 """
 
 import contextlib
@@ -32,11 +32,11 @@ _DIGESTED_FIELDS: Final = ("kind", "object", "namespace", "name", "field", "reas
 """The fields of a problem that its key is made of, as in the first version: its cause follows from them."""
 
 ProblemKey = NewType("ProblemKey", bytes)
-"""The key of problems: of an object, or of one that is derived. Only this module looks into it."""
+"""The key of problems: of an object, or of one that is derived. Only this module knows its format."""
 
 
 class Tables:
-    """All tables at one commit, which `serial` numbers; also what the authority answers from (`RowReader`)."""
+    """All tables at the commit `serial`; also the authority's `RowReader`."""
 
     def __init__(self, transaction: Transaction) -> None:
         self._transaction = transaction
@@ -51,23 +51,23 @@ class Tables:
         self.clusters = ClusterTable(transaction)
 
     def row(self, owner: bytes) -> bytes | None:
-        """The row of an owner name."""
+        """Return the row of an owner name, or None."""
         return self.rows.get(owner)
 
     def resolved_hosts(self) -> dict[str, tuple[str, ...]]:
-        """The last known addresses of the host names that declarations name as endpoints or gateways."""
+        """Return the last known addresses of the host names that are endpoints or gateways."""
         found = self._transaction.get(b"meta", RESOLVED_HOSTS_KEY)
         return msgspec.json.decode(found, type=dict[str, tuple[str, ...]]) if found is not None else {}
 
     def own_problems(self) -> list[DatedProblem]:
-        """Return what tells the controller since when it has problems of its own (`Commit.own_problems`)."""
+        """Return the problems of the controller itself, with their times (`Commit.own_problems`)."""
         found = self._transaction.get(b"meta", OWN_PROBLEMS_KEY)
         return decode_dated(found) if found is not None else []
 
 
 @contextlib.contextmanager
 def read_tables(database: NameDatabase) -> Iterator[Tables]:
-    """Begin a read and end it; keep it short."""
+    """Enclose a read transaction; keep it short."""
     with contextlib.closing(database.begin()) as transaction:
         yield Tables(transaction)
 
@@ -80,15 +80,15 @@ class OwnerTable:
         self._name = name
 
     def get(self, owner: bytes) -> bytes | None:
-        """The value of an owner name."""
+        """Return the value of an owner name, or None."""
         return self._transaction.get(self._name, owner)
 
     def owners(self) -> Iterator[bytes]:
-        """All owner names, in the order of their bytes."""
+        """Yield all owner names, in the order of their bytes."""
         return (owner for owner, _ in self.items())
 
     def items(self) -> Iterator[tuple[bytes, bytes]]:
-        """All owner names with their values."""
+        """Yield all owner names with their values."""
         return self._transaction.items(self._name)
 
 
@@ -99,11 +99,11 @@ class ClusterTable:
         self._transaction = transaction
 
     def get(self, cluster: str) -> bytes | None:
-        """The summary of a cluster."""
+        """Return the summary of a cluster, or None."""
         return self._transaction.get(b"clusters", cluster.encode())
 
     def items(self) -> Iterator[tuple[str, bytes]]:
-        """All clusters with their summaries."""
+        """Yield all clusters with their summaries."""
         return ((key.decode(), value) for key, value in self._transaction.items(b"clusters"))
 
 
@@ -114,12 +114,12 @@ class DeclarationTable:
         self._transaction = transaction
 
     def get(self, cluster: str, key: ObjectKey) -> AnyDeclaration | None:
-        """The declaration of an object."""
+        """Return the declaration of an object, or None."""
         found = self._transaction.get(b"declarations", object_key(cluster, key))
         return decode_declaration(found) if found is not None else None
 
     def encoded(self, kinds: Collection[ObjectKind] = tuple(ObjectKind)) -> Iterator[tuple[str, bytes]]:
-        """The declarations of some kinds with their clusters, for `decode_declaration`."""
+        """Yield the encoded declarations of some kinds with their clusters, for `decode_declaration`."""
         wanted = {kind.value.encode() for kind in kinds}
         for key, value in self._transaction.items(b"declarations"):
             cluster, kind, _ = key.split(_SEPARATOR, 2)

@@ -1,8 +1,8 @@
-"""The one writer: a change of the mesh becomes one transaction.
+"""The one writer of the name database: a change of the mesh becomes one transaction.
 
-Rows, reasons, refusals, declarations, problems, cluster states and the ring of changed owner names change together, so
-that a reader sees all of a change or nothing of it. Values that did not change are not written and do not enter the
-ring.
+Rows, provenance, unserved reasons, declarations, problems, cluster summaries and the invalidation ring (the changed
+owner names of the last commits) change together, so that a reader sees all of a change or nothing of it. Values that
+did not change are not written, and their names do not enter that ring.
 """
 
 import contextlib
@@ -30,10 +30,10 @@ from meshdns.namedb.tables import (
 )
 
 INVALIDATION_RING_SIZE: Final = 256
-"""Commits whose changed keys are kept; a worker further behind forgets all its ready replies."""
+"""Commits whose changed keys are kept; a worker further behind drops all its cached replies."""
 
 MAX_CHANGED_NAMES: Final = 4096
-"""A commit that changes more owner names than this says "all" instead."""
+"""A commit that changes more owner names than this has the entry `ALL_CHANGED`."""
 
 _commit_key = struct.Struct(">Q").pack
 ALL_CHANGED: Final = b"\xff"
@@ -106,7 +106,7 @@ class Writer:
         self._database = NameDatabase(path, writable=True)
 
     def apply(self, commit: Commit) -> int:
-        """Write a commit; returns how many rows changed. Raises `NameDatabaseError` with nothing written."""
+        """Write a commit and return how many rows changed. Raises `NameDatabaseError` with nothing written."""
         with self._database.write() as txn:
             changed = [
                 key
@@ -124,11 +124,11 @@ class Writer:
             return len(changed)
 
     def read(self) -> contextlib.AbstractContextManager[Tables]:
-        """Begin a read of what was committed, by this controller or an earlier one."""
+        """Begin a read transaction of the tables, as this controller or an earlier one committed them."""
         return read_tables(self._database)
 
     def reader_check(self) -> int:
-        """Free the slots of readers that died."""
+        """Free the slots of readers that exited without closing."""
         return self._database.reader_check()
 
     def close(self) -> None:
@@ -137,7 +137,7 @@ class Writer:
 
 
 def encode_changed_names(keys: Iterable[bytes]) -> bytes:
-    """The changed owner names of one commit; wire names carry their own lengths and end with the root label."""
+    """Encode the changed owner names of one commit; wire names carry their own lengths and end with the root label."""
     named = list(keys)
     return ALL_CHANGED if len(named) > MAX_CHANGED_NAMES else b"".join(named)
 

@@ -1,9 +1,9 @@
 """A child process that is kept running.
 
 A child is exec'd, never forked from a process that opened the name database. It reads lines from its standard input,
-which is also its lifeline: when the supervisor is gone the pipe closes and the child ends. What it says on standard
-output are JSON lines. A child that dies is started again with growing, jittered delays; one that lived a while begins
-anew.
+which also ties it to the supervisor: when the supervisor is gone the pipe closes and the child exits. Its messages are
+JSON lines on standard output. A child that exits is restarted with growing, jittered delays; the delays start over once
+it has run for a while.
 """
 
 import asyncio
@@ -18,12 +18,12 @@ from typing import Any, Final
 
 import msgspec
 
-MIN_RESTART_DELAY: Final = 0.05  # seconds; a worker that died once must be back within a second
+MIN_RESTART_DELAY: Final = 0.05  # seconds; a worker that crashed once must be back within a second
 MAX_RESTART_DELAY: Final = 10.0
-EXIT_TIMEOUT: Final = 10.0  # seconds for a child to end by itself
-BACKOFF_RESET_AFTER: Final = 30.0  # seconds of life after which the delays begin anew
+EXIT_TIMEOUT: Final = 10.0  # seconds for a child to exit by itself
+BACKOFF_RESET_AFTER: Final = 30.0  # seconds of running after which the delays start over
 CRASH_STATUSES: Final = frozenset({-signal.SIGBUS, -signal.SIGSEGV, -signal.SIGABRT})
-"""Endings that a damaged name database causes: a truncated file, a damaged page."""
+"""Exit statuses that a damaged name database causes: a truncated file, a damaged page."""
 
 _log = logging.getLogger("meshdns.supervisor")
 
@@ -31,8 +31,8 @@ _log = logging.getLogger("meshdns.supervisor")
 class Child:
     """One supervised process: `initial_config` makes its first line; `on_message` and `on_exit` are callbacks.
 
-    The first line is held back until `config_ready` is set, so that a process can start while what it is told is found
-    out.
+    The first line is held back until `config_ready` is set, so that a process can start while its configuration is
+    still being determined.
     """
 
     def __init__(
@@ -97,7 +97,7 @@ class Child:
             process.stdin.write(line + b"\n")
 
     def restart(self) -> None:
-        """End the process so that a new one takes its place at once, with a new greeting."""
+        """End the process so that a new one takes its place at once, with a new `initial_config`."""
         if self._process is not None:
             self._restarting = True
             self._send_signal(signal.SIGTERM)
@@ -122,7 +122,7 @@ class Child:
             await process.wait()
 
     def _kill_if_running(self, process: asyncio.subprocess.Process) -> None:
-        """Kill a process that did not end when it was told to."""
+        """Kill a process that did not exit after SIGTERM."""
         if self._process is process:
             _log.warning("%s does not end; killed", self.name)
             self.kill()
@@ -133,7 +133,7 @@ class Child:
                 self._process.send_signal(signum)
 
     async def _run_once_or_fail(self) -> int:
-        """One life; one that could not even begin (no memory, too many processes) counts as ended with status 71."""
+        """Run the process once; one that cannot be started (no memory, too many processes) counts as exit status 71."""
         try:
             return await self._run_once()
         except OSError as error:
@@ -141,7 +141,7 @@ class Child:
             return os.EX_OSERR
 
     async def _run_once(self) -> int:
-        """One life of the process; returns its exit status."""
+        """Run the process once and return its exit status."""
         process = await asyncio.create_subprocess_exec(
             sys.executable,
             "-P",

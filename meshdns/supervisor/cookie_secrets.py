@@ -1,9 +1,9 @@
 """The secret of DNS cookies: one for all workers of an instance, kept over restarts, replaced once a day.
 
 Rules (RFC 9018 section 5):
-- It lies in the state directory, readable by its owner alone. What others could have read, or cannot be read, is
-  replaced: cookies are a convenience, and a wrong one costs a client one more round.
-- The one before it stays good, so that no replacement turns a client's cookie into a bad one.
+- It is stored in the state directory, readable by its owner alone. A file that others could have read, or that cannot
+  be read, is replaced: cookies are a convenience, and an invalid one costs a client one more round trip.
+- The previous secret stays valid, so that no replacement makes a client's cookie invalid.
 """
 
 import contextlib
@@ -18,7 +18,7 @@ import msgspec
 
 from meshdns.dns.cookies import MAX_CLOCK_SKEW, SECRET_SIZE
 
-LIFETIME: Final = 86_400.0  # seconds; a cookie is good for one hour of them
+LIFETIME: Final = 86_400.0  # seconds; a cookie is valid for one hour of them
 _FILE_NAME: Final = "cookie-secrets.json"
 
 _log = logging.getLogger("meshdns.supervisor")
@@ -32,16 +32,16 @@ class CookieSecrets(msgspec.Struct, frozen=True):
     created_at: float = msgspec.field(name="made")
 
     def is_due(self, now: float) -> bool:
-        """Whether it is time for another one; a clock that was set back counts as that."""
+        """Return whether a new secret is due; also after the clock was set back."""
         return not -MAX_CLOCK_SKEW <= now - self.created_at < LIFETIME
 
 
 def load_or_create(directory: Path, *, now: float) -> CookieSecrets:
-    """The secrets in force: those kept in `directory`, or new ones, kept there, where it has none or another is due."""
-    kept = _read(directory / _FILE_NAME)
-    if kept is not None and not kept.is_due(now):
-        return kept
-    fresh = CookieSecrets(secrets.token_bytes(SECRET_SIZE), kept.current if kept is not None else b"", now)
+    """Return the secrets in `directory`; if it has none or a new one is due, make and store them first."""
+    stored = _read(directory / _FILE_NAME)
+    if stored is not None and not stored.is_due(now):
+        return stored
+    fresh = CookieSecrets(secrets.token_bytes(SECRET_SIZE), stored.current if stored is not None else b"", now)
     try:
         _write(directory / _FILE_NAME, fresh)
     except OSError as error:
@@ -63,7 +63,7 @@ def _read(path: Path) -> CookieSecrets | None:
 
 
 def _write(path: Path, fresh: CookieSecrets) -> None:
-    """Whole or not at all, and never readable by others."""
+    """Write the file whole or not at all, and never readable by others."""
     part = path.with_suffix(".part")
     with contextlib.suppress(FileNotFoundError):
         part.unlink()

@@ -1,8 +1,8 @@
-"""The scoreboard as Prometheus metrics; the only door to prometheus_client. Nobody else does any work for a scrape.
+"""The scoreboard as Prometheus metrics; the only door to prometheus_client. No other process does work for a scrape.
 
-What has labels comes from the pages of workers and controller (`meshdns.instance.metric_pages`), which outlive both;
-what has none but the worker's number, from plain integers. With ``metrics.corednsNames`` everything that means the same
-as in CoreDNS is told under CoreDNS's names, too.
+Metrics with labels come from the pages of workers and controller (`meshdns.instance.metric_pages`), which outlive both;
+metrics by worker alone come from plain integers. With ``metrics.corednsNames`` every metric with the same meaning as in
+CoreDNS is exposed under CoreDNS's name, too.
 """
 
 import hashlib
@@ -29,16 +29,16 @@ COREDNS: Final = "coredns_"
 
 
 class SupervisorStatus(NamedTuple):
-    """What the supervisor says of itself."""
+    """The supervisor's own state, for its metrics."""
 
     settings: Settings
     child_restarts: Sequence[tuple[str, int]]
     generation: int
-    ready: bool
+    is_ready: bool
     reload_failures: int
     usage: ProcessUsage
     query_log_counts: tuple[int, int] = (0, 0)  # lines of the query log, and those that were dropped
-    health_page: bytes = b""  # of an encoded ledger
+    health_page: bytes = b""  # an encoded `MetricPage`
 
     @property
     def server(self) -> str:
@@ -47,7 +47,7 @@ class SupervisorStatus(NamedTuple):
 
     @property
     def settings_hash(self) -> str:
-        """What tells these settings from others."""
+        """A hash that tells these settings from others."""
         return hashlib.sha512(self.settings.model_dump_json().encode()).hexdigest()
 
 
@@ -114,12 +114,12 @@ class InstanceCollector(Collector):
             (health, metric_pages.SUPERVISOR_METRICS),
         )
         for found, known in known_by:
-            for meter in known:
-                for prefix in self._prefixes if meter.coredns else (PREFIX,):
-                    yield self._family(prefix, meter, found)
+            for metric in known:
+                for prefix in self._prefixes if metric.coredns else (PREFIX,):
+                    yield self._family(prefix, metric, found)
 
     def _family(self, prefix: str, metric: MetricDefinition, page: MetricPage) -> Metric:
-        """One meter with all its samples."""
+        """Return one metric with all its samples."""
         given = [label for label in metric.labels if label not in metric_pages.INSTANCE_LABELS]
         samples = [
             ([self._label(label, given, values) for label in metric.labels], sums)
@@ -221,7 +221,7 @@ class InstanceCollector(Collector):
             PREFIX + "controller_silence_seconds", "Time since the controller's heartbeat.", value=silence
         )
         yield GaugeMetricFamily(PREFIX + "settings_generation", "Settings in force.", value=about.generation)
-        yield GaugeMetricFamily(PREFIX + "ready", "Whether queries are welcome.", value=int(about.ready))
+        yield GaugeMetricFamily(PREFIX + "ready", "Whether queries are welcome.", value=int(about.is_ready))
         yield CounterMetricFamily(PREFIX + "query_log_lines", "Lines of the query log.", about.query_log_counts[0])
         yield CounterMetricFamily(
             PREFIX + "query_log_dropped",

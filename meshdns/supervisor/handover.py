@@ -1,7 +1,7 @@
-"""What belongs to one instance and may pass from one supervisor to the next: the lock, the sockets, the old children.
+"""Hand-over of an instance from one supervisor to the next: the lock, the sockets, the old children.
 
 On SIGUSR2 a supervisor replaces itself by exec: process id, bound sockets and lock stay, the old workers go on
-answering until the new ones serve, and no query is lost. What is passed on travels in one environment variable.
+answering until the new ones serve, and no query is lost. One environment variable carries the hand-over.
 """
 
 import asyncio
@@ -18,7 +18,7 @@ import msgspec
 from meshdns.supervisor.child import EXIT_TIMEOUT
 
 VARIABLE: Final = "MESHDNS_HAND_OVER"
-_REAP_INTERVAL: Final = 0.02  # seconds between looks at a child that ends
+_REAP_INTERVAL: Final = 0.02  # seconds between checks of a child that exits
 
 
 class StateDirError(Exception):
@@ -35,17 +35,17 @@ class HandOver(msgspec.Struct, frozen=True):
         name="lifelines"
     )  # standard inputs of the old workers: closing one ends its worker
     worker_pids: tuple[int, ...] = msgspec.field(name="workers")  # to be waited for
-    controller_pid: int = msgspec.field(name="controller")  # 0 where there was none
+    controller_pid: int = msgspec.field(name="controller")  # 0 if there was none
 
     def publish(self, environ: MutableMapping[str, str]) -> None:
-        """Leave it to the program that is exec'd next."""
+        """Pass it to the program that is exec'd next."""
         for descriptor in (self.lock, *self.udp, *self.tcp, *self.worker_stdins):
             os.set_inheritable(descriptor, True)
         environ[VARIABLE] = msgspec.json.encode(self).decode()
 
     @classmethod
     def receive(cls, environ: MutableMapping[str, str]) -> "HandOver | None":
-        """What a predecessor left, if there was one."""
+        """Return the hand-over of a predecessor, or None."""
         text = environ.pop(VARIABLE, None)
         if text is None:
             return None
@@ -61,7 +61,7 @@ class HandOver(msgspec.Struct, frozen=True):
 
 
 def lock_state_dir(directory: Path) -> int:
-    """A descriptor that holds the lock of a state directory for as long as it is open: one instance per directory."""
+    """Lock a state directory for one instance; return the descriptor that holds the lock while it is open."""
     try:
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         descriptor = os.open(directory / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
@@ -81,7 +81,7 @@ def lock_state_dir(directory: Path) -> int:
 
 
 async def reap(pid: int) -> None:
-    """Wait for a child that a predecessor started and that was told to end; kill it where it does not."""
+    """Wait for the exit of a child that a predecessor started and stopped; kill it if it does not exit."""
     loop = asyncio.get_running_loop()
     ended = loop.time() + EXIT_TIMEOUT
     with contextlib.suppress(ChildProcessError, ProcessLookupError):

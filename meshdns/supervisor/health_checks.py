@@ -1,9 +1,8 @@
-"""Asks a worker whether it is well in the one way that counts: with a DNS query, on its private socket.
+"""Health of workers, by DNS queries on their private sockets, and readiness of the instance.
 
-Whether this instance is ready for queries, and why not. Latched: once ready it stays so until it is told to end.
-
-Ready means: every worker serves, and the mesh can be answered for: the name database of an earlier life that a worker
-began with can, or the controller says so, which knows what every cluster waits for. Time alone never makes ready.
+The instance is ready when every worker serves and the mesh can be answered for: either the name database that an
+earlier process left can answer, or the controller reports ready, because it knows which clusters are still awaited.
+Readiness is latched: once ready, the instance stays so until it shuts down. Time alone never makes it ready.
 """
 
 import asyncio
@@ -17,8 +16,8 @@ from meshdns.instance.metric_pages import MetricPage
 
 HEALTH_TIMEOUT: Final = 1.0  # seconds; kubelet's own default for a probe
 _HEALTH_QUERY: Final = b"\0\0\0\x01\0\0\0\0\0\0" + b"\x06health\x07meshdns\x07invalid\0" + b"\0\x01\0\x01"
-"""What counts is that a reply comes, whatever it says. RD=0: the worker must not ask an upstream about its own health,
-which would be ill whenever that is."""
+"""Any reply counts, whatever its content. RD=0: the worker must not query an upstream about its own health, or it would
+count as unhealthy whenever the upstream fails."""
 
 
 class _Exchange(asyncio.DatagramProtocol):
@@ -32,13 +31,13 @@ class _Exchange(asyncio.DatagramProtocol):
 
 
 class HealthChecker:
-    """How workers answered whenever they were asked; their sums are in `metrics`."""
+    """Checks workers by DNS queries; durations and failures are counted in `metrics`."""
 
     def __init__(self) -> None:
         self.metrics = MetricPage()
 
     async def unresponsive_workers(self, ports: Sequence[int]) -> list[int]:
-        """The places of those among the private sockets that do not answer in time."""
+        """Return the indices of the `ports` on which no worker answers in time."""
         found = await asyncio.gather(*(self._check_worker(port) for port in ports))
         return [place for place, well in enumerate(found) if not well]
 
@@ -51,7 +50,7 @@ class HealthChecker:
 
 
 async def answers_in_time(port: int) -> bool:
-    """Whether the worker that reads the private socket on `port` answers in time."""
+    """Return whether the worker that reads the private socket on `port` answers in time."""
     loop = asyncio.get_running_loop()
     query_id = secrets.token_bytes(2)
     transport, exchange = await loop.create_datagram_endpoint(
@@ -68,7 +67,7 @@ async def answers_in_time(port: int) -> bool:
 
 
 class InstanceReadiness:
-    """What the supervisor has heard so far."""
+    """The readiness of the instance, from the messages of its children."""
 
     def __init__(self, workers: Collection[str]) -> None:
         self._waiting_workers = set(workers)
@@ -78,23 +77,23 @@ class InstanceReadiness:
         self._ending = False
 
     def on_worker_serving(self, name: str, *, database_ready: bool) -> None:
-        """A worker answers; `ready` says whether the name database that it serves does.
+        """Take the report of a worker that serves; `database_ready` says whether its name database can answer.
 
-        Only the first word of each counts: a name database that answers for one cluster by now need not do so for all
-        that are required.
+        Only the first report of each worker counts: a name database that answers for one cluster by now need not do so
+        for all that are required.
         """
         self._database_ready = self._database_ready or (database_ready and name in self._waiting_workers)
         self._waiting_workers.discard(name)
         self._latch()
 
     def on_controller_report(self, *, ready: bool, not_ready_reason: str) -> None:
-        """The controller has committed a database that answers for the mesh; `not_ready_reason` is empty then."""
+        """Take the report of the controller; `not_ready_reason` is empty if `ready`."""
         self._database_ready = self._database_ready or ready
         self._controller_reason = not_ready_reason
         self._latch()
 
     def mark_ending(self) -> None:
-        """The instance is about to end: no new queries are wanted."""
+        """Report not ready from now on, because the instance is shutting down."""
         self._ending = True
 
     @property
@@ -104,11 +103,11 @@ class InstanceReadiness:
 
     @property
     def is_ready(self) -> bool:
-        """Whether queries are welcome."""
+        """Whether the instance is ready for queries."""
         return self._latched and not self._ending
 
     def not_ready_reasons(self) -> list[str]:
-        """Why not, for people; empty where ready."""
+        """Return the reasons why the instance is not ready, for people; empty if it is."""
         if self._ending:
             return ["ending"]
         if self._latched:

@@ -1,7 +1,7 @@
 """The query log: sampled queries from the workers' rings, as lines on standard output.
 
-It has one reader, ten times a second, and whoever reads standard output too slowly costs lines, never answers: the pipe
-is written without waiting, what it does not take is kept up to a bound, and what is beyond is counted as dropped.
+The rings are read ten times a second. A slow reader of standard output costs lines, never answers: the pipe is written
+without waiting, lines that it does not take are buffered up to a bound, and those beyond are counted as dropped.
 """
 
 import asyncio
@@ -19,7 +19,7 @@ from meshdns.instance.scoreboard import SAMPLE_RING_SIZE, Scoreboard
 
 _PERIOD: Final = 0.1  # seconds
 MAX_BUFFERED_BYTES: Final = 1 << 20
-"""Octets of lines that wait for standard output to take them."""
+"""Bytes of lines that wait for standard output to take them."""
 
 
 class QueryLog:
@@ -35,11 +35,11 @@ class QueryLog:
 
     @property
     def line_counts(self) -> tuple[int, int]:
-        """The number of lines written, and of queries that should have been lines."""
+        """The number of lines written, and of lines dropped."""
         return self._lines_written, self._dropped
 
     async def run(self) -> None:
-        """Write until cancelled, and then what is left."""
+        """Write lines until cancelled, then those that are left."""
         try:
             while True:
                 await asyncio.sleep(_PERIOD)
@@ -50,15 +50,15 @@ class QueryLog:
             self._flush()
 
     def _collect(self) -> None:
-        """Make lines of what the rings took since the last time."""
+        """Make lines of the samples since the last time."""
         for worker, before in enumerate(self._read_positions):
             taken = self._board.samples_written(worker)
             if taken == before:
                 continue
             self._read_positions[worker] = taken
             self._dropped += max(taken - before - SAMPLE_RING_SIZE, 0)
-            for octets in self._board.read_samples(worker, before):
-                query = samples.decode(octets)
+            for sample in self._board.read_samples(worker, before):
+                query = samples.decode(sample)
                 if query is not None and query.destinations & FOR_LOG:
                     self._add(query)
 
@@ -73,7 +73,7 @@ class QueryLog:
             self._buffer += samples.as_coredns(query).encode() + b"\n"
 
     def _flush(self) -> None:
-        """Give standard output what it takes."""
+        """Write as much as standard output takes."""
         descriptor = sys.stdout.fileno()
         while self._buffer:
             if not _is_writable(descriptor):
@@ -81,13 +81,13 @@ class QueryLog:
             try:
                 written = os.write(descriptor, self._buffer[: select.PIPE_BUF])
             except OSError:
-                self._buffer.clear()  # nobody reads any more
+                self._buffer.clear()  # the reader has closed it
                 return
             del self._buffer[:written]
 
 
 def _is_writable(descriptor: int) -> bool:
-    """Whether `select.PIPE_BUF` octets can be written without waiting."""
+    """Return whether `select.PIPE_BUF` bytes can be written without waiting."""
     poll = select.poll()
     poll.register(descriptor, select.POLLOUT)
     return bool(poll.poll(0))

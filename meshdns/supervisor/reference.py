@@ -1,6 +1,6 @@
-"""The reference of all metrics, from the code that tells them.
+"""The reference of all metrics, from the code that exposes them.
 
-``python -m meshdns.supervisor.reference > docs/metrics.md`` writes it anew.
+``python -m meshdns.supervisor.reference > docs/metrics.md`` regenerates it.
 """
 
 import sys
@@ -39,17 +39,17 @@ def _all_families() -> Iterator[Metric]:
     """All families, each with a sample."""
     board = Scoreboard.create()
     for process, known in ((0, metric_pages.WORKER_METRICS), (CONTROLLER, metric_pages.CONTROLLER_METRICS)):
-        ledger = MetricPage()
-        for meter in known:
-            ledger.series_values(meter, *_labels(meter))
-        board.publish_page(process, ledger.encode())
+        page = MetricPage()
+        for metric in known:
+            page.series_values(metric, *_labels(metric))
+        board.publish_page(process, page.encode())
     settings = Settings.model_validate({"metrics": {"corednsNames": True}})
-    about = SupervisorStatus(settings, [("", 0)], 1, ready=True, reload_failures=0, usage=ProcessUsage(0, 0, 0))
+    about = SupervisorStatus(settings, [("", 0)], 1, is_ready=True, reload_failures=0, usage=ProcessUsage(0, 0, 0))
     return InstanceCollector(board, 1, now=0, status=about).collect()
 
 
-def _labels(meter: MetricDefinition) -> list[str]:
-    return ["" for label in meter.labels if label not in INSTANCE_LABELS]
+def _labels(metric: MetricDefinition) -> list[str]:
+    return ["" for label in metric.labels if label not in INSTANCE_LABELS]
 
 
 def _row(family: Metric, twins: set[str]) -> str:

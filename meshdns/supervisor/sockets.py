@@ -1,13 +1,10 @@
-"""The sockets that queries come to, bound once by the supervisor and inherited by every worker.
+"""Listening sockets, bound by the supervisor or passed by a service manager, and inherited by every worker.
 
-UDP: one shared socket per address, so that a worker that dies strands nothing; TCP: one shared listener. Another
-program on the port is found out by binding without SO_REUSEPORT, which would share it silently.
-
-Sockets that a service manager holds, as systemd does for a socket unit (sd_listen_fds(3)).
-
-Queries wait in them while the program is restarted, and are answered by the next one.
-
-Who holds a port: from the kernel's socket tables and the descriptors of processes. On Linux; elsewhere unknown.
+Rules:
+- UDP: one shared socket per address, so that a worker that crashes strands nothing. TCP: one shared listener.
+- Another program on the port is detected by binding without SO_REUSEPORT, which would share the port silently.
+- Queries wait in the sockets of a service manager (sd_listen_fds(3), a socket unit of systemd) while the program is
+  restarted, and are answered by the next one.
 """
 
 import errno
@@ -22,19 +19,19 @@ from pathlib import Path
 from typing import Final
 
 RECEIVE_BUFFER: Final = 4 << 20
-"""Octets asked for; the default holds some 256 queries, less than a burst while a worker restarts."""
+"""Bytes requested; the default holds some 256 queries, less than a burst while a worker restarts."""
 
 _BACKLOG: Final = 1024
 _SO_RCVBUFFORCE: Final = 33 if sys.platform == "linux" else socket.SO_RCVBUF  # asm-generic/socket.h; CAP_NET_ADMIN
 _BIND_RETRY_FOR: Final = 1.0
-"""Seconds for which a port in use is tried again: the children of a supervisor that was killed die a moment later."""
+"""Seconds for which a port in use is tried again: the children of a supervisor that was killed exit a moment later."""
 
 _BIND_RETRY_INTERVAL: Final = 0.02
 _log = logging.getLogger("meshdns.supervisor")
 
 
 class BindError(Exception):
-    """An address cannot be listened on; the message says why and what to do. `in_use`: somebody else does."""
+    """An address cannot be listened on; the message says why and what to do. `in_use`: another program does."""
 
     def __init__(self, message: str, *, in_use: bool = False) -> None:
         super().__init__(message)
@@ -42,7 +39,7 @@ class BindError(Exception):
 
 
 class Sockets:
-    """The bound sockets of all listen addresses, and one private UDP socket for each worker."""
+    """The bound sockets of all listen addresses, and one private UDP socket for the health checks of each worker."""
 
     def __init__(self, udp: list[socket.socket], tcp: list[socket.socket], private: list[socket.socket]) -> None:
         self.udp = udp
@@ -53,7 +50,7 @@ class Sockets:
     def bind(
         cls, addresses: Sequence[tuple[str, int]], *, workers: int, activated: Sequence[socket.socket] = ()
     ) -> "Sockets":
-        """Bind all that are not `activated` over bound by a service manager; raises `BindError` with none left open."""
+        """Bind each address that no socket of a service manager (`activated`) has; `BindError` leaves none open."""
         sockets = cls([], [], [])
         held = {_socket_key(sock): sock for sock in activated}
         try:
@@ -77,7 +74,7 @@ class Sockets:
         return cls([socket.socket(fileno=fd) for fd in udp], [socket.socket(fileno=fd) for fd in tcp], private)
 
     def private_port(self, worker: int) -> int:
-        """Where worker `worker` alone can be asked."""
+        """Return the port of the private socket of a worker."""
         return int(self.private[worker].getsockname()[1])
 
     def close(self) -> None:
@@ -87,7 +84,7 @@ class Sockets:
 
 
 def _socket_key(sock: socket.socket) -> tuple[int, object, int]:
-    """Kind, address and port of a bound socket; of one that has no such address what is in no settings."""
+    """Return kind, address and port of a bound socket; for other families a key that equals no listen address."""
     if sock.family not in (socket.AF_INET, socket.AF_INET6):
         return sock.type, sock.getsockname(), -1
     host, port, *_ = sock.getsockname()
@@ -169,7 +166,7 @@ _PROCESS, _NUMBER, _NAMES = "LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES"
 
 
 def activated_sockets(environ: MutableMapping[str, str]) -> list[socket.socket]:
-    """The sockets that were passed to this process, which are taken once; none where they are for another process."""
+    """Return the sockets that were passed to this process, once; none if they are for another process."""
     process, number, _ = (environ.pop(name, "") for name in (_PROCESS, _NUMBER, _NAMES))
     if process != str(os.getpid()) or not number.isdecimal():
         return []
@@ -183,14 +180,17 @@ def activated_sockets(environ: MutableMapping[str, str]) -> list[socket.socket]:
 
 
 def port_owner(port: int, kind: socket.SocketKind) -> str:
-    """``name (pid)`` of a process that has a socket bound to `port`; empty where it can't be found out."""
+    """Return ``name (pid)`` of a process with a socket bound to `port`; empty if unknown.
+
+    It is read from the kernel's socket tables and the descriptors of processes, on Linux alone.
+    """
     inodes = set(_socket_inodes(port, "udp" if kind is socket.SOCK_DGRAM else "tcp"))
     for process in Path("/proc").glob("[0-9]*") if inodes else ():
         try:
             if any(str(link.readlink()) in inodes for link in (process / "fd").iterdir()):
                 return f"{(process / 'comm').read_text().strip()} (pid {process.name})"
         except OSError:
-            continue  # it ended, or belongs to somebody else
+            continue  # it ended, or belongs to another user
     return ""
 
 

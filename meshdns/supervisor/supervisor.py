@@ -37,7 +37,7 @@ from meshdns.supervisor.web import HttpReply, HttpServer
 from meshdns.supervisor.worker_settings import worker_settings
 
 WORKER_HEARTBEAT_TIMEOUT: Final = 5.0  # seconds without a heartbeat after which a worker is killed and replaced
-_HEARTBEAT_CHECK_INTERVAL: Final = 0.5  # seconds between looks at the heartbeats
+_HEARTBEAT_CHECK_INTERVAL: Final = 0.5  # seconds between checks of the heartbeats
 _FIXED_ON_REPLACE: Final = ("listen", "state_dir")
 """Settings that cannot change with SIGUSR2 either: the sockets and the lock are what is handed over."""
 
@@ -45,13 +45,13 @@ _FIXED_ON_RELOAD: Final = (*_FIXED_ON_REPLACE, "workers", "http", "log_level")
 """Settings that a running instance cannot change by rereading them."""
 
 _BLOCKED_DURING_EXEC: Final = frozenset({signal.SIGHUP, signal.SIGUSR2})
-"""Signals that wait from an exec until the new program hears them; by default they would end it."""
+"""Signals that are blocked from an exec until the new program handles them; by default they would end it."""
 
 _log = logging.getLogger("meshdns.supervisor")
 
 
 class Supervisor:
-    """One running instance. `reread_settings` gives the settings anew or raises `SettingsError`."""
+    """One running instance. `reread_settings` reads the settings again or raises `SettingsError`."""
 
     def __init__(
         self, settings: Settings, *, reread_settings: Callable[[], Settings], on_serving: Callable[[], None]
@@ -100,7 +100,7 @@ class Supervisor:
         self._stop_requested = asyncio.Event()
 
     async def run(self) -> None:
-        """Serve until SIGTERM or SIGINT. Raises `BindError` where the HTTP port cannot be had."""
+        """Serve until SIGTERM or SIGINT. Raises `BindError` if the HTTP port cannot be bound."""
         loop = asyncio.get_running_loop()
         loop.add_signal_handler(signal.SIGTERM, lambda: self._shut_down(self._settings.lameduck))
         loop.add_signal_handler(signal.SIGINT, self._shut_down, 0.0)
@@ -129,13 +129,13 @@ class Supervisor:
     # ------------------------------------------------------------------------------------------ signals
 
     def _shut_down(self, lameduck: float) -> None:
-        """Say that no new queries are wanted, answer those that come all the same for a while, then end."""
+        """Report not ready, answer queries for `lameduck` more seconds, then end."""
         self._readiness.mark_ending()
         _log.info("ending in %g s", lameduck)
         asyncio.get_running_loop().call_later(lameduck, self._stop_requested.set)
 
     def _reload(self) -> None:
-        """Reread the settings; the old ones stay in force where the new ones are wrong."""
+        """Reread the settings; the old ones stay in force if the new ones are wrong."""
         try:
             fresh = self._reread_settings()
         except SettingsError as error:
@@ -200,14 +200,14 @@ class Supervisor:
             name,
             "meshdns.worker",
             initial_config=lambda: self._worker_config(number),
-            on_message=lambda said: self._on_worker_message(name, said),
+            on_message=lambda message: self._on_worker_message(name, message),
             on_exit=self._on_worker_exit,
             descriptors=(*descriptors, self._sockets.private[number].fileno(), self._board.descriptor),
             config_ready=self._database_checked,
         )
 
     def _worker_config(self, number: int) -> bytes:
-        self._board.record_worker_heartbeat(number, time.monotonic())  # it begins to live now
+        self._board.record_worker_heartbeat(number, time.monotonic())  # it starts now
         return msgspec.json.encode(
             worker_settings(
                 self._settings,
@@ -263,13 +263,13 @@ class Supervisor:
             )
 
     def _on_worker_exit(self, code: int) -> None:
-        """A child that died of a damaged page takes its database with it; forwarding goes on while it is rebuilt."""
+        """Quarantine the name database after a worker crashed on a damaged page; forwarding goes on meanwhile."""
         if self._database_usable and (code in CRASH_STATUSES or code == location.EXIT_DATABASE_DAMAGED):
             self._quarantine_database(f"{self._database}: a worker died of it")
             self._controller.restart()
 
     def _on_controller_exit(self, code: int) -> None:
-        """As for a worker; the controller also says so of a name database that it could not even open."""
+        """Do as for a worker; the controller also exits so if it cannot open the name database."""
         if code == location.EXIT_DATABASE_DAMAGED or (self._database_usable and code in CRASH_STATUSES):
             self._quarantine_database(f"{self._database}: the controller died of it")
 
@@ -283,23 +283,23 @@ class Supervisor:
         self._reconfigure_workers()
 
     async def _check_database(self) -> bool:
-        """Whether there is a name database that can be served at once; one that is damaged is set aside."""
+        """Return whether there is a name database that can be served at once; a damaged one is quarantined."""
         if not location.is_present(self._database):
             return False
         process = await asyncio.create_subprocess_exec(
             sys.executable, "-P", "-m", "meshdns.namedb.verify", str(self._database), stderr=asyncio.subprocess.PIPE
         )
-        _, said = await process.communicate()
+        _, output = await process.communicate()
         if process.returncode == 0:
             return True
         reason = (
-            said.decode(errors="replace").strip().rpartition("\n")[2] or f"its check ended with {process.returncode}"
+            output.decode(errors="replace").strip().rpartition("\n")[2] or f"its check ended with {process.returncode}"
         )
         self._quarantine_database(reason)
         return False
 
     async def _check_heartbeats(self) -> None:
-        """Replace workers whose heart stopped, and the cookie secret when its time is over."""
+        """Replace workers without heartbeat, and the cookie secret when its time is over."""
         while True:
             await asyncio.sleep(_HEARTBEAT_CHECK_INTERVAL)
             if self._cookies.is_due(time.time()):
@@ -323,12 +323,12 @@ class Supervisor:
             raise BindError(message) from None
 
     async def _reply_health(self, _accept: str) -> HttpReply:
-        """Asks each worker through DNS."""
+        """Check each worker by a DNS query."""
         if silent := await self._health.unresponsive_workers(
             [self._sockets.private_port(n) for n in range(len(self._workers))]
         ):
-            said = f"no answer from {', '.join(self._workers[number].name for number in silent)}\n"
-            return HttpReply(HTTPStatus.SERVICE_UNAVAILABLE, said.encode())
+            reason = f"no answer from {', '.join(self._workers[number].name for number in silent)}\n"
+            return HttpReply(HTTPStatus.SERVICE_UNAVAILABLE, reason.encode())
         return HttpReply(HTTPStatus.OK, b"OK\n")
 
     async def _reply_ready(self, _accept: str) -> HttpReply:
@@ -339,14 +339,14 @@ class Supervisor:
         )
 
     async def _reply_metrics(self, accept: str) -> HttpReply:
-        from meshdns.supervisor import exposition  # noqa: PLC0415 — nobody waits for it before the first scrape
+        from meshdns.supervisor import exposition  # noqa: PLC0415 — not needed before the first scrape
 
         children = (*self._workers, self._controller)
         about = exposition.SupervisorStatus(
             settings=self._settings,
             child_restarts=[(child.name, child.restart_count) for child in children],
             generation=self._generation,
-            ready=self._readiness.is_ready,
+            is_ready=self._readiness.is_ready,
             reload_failures=self._reload_failures,
             usage=ProcessUsage.measure((child.pid for child in children if child.pid), start_time=self._started),
             query_log_counts=self._query_log.line_counts,

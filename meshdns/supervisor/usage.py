@@ -1,4 +1,4 @@
-"""What the whole tree of processes uses: processor time and memory, under the names that dashboards know."""
+"""Processor time and memory of the whole tree of processes, under the names that dashboards know."""
 
 import os
 from collections.abc import Iterable
@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 
 class ProcessUsage(NamedTuple):
-    """Of the supervisor and its children. `cpu_seconds` is in seconds and never falls; `resident_bytes` in octets."""
+    """Usage of the supervisor and its children together. `cpu_seconds` never falls."""
 
     cpu_seconds: float
     resident_bytes: int
@@ -15,7 +15,7 @@ class ProcessUsage(NamedTuple):
 
     @classmethod
     def measure(cls, child_pids: Iterable[int], *, start_time: float) -> "ProcessUsage":
-        """What they use now; `start_time` is in seconds since 1970. Zeros where the system has no /proc."""
+        """Measure the present usage; `start_time` is in seconds since 1970. Zeros if the system has no /proc."""
         spent = os.times()
         processor = spent.user + spent.system + spent.children_user + spent.children_system
         resident = _resident_bytes_of(os.getpid())
@@ -26,7 +26,7 @@ class ProcessUsage(NamedTuple):
 
 
 def _cpu_seconds_of(pid: int) -> float:
-    """Seconds that a living process has spent."""
+    """Return the CPU seconds of a running process."""
     try:
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     except OSError:
@@ -35,7 +35,7 @@ def _cpu_seconds_of(pid: int) -> float:
 
 
 def _resident_bytes_of(pid: int) -> int:
-    """Octets of memory of a living process; what several share is counted for each."""
+    """Return the bytes of memory of a running process; shared memory is counted for each."""
     try:
         return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
     except OSError:

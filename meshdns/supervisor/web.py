@@ -1,7 +1,7 @@
-"""The one HTTP port: ``/health``, ``/ready`` and ``/metrics``, served by the supervisor, whoever else is dead.
+"""The one HTTP port: ``/health``, ``/ready`` and ``/metrics``, served by the supervisor even if its children are down.
 
-A request is a line and headers of at most 8 KiB within 5 seconds; the reply ends the connection. Nothing else is
-understood, nothing can be changed, and at most 64 connections are open at once.
+A request is a line and headers of at most 8 KiB within 5 seconds; the reply ends the connection. Only GET and HEAD are
+supported, nothing can be changed, and at most 64 connections are open at once.
 """
 
 import asyncio
@@ -18,7 +18,7 @@ _MAX_CONNECTIONS: Final = 64
 
 
 class HttpReply(msgspec.Struct, frozen=True):
-    """What a path answers."""
+    """The reply of a path."""
 
     status: HTTPStatus
     body: bytes
@@ -26,7 +26,7 @@ class HttpReply(msgspec.Struct, frozen=True):
 
 
 HttpResource = Callable[[str], Awaitable[HttpReply]]
-"""Makes the page of a path; its argument is the request's Accept header."""
+"""Makes the reply of a path; its argument is the request's Accept header."""
 
 
 class HttpServer:
@@ -38,7 +38,7 @@ class HttpServer:
         self._open_connections = 0
 
     async def listen(self, host: str, port: int) -> None:
-        """Begin to answer; raises OSError where the port cannot be had."""
+        """Start to serve; raises OSError if the port cannot be bound."""
         self._server = await asyncio.start_server(self._serve, host, port, limit=_MAX_REQUEST)
 
     def close(self) -> None:
@@ -52,8 +52,8 @@ class HttpServer:
             with contextlib.suppress(TimeoutError, OSError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):
                 if self._open_connections <= _MAX_CONNECTIONS:
                     async with asyncio.timeout(_REQUEST_TIMEOUT):
-                        page, body = await self._reply_to(await reader.readuntil(b"\r\n\r\n"))
-                        writer.write(_response_head(page) + (page.body if body else b""))
+                        reply, has_body = await self._reply_to(await reader.readuntil(b"\r\n\r\n"))
+                        writer.write(_response_head(reply) + (reply.body if has_body else b""))
                         await writer.drain()
         finally:
             self._open_connections -= 1
@@ -64,19 +64,19 @@ class HttpServer:
         method, path, *_ = [*line.split(" "), "", ""]
         if method not in ("GET", "HEAD"):
             return HttpReply(HTTPStatus.METHOD_NOT_ALLOWED, b"only GET and HEAD\n"), True
-        answering = self._resources.get(path.partition("?")[0])
-        if answering is None:
+        resource = self._resources.get(path.partition("?")[0])
+        if resource is None:
             known = ", ".join(self._resources)
             return HttpReply(HTTPStatus.NOT_FOUND, f"there are {known}\n".encode()), True
         accept = next((h.partition(":")[2].strip() for h in headers if h.lower().startswith("accept:")), "")
-        return await answering(accept), method == "GET"
+        return await resource(accept), method == "GET"
 
 
-def _response_head(page: HttpReply) -> bytes:
+def _response_head(reply: HttpReply) -> bytes:
     lines = (
-        f"HTTP/1.1 {page.status.value} {page.status.phrase}",
-        f"Content-Type: {page.content_type}",
-        f"Content-Length: {len(page.body)}",
+        f"HTTP/1.1 {reply.status.value} {reply.status.phrase}",
+        f"Content-Type: {reply.content_type}",
+        f"Content-Length: {len(reply.body)}",
         "Cache-Control: no-store",
         "X-Content-Type-Options: nosniff",
         "Connection: close",

@@ -1,4 +1,4 @@
-"""From the operator's settings to what a worker is handed."""
+"""Translation of the operator's settings into those of a worker."""
 
 import ipaddress
 import platform
@@ -26,7 +26,7 @@ def worker_settings(
     generation: int,
     cookies: CookieSecrets,
 ) -> WorkerSettings:
-    """Everything a worker needs, in one value."""
+    """Return the settings of one worker."""
     nsid = platform.node().encode()[:64]
     return WorkerSettings(
         generation=generation,
@@ -55,7 +55,7 @@ def worker_settings(
 
 
 def rate_limit_settings(settings: Settings) -> RrlSettings | None:
-    """None where nobody is to be limited: off, or only askers at home are admitted."""
+    """Return the rate limit; None if it is off, or if only private addresses are admitted and not limited."""
     limit = settings.rate_limit
     prefixes = _prefixes(settings.allow_query)
     strangers = not prefixes or not all(_is_private_prefix(prefix) for prefix in prefixes)

@@ -3,11 +3,11 @@
 import secrets
 from typing import Final
 
-_BATCH: Final = 8192  # octets
+_BATCH: Final = 8192  # bytes
 
 
 class Entropy:
-    """Numbers that nobody can predict from earlier ones (RFC 5452 9.2)."""
+    """Random numbers that cannot be predicted from earlier ones (RFC 5452 9.2)."""
 
     __slots__ = ("_pool", "_position")
 
@@ -16,7 +16,7 @@ class Entropy:
         self._position = 0
 
     def u16(self) -> int:
-        """A number from 0 to 65535, each equally likely."""
+        """Return a number from 0 to 65535, each equally likely."""
         at = self._position
         if at + 2 > len(self._pool):
             self._pool = secrets.token_bytes(_BATCH)
@@ -25,7 +25,7 @@ class Entropy:
         return self._pool[at] << 8 | self._pool[at + 1]
 
     def random_bytes(self, count: int) -> bytes:
-        """So many octets, 0 to 255 of them."""
+        """Return `count` random bytes, 0 to 255 of them."""
         at = self._position
         if at + count > len(self._pool):
             self._pool = secrets.token_bytes(_BATCH)
@@ -34,5 +34,5 @@ class Entropy:
         return self._pool[at : at + count]
 
     def randbelow(self, bound: int) -> int:
-        """A number from 0 to `bound` - 1, for bounds up to 256; odd bounds are met to within 1 in 256."""
+        """Return a number from 0 to `bound` - 1, for bounds up to 256; odd bounds are met to within 1 in 256."""
         return self.u16() * bound >> 16

@@ -1,15 +1,16 @@
-"""Everything that is not ours: from the cache, else from an upstream.
+"""Forwarder for names outside our zones: answers from the cache, else from an upstream.
 
 Rules:
-- A known answer is returned at once: no task, no future, no timer.
-- One exchange at a time for one question and route; everybody who asks meanwhile waits for it (RFC 5452 section 5).
-- Every client hears once, within 1.8 s. How many may wait is bounded, in all and for each client's address, and so is
-  how many exchanges are open: those whose clients have heard already give way first.
-- Different names of one domain that wait at a time have a bound of their own, so that a flood of made-up ones leaves
+- A cached answer is returned at once: no task, no future, no timer.
+- One exchange at a time for one question and route; all clients that send it meanwhile wait for it (RFC 5452 section
+  5).
+- Every client gets one reply, within 1.8 s. The waiting clients are bounded, in all and for each address, and so are
+  the open exchanges: those whose clients have been answered already are closed first.
+- Different names of one domain that wait at a time have a bound of their own, so that a flood of random names leaves
   room for all other domains.
-- Over a bound the reply is REFUSED: as small as the query, so it amplifies nothing; an honest client asks elsewhere at
-  once, where silence would cost it seconds, and no cache in front keeps it, as it would a SERVFAIL.
-- A failure is told only where no expired answer is left to tell instead (RFC 8767).
+- Over a bound the reply is REFUSED: as small as the query, so it amplifies nothing; an honest client queries another
+  server at once, where silence would cost it seconds, and no cache in front stores it, as it would a SERVFAIL.
+- A failure is sent only if no expired answer is left to send instead (RFC 8767).
 - A query that came through here before is refused: two forwarders that point at each other end it after two packets.
 - RD=0 is answered from the cache or refused, never forwarded (RFC 1034 4.3.1): two forwarders cannot make a loop of it.
 - Only exchanges over TCP are tasks. They are named, kept here, and cancelled with their exchange.
@@ -44,20 +45,20 @@ from meshdns.upstream.tcp import TcpExchanges
 from meshdns.upstream.timer_wheel import TimerWheel
 
 TIMER_PERIOD: Final = 0.025  # seconds that the end of a wait may come late
-SUFFIX_LIMIT_DIVISOR: Final = 8  # domains that must be flooded at a time before all who may wait do
+SUFFIX_LIMIT_DIVISOR: Final = 8  # domains that must be flooded at a time before all places are taken
 MAX_PER_CLIENT: Final = 1024
 """Questions of one address that may wait. Held back and answered together they are the pulse of a DNSBomb
-(CVE-2024-33655), here 1.2 MB at most; fewer would hinder a CoreDNS that asks for a whole cluster by one address."""
+(CVE-2024-33655), here 1.2 MB at most; fewer would hinder a CoreDNS that forwards a whole cluster's queries."""
 
 
 class Forwarder:
     """Answers queries from the cache or from the upstreams of their route; see the rules above.
 
-    `max_cache_bytes` bounds the cache in octets, `max_in_flight` both the exchanges that are open and the questions
-    that wait, `max_per_client` those of one client. `nsid` is what a client hears that asks which server it reached
-    (RFC 5001), `instance_id` the 8 octets by which this instance knows a query that it has sent (see
-    `forwarding.question`), none if it need not; `on_reply_time` is told of each reply of an upstream: its address,
-    RCODE and the time it took in seconds. It is used from the loop's thread only.
+    `max_cache_bytes` bounds the cache in bytes, `max_in_flight` both the exchanges that are open and the questions
+    that wait, `max_per_client` those of one client. `nsid` identifies the server to clients that send NSID (RFC 5001);
+    `instance_id` are the 8 bytes by which this instance detects a query that it has sent (see `forwarding.question`),
+    empty for no loop detection. `on_reply_time` is called with each reply of an upstream: its address, RCODE and the
+    time it took in seconds. It is used from the loop's thread only.
     """
 
     def __init__(  # noqa: PLR0913 — what the worker knows and three bounds, all by keyword
@@ -86,10 +87,9 @@ class Forwarder:
         self._entropy = Entropy()
         self._pools = UpstreamPools(loop, self._entropy, self)
         self._open: dict[Exchange, PendingExchange] = {}
-        self._with_waiters: dict[bytes, PendingExchange] = {}  # clients wait for them
-        self._answered_late: OrderedDict[bytes, PendingExchange] = (
-            OrderedDict()
-        )  # their clients heard of a failure, oldest first
+        self._pending_by_key: dict[bytes, PendingExchange] = {}  # those that clients wait for
+        self._awaiting_late_reply: OrderedDict[bytes, PendingExchange] = OrderedDict()
+        """Those whose clients were answered with a failure, the oldest first."""
         self._wait_limits = WaitLimits(max_in_flight, max_per_client)
         self._suffix_limit = PerKeyLimit(
             max(max_in_flight // SUFFIX_LIMIT_DIVISOR, 1)
@@ -102,17 +102,17 @@ class Forwarder:
     def ask(
         self, query: Query, *, now: float, tcp: bool, on_reply: Callable[[bytes], None], client: bytes = b""
     ) -> ImmediateReply | None:
-        """The reply where it needs no upstream; else None, and `on_reply` is called once with it, within 1.8 s.
+        """Return the reply if it needs no upstream; else None, and `on_reply` is called once with it, within 1.8 s.
 
-        `query` is free of faults, `now` is the loop's time in seconds, `tcp` says how the client asked, and
+        `query` is well-formed, `now` is the loop's time in seconds, `tcp` says how the query was received, and
         `client` is its packed address. `on_reply` must not raise; it is never called before this returns.
         """
         self._counters.queries += 1
         route_index = self._route_indexes.find(query.qname_lower)
         if route_index is None:
-            return ImmediateReply(self._replies.refuse(query, client_reply.NO_ROUTE, tcp=tcp))
+            return ImmediateReply(self._replies.refusal(query, client_reply.NO_ROUTE, tcp=tcp))
         key = cache_key(query, route_index)
-        cached = self._replies.cached(query, key, now=now, tcp=tcp)
+        cached = self._replies.cached_reply(query, key, now=now, tcp=tcp)
         if cached is not None:
             return cached
         error = self._refusal(query, key, client, now=now, tcp=tcp)
@@ -122,15 +122,15 @@ class Forwarder:
 
     @property
     def cache_counts(self) -> tuple[int, int]:
-        """How many answers are kept, and how many of them are denials."""
+        """The number of cached answers, and how many of them are denials."""
         return len(self._cache), self._cache.denials
 
     def flush(self) -> None:
-        """Forget all that is cached."""
+        """Drop all cached answers and failures."""
         self._cache.clear()
 
     async def close(self) -> None:
-        """Answer everybody who waits with SERVFAIL, close all sockets, end all tasks."""
+        """Answer all waiting clients with SERVFAIL, close all sockets, end all tasks."""
         self._closed = True
         for pending in list(self._open.values()):
             pending.exchange.close()
@@ -144,45 +144,45 @@ class Forwarder:
     # ------------------------------------------------------------------------------------------ clients
 
     def _refusal(self, query: Query, key: bytes, client: bytes, *, now: float, tcp: bool) -> bytes | None:
-        """The refusal or failure for a client that may not wait for an upstream; None where it may."""
+        """Return the refusal or failure for a client that may not wait for an upstream; None if it may."""
         counters = self._counters
         failure = self._cache.get_failure(key, now)
         if failure is not None:
             counters.failures_cached += 1
-            return self._replies.fail(query, key, failure, now=now, tcp=tcp)
+            return self._replies.failure_reply(query, key, failure, now=now, tcp=tcp)
         if not query.rd:
-            return self._replies.refuse(query, client_reply.NOT_RECURSIVE, tcp=tcp)
-        been = read_loop_markers(query)
-        if been and is_loop(been, self._own_marker):
+            return self._replies.refusal(query, client_reply.NOT_RECURSIVE, tcp=tcp)
+        markers = read_loop_markers(query)
+        if markers and is_loop(markers, self._own_marker):
             counters.loops += 1
-            return self._replies.refuse(query, client_reply.LOOP, tcp=tcp)
+            return self._replies.refusal(query, client_reply.LOOP, tcp=tcp)
         if self._closed:
-            return self._replies.fail(query, key, client_reply.CLOSING, now=now, tcp=tcp)
-        crowding = self._wait_limits.is_client_at_limit(client)
-        if crowding or self._wait_limits.is_full:
+            return self._replies.failure_reply(query, key, client_reply.CLOSING, now=now, tcp=tcp)
+        at_client_limit = self._wait_limits.is_client_at_limit(client)
+        if at_client_limit or self._wait_limits.is_full:
             counters.over_limit += 1
-            counters.over_client_limit += crowding
-            return self._replies.refuse(
-                query, client_reply.OVERLOAD_CLIENT if crowding else client_reply.OVERLOAD, tcp=tcp
+            counters.over_client_limit += at_client_limit
+            return self._replies.refusal(
+                query, client_reply.OVERLOAD_CLIENT if at_client_limit else client_reply.OVERLOAD, tcp=tcp
             )
         return None
 
     def _join_or_start(self, waiter: Waiter, key: bytes, route_index: int, now: float) -> bytes | None:
         """Join the exchange for the question, or start it."""
-        pending = self._with_waiters.get(key)
+        pending = self._pending_by_key.get(key)
         if pending is None:
             domain = suffix_key(waiter.query, route_index)
             if self._suffix_limit.is_at_limit(domain):
                 self._counters.over_limit += 1
                 self._counters.over_suffix_limit += 1
-                return self._replies.refuse(waiter.query, client_reply.OVERLOAD_SUFFIX, tcp=waiter.tcp)
+                return self._replies.refusal(waiter.query, client_reply.OVERLOAD_SUFFIX, tcp=waiter.tcp)
             self._counters.misses += 1
             exchange = self._new_exchange(waiter.query, route_index, now)
             pending = PendingExchange(key, domain, route_index, exchange)
             self._admit(pending, now)
             failure = self._apply_step(pending, exchange.start(now), now)
             if failure is not None:
-                return self._replies.fail(waiter.query, key, failure, now=now, tcp=waiter.tcp)
+                return self._replies.failure_reply(waiter.query, key, failure, now=now, tcp=waiter.tcp)
         else:
             self._counters.coalesced += 1
         pending.waiters.append(waiter)
@@ -201,25 +201,25 @@ class Forwarder:
         )
 
     def _answer_waiters(self, pending: PendingExchange, outcome: Reply | Failure, now: float) -> None:
-        """Answer everybody who waits."""
+        """Answer all clients that wait for the exchange."""
         waiters, pending.waiters = pending.waiters, []
         for query, tcp, client, reply in waiters:
             self._wait_limits.remove(client)
             if isinstance(outcome, Reply):
-                reply(self._replies.fresh(query, outcome, tcp=tcp))
+                reply(self._replies.fresh_reply(query, outcome, tcp=tcp))
             else:
-                reply(self._replies.fail(query, pending.key, outcome, now=now, tcp=tcp))
+                reply(self._replies.failure_reply(query, pending.key, outcome, now=now, tcp=tcp))
 
     # ------------------------------------------------------------------------------------------ exchanges
 
     def _admit(self, pending: PendingExchange, now: float) -> None:
-        """Open an exchange; where too many are open, the one whose clients heard longest ago gives way."""
-        if len(self._open) >= self._max_in_flight and self._answered_late:
-            oldest = next(iter(self._answered_late.values()))
+        """Open an exchange; if too many are open, close the one whose clients were answered longest ago."""
+        if len(self._open) >= self._max_in_flight and self._awaiting_late_reply:
+            oldest = next(iter(self._awaiting_late_reply.values()))
             oldest.exchange.close()
             self._discard(oldest)
         self._open[pending.exchange] = pending
-        self._with_waiters[pending.key] = pending
+        self._pending_by_key[pending.key] = pending
         self._suffix_limit.acquire(pending.suffix)
         self._counters.in_flight = len(self._open)
         self._timers.schedule(pending, now)  # not its due: most are closed, and then forgotten, a period later
@@ -227,7 +227,7 @@ class Forwarder:
             self._timer = self._loop.call_later(TIMER_PERIOD, self._on_timer)
 
     def _apply_step(self, pending: PendingExchange, step: Step, now: float) -> Failure | None:
-        """Do what the policy says; returns the failure that the clients were told of, if it came to that."""
+        """Do what the policy decided; return the failure that the clients were answered with, if any."""
         exchange = pending.exchange
         while isinstance(step, Attempt):
             step = self._send(pending, step, now)
@@ -243,9 +243,9 @@ class Forwarder:
         return step if isinstance(step, Failure) else None
 
     def _on_answer(self, pending: PendingExchange, reply: Reply, now: float) -> None:
-        """Keep the answer and tell it, also to those who asked again after a failure."""
+        """Cache the answer and send it, also to clients that retried after a failure."""
         self._cache.store(pending.key, reply, now)
-        live = self._with_waiters.get(pending.key)
+        live = self._pending_by_key.get(pending.key)
         if live is not pending:
             self._counters.late_answers += 1
         if live is not None:
@@ -255,34 +255,34 @@ class Forwarder:
 
     def _keep_for_late_reply(self, pending: PendingExchange) -> None:
         """Keep an exchange open for a late answer; one per question is enough."""
-        del self._with_waiters[pending.key]
+        del self._pending_by_key[pending.key]
         self._suffix_limit.release(pending.suffix)
-        older = self._answered_late.pop(pending.key, None)
+        older = self._awaiting_late_reply.pop(pending.key, None)
         if older is not None:
             older.exchange.close()
             self._discard(older)
-        self._answered_late[pending.key] = pending
+        self._awaiting_late_reply[pending.key] = pending
 
     def _discard(self, pending: PendingExchange) -> None:
-        """Forget a closed exchange; once is enough, more does no harm."""
+        """Drop a closed exchange; a second call does nothing."""
         if self._open.pop(pending.exchange, None) is None:
             return
-        if self._with_waiters.get(pending.key) is pending:
-            del self._with_waiters[pending.key]
+        if self._pending_by_key.get(pending.key) is pending:
+            del self._pending_by_key[pending.key]
             self._suffix_limit.release(pending.suffix)
-        elif self._answered_late.get(pending.key) is pending:
-            del self._answered_late[pending.key]
+        elif self._awaiting_late_reply.get(pending.key) is pending:
+            del self._awaiting_late_reply[pending.key]
         for attempt in pending.exchange.attempts:
             if self._tcp_exchanges.cancel(attempt):
                 continue
             address = self._address(pending, attempt)
             if not attempt.tcp or address.tls is not None:
                 self._pools.pool_for(address).cancel(attempt)
-        pending.exchange.attempts.clear()  # they point back; without the ring nothing waits for a collection
+        pending.exchange.attempts.clear()  # break the reference cycle, so that no garbage collection is needed
         self._counters.in_flight = len(self._open)
 
     def _on_timer(self) -> None:
-        """The one timer of all exchanges."""
+        """Handle the one timer of all exchanges."""
         now = self._loop.time()
         for pending in self._timers.pop_due(now):
             exchange = pending.exchange
@@ -306,7 +306,7 @@ class Forwarder:
         return None
 
     def _on_tcp_result(self, attempt: Attempt, ident: int, message: bytes | None) -> None:
-        """An exchange over TCP is over (for `TcpExchanges`)."""
+        """Handle the end of an exchange over TCP (for `TcpExchanges`)."""
         pending = self._open.get(attempt.exchange)
         if pending is None:
             return
@@ -317,16 +317,16 @@ class Forwarder:
             self.on_reply(attempt, ident, message)
 
     def on_reply(self, attempt: Attempt, ident: int, message: bytes) -> None:
-        """A message with the id of `attempt` came where it is awaited (for `UdpPool`)."""
+        """Handle a message with the id of `attempt` on its socket or connection (for `UdpPool` and `TlsPool`)."""
         now = self._loop.time()
         pending = self._open[attempt.exchange]
-        heard = attempt.exchange.on_reply(attempt, ident, message, now)
-        if attempt.done and len(message) > 3:  # what answers nothing that was asked leaves it open
+        step = attempt.exchange.on_reply(attempt, ident, message, now)
+        if attempt.done and len(message) > 3:  # a message that is no reply to the question leaves it open
             self._on_reply_time(self._address(pending, attempt), message[3] & 0x0F, now - attempt.sent_at)
-        self._apply_step(pending, heard, now)
+        self._apply_step(pending, step, now)
 
     def on_unexpected(self, attempts: tuple[Attempt, ...]) -> None:
-        """A datagram with no awaited id came on the socket of `attempts` (for `UdpPool`)."""
+        """Handle a datagram without an awaited id on the socket of `attempts` (for `UdpPool`)."""
         now = self._loop.time()
         if not attempts:
             self._counters.mismatches += 1
@@ -336,7 +336,7 @@ class Forwarder:
                 self._apply_step(pending, attempt.exchange.on_mismatch(attempt, now), now)
 
     def on_icmp_error(self, attempts: tuple[Attempt, ...]) -> None:
-        """An ICMP error came on the socket of `attempts` (for `UdpPool`)."""
+        """Handle an ICMP error on the socket of `attempts` (for `UdpPool`)."""
         now = self._loop.time()
         for attempt in attempts:
             pending = self._open.get(attempt.exchange)
@@ -344,7 +344,7 @@ class Forwarder:
                 self._apply_step(pending, attempt.exchange.on_icmp_error(attempt, now), now)
 
     def on_connection_closed(self, attempts: tuple[Attempt, ...], *, served: bool) -> None:
-        """A connection ended on which `attempts` were awaited (for `TlsPool`)."""
+        """Handle the end of a connection on which `attempts` were awaited (for `TlsPool`)."""
         now = self._loop.time()
         for attempt in attempts:
             exchange = attempt.exchange

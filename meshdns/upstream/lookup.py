@@ -1,6 +1,6 @@
-"""One question to one server and what it says, for tools: over UDP, again over TCP where the reply was truncated.
+"""One query to one server, for tools: over UDP, again over TCP if the reply is truncated.
 
-Not on the path of an answer: each question has a socket of its own, and nothing is cached or chosen.
+Not on the path of an answer: each query has a socket of its own, and nothing is cached.
 """
 
 import asyncio
@@ -17,16 +17,16 @@ from meshdns.stubdomains.observed import ObservedReply, observe
 from meshdns.upstream.tcp import query_over_tcp
 
 TRY_TIMEOUT: Final = 3.0
-"""Patience with one try; forwarders give up on a dead upstream within about 2 s, and say so."""
+"""Seconds for one try; forwarders give up on a silent upstream within about 2 s, and reply so."""
 
 _TRIES: Final = 2
-_FLAGS_OF_OPT, _DO = -4, 0x80  # an octet of it, and the bit there (RFC 3225)
+_FLAGS_OF_OPT, _DO = -4, 0x80  # a byte of it, and the bit there (RFC 3225)
 
 
 async def look_up(server: Address, name: str, qtype: int, *, cd: bool = False) -> ObservedReply:
-    """What `server` says of a name in text; with `cd` it is asked not to validate (RFC 4035 section 3.2.2).
+    """Return the reply of `server` for a name in text; `cd` requests no validation (RFC 4035 section 3.2.2).
 
-    DO goes with CD: systemd-resolved looks at neither of them alone.
+    DO goes with CD: systemd-resolved ignores either of them alone.
     """
     query = bytearray(build_query(name, qtype))
     if cd:
@@ -43,7 +43,7 @@ async def look_up(server: Address, name: str, qtype: int, *, cd: bool = False) -
 
 
 class _UdpReply(asyncio.DatagramProtocol):
-    """Waits for the reply to one query; what does not echo it is ignored (RFC 5452 section 9.1)."""
+    """Waits for the reply to one query; a datagram that does not echo it is ignored (RFC 5452 section 9.1)."""
 
     def __init__(self, query: bytes, replied: asyncio.Future[bytes | None]) -> None:
         self._query = query
@@ -55,7 +55,7 @@ class _UdpReply(asyncio.DatagramProtocol):
             self._replied.set_result(data)
 
     def error_received(self, exc: Exception) -> None:  # noqa: ARG002 — which error it is changes nothing
-        """Nobody listens there: no use in waiting."""
+        """Stop waiting, because no server listens there."""
         if not self._replied.done():
             self._replied.set_result(None)
 
@@ -80,5 +80,5 @@ async def _query_over_udp(server: Address, query: bytes) -> bytes | None:
 
 
 def _is_reply_to(message: bytes, query: bytes) -> bool:
-    asked = query[HEADER_SIZE:-OPT_SIZE]  # `build_query` ends with an OPT
-    return reply.is_reply_to(message, int.from_bytes(query[:2], "big"), asked[:-4].lower() + asked[-4:])
+    question = query[HEADER_SIZE:-OPT_SIZE]  # `build_query` ends with an OPT
+    return reply.is_reply_to(message, int.from_bytes(query[:2], "big"), question[:-4].lower() + question[-4:])

@@ -1,7 +1,7 @@
-"""Which of many sockets have something to read: one more epoll for all of them, where there is one.
+"""Poller for many sockets: one more epoll for all of them, if the system has epoll.
 
 Towards upstreams there are hundreds of sockets, each open for a few queries. The loop would make a handle for each that
-is readable; here it hears once that some are, which costs half.
+is readable; with the poller it makes one for all of them, which costs half.
 """
 
 import select
@@ -9,29 +9,29 @@ from asyncio import AbstractEventLoop
 from collections.abc import Callable
 from typing import Final, Protocol
 
-_MAX_EVENTS: Final = 64  # sockets looked at before it is somebody else's turn; the others wait for the next
+_MAX_EVENTS: Final = 64  # sockets read in one turn of the loop; the others wait for the next
 
 
 class SocketPoller(Protocol):
-    """Calls back, on the loop's thread, for each socket that has something to read."""
+    """Calls the callback of each socket that is readable, on the loop's thread."""
 
     def add(self, fd: int, on_readable: Callable[[], None]) -> None:
-        """Call `on_readable` whenever there is something, or an error, until `remove`; OSError where that cannot be."""
+        """Call `on_readable` for each datagram or error until `remove`; OSError if the socket cannot be added."""
 
     def remove(self, fd: int) -> None:
-        """Call no more; to be called before the socket is closed."""
+        """Remove a socket; to be called before it is closed."""
 
     def close(self) -> None:
-        """Give back what it takes."""
+        """Close the poller."""
 
 
 def create_poller(loop: AbstractEventLoop) -> SocketPoller:
-    """The best one for this machine."""
+    """Return the best poller for this machine."""
     return EpollPoller(loop) if hasattr(select, "epoll") else LoopPoller(loop)
 
 
 class LoopPoller:
-    """The loop itself: the portable one."""
+    """The portable poller: the loop itself."""
 
     def __init__(self, loop: AbstractEventLoop) -> None:
         self._loop = loop
@@ -81,6 +81,6 @@ class EpollPoller:
         if self._epoll is None:
             return
         for fd, _ in self._epoll.poll(0, _MAX_EVENTS):
-            readable = self._callbacks.get(fd)  # what another one did may have closed it
+            readable = self._callbacks.get(fd)  # the callback of another one may have closed it
             if readable is not None:
                 readable()

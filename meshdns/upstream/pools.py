@@ -1,4 +1,4 @@
-"""The ways to all upstreams: sockets for UDP, connections for TLS."""
+"""Pools towards all upstreams: sockets for UDP, connections for TLS."""
 
 from asyncio import AbstractEventLoop, TimerHandle
 from typing import Final
@@ -9,7 +9,7 @@ from meshdns.upstream.poller import create_poller
 from meshdns.upstream.tls import ConnectionListener, TlsPool
 from meshdns.upstream.udp import UdpPool
 
-SWEEP_SECONDS: Final = 15.0  # what is idle is closed after one to two of these
+SWEEP_SECONDS: Final = 15.0  # idle sockets are closed after one to two of these
 
 
 class UpstreamPools:
@@ -24,7 +24,7 @@ class UpstreamPools:
         self._sweeper: TimerHandle | None = None
 
     def pool_for(self, address: Address) -> UdpPool | TlsPool:
-        """Those towards one upstream."""
+        """Return the pool towards one upstream."""
         pool = self._pools.get(address)
         if pool is None:
             pool = self._pools[address] = self._open(address)

@@ -1,7 +1,4 @@
-"""The routes that the settings describe, with files in the form of resolv.conf read and own addresses left out.
-
-The upstream servers that the host itself uses.
-"""
+"""Routes that the settings describe; files in the form of resolv.conf are read, own addresses left out."""
 
 from collections.abc import Collection
 from pathlib import Path
@@ -15,7 +12,7 @@ from meshdns.upstream import tls_context
 
 
 def build_routes(settings: Settings) -> list[Route]:
-    """Where names go. Raises ValueError, with a message for people, where a file cannot be read."""
+    """Return the routes of the settings. Raises ValueError, with a message for people, if a file cannot be read."""
     own = [Address(*split_host_port(text)) for text in settings.listen]
     found = [_route(item.zone, item.upstream, item, own) for item in settings.fallback]
     return [*found, *(_route(item.zone, item.to, item, own) for item in settings.forward)]
@@ -29,7 +26,7 @@ def _route(zone: str, items: tuple[str, ...], section: FallbackSection | Forward
 
 
 def _servers(item: str, ca: str, own: list[Address]) -> tuple[Address, ...]:
-    """One server that is not ourselves, or those of a file in the form of resolv.conf."""
+    """Return one server, or those of a file in the form of resolv.conf, without our own addresses."""
     if item.startswith("/"):
         return read_resolv_conf(Path(item), own_addresses=own)
     server = upstreams.parse_upstream(item, ca=ca)
@@ -37,9 +34,9 @@ def _servers(item: str, ca: str, own: list[Address]) -> tuple[Address, ...]:
 
 
 def read_resolv_conf(path: Path, *, own_addresses: Collection[Address] = ()) -> tuple[Address, ...]:
-    """The name servers that a resolv.conf lists, without those that are `own_addresses`; perhaps none.
+    """Return the name servers that a resolv.conf lists, without `own_addresses`; perhaps none.
 
-    Raises ValueError with a message for people where the file cannot be read.
+    Raises ValueError with a message for people if the file cannot be read.
     """
     try:
         text = path.read_text(encoding="utf-8", errors="replace")

@@ -9,13 +9,13 @@ from meshdns.forwarding.policy import LATE_REPLY_WINDOW, Attempt
 from meshdns.forwarding.upstreams import Address
 from meshdns.upstream.entropy import Entropy
 
-MAX_TCP_EXCHANGES: Final = 256  # TCP exchanges at a time; beyond, TC is a broken upstream
+MAX_TCP_EXCHANGES: Final = 256  # TCP exchanges at a time; beyond, an upstream that sends TC counts as failed
 
 OnTcpResult = Callable[[Attempt, int, bytes | None], None]
 
 
 class TcpExchanges:
-    """The exchanges over TCP that are open. `on_result` is told of each: its id, and the message or None."""
+    """The open exchanges over TCP. `on_result` is called with the result of each: its id, and the message or None."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop, entropy: Entropy, on_result: OnTcpResult) -> None:
         self._loop = loop
@@ -27,7 +27,7 @@ class TcpExchanges:
         return len(self._tasks)
 
     def send(self, address: Address, attempt: Attempt) -> bool:
-        """Begin an exchange; False where too many are open."""
+        """Start an exchange; return False if too many are open."""
         if len(self._tasks) >= MAX_TCP_EXCHANGES:
             return False
         ident = self._entropy.u16()
@@ -40,14 +40,14 @@ class TcpExchanges:
         return True
 
     def cancel(self, attempt: Attempt) -> bool:
-        """End an exchange, of which nobody is told then; whether it was one of these."""
+        """Cancel an exchange without a result; return whether it was one over TCP."""
         task = self._tasks.get(attempt)
         if task is not None:
             task.cancel()
         return task is not None
 
     async def close(self) -> None:
-        """Wait until all that were cancelled are over."""
+        """Wait until all canceled exchanges have ended."""
         await asyncio.gather(*self._tasks.values(), return_exceptions=True)
 
     def _on_done(self, attempt: Attempt, ident: int, task: asyncio.Task[bytes | None]) -> None:
@@ -63,7 +63,7 @@ class TcpExchanges:
 
 
 async def query_over_tcp(address: Address, message: bytes, *, seconds: float) -> bytes | None:
-    """Send `message`, return the first message that comes back; None where none came in `seconds`, for any reason.
+    """Send `message` and return the first message received, or None if none was in `seconds`, for any reason.
 
     Length and body leave in one write (RFC 7766 section 8); a reply is at most 65,535 octets by its length field.
     """

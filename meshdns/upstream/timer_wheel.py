@@ -1,4 +1,4 @@
-"""Coarse timers: everything that falls due within one period comes at once, and a timer costs an append."""
+"""Timing wheel: all items that fall due within one period are returned together, and a timer costs an append."""
 
 import math
 from typing import Generic, TypeVar
@@ -7,9 +7,9 @@ T = TypeVar("T")
 
 
 class TimerWheel(Generic[T]):
-    """Items by the period, in seconds, in which they fall due. Times are of any clock that never goes back.
+    """Items by the period, in seconds, in which they fall due. Times are of any monotonic clock.
 
-    An item may come a period late and never comes early. Nothing is due before `next_due`, which is infinite while
+    An item may be a period late and is never early. Nothing is due before `next_due`, which is infinite while
     the wheel is empty.
     """
 
@@ -24,7 +24,7 @@ class TimerWheel(Generic[T]):
         return bool(self._buckets)
 
     def schedule(self, item: T, due: float) -> None:
-        """Have the first `pop_due` after the period of `due` return `item`."""
+        """Make the first `pop_due` after the period of `due` return `item`."""
         bucket = int(due / self._period) + 1
         items = self._buckets.get(bucket)
         if items is None:
@@ -34,10 +34,10 @@ class TimerWheel(Generic[T]):
             items.append(item)
 
     def pop_due(self, now: float) -> list[T]:
-        """Remove and return what has fallen due, in order of the periods."""
+        """Remove and return the items that are due, in order of the periods."""
         out: list[T] = []
         if now >= self.next_due:
-            current = now / self._period  # compared as it is: rounding must bring nothing early
+            current = now / self._period  # compared without rounding, so that no item is early
             for bucket in sorted(bucket for bucket in self._buckets if bucket <= current):
                 out += self._buckets.pop(bucket)
             self.next_due = min(self._buckets) * self._period if self._buckets else math.inf

@@ -1,15 +1,16 @@
 """Connections over TLS towards one upstream (RFC 7858): kept, shared by many queries at a time, closed when idle.
 
 Rules:
-- Queries are pipelined, and replies are taken in any order, by an id unique on its connection (RFC 7766 section 7). An
-  id whose reply nobody waits for any longer stays taken until that reply has come.
-- What waits for a handshake is bounded like what waits for replies, and what is given up meanwhile is never sent.
-- A connection on which something is awaited and nothing has come for `SILENCE_TIMEOUT` gets no more queries: a silent
-  one may be dead for minutes before TCP says so. What is awaited on it may still come.
-- Where a connection ends with queries open, those go to a new one if it had served others, and are failed if not.
-  The next ones carry no more at a time than it had answered, until the next rest.
+- Queries are pipelined, and replies are taken in any order, by an id unique on its connection (RFC 7766 section 7). The
+  id of a canceled query is not used again until its reply has been received.
+- Queries that wait for a handshake are bounded like those that wait for replies. A query that is canceled meanwhile is
+  never sent.
+- A connection with open queries on which nothing was received for `SILENCE_TIMEOUT` gets no more queries: a broken one
+  may be silent for minutes before TCP reports it. Replies to its open queries are still taken.
+- If a connection ends with queries open, those go to a new one if it had served others, and fail if not. The next
+  connections carry no more queries at a time than it had answered, until the next `close_idle`.
 - After a failed handshake the next is tried `RECONNECT_DELAY` later. Nothing is sent in clear instead.
-- A message with an id that nobody waits for is ignored; a connection with `MAX_UNEXPECTED` of them is ended.
+- A message with an id that is not awaited is ignored; a connection with `MAX_UNEXPECTED` of them is ended.
 """
 
 import asyncio
@@ -25,24 +26,24 @@ from meshdns.upstream.udp import SocketListener
 MAX_CONNECTIONS: Final = 8  # to one upstream, those included that get no more queries
 MAX_PIPELINED: Final = 1024  # queries open on one connection
 SILENCE_TIMEOUT: Final = 0.45  # seconds; the second send of a question (0.5 s) shall leave by another connection
-HANDSHAKE_TIMEOUT: Final = 4.0  # seconds for TCP and TLS together; clients have heard by then
+HANDSHAKE_TIMEOUT: Final = 4.0  # seconds for TCP and TLS together; clients have been answered by then
 RECONNECT_DELAY: Final = 1.0  # seconds
 MAX_UNEXPECTED: Final = 5
 _SHUTDOWN_TIMEOUT: Final = 1.0  # seconds that a server may take to answer the end of TLS
-_MAX_IDS: Final = 4 * MAX_PIPELINED  # of one connection, those included whose reply nobody waits for any longer
+_MAX_IDS: Final = 4 * MAX_PIPELINED  # of one connection, those of canceled queries included
 
 _log = logging.getLogger("meshdns.upstream")
 
 
 class ConnectionListener(SocketListener, Protocol):
-    """Who hears what comes on the connections, and of their end."""
+    """Callbacks for messages on the connections, and for their end."""
 
     def on_connection_closed(self, attempts: tuple[Attempt, ...], *, served: bool) -> None:
-        """A connection ended, or never began, on which `attempts` were awaited; `served` says that it had replied."""
+        """Handle the end, or failed start, of the connection of `attempts`; `served` says that it had replied."""
 
 
 class TlsPool:
-    """The connections towards one upstream; see the rules above. A `UdpPool` for `UpstreamPools`."""
+    """The connections towards one upstream; see the rules above. `UpstreamPools` uses it like a `UdpPool`."""
 
     def __init__(
         self, loop: asyncio.AbstractEventLoop, address: Address, entropy: Entropy, listener: ConnectionListener
@@ -54,7 +55,7 @@ class TlsPool:
         self._entropy = entropy
         self._listener = listener
         self._connections: list[_Connection] = []  # those that get queries
-        self._retired: list[_Connection] = []  # those on which something is still awaited, the oldest first
+        self._retired: list[_Connection] = []  # those on which replies are still awaited, the oldest first
         self._awaited: dict[Attempt, tuple[_Connection, int]] = {}
         self._connect_tasks: set[asyncio.Task[None]] = set()
         self._max_pipelined = MAX_PIPELINED
@@ -68,35 +69,35 @@ class TlsPool:
         return len(self._connections) + len(self._retired)
 
     def send(self, attempt: Attempt) -> None:
-        """Send the question of `attempt` and await the reply until `cancel`; OSError where it cannot be sent."""
+        """Send the question of `attempt` and await the reply until `cancel`; OSError if it cannot be sent."""
         self._is_used = True
-        line = self._pick()
+        connection = self._pick()
         ident = self._entropy.u16()
-        while ident in line.awaited:
+        while ident in connection.awaited:
             ident = self._entropy.u16()
         message = attempt.message(ident)
-        line.send(attempt, ident, len(message).to_bytes(2, "big") + message, self._loop.time())
-        self._awaited[attempt] = (line, ident)
+        connection.send(attempt, ident, len(message).to_bytes(2, "big") + message, self._loop.time())
+        self._awaited[attempt] = (connection, ident)
 
     def cancel(self, attempt: Attempt) -> None:
         """Await no reply to `attempt` any longer."""
-        line, ident = self._awaited.pop(attempt, (None, 0))
-        if line is not None:
-            line.cancel(ident)
+        connection, ident = self._awaited.pop(attempt, (None, 0))
+        if connection is not None:
+            connection.cancel(ident)
 
     def close_idle(self) -> None:
         """Close all connections if none was used since the last call; to be called every few seconds."""
         self._max_pipelined = MAX_PIPELINED
         if not self._is_used:
-            for line in list(self._connections):
-                self._retire(line)
+            for connection in list(self._connections):
+                self._retire(connection)
         self._is_used = False
 
     def close(self) -> None:
         """Close all connections at once."""
         self._closed = True
-        for line in (*self._connections, *self._retired):
-            line.abort()
+        for connection in (*self._connections, *self._retired):
+            connection.abort()
         self._awaited.clear()
 
     async def wait_closed(self) -> None:
@@ -107,23 +108,23 @@ class TlsPool:
 
     def _pick(self) -> "_Connection":
         now = self._loop.time()
-        for line in [line for line in self._connections if line.is_stalled(now)]:
-            self._retire(line)
-        for line in self._connections:
-            if line.open_queries < self._max_pipelined:
-                return line
+        for connection in [each for each in self._connections if each.is_stalled(now)]:
+            self._retire(connection)
+        for connection in self._connections:
+            if connection.open_queries < self._max_pipelined:
+                return connection
         if now < self._reconnect_at:
             raise ConnectionError(f"{self._address} failed its last handshake")
         if len(self) >= MAX_CONNECTIONS:
             if self._retired:
                 self._retired[0].abort()
             raise ConnectionError(f"{self._address} has too many open queries")
-        line = _Connection(self._listener, self._awaited, now)
-        line.connect_task = self._loop.create_task(self._connect(line), name=f"upstream {self._address}")
-        self._connect_tasks.add(line.connect_task)
-        line.connect_task.add_done_callback(self._connect_tasks.discard)
-        self._connections.append(line)
-        return line
+        connection = _Connection(self._listener, self._awaited, now)
+        connection.connect_task = self._loop.create_task(self._connect(connection), name=f"upstream {self._address}")
+        self._connect_tasks.add(connection.connect_task)
+        connection.connect_task.add_done_callback(self._connect_tasks.discard)
+        self._connections.append(connection)
+        return connection
 
     def _retire(self, connection: "_Connection") -> None:
         self._connections.remove(connection)
@@ -152,18 +153,18 @@ class TlsPool:
             self._on_connection_ended(connection)
 
     def _log_error(self, error: OSError) -> None:
-        """Say once why no connection comes about."""
+        """Log once why no connection can be made."""
         reason = str(error) or f"no TLS handshake within {HANDSHAKE_TIMEOUT:g} s"
         if reason != self._last_error:
             _log.warning("upstream %s: %s; check its address, name and ca under forward", self._address, reason)
         self._last_error = reason
 
     def _on_connection_ended(self, connection: "_Connection") -> None:
-        """A connection has ended, or never began."""
+        """Handle the end, or failed start, of a connection."""
         connection.abort()
-        for lines in (self._connections, self._retired):
-            if connection in lines:
-                lines.remove(connection)
+        for connections in (self._connections, self._retired):
+            if connection in connections:
+                connections.remove(connection)
         attempts = tuple(attempt for attempt in connection.awaited.values() if attempt is not None)
         for attempt in attempts:
             self._awaited.pop(attempt, None)
@@ -174,13 +175,13 @@ class TlsPool:
 
 
 class _Connection(asyncio.Protocol):
-    """One connection, and the attempts awaited on it by id; None for those that were given up."""
+    """One connection, and the attempts awaited on it by id; None for those that were canceled."""
 
     def __init__(
         self, listener: ConnectionListener, pool_awaited: dict[Attempt, tuple["_Connection", int]], now: float
     ) -> None:
         self.awaited: dict[int, Attempt | None] = {}
-        self.open_queries = 0  # attempts that are awaited and not given up
+        self.open_queries = 0  # attempts that are awaited and not canceled
         self.replies = 0
         self.closed = asyncio.Event()
         self.connect_task: asyncio.Task[None] | None = None
@@ -205,7 +206,7 @@ class _Connection(asyncio.Protocol):
             self._transport.write(frame)
 
     def cancel(self, ident: int) -> None:
-        """Give up the attempt with this id."""
+        """Cancel the attempt with this id."""
         self.open_queries -= 1
         if self._unsent.pop(ident, None) is None:
             self.awaited[ident] = None
@@ -214,7 +215,7 @@ class _Connection(asyncio.Protocol):
         self._close_if_unused()
 
     def retire(self) -> None:
-        """Get no more queries, and end once nothing is awaited."""
+        """Take no more queries, and close once no reply is awaited."""
         self._retired = True
         self._close_if_unused()
 
@@ -223,15 +224,15 @@ class _Connection(asyncio.Protocol):
             if self._transport is None:
                 self.abort()
             else:
-                self._transport.close()  # tells the server so
+                self._transport.close()  # with a close_notify to the server
 
     def is_stalled(self, now: float) -> bool:
-        """Whether queries had better leave by another connection."""
+        """Return whether queries should leave by another connection."""
         silent = self.open_queries > 0 and now - self._last_received > SILENCE_TIMEOUT
         return silent or len(self.awaited) > _MAX_IDS or self.closed.is_set()
 
     def abort(self) -> None:
-        """Close at once; whoever connects it hears of it."""
+        """Close at once; the task that connects it ends."""
         if self._transport is not None:
             self._transport.abort()
         elif self.connect_task is not None and not self.closed.is_set():

@@ -1,4 +1,4 @@
-"""Which certificates are believed of upstreams over TLS (RFC 7858, RFC 8310 section 5: strict, or nothing).
+"""Verification of the certificates of upstreams over TLS (RFC 7858, RFC 8310 section 5: the strict profile alone).
 
 Chain, dates and name are always checked, by OpenSSL. Files of authorities are read again when they change, so that a
 Secret or ConfigMap may be renewed without a restart; a renewal that cannot be read leaves the old one in force.
@@ -12,7 +12,7 @@ _ALPN: Final = ["dot"]  # RFC 7858 section 3.1 names the port alone; the token i
 
 
 class TlsContext:
-    """The TLS context for one file of authorities, the system's where `ca` is empty. May be used from any thread."""
+    """The TLS context for one file of authorities, the system's if `ca` is empty. May be used from any thread."""
 
     def __init__(self, ca: str) -> None:
         self._ca = ca
@@ -20,7 +20,7 @@ class TlsContext:
         self._read_at: tuple[int, int, int] | None = None
 
     def context(self) -> ssl.SSLContext:
-        """The context as the file has it now; OSError where it never could be read (`ssl.SSLError` is one)."""
+        """Return the context for the present file; OSError if it could never be read (`ssl.SSLError` is one)."""
         version = self._file_version()
         if self._context is None or version not in (None, self._read_at):
             try:
@@ -32,7 +32,7 @@ class TlsContext:
         return self._context
 
     def _file_version(self) -> tuple[int, int, int] | None:
-        """What changes with the file; None where there is none."""
+        """Return a value that changes with the file; None if there is none."""
         try:
             status = Path(self._ca).stat() if self._ca else None
         except OSError:
@@ -41,7 +41,7 @@ class TlsContext:
 
 
 def check_ca(ca: str) -> None:
-    """Whether a file of authorities can be used; raises ValueError with a message for people."""
+    """Check that a file of authorities can be used; raises ValueError with a message for people."""
     try:
         _context(ca)
     except OSError as error:

@@ -1,4 +1,4 @@
-"""Connected UDP sockets towards one upstream, and which reply on them is awaited by whom.
+"""Connected UDP sockets towards one upstream, with the attempts that are awaited on each.
 
 Rules:
 - A reply is taken only on the socket its query left by: connected, so that the kernel has checked address and port
@@ -22,24 +22,24 @@ from meshdns.upstream.poller import SocketPoller
 
 MAX_SOCKETS: Final = 256
 MAX_USES: Final = 16
-MAX_DATAGRAM: Final = 4096  # octets; we announce 1232, and what is cut here is refused as malformed
-_BATCH: Final = 32  # datagrams per wake-up and socket: more would starve everybody else
-_RECEIVE_BUFFER: Final = 1 << 18  # octets; one socket carries few queries at a time
+MAX_DATAGRAM: Final = 4096  # bytes; we announce 1232, and a longer datagram is cut and refused as malformed
+_BATCH: Final = 32  # datagrams per wake-up and socket: more would starve all others
+_RECEIVE_BUFFER: Final = 1 << 18  # bytes; one socket carries few queries at a time
 _PMTUDISC_OMIT: Final = 5  # Linux: IP_PMTUDISC_OMIT and IPV6_PMTUDISC_OMIT
 _MTU_DISCOVER: Final = {socket.AF_INET: (socket.IPPROTO_IP, 10), socket.AF_INET6: (socket.IPPROTO_IPV6, 23)}
 
 
 class SocketListener(Protocol):
-    """Who hears what comes on the sockets."""
+    """Callbacks for datagrams and errors on the sockets."""
 
     def on_reply(self, attempt: Attempt, ident: int, message: bytes) -> None:
-        """A datagram with the id of `attempt` came."""
+        """Handle a datagram with the id of `attempt`."""
 
     def on_unexpected(self, attempts: tuple[Attempt, ...]) -> None:
-        """A datagram came that has no awaited id; `attempts` are awaited on its socket."""
+        """Handle a datagram without an awaited id; `attempts` are awaited on its socket."""
 
     def on_icmp_error(self, attempts: tuple[Attempt, ...]) -> None:
-        """An ICMP error came on the socket of `attempts`."""
+        """Handle an ICMP error on the socket of `attempts`."""
 
 
 class _Socket:
@@ -72,43 +72,43 @@ class UdpPool:
         return len(self._sockets) + len(self._retired)
 
     def send(self, attempt: Attempt) -> None:
-        """Send the question of `attempt` and await the reply until `cancel`; OSError where it cannot be sent."""
+        """Send the question of `attempt` and await the reply until `cancel`; OSError if it cannot be sent."""
         self._is_used = True
-        port = self._pick()
+        sock = self._pick()
         ident = self._entropy.u16()
-        while ident in port.awaited:
+        while ident in sock.awaited:
             ident = self._entropy.u16()
         message = attempt.message(ident)
         try:
-            port.sock.send(message)
+            sock.sock.send(message)
         except ConnectionRefusedError:  # an ICMP error for an earlier query on this socket, reported now
-            port.sock.send(message)
-        port.awaited[ident] = attempt
-        self._awaited[attempt] = (port, ident)
-        port.uses += 1
-        if port.uses >= MAX_USES and len(self._retired) < MAX_SOCKETS:
-            self._retire(port)
+            sock.sock.send(message)
+        sock.awaited[ident] = attempt
+        self._awaited[attempt] = (sock, ident)
+        sock.uses += 1
+        if sock.uses >= MAX_USES and len(self._retired) < MAX_SOCKETS:
+            self._retire(sock)
 
     def cancel(self, attempt: Attempt) -> None:
         """Await no reply to `attempt` any longer."""
-        port, ident = self._awaited.pop(attempt, (None, 0))
-        if port is not None:
-            del port.awaited[ident]
-            if port.retired and not port.awaited:
-                self._retired.discard(port)
-                self._close_socket(port)
+        sock, ident = self._awaited.pop(attempt, (None, 0))
+        if sock is not None:
+            del sock.awaited[ident]
+            if sock.retired and not sock.awaited:
+                self._retired.discard(sock)
+                self._close_socket(sock)
 
     def close_idle(self) -> None:
         """Close all sockets if none was used since the last call; to be called every few seconds."""
         if not self._is_used:
-            for port in list(self._sockets):
-                self._retire(port)
+            for sock in list(self._sockets):
+                self._retire(sock)
         self._is_used = False
 
     def close(self) -> None:
         """Close all sockets at once."""
-        for port in (*self._sockets, *self._retired):
-            self._close_socket(port)
+        for sock in (*self._sockets, *self._retired):
+            self._close_socket(sock)
         self._sockets.clear()
         self._retired.clear()
         self._awaited.clear()
@@ -134,13 +134,13 @@ class UdpPool:
                 with contextlib.suppress(OSError):  # kernels before 3.15 know no OMIT
                     sock.setsockopt(*_MTU_DISCOVER[family], _PMTUDISC_OMIT)
             sock.connect((self._address.host, self._address.port))
-            port = _Socket(sock)
-            self._poller.add(sock.fileno(), partial(self._on_readable, port))
+            opened = _Socket(sock)
+            self._poller.add(sock.fileno(), partial(self._on_readable, opened))
         except OSError:
             sock.close()
             raise
-        self._sockets.append(port)
-        return port
+        self._sockets.append(opened)
+        return opened
 
     def _retire(self, sock: _Socket) -> None:
         self._sockets.remove(sock)
@@ -171,4 +171,4 @@ class UdpPool:
             else:
                 self._listener.on_reply(attempt, ident, message)
                 if not sock.awaited:
-                    return  # most often there is no more; what else came brings the next wake-up
+                    return  # most often there is no more; else the next wake-up follows

@@ -1,7 +1,7 @@
-"""The worker process: inherited sockets in, answers out.
+"""The worker process, which answers queries on inherited sockets: ``python -m meshdns.worker``.
 
-It is exec'd by the supervisor, reads its settings as JSON lines from standard input (one line a generation) and ends
-when that pipe closes, so that no worker outlives its supervisor. What it has to say to the supervisor are JSON lines on
+It is exec'd by the supervisor, reads its settings as JSON lines from standard input (one line a generation) and exits
+when that pipe closes, so that no worker outlives its supervisor. Its messages to the supervisor are JSON lines on
 standard output. It imports neither kubernetes nor aiohttp nor pydantic, and does no DNS work outside bounded wake-ups.
 """
 
@@ -17,7 +17,7 @@ from meshdns.worker.udp_batch import is_available
 from meshdns.worker.worker import Worker
 
 GC_THRESHOLDS: Final = (20_000, 20, 50)
-"""Some 2 ms each: forwarding makes many objects that live for an exchange, of which hardly any are in a ring."""
+"""Some 2 ms each: forwarding makes many objects that exist for one exchange, hardly any of them in a cycle."""
 
 
 async def _run(selector: ServingSelector | None) -> None:
@@ -31,7 +31,7 @@ async def _run(selector: ServingSelector | None) -> None:
     worker = Worker(settings, loop, selector)
     await worker.serve()
     gc.collect()
-    gc.freeze()  # what is there now stays; collections on the hot path would only walk it
+    gc.freeze()  # the objects so far stay; collections on the hot path would only walk them
     gc.set_threshold(*GC_THRESHOLDS)
     send_to_supervisor({"serving": settings.generation, "ready": worker.is_ready})
     listening = asyncio.create_task(_apply_settings(control, worker), name="orders")
@@ -43,7 +43,7 @@ async def _run(selector: ServingSelector | None) -> None:
 
 
 async def _apply_settings(control: asyncio.StreamReader, worker: Worker) -> None:
-    """Take what the supervisor says until its pipe closes."""
+    """Apply settings from the supervisor until its pipe closes."""
     while line := await control.readline():
         settings = decode(line)
         worker.reconfigure(settings)
@@ -51,7 +51,7 @@ async def _apply_settings(control: asyncio.StreamReader, worker: Worker) -> None
 
 
 def main() -> None:
-    """Run a worker until it is told to end or its supervisor is gone."""
+    """Run a worker until SIGTERM or until its supervisor is gone."""
     die_with_parent()
     use_short_time_slices()
     selector = ServingSelector() if is_available() else None

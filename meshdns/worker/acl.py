@@ -1,7 +1,4 @@
-"""Who may ask: source addresses as they come from the kernel, against the prefixes of ``allowQuery``.
-
-Who was refused, said once for each prefix: pods with public addresses are clients that ``allowQuery`` forgot.
-"""
+"""Access list of clients by the prefixes of ``allowQuery``, and a log of the refused prefixes, each once."""
 
 import ipaddress
 import logging
@@ -15,9 +12,9 @@ _MAX_ADMITTED: Final = 1 << 16
 
 
 class AccessList:
-    """Admits sources by prefix and remembers those admitted, so that the next check is one set lookup.
+    """Admits source addresses by prefix and stores those admitted, so that the next check is one set lookup.
 
-    `admitted_keys` holds what `source_key` makes of an address; it is bounded, and forgetting it costs only time.
+    `admitted_keys` holds the `source_key` of each; it is bounded, and clearing it costs only time.
     """
 
     def __init__(self, prefixes: Sequence[str]) -> None:
@@ -30,9 +27,9 @@ class AccessList:
         self.admitted_keys: set[int | bytes] = set()
 
     def admits(self, source: bytes) -> bool:
-        """Whether a packed address may ask."""
-        known = source_key(source)
-        if known in self.admitted_keys:
+        """Return whether a packed address, as the kernel gives it, may send queries."""
+        key = source_key(source)
+        if key in self.admitted_keys:
             return True
         plain = unmapped(source)
         address = int.from_bytes(plain, "big")
@@ -40,29 +37,32 @@ class AccessList:
             return False
         if len(self.admitted_keys) >= _MAX_ADMITTED:
             self.admitted_keys.clear()
-        self.admitted_keys.add(known)
+        self.admitted_keys.add(key)
         return True
 
 
 def source_key(source: bytes) -> int | bytes:
-    """A packed address as `AccessList.admitted_keys` holds it: of IPv4 the word that a transport reads from memory."""
+    """Return a packed address as `AccessList.admitted_keys` holds it: IPv4 as the word that a transport reads."""
     return int.from_bytes(source, sys.byteorder) if len(source) == 4 else source
 
 
 MAX_LOGGED_PREFIXES: Final = 32
-"""Prefixes that are named in a worker's life; source addresses can be forged, and must not fill the log."""
+"""Prefixes that one worker process logs; source addresses can be forged, and must not fill the log."""
 
 _log = logging.getLogger("meshdns.worker")
 
 
 class RefusalLog:
-    """Names the prefixes, /24 of IPv4 and /48 of IPv6."""
+    """Logs each refused prefix once: /24 of IPv4, /48 of IPv6.
+
+    Pods with public addresses are clients that operators forget in ``allowQuery``.
+    """
 
     def __init__(self) -> None:
         self._logged_prefixes: set[bytes] = set()
 
     def log_once(self, source: bytes) -> None:
-        """Somebody at this packed address was refused."""
+        """Log the prefix of a packed address that was refused, if it is new."""
         plain = unmapped(source)
         prefix = plain[:3] if len(plain) == 4 else plain[:6]
         if prefix in self._logged_prefixes or len(self._logged_prefixes) >= MAX_LOGGED_PREFIXES:

@@ -10,16 +10,16 @@ class DatabaseRead(RowReader, Protocol):
     """A read transaction of the name database (`meshdns.namedb.reader.ReadTransaction`)."""
 
     def provenance(self, owner: bytes) -> bytes | None:
-        """The provenance of an owner name's row."""
+        """Return the provenance of an owner name's row, or None."""
 
     def unserved_reason(self, owner: bytes) -> bytes | None:
-        """Why nothing is served of an owner name that somebody declares (`meshdns.mesh.unserved_reasons`)."""
+        """Return why a declared owner name is not served (`meshdns.mesh.unserved_reasons`), or None."""
 
     def clusters(self) -> Iterable[tuple[bytes, bytes]]:
-        """The names of all clusters with what the database holds of them."""
+        """Return the names of all clusters with their encoded summaries."""
 
     def owners_from(self, owner: bytes) -> Iterator[bytes]:
-        """The owner names from `owner` on, in the order of their bytes."""
+        """Yield the owner names from `owner` on, in the order of their bytes."""
 
     def close(self) -> None:
         """End the transaction."""

@@ -1,10 +1,10 @@
-"""Names that say what this server knows, for people with dig and nothing else (type TXT).
+"""Diagnostic names of type TXT, for operators who have dig and nothing else.
 
-- ``_explain.<name>``: why the name is answered the way it is.
-- ``_status.<zone>``: how each cluster is.
-- ``whoami.<zone>``: who the asker is, as seen from here; a declared name of that kind is answered as declared.
+- ``_explain.<name>``: the reasons for the answer of the name.
+- ``_status.<zone>``: the status of each cluster.
+- ``whoami.<zone>``: the client's address as seen from here; a declared name of that kind is answered as declared.
 
-The first two tell the mesh's inside, and are told to those of `allowDebug` alone; to all others they do not exist.
+The first two show the inside of the mesh, and exist for the clients of `allowDebug` alone.
 """
 
 from collections.abc import Iterable, Iterator
@@ -25,7 +25,7 @@ _WHOAMI: Final = b"\x06whoami"
 
 
 class _ClusterStatus(msgspec.Struct, frozen=True):
-    """As much of a cluster's description as is told."""
+    """The fields of a cluster's summary that are shown."""
 
     status: str = ""
     network: str = ""
@@ -33,7 +33,7 @@ class _ClusterStatus(msgspec.Struct, frozen=True):
 
 
 class DiagnosticNames:
-    """Answers those names in `zones`, by wire name, to the askers that `access_list` admits."""
+    """Answers diagnostic names in `zones`, by wire name, to the clients that `access_list` admits."""
 
     def __init__(self, authority: Authority, zones: Iterable[bytes], access_list: AccessList) -> None:
         self._authority = authority
@@ -41,11 +41,11 @@ class DiagnosticNames:
         self._access_list = access_list
 
     def admits(self, source: bytes) -> bool:
-        """Whether an asker may know what is in which cluster."""
+        """Return whether a client may know what is in which cluster."""
         return self._access_list.admits(source)
 
     def respond(self, query: Query, rows: DatabaseRead | None, source: bytes, port: int, *, tcp: bool) -> bytes | None:
-        """The reply to one of those names; None for all else."""
+        """Return the reply to a diagnostic name; None for any other query."""
         lower = query.qname_lower
         if query.qtype != TYPE_TXT or query.error_rcode:
             return None

@@ -1,8 +1,8 @@
-"""Why a name is denied, told with the denial: somebody declares it and may not, or it is one letter off a known one.
+"""Hints in denials, as extended errors: the name is declared but not served, or it is one edit from a known name.
 
-Only queries that carry an option get a hint, as dig's do with its cookie: their replies are made one by one anyway. To
-look for near names costs a few hundred µs, so no more than `MAX_SEARCHES_PER_SECOND` are looked for; why a declared
-name is refused stands in the name database.
+Only queries that carry an EDNS option get a hint, as dig's do with its cookie: their replies are never cached anyway.
+The search for a near name costs a few hundred µs, so there are at most `MAX_SEARCHES_PER_SECOND`. The reasons for which
+declared names are not served are in the name database.
 """
 
 from collections.abc import Callable
@@ -18,13 +18,13 @@ from meshdns.mesh.unserved_reasons import extended_error
 from meshdns.worker.database_read import DatabaseRead
 
 MAX_SEARCHES_PER_SECOND: Final = 20
-_MAX_SCANNED: Final = 64  # names looked at for each length of the first label
+_MAX_SCANNED: Final = 64  # names compared for each length of the first label
 _MAX_TEXT: Final = 120
-_MAX_PARENTS: Final = 16  # of a name, whose wildcards are looked at
+_MAX_PARENTS: Final = 16  # of a name, whose wildcards are looked up
 
 
 class DenialHints:
-    """Looks for near names; `clock` gives seconds."""
+    """Adds hints to denials; `clock` gives seconds."""
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
@@ -32,9 +32,9 @@ class DenialHints:
         self._searches_left = MAX_SEARCHES_PER_SECOND
 
     def with_hint(self, query: Query, reply: bytes, read: DatabaseRead, *, may_see_clusters: bool, tcp: bool) -> bytes:
-        """A reply without records, with the reason as EDE, or a denial with the nearest known name, if it fits.
+        """Return a reply without records with a reason, or a denial with the nearest known name, as EDE if it fits.
 
-        `may_see_clusters` says that the asker may know what is in which cluster (`allowDebug`).
+        `may_see_clusters` says that the client may know what is in which cluster (`allowDebug`).
         """
         exists = reply[3] & 0x0F == NOERROR
         kept = unserved_reason(query.qname_lower, read, exists=exists)
@@ -46,7 +46,7 @@ class DenialHints:
         return hinted if tcp or len(hinted) <= query.udp_size else reply
 
     def _nearest_hint(self, name: bytes, read: DatabaseRead) -> tuple[int, bytes] | None:
-        """The error that names the nearest name, as long as the second has looks left."""
+        """Return the error with the nearest name, as long as searches are left in this second."""
         second = int(self._clock())
         if second != self._second:
             self._second, self._searches_left = second, MAX_SEARCHES_PER_SECOND
@@ -60,14 +60,14 @@ class DenialHints:
 
 
 def has_no_answer(reply: bytes) -> bool:
-    """Whether a reply denies the name, or has no record of its type."""
+    """Return whether a reply denies the name, or has no record of its type."""
     return reply[3] & 0x0F in (NOERROR, NXDOMAIN) and reply[6:8] == b"\0\0"
 
 
 def unserved_reason(name: bytes, read: DatabaseRead, *, exists: bool) -> bytes | None:
-    """Why a denied name that somebody declares, itself or by a wildcard, is not served.
+    """Return why a denied name that is declared, itself or by a wildcard, is not served; None if it is not declared.
 
-    Where the denial is of one type alone (`exists`), what has records of another type is served.
+    If the denial is of one type alone (`exists`), a name with records of another type is served.
     """
     owners = [name, *(b"\x01*" + parent for parent in islice(names.ancestors(name), _MAX_PARENTS))]
     if exists:
@@ -77,9 +77,9 @@ def unserved_reason(name: bytes, read: DatabaseRead, *, exists: bool) -> bytes |
 
 
 def nearest_name(name: bytes, read: DatabaseRead) -> bytes | None:
-    """A known name that is one edit away in one of its first two labels; None where none is seen nearby.
+    """Return a known name that is one edit away in one of its first two labels, or None if the search finds none.
 
-    Wire names are ordered by the length of their first label and then its letters, so what is alike stands close by,
+    Wire names are ordered by the length of their first label and then its letters, so similar names are close together,
     as long as the first letters are right.
     """
     first, parent = name[1 : name[0] + 1], name[name[0] + 1 :]
@@ -104,16 +104,16 @@ def _first_near(start: bytes, first: bytes, parent: bytes, read: DatabaseRead) -
 
 
 def _differ_in_first_label(one: bytes, other: bytes) -> bool:
-    """Whether two parents differ in their first label alone, however much: another namespace."""
+    """Return whether two parents differ in their first label alone, however much: another namespace."""
     return bool(one[0] and other[0]) and one[one[0] + 1 :] == other[other[0] + 1 :]
 
 
 def _is_one_edit_apart(one: bytes, other: bytes) -> bool:
-    """Whether one octet more, less, other or changed with its neighbour makes `one` out of `other`."""
+    """Return whether one byte inserted, deleted, replaced or swapped with the next makes `one` out of `other`."""
     if abs(len(one) - len(other)) > 1 or one == other:
         return False
     shorter, longer = sorted((one, other), key=len)
-    at = next((i for i, octet in enumerate(shorter) if octet != longer[i]), len(shorter))
+    at = next((i for i, byte in enumerate(shorter) if byte != longer[i]), len(shorter))
     if len(shorter) < len(longer):
         return shorter[at:] == longer[at + 1 :]
     swapped = shorter[at : at + 2] == longer[at : at + 2][::-1] and shorter[at + 2 :] == longer[at + 2 :]

@@ -1,4 +1,4 @@
-"""What a worker decides by itself, whatever the mesh and the upstreams say: cookies, CHAOS, special names, limits."""
+"""Replies that need neither mesh nor upstream: cookies, class CHAOS, special names; and rate limiting."""
 
 from collections.abc import Callable
 
@@ -11,10 +11,10 @@ from meshdns.dns.response import ReplyClass, build_reply, reply_class, reply_opt
 
 
 class LocalAnswers:
-    """Answers of one worker's own. `clock` gives seconds since 1970.
+    """Local answers of one worker. `clock` gives seconds since 1970.
 
-    Cookies are made with `secret`; those made with `previous_secret`, if there is one, are good too. `rate_limit`
-    bounds what strangers draw over UDP, None nothing.
+    Cookies are made with `secret`; those made with `previous_secret`, if there is one, are valid too. `rate_limit`
+    bounds the replies over UDP to addresses that may be forged; None for no limit.
     """
 
     def __init__(
@@ -37,7 +37,7 @@ class LocalAnswers:
         self._rate_limiter = RateLimiter(rate_limit) if rate_limit is not None else None
 
     def reply_cookie(self, query: Query, source: bytes) -> bytes:
-        """The full cookie for the reply to a query with a cookie, to a packed address (RFC 7873 section 5.2).
+        """Return the full cookie for the reply to a query with a cookie, to a packed address (RFC 7873 section 5.2).
 
         None (empty) in BADVERS: what the options of another EDNS version mean is unknown (RFC 6891 section 6.1.3).
         """
@@ -47,7 +47,7 @@ class LocalAnswers:
         return cookies.issue(self._secret, client, source, now=int(self._clock()))
 
     def respond(self, query: Query, source: bytes, *, tcp: bool) -> bytes | None:
-        """The reply to what is neither the mesh's nor an upstream's, whatever is configured; None for all else."""
+        """Return the reply to class CHAOS, a query without question, or the root's NS; None for any other query."""
         if query.qclass == CLASS_CH and query.error_rcode == REFUSED:
             return self._chaos.respond(query, edns_options=self._nsid_option(query), tcp=tcp)
         if query.error_rcode:
@@ -57,29 +57,29 @@ class LocalAnswers:
         return self._special.respond_root_ns(query, edns_options=self._nsid_option(query), tcp=tcp)
 
     def special_reply(self, query: Query, *, tcp: bool) -> bytes | None:
-        """The reply to a special name instead of an upstream's; None where an upstream is to be asked."""
+        """Return the reply to a special name; None if the query is to be forwarded."""
         return self._special.respond(query, edns_options=self._nsid_option(query), tcp=tcp)
 
     def is_rate_limited(self, source: bytes) -> bool:
-        """Whether replies over UDP to a packed address are counted."""
+        """Return whether replies over UDP to a packed address are rate-limited."""
         return self._rate_limiter is not None and self._rate_limiter.is_limited(source)
 
     def apply_rate_limit(self, data: bytes, reply: bytes, source: bytes, *, now: float) -> bytes | None:
-        """The reply to `data` as far as a packed address may have it: whole, cut, or not at all.
+        """Return the reply to `data` as the rate limit allows it: whole, truncated, or None to drop it.
 
-        Errors are never cut, being as short as that. A good cookie proves that the address is not forged.
+        Errors are never truncated, because they are as short. A valid cookie proves that the address is not forged.
         """
-        of = reply_class(reply)
-        ruling = self._rate_limiter.check(source, of, now) if self._rate_limiter is not None else RrlAction.PASS
-        query = parse_query(data) if ruling is not RrlAction.PASS else None
+        replied = reply_class(reply)
+        action = self._rate_limiter.check(source, replied, now) if self._rate_limiter is not None else RrlAction.PASS
+        query = parse_query(data) if action is not RrlAction.PASS else None
         if query is None or self._has_valid_cookie(query, source):
             return reply
-        if ruling is RrlAction.DROP:
+        if action is RrlAction.DROP:
             return None
-        return reply if of is ReplyClass.ERROR else self._truncated(query, source)
+        return reply if replied is ReplyClass.ERROR else self._truncated(query, source)
 
     def _truncated(self, query: Query, source: bytes) -> bytes:
-        """Header, question and OPT with TC (RFC 2181 section 9)."""
+        """Return header, question and OPT with TC (RFC 2181 section 9)."""
         if query.cookie:
             query.reply_cookie = self.reply_cookie(query, source)
         short = bytearray(build_reply(query, NOERROR))
@@ -87,13 +87,13 @@ class LocalAnswers:
         return bytes(short)
 
     def _cookie_rcode(self, query: Query, source: bytes) -> int:
-        """The RCODE for a query without a question: BADCOOKIE for a server cookie that is none of ours."""
+        """Return the RCODE for a query without a question: BADCOOKIE for a server cookie that we did not make."""
         if len(query.cookie) == cookies.CLIENT_COOKIE_SIZE:
             return NOERROR
         return NOERROR if self._has_valid_cookie(query, source) else BADCOOKIE
 
     def _has_valid_cookie(self, query: Query, source: bytes) -> bool:
-        """Whether the query carries a server cookie of ours."""
+        """Return whether the query carries a server cookie that we made."""
         now = int(self._clock())
         return any(cookies.is_valid(secret, query.cookie, source, now=now) for secret in self._secrets)
 

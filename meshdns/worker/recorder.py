@@ -1,4 +1,4 @@
-"""Where queries that were not answered from ready replies are accounted for: counted, perhaps sampled."""
+"""Records each reply that was not sent from the cache: counted in the metrics, and offered to the sampler."""
 
 from collections.abc import Callable
 from time import perf_counter
@@ -22,16 +22,16 @@ class ReplyRecorder:
     def record(
         self, received: ReceivedQuery, reply: bytes, plugin: str = PLUGIN_MESH, source: AnswerSource = NO_SOURCE
     ) -> bytes:
-        """Record a reply, which `plugin` wrote as far as its path tells, and return it."""
+        """Record a reply and return it; `plugin` is the path that it came by."""
         query, client, port, tcp, started = received
         seconds = perf_counter() - started
         plugin = self._metrics.observe_reply(received, reply, plugin, source, seconds=seconds)
-        if self._sampler.enabled:
+        if self._sampler.is_enabled:
             self._sampler.offer(query.data, reply, client, port, plugin, seconds=seconds, tcp=tcp)
         return reply
 
-    def recording(self, received: ReceivedQuery, send: SendReply) -> SendReply:
-        """`send` for a reply that an upstream is asked for first."""
+    def wrap_sender(self, received: ReceivedQuery, send: SendReply) -> SendReply:
+        """Return a function that records the reply of an upstream, then sends it."""
 
         def note(reply: bytes) -> None:
             self.record(received, reply, PLUGIN_FORWARD)

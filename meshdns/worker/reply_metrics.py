@@ -1,14 +1,12 @@
-"""What a worker answered, by zone, type, RCODE and the like: kept while it answers, published with its heartbeat.
+"""Metrics of the replies of a worker, by zone, type, RCODE and other labels, published with its heartbeat.
 
 Rules:
-- A ready reply carries the number of its *case*; to count it is to add one at that place of a list. What the case
-  stands for is worked out when the reply is made ready, and its sums are carried over five times a second.
-- Every other reply is counted when it is made. What its octets and its way tell is its *likeness*; of those that are
-  alike all but the first find the rows that they add to by one look, for less than a microsecond.
-- Cases are bounded; their labels are (`meshdns.instance.metric_pages`), and what is forgotten of a case is nothing but
-  its number.
-
-What a reply counts as: the labels that its octets and its way make, and the rows of the ledger behind them.
+- A cached reply carries the id of its *series*; counting it adds one at that place of a list. The labels of the series
+  are computed when the reply is cached, and its counts are added to the metric page five times a second.
+- Every other reply is counted when it is made. All that its labels are computed from is its *signature*; a reply with
+  a known signature finds the rows that it adds to by one lookup, in less than a microsecond.
+- The number of series is bounded, because their labels are (`meshdns.instance.metric_pages`). When the series of cached
+  replies are cleared, nothing is lost but their ids.
 """
 
 from bisect import bisect_left
@@ -38,7 +36,8 @@ _CLASS_LABELS: Final = ("success", "denial", "error", "success")
 """CoreDNS's words by `ReplyClass`: an empty reply is a success."""
 
 PLUGIN_MESH: Final = "mesh"
-PLUGIN_CACHE: Final = "cache"
+PLUGIN_UPSTREAM_CACHE: Final = "cache"
+PLUGIN_LOCAL: Final = "local"
 PLUGIN_ACL: Final = "acl"
 PLUGIN_FORWARD: Final = "forward"
 
@@ -54,7 +53,7 @@ A named tuple here costs 6 % of a reply that is made.
 
 
 class ReplyLabels(NamedTuple):
-    """What tells one case from another."""
+    """The labels that tell one series from another."""
 
     zone: str
     qtype: str  # as its label
@@ -69,7 +68,7 @@ class ReplyLabels(NamedTuple):
 
 
 class ReplySeries:
-    """The rows of the ledger that one kind of reply adds to."""
+    """The rows of the metric page that the replies with the same labels add to."""
 
     __slots__ = ("counts", "query_sizes", "reply_sizes")
 
@@ -81,7 +80,7 @@ class ReplySeries:
         ]
         if labels.do:
             rows.append(page.series_values(metric_pages.DO_REQUESTS, zone))
-        if plugin == "cache" and labels.response_class != "error":
+        if plugin == PLUGIN_UPSTREAM_CACHE and labels.response_class != "error":
             rows.append(page.series_values(metric_pages.CACHE_HITS, labels.response_class, zone))
         if labels.answer_source.level:
             rows.append(page.series_values(metric_pages.ANSWERS, zone, LEVELS[labels.answer_source.level]))
@@ -91,14 +90,14 @@ class ReplySeries:
             rows.append(
                 page.series_values(metric_pages.EXTENDED_ERRORS, str(labels.ede) if labels.ede < 32 else "other")
             )
-        if is_mesh_zone and plugin in ("forward", "cache"):
+        if is_mesh_zone and plugin in (PLUGIN_FORWARD, PLUGIN_UPSTREAM_CACHE):
             rows.append(page.series_values(metric_pages.LEAKED_QUERIES, zone))
         self.counts = rows
         self.query_sizes = page.series_values(metric_pages.REQUEST_SIZE, zone, proto)
         self.reply_sizes = page.series_values(metric_pages.RESPONSE_SIZE, zone, proto)
 
     def add(self, times: int, query_size: int, reply_size: int) -> None:
-        """So many replies of `replied` octets to queries of `asked` octets."""
+        """Count `times` replies of `reply_size` bytes to queries of `query_size` bytes."""
         for row in self.counts:
             row[0] += times
         self.query_sizes[bisect_left(SIZE_BUCKETS, query_size)] += times
@@ -108,7 +107,7 @@ class ReplySeries:
 
 
 def type_label(qtype: int) -> str:
-    """The label of a type; there are few, whatever is asked for."""
+    """Return the label of a type, one of few, whichever type is queried."""
     named = type_mnemonic(qtype)
     return named if named in _LABELLED_TYPES else "other"
 
@@ -119,7 +118,7 @@ def response_class(reply: bytes) -> str:
 
 
 def do_bit_and_ede(reply: bytes) -> tuple[bool, int]:
-    """The DO bit of a reply's OPT, and the first extended error in it, -1 where there is none."""
+    """Return the DO bit of a reply's OPT and the code of its first extended error, -1 if it has none."""
     at = find_opt(reply)
     if at < 0:
         return False, -1
@@ -133,22 +132,21 @@ def do_bit_and_ede(reply: bytes) -> tuple[bool, int]:
     return do, -1
 
 
-MAX_CACHED_SERIES: Final = 16_384  # cases of ready replies: a zone, a type and two sizes each
+MAX_CACHED_SERIES: Final = 16_384  # series of cached replies: a zone, a type and two sizes each
 _MAX_SERIES: Final = 8192
 _FIRST_BUCKET: Final = DURATION_BUCKETS[0]
 _MAX_SIGNATURES: Final = 2048
 _MAX_PARENTS: Final = 4096
-_COOKIE_SIZE: Final = 28  # octets of the option with a full cookie, which is the last one
 
 _OPTS_WITHOUT_EDE: Final = {
     OPT_PREFIX + b"\0\0" + do + b"\0" + options: bool(do[0])
     for do in (b"\0", b"\x80")
     for options in (b"\0\0", b"\0\x1c\0\x0a\0\x18")
 }
-"""OPTs without an extended error, nothing or a full cookie in them, up to the cookie, by their DO bits."""
+"""The DO bit by OPT, for OPTs that are empty or hold only a full cookie; they end where the cookie begins."""
 
 DROPPED: Final = "dropped"
-"""What CoreDNS gives as the zone of messages that have none."""
+"""The zone that CoreDNS reports for messages without a question."""
 
 
 _TRANSPORTS: Final = (
@@ -162,7 +160,7 @@ _NO_EDE: Final = (False, -1)
 
 
 class _SignatureRows(NamedTuple):
-    """What replies of one likeness add to: rows that count them, and a row with a bucket for each size."""
+    """The rows that replies with one signature add to: counts, sizes with their buckets, durations."""
 
     plugin: str
     counts: tuple[list[float], ...]
@@ -174,7 +172,7 @@ class _SignatureRows(NamedTuple):
 
 
 class _CachedSeries(NamedTuple):
-    """What a ready reply counts as by each of the ways, and the sizes of query and reply."""
+    """The labels of a cached reply by transport, and the sizes of query and reply."""
 
     labels_by_transport: tuple[ReplyLabels, ...]
     query_size: int
@@ -182,16 +180,17 @@ class _CachedSeries(NamedTuple):
 
 
 class ReplyMetrics:
-    """The sums of one worker.
+    """The reply metrics of one worker.
 
-    `hits` are the ready replies sent since the last time: over UDP by IPv4 and by IPv6, over TCP by IPv4 and by IPv6.
-    `forwarded_hits` are those of all times until then that were cached answers of upstreams.
+    `cached_hits` counts the cached replies sent since the last `flush`, by transport (UDP over IPv4, UDP over IPv6, TCP
+    over IPv4, TCP over IPv6) and id of series. `cached_upstream_hits` is the total, up to the last `flush`, of those
+    that came from an upstream.
     """
 
     def __init__(self, page: MetricPage) -> None:
         self.page = page
-        self.hits: tuple[list[int], ...] = tuple([] for _ in _TRANSPORTS)
-        self.forwarded_hits = 0
+        self.cached_hits: tuple[list[int], ...] = tuple([] for _ in _TRANSPORTS)
+        self.cached_upstream_hits = 0
         self._cached_series: list[_CachedSeries] = []
         self._series_ids: dict[tuple[ReplyLabels, int, int], int] = {}
         self._series_by_labels: dict[ReplyLabels, ReplySeries] = {}
@@ -202,10 +201,10 @@ class ReplyMetrics:
         self._mesh_zones: frozenset[str] = frozenset()
         self._rows_by_signature: dict[tuple[object, ...], _SignatureRows] = {}
         self._upstream_rows: dict[tuple[Address, int], list[float]] = {}
-        self._zone_by_parent: dict[bytes, str] = {}  # the zone of the names right beneath one
+        self._zone_by_parent: dict[bytes, str] = {}  # the zone of the names directly below a name
 
     def configure(self, mesh_zones: Iterable[bytes], forwarded_zones: Iterable[bytes]) -> None:
-        """The zones that are told apart, by wire name: those answered from the mesh, and those forwarded."""
+        """Set the zones with labels of their own, by wire name: those answered from the mesh, and those forwarded."""
         served = {apex: names.to_text(apex).removesuffix(".") + "." for apex in mesh_zones}
         self._zones = {apex: names.to_text(apex).removesuffix(".") + "." for apex in forwarded_zones} | served
         self._zone_map = ZoneMap(self._zones)
@@ -214,61 +213,61 @@ class ReplyMetrics:
         self._zone_by_parent.clear()
         self._upstream_rows.clear()
 
-    # ------------------------------------------------------------------------------------------ ready replies
+    # ------------------------------------------------------------------------------------------ cached replies
 
     @property
     def is_full(self) -> bool:
-        """Whether the ready replies have to be forgotten before another is made."""
+        """Whether the cached replies have to be dropped before another is added."""
         return len(self._cached_series) >= MAX_CACHED_SERIES
 
-    def series_id(self, query_size: int, reply: bytes, answer_source: AnswerSource, plugin: str = "mesh") -> int:
-        """The case of a reply that is made ready, to a query of `asked` octets; `plugin_of` wrote it."""
-        facts = self._labels(
+    def series_id(self, query_size: int, reply: bytes, answer_source: AnswerSource, plugin: str = PLUGIN_MESH) -> int:
+        """Return the id of the series of a reply to be cached, to a query of `query_size` bytes; `plugin` wrote it."""
+        labels = self._labels(
             reply, plugin, proto="udp", family="1", ede=do_bit_and_ede(reply), answer_source=answer_source
         )
-        key = (facts, query_size, len(reply))
+        key = (labels, query_size, len(reply))
         number = self._series_ids.get(key)
         if number is None:
             number = self._series_ids[key] = len(self._cached_series)
-            ways = tuple(facts._replace(proto=proto, family=family) for proto, family in _TRANSPORTS)
-            self._cached_series.append(_CachedSeries(ways, query_size, len(reply)))
-            for hits in self.hits:
+            by_transport = tuple(labels._replace(proto=proto, family=family) for proto, family in _TRANSPORTS)
+            self._cached_series.append(_CachedSeries(by_transport, query_size, len(reply)))
+            for hits in self.cached_hits:
                 hits.append(0)
         return number
 
     def plugin_of(self, series_id: int) -> str:
-        """What wrote the ready replies of a case."""
+        """Return the plugin that wrote the cached replies of a series."""
         return self._cached_series[series_id].labels_by_transport[0].plugin
 
     def clear_cached_series(self) -> None:
-        """The ready replies are all forgotten: so are their cases."""
+        """Clear the series of cached replies, after all cached replies were dropped."""
         self.flush()
         self._cached_series.clear()
         self._series_ids.clear()
-        for hits in self.hits:
+        for hits in self.cached_hits:
             hits.clear()
 
     def observe_batch(self, hits: int, seconds: float) -> None:
-        """So many ready replies took that long from their receipt until they were sent, together."""
+        """Record the duration of a batch with `hits` cached replies, from receipt to send."""
         self._batch_durations[bisect_left(DURATION_BUCKETS, seconds)] += hits
         self._batch_seconds += seconds * hits
 
     def flush(self) -> None:
-        """Carry what was counted of ready replies into the ledger."""
+        """Add the counts of cached replies to the metric page."""
         by_zone: dict[str, int] = {}
-        for way, hits in enumerate(self.hits):
+        for transport, hits in enumerate(self.cached_hits):
             for number, times in enumerate(hits):
                 if times:
                     hits[number] = 0
-                    facts, asked, replied = self._cached_series[number]
-                    self._series(facts[way]).add(times, asked, replied)
-                    self.forwarded_hits += times if facts[way].plugin == "cache" else 0
-                    zone = facts[way].zone
-                    by_zone[zone] = by_zone.get(zone, 0) + times
+                    by_transport, query_size, reply_size = self._cached_series[number]
+                    labels = by_transport[transport]
+                    self._series(labels).add(times, query_size, reply_size)
+                    self.cached_upstream_hits += times if labels.plugin == PLUGIN_UPSTREAM_CACHE else 0
+                    by_zone[labels.zone] = by_zone.get(labels.zone, 0) + times
         self._flush_durations(by_zone)
 
     def _flush_durations(self, by_zone: dict[str, int]) -> None:
-        """Share the times among the zones in proportion; what rounding leaves goes to the last one."""
+        """Divide the durations of batches among the zones in proportion; the last zone gets the rounding remainder."""
         left = sum(by_zone.values())
         for zone, times in by_zone.items():
             row = self.page.series_values(metric_pages.REQUEST_DURATION, zone)
@@ -285,13 +284,13 @@ class ReplyMetrics:
     def observe_reply(
         self, received: ReceivedQuery, message: bytes, plugin: str, source: AnswerSource, *, seconds: float
     ) -> str:
-        """Count one reply, which `plugin` wrote as far as its path tells, after so long.
+        """Count one reply, sent `seconds` after the receipt of its query; `plugin` is the path that it came by.
 
-        Returns what its octets tell more closely, one of those that `meters.RESPONSES` names.
+        Return the plugin that wrote it, by its bytes: one of those that `metric_pages.RESPONSES` names.
         """
         query, client, _, tcp, _ = received
         ipv6 = len(client) != 4
-        asked, replied = len(query.data), len(message)
+        query_size, reply_size = len(query.data), len(message)
         error = _NO_EDE
         if query.edns:
             do = _OPTS_WITHOUT_EDE.get(message[-39:-24] if query.reply_cookie else message[-11:])
@@ -300,28 +299,31 @@ class ReplyMetrics:
         zone = self._zones.get(lower) or (self._zone_by_parent.get(lower[lower[0] + 1 :]) if lower else DROPPED)
         if zone is None:
             zone = self._zone_of(lower)
-        like = zone, query.qtype, message[2:12], plugin, tcp, ipv6, error, source, asked, replied
-        alike = self._rows_by_signature.get(like)
-        if alike is None:
+        signature = zone, query.qtype, message[2:12], plugin, tcp, ipv6, error, source, query_size, reply_size
+        rows = self._rows_by_signature.get(signature)
+        if rows is None:
             if len(self._rows_by_signature) >= _MAX_SIGNATURES:
                 self._rows_by_signature.clear()
-            alike = self._rows_by_signature[like] = self._signature_rows(received, message, plugin, source, ede=error)
-        written_by, counts, asked_sizes, asked_bucket, replied_sizes, replied_bucket, times = alike
+            rows = self._signature_rows(received, message, plugin, source, ede=error)
+            self._rows_by_signature[signature] = rows
+        written_by, counts, query_sizes, query_bucket, reply_sizes, reply_bucket, durations = rows
         for row in counts:
             row[0] += 1
-        asked_sizes[asked_bucket] += 1
-        asked_sizes[-1] += asked
-        replied_sizes[replied_bucket] += 1
-        replied_sizes[-1] += replied
-        times[bisect_left(DURATION_BUCKETS, seconds) if seconds > _FIRST_BUCKET else 0] += 1
-        times[-1] += seconds
+        query_sizes[query_bucket] += 1
+        query_sizes[-1] += query_size
+        reply_sizes[reply_bucket] += 1
+        reply_sizes[-1] += reply_size
+        durations[bisect_left(DURATION_BUCKETS, seconds) if seconds > _FIRST_BUCKET else 0] += 1
+        durations[-1] += seconds
         return written_by
 
     def observe_upstream(self, address: Address, rcode: int, seconds: float) -> None:
-        """An upstream of the settings replied after so long."""
+        """Record a reply of an upstream, `seconds` after the query to it."""
         row = self._upstream_rows.get((address, rcode))
         if row is None:
-            row = self.page.series_values(metric_pages.UPSTREAM_DURATION, "forward", str(address), RCODE_NAMES[rcode])
+            row = self.page.series_values(
+                metric_pages.UPSTREAM_DURATION, PLUGIN_FORWARD, str(address), RCODE_NAMES[rcode]
+            )
             self._upstream_rows[address, rcode] = row
         row[bisect_left(DURATION_BUCKETS, seconds)] += 1
         row[-1] += seconds
@@ -329,31 +331,31 @@ class ReplyMetrics:
     def _signature_rows(
         self, received: ReceivedQuery, message: bytes, plugin: str, source: AnswerSource, *, ede: tuple[bool, int]
     ) -> _SignatureRows:
-        """What the first reply of its likeness adds to, and all that follow it."""
+        """Return the rows that a reply, and all others with its signature, add to."""
         query, client, _, tcp, _ = received
         source = source if message[7] else NO_SOURCE
         proto, family = "tcp" if tcp else "udp", "12"[len(client) != 4]
-        facts = self._labels(message, plugin, proto=proto, family=family, ede=ede, answer_source=source)
-        case = self._series(facts)
+        labels = self._labels(message, plugin, proto=proto, family=family, ede=ede, answer_source=source)
+        series = self._series(labels)
         return _SignatureRows(
-            facts.plugin,
-            tuple(case.counts),
-            case.query_sizes,
+            labels.plugin,
+            tuple(series.counts),
+            series.query_sizes,
             bisect_left(SIZE_BUCKETS, len(query.data)),
-            case.reply_sizes,
+            series.reply_sizes,
             bisect_left(SIZE_BUCKETS, len(message)),
-            self.page.series_values(metric_pages.REQUEST_DURATION, facts.zone),
+            self.page.series_values(metric_pages.REQUEST_DURATION, labels.zone),
         )
 
     def _series(self, labels: ReplyLabels) -> ReplySeries:
-        case = self._series_by_labels.get(labels)
-        if case is None:
+        series = self._series_by_labels.get(labels)
+        if series is None:
             if len(self._series_by_labels) >= _MAX_SERIES:
                 self._series_by_labels.clear()
-            case = self._series_by_labels[labels] = ReplySeries(
+            series = self._series_by_labels[labels] = ReplySeries(
                 labels, self.page, is_mesh_zone=labels.zone in self._mesh_zones
             )
-        return case
+        return series
 
     def _labels(
         self, reply: bytes, plugin: str, *, proto: str, family: str, ede: tuple[bool, int], answer_source: AnswerSource
@@ -361,18 +363,18 @@ class ReplyMetrics:
         rcode = reply[3] & 0x0F
         name, qtype, _ = question_of(reply)
         zone = self._zone_of(name.lower()) if reply[5] else DROPPED
-        if zone in self._mesh_zones and plugin == "cache" and reply[2] & FLAG_AA >> 8:
-            plugin = "mesh"  # a fallback zone: the mesh answered what the upstream had denied
-        elif zone not in self._mesh_zones and plugin == "mesh":
-            plugin = "local"
-        elif plugin == "cache" and response_class(reply) == "error":
-            plugin = "forward"  # refused or failed at once
+        if zone in self._mesh_zones and plugin == PLUGIN_UPSTREAM_CACHE and reply[2] & FLAG_AA >> 8:
+            plugin = PLUGIN_MESH  # a fallback zone: the mesh answered what the upstream had denied
+        elif zone not in self._mesh_zones and plugin == PLUGIN_MESH:
+            plugin = PLUGIN_LOCAL
+        elif plugin == PLUGIN_UPSTREAM_CACHE and response_class(reply) == "error":
+            plugin = PLUGIN_FORWARD  # refused or failed at once
         return ReplyLabels(
             zone, type_label(qtype), rcode, plugin, response_class(reply), proto, family, *ede, answer_source
         )
 
     def _zone_of(self, lower: bytes) -> str:
-        """The longest zone that a lower-case wire name is in; of what has no name that of messages without one."""
+        """Return the longest zone of a lower-case wire name; `DROPPED` for a message without a name."""
         if not lower:
             return DROPPED
         zone = self._zones.get(lower)

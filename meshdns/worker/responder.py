@@ -1,8 +1,8 @@
-"""The one code around all transports: a message and who sent it become a reply, now or later.
+"""Turns a message and its source address into a reply, at once or later; the code that all transports share.
 
-What a transport finds in `Responder.cached_replies` it sends without another step; what else is at hand
-(`meshdns.worker.reply_cache`) costs a few; all other queries are parsed and answered from the name database, by the
-worker itself, or by an upstream.
+A transport sends a reply that it finds in `Responder.cached_replies` without another step. The rest of the reply cache
+(`meshdns.worker.reply_cache`) costs a few steps. All other queries are parsed and answered from the name database, by
+the worker itself, or by an upstream.
 """
 
 from collections.abc import Callable
@@ -26,9 +26,9 @@ from meshdns.worker.recorder import ReplyRecorder, SendReply
 from meshdns.worker.reply_cache import ReplyCache, is_nxdomain
 from meshdns.worker.reply_metrics import (
     PLUGIN_ACL,
-    PLUGIN_CACHE,
     PLUGIN_FORWARD,
     PLUGIN_MESH,
+    PLUGIN_UPSTREAM_CACHE,
     ReceivedQuery,
     ReplyMetrics,
 )
@@ -37,14 +37,14 @@ from meshdns.worker.scoreboard_counters import WorkerCounters
 
 
 class QueryForwarder(Protocol):
-    """The way out for names that are not ours."""
+    """Forwards queries for names outside our zones."""
 
     def ask(self, query: Query, *, now: float, tcp: bool, on_reply: SendReply, client: bytes) -> ImmediateReply | None:
-        """The reply where it needs no upstream; None where `on_reply` will be called with it."""
+        """Return the reply if it needs no upstream, or None if `on_reply` will be called with it."""
 
 
 class Responder:
-    """Answers messages of one worker. `begin_read` and `end` enclose every wake-up; nothing awaits between them."""
+    """Answers messages of one worker. `begin_read` and `end_read` enclose every wake-up, without an await between."""
 
     def __init__(  # noqa: PLR0913 — the parts of a worker, all by keyword
         self,
@@ -88,7 +88,7 @@ class Responder:
         local_answers: LocalAnswers,
         diagnostic_names: DiagnosticNames,
     ) -> None:
-        """Answer by other settings from now on."""
+        """Apply other settings, and drop all cached replies."""
         self._authority = authority
         self._diagnostic_names = diagnostic_names
         self._local_answers = local_answers
@@ -106,7 +106,7 @@ class Responder:
             self._forwarded_replies.expire(now)
 
     def end_read(self) -> None:
-        """Give the look back."""
+        """End the read transaction."""
         if self._open_read is not None:
             self._open_read.close()
             self._open_read = None
@@ -127,7 +127,7 @@ class Responder:
     def respond(
         self, data: bytes, source: bytes, port: int, make_sender: Callable[[], SendReply], *, tcp: bool
     ) -> bytes | None:
-        """The reply to one message, or None: dropped, or delivered later through what `make_sender` returns.
+        """Return the reply to one message, or None: dropped, or sent later through the result of `make_sender`.
 
         `source` and `port` are the packed address and the port that the message came from.
         """
@@ -138,7 +138,7 @@ class Responder:
     def _respond_rate_limited(
         self, data: bytes, source: bytes, port: int, make_sender: Callable[[], SendReply]
     ) -> bytes | None:
-        """The reply to a stranger, as far as it may have one; strangers never come to the quick way of a transport."""
+        """Answer a rate-limited client; its address is kept from the transports' own lookup of cached replies."""
 
         def allowed(reply: bytes) -> bytes | None:
             out = self._local_answers.apply_rate_limit(data, reply, source, now=self._clock())
@@ -163,17 +163,17 @@ class Responder:
     def _respond_unlimited(
         self, data: bytes, source: bytes, port: int, make_sender: Callable[[], SendReply], *, tcp: bool
     ) -> bytes | None:
-        """As `respond`, without a limit."""
+        """Do as `respond`, without a rate limit."""
         if source_key(source) in self.access_list.admitted_keys:
-            known = self._reply_cache.find(data, self._authority, self._open_read, now=self._clock(), tcp=tcp)
-            if known is not None:
-                found, case = known
+            cached = self._reply_cache.find(data, self._authority, self._open_read, now=self._clock(), tcp=tcp)
+            if cached is not None:
+                reply, series_id = cached
                 self.counters.reply_cache_hits += 1
-                self.metrics.hits[2 * tcp + (len(source) != 4)][case] += 1
-                if self.sampler.enabled:
-                    plugin = self.metrics.plugin_of(case)
-                    self.sampler.offer(data, found, source, port, plugin, seconds=0.0, tcp=tcp)
-                return found
+                self.metrics.cached_hits[2 * tcp + (len(source) != 4)][series_id] += 1
+                if self.sampler.is_enabled:
+                    plugin = self.metrics.plugin_of(series_id)
+                    self.sampler.offer(data, reply, source, port, plugin, seconds=0.0, tcp=tcp)
+                return reply
         started = perf_counter()
         query = wire.parse_query(data)
         if query is None:
@@ -182,7 +182,7 @@ class Responder:
         return self._respond_uncached((query, source, port, tcp, started), make_sender)
 
     def _respond_uncached(self, received: ReceivedQuery, make_sender: Callable[[], SendReply]) -> bytes | None:
-        """The reply to one query that is not in the cache of replies, as `respond`; recorded."""
+        """Do as `respond` for one query whose reply is not cached, and record the reply."""
         query, source, port, tcp, _ = received
         if query.cookie:
             query.reply_cookie = self._local_answers.reply_cookie(query, source)
@@ -198,10 +198,10 @@ class Responder:
             return self._recorder.record(received, own)
         rows = self._open_read
         try:
-            told = self._diagnostic_names.respond(query, rows, source, port, tcp=tcp)
-            if told is not None:
+            diagnostic = self._diagnostic_names.respond(query, rows, source, port, tcp=tcp)
+            if diagnostic is not None:
                 self.counters.answered += 1
-                return self._recorder.record(received, told)
+                return self._recorder.record(received, diagnostic)
             reply = self._authority.respond(query, rows, tcp=tcp, rotation=query.data[1])
         except NameDatabaseError as error:
             self._on_database_error(error)
@@ -212,21 +212,18 @@ class Responder:
         if reply is Verdict.FALLBACK:
             self.counters.forwarded += 1
             return self._ask_upstream_first(received, make_sender)
-        if reply is Verdict.DROP:
-            self.counters.dropped += 1
-            return None
         self.counters.answered += 1
         message, answer_source = reply
         if rows is not None:
             if query.edns and len(query.data) > query.question_end + OPT_SIZE and has_no_answer(message):
                 admitted = self._diagnostic_names.admits(source)
                 message = self._with_hint(query, message, rows, may_see_clusters=admitted, tcp=tcp)
-            elif not tcp or len(message) <= query.udp_size:  # else it is another one over UDP
+            elif not tcp or len(message) <= query.udp_size:  # else the reply over UDP is truncated
                 self._reply_cache.store(query, self._authority, rows, reply)
         return self._recorder.record(received, message, PLUGIN_MESH, answer_source)
 
     def _with_hint(self, query: Query, reply: bytes, rows: DatabaseRead, *, may_see_clusters: bool, tcp: bool) -> bytes:
-        """A reply that lacks what was asked for, with the reason if one is known."""
+        """Return a reply without an answer, with the reason added if one is known."""
         try:
             return self._denial_hints.with_hint(query, reply, rows, may_see_clusters=may_see_clusters, tcp=tcp)
         except NameDatabaseError as error:
@@ -241,22 +238,24 @@ class Responder:
             self.counters.answered += 1
             return self._recorder.record(received, own)
         self.counters.forwarded += 1
-        deliver = self._recorder.recording(received, make_sender())
+        deliver = self._recorder.wrap_sender(received, make_sender())
         now = self._clock()
         reply = self._forwarder.ask(query, now=now, tcp=tcp, on_reply=deliver, client=source)
         if reply is None:
             return None
         message, ages_at, expires_at = reply
-        if expires_at > now and not self._authority.serves(query.qname_lower):  # a name in a zone might become ours
+        if expires_at > now and not self._authority.serves(
+            query.qname_lower
+        ):  # the mesh may declare a name in a zone later
             self._reply_cache.store_forwarded(query, message, now=now, ages_at=ages_at, expires_at=expires_at)
-        return self._recorder.record(received, message, PLUGIN_CACHE)
+        return self._recorder.record(received, message, PLUGIN_UPSTREAM_CACHE)
 
     def _ask_upstream_first(self, received: ReceivedQuery, make_sender: Callable[[], SendReply]) -> bytes | None:
-        """Forward, and let the mesh answer what the upstream denies; recorded."""
+        """Forward, and answer from the mesh what the upstream denies; recorded."""
         query, source, _, tcp, _ = received
         send = make_sender()
 
-        def judge(message: bytes) -> None:
+        def on_reply(message: bytes) -> None:
             answer_source = NO_SOURCE
             if is_nxdomain(message):
                 self.begin_read()
@@ -266,15 +265,15 @@ class Responder:
                     self.end_read()
             send(self._recorder.record(received, message, PLUGIN_FORWARD, answer_source))
 
-        reply = self._forwarder.ask(query, now=self._clock(), tcp=tcp, on_reply=judge, client=source)
+        reply = self._forwarder.ask(query, now=self._clock(), tcp=tcp, on_reply=on_reply, client=source)
         if reply is None:
             return None
         if not is_nxdomain(reply.message):
-            return self._recorder.record(received, reply.message, PLUGIN_CACHE)
+            return self._recorder.record(received, reply.message, PLUGIN_UPSTREAM_CACHE)
         message, answer_source = self._after_denial(query, reply.message, tcp=tcp)
-        return self._recorder.record(received, message, PLUGIN_CACHE, answer_source)
+        return self._recorder.record(received, message, PLUGIN_UPSTREAM_CACHE, answer_source)
 
     def _after_denial(self, query: Query, denial: bytes, *, tcp: bool) -> AuthorityReply:
-        """What the mesh says of a name that an upstream denied, else that denial."""
+        """Return the mesh's answer for a name that an upstream denied, else the denial."""
         found = self._authority.answer_after_denial(query, self._open_read, tcp=tcp, rotation=query.data[1])
         return (denial, NO_SOURCE) if found is None else found

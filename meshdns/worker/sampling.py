@@ -1,10 +1,9 @@
-"""Which queries go into the ring of samples, for the query log and for whoever looks at live queries.
+"""Sampling of queries into the ring of samples, for the query log and for clients of live queries.
 
 Rules:
-- While nobody wants samples a batch costs one look at `enabled`, and nothing else.
-- One query in `1 / sample` is taken: the distance to the next one is drawn anew each time, so that no rhythm of the
-  askers shows through.
-- At most `MAX_PER_HEARTBEAT` are taken between two heartbeats; what is beyond is counted, and costs no more than that.
+- While no samples are wanted, a batch costs one check of `is_enabled`, and nothing else.
+- One query in `1 / share` is taken, each by a random draw of its own, so that no rhythm of the clients shows through.
+- At most `MAX_PER_HEARTBEAT` are taken between two heartbeats; those beyond are counted, and cost no more than that.
 """
 
 from collections.abc import Callable, Collection
@@ -26,14 +25,14 @@ _ALL: Final = "all"
 class Sampler:
     """The sampler of one worker. `random` gives a number from 0 to 1, `clock` seconds since 1970.
 
-    `sample` is the share of queries that the query log wants, 0 to 1; `classes` the kinds it wants (``denial``,
-    ``error``, ``success``, ``all``).
+    `configure` takes the `share` of queries that the query log wants, 0 to 1, and the `classes` of their replies
+    (``denial``, ``error``, ``success``, ``all``).
     """
 
     def __init__(
         self, board: Scoreboard | None, number: int, *, random: Callable[[], float], clock: Callable[[], float]
     ) -> None:
-        self.enabled = False
+        self.is_enabled = False
         self._board = board
         self._number = number
         self._random = random
@@ -45,15 +44,15 @@ class Sampler:
         self._skipped = 0
 
     def configure(self, share: float, classes: Collection[str]) -> None:
-        """What the query log wants."""
+        """Set the queries that the query log wants."""
         self._share = share
         self._classes = frozenset(classes)
-        self.enabled = bool(share) or self._live
+        self.is_enabled = bool(share) or self._live
 
     def on_heartbeat(self, *, live: bool) -> None:
-        """A heartbeat: `live` says whether anybody looks at live queries."""
+        """Start the next period; `live` says whether a client watches live queries."""
         self._live = live
-        self.enabled = bool(self._share) or live
+        self.is_enabled = bool(self._share) or live
         self._remaining = MAX_PER_HEARTBEAT
         if self._skipped and self._board is not None:
             self._board.add_skipped_samples(self._number, self._skipped)
@@ -62,7 +61,7 @@ class Sampler:
     def offer(
         self, data: bytes, reply: bytes, source: bytes, port: int, plugin: str, *, seconds: float, tcp: bool
     ) -> None:
-        """Take a query with its reply, if it is one of those that are wanted."""
+        """Take a query with its reply, if it is one of the wanted."""
         marks = FOR_LIVE if self._live else 0
         if self._share and self._is_selected(reply) and (self._share >= 1 or self._random() < self._share):
             marks |= FOR_LOG
@@ -101,7 +100,7 @@ class Sampler:
 
 
 def _advertised_udp_size(data: bytes) -> int:
-    """The UDP size that a query advertises, 512 where it has no OPT, as CoreDNS logs it."""
+    """Return the UDP size that a query advertises, 512 without OPT, as CoreDNS logs it."""
     query = wire.parse_query(data)
     if query is None or not query.edns:
         return _MIN_SIZE

@@ -1,4 +1,4 @@
-"""What a worker counts without labels, and how its counters reach the scoreboard.
+"""Counters of a worker without labels, and their publication on the scoreboard.
 
 A worker adds to plain integers. Every heartbeat adds to its slot of the scoreboard what is new since the last one.
 Metrics with labels are published as one page, and only after a query was received.
@@ -16,7 +16,7 @@ from meshdns.worker.reply_metrics import ReplyMetrics
 
 @dataclass(slots=True, eq=False)
 class WorkerCounters:
-    """Plain integers, only ever added to."""
+    """Counters as plain integers, which only grow."""
 
     queries: Annotated[int, CounterMetric("queries", "Messages received over UDP and TCP.")] = 0
     reply_cache_hits: Annotated[int, CounterMetric("queries_ready", "Queries answered from ready replies.")] = 0
@@ -65,7 +65,7 @@ _forwarding_values = attrgetter(*(counter.attribute for counter in _FORWARDING))
 
 
 class CounterPublisher:
-    """Publishes what a worker counts, with every heartbeat rather than query by query."""
+    """Publishes the counters of a worker with every heartbeat, not with every query."""
 
     def __init__(self, board: Scoreboard, number: int) -> None:
         self._board = board
@@ -78,13 +78,13 @@ class CounterPublisher:
         counters: WorkerCounters,
         forwarding: ForwardCounters,
         *,
-        forwarded_hits: int,
+        cached_upstream_hits: int,
         cached_replies: int,
         connections: int,
     ) -> None:
-        """Add what is new. `forwarded_hits` counts the cached replies that came from an upstream."""
+        """Add what is new. `cached_upstream_hits` counts the cached replies sent that came from an upstream."""
         values: list[int] = [*_own_values(counters), *_forwarding_values(forwarding)]
-        values[_FORWARD_HITS] += forwarded_hits
+        values[_FORWARD_HITS] += cached_upstream_hits
         for place, (value, published) in enumerate(zip(values, self._published, strict=True)):
             if value != published:
                 self._board.add_to_counter(self._number, place, value - published)
@@ -94,7 +94,7 @@ class CounterPublisher:
         )
 
     def publish_metrics(self, metrics: ReplyMetrics, *, queries: int) -> None:
-        """Publish what has labels, if any query came since the last time."""
+        """Publish the metrics with labels, if any query was received since the last call."""
         if queries != self._published_queries:
             self._published_queries = queries
             metrics.flush()

@@ -1,8 +1,8 @@
-"""The loop's selector, which has UDP answered by itself: a turn of the loop costs as much as several answers.
+"""Selector of the event loop that serves UDP sockets by itself, because a turn of the loop costs several answers.
 
-asyncio asks its selector which files are ready, makes a handle for each and runs them in a turn of the loop. Sockets
-that are *served* here never come that far: the selector calls back and goes on waiting. The loop hears of it only where
-there is something for it to do. Linux alone, by a second epoll around that of asyncio.
+asyncio asks its selector which files are ready, makes a handle for each and runs them in a turn of the loop. For
+sockets that are *served* here the selector calls a callback and goes on waiting; the loop takes a turn only if there is
+something for it to do. Linux alone, by a second epoll around that of asyncio.
 """
 
 import select
@@ -20,7 +20,7 @@ ReadyFiles = list[tuple[selectors.SelectorKey, int]]
 
 
 class ServingSelector(selectors.BaseSelector):
-    """`selectors.EpollSelector`, and sockets that are answered as soon as it sees them."""
+    """`selectors.EpollSelector` that also calls the callbacks of served sockets while it waits."""
 
     def __init__(self) -> None:
         self._asyncio_selector = selectors.EpollSelector()
@@ -29,20 +29,20 @@ class ServingSelector(selectors.BaseSelector):
         self._callbacks: dict[int, Callable[[], bool]] = {}
 
     def serve(self, fd: int, on_readable: Callable[[], bool]) -> None:
-        """Call `on_readable` whenever there is something to read; it says whether the loop has something to do now.
+        """Call `on_readable` whenever `fd` is readable; it returns whether the loop has something to do now.
 
-        It must not raise: what it raises would end the loop.
+        It must not raise: an exception would end the loop.
         """
         self._outer_epoll.register(fd, select.EPOLLIN)
         self._callbacks[fd] = on_readable
 
     def stop_serving(self, fd: int) -> None:
-        """Call no more; to be called before the file is closed."""
+        """Stop serving a file; to be called before the file is closed."""
         if self._callbacks.pop(fd, None) is not None:
             self._outer_epoll.unregister(fd)
 
     def select(self, timeout: float | None = None) -> ReadyFiles:
-        """What is ready of the registered files, within `timeout` seconds; meanwhile the served ones are answered."""
+        """Return the ready registered files, within `timeout` seconds; meanwhile serve the served ones."""
         until = None if timeout is None else time.monotonic() + timeout
         wait = _NO_TIMEOUT if timeout is None else max(timeout, 0.0)
         served = self._callbacks
@@ -62,7 +62,7 @@ class ServingSelector(selectors.BaseSelector):
                 return []
 
     def close(self) -> None:
-        """Close both."""
+        """Close both epolls."""
         self._outer_epoll.close()
         self._asyncio_selector.close()
 

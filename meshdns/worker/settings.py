@@ -1,4 +1,4 @@
-"""What the supervisor hands to a worker: one JSON line per generation, read without pydantic."""
+"""Settings of a worker from the supervisor: one JSON line per generation, read without pydantic."""
 
 import msgspec
 
@@ -9,15 +9,15 @@ from meshdns.forwarding.upstreams import Route
 
 
 class WorkerSettings(msgspec.Struct, frozen=True):
-    """Everything a worker needs. File descriptors are inherited; `allow` are CIDRs, empty = any asker.
+    """The settings of one worker. File descriptors are inherited; `allow` are CIDRs, empty for any client.
 
-    `number` is the worker's slot on the scoreboard; `private` a UDP socket that only this worker reads, through which
-    it is asked whether it is well; `nsid` identifies the server to those who ask (RFC 5001); `identity` and `version`
-    are told in class CHAOS, empty is refused; `special` are the special names that are answered here; `cookie_secret`
-    is that of all workers of the instance, 16 octets, `previous_cookie_secret` the one before it, none at first;
-    `namedb` is the directory of the name database, empty while there is none; `rate_limit` bounds replies to strangers
-    over UDP. `debug` are the CIDRs of those who may ask for the debugging names; `sample` is the share of queries that
-    the query log takes, 0 to 1, of the kinds in `sample_classes`.
+    `number` is the worker's slot on the scoreboard; `private` a UDP socket that only this worker reads, for health
+    checks; `nsid` identifies the server to clients that send NSID (RFC 5001); `identity` and `version` are answered in
+    class CHAOS, an empty one is refused; `special` are the special names that are answered here; `cookie_secret` is
+    that of all workers of the instance, 16 bytes, `previous_cookie_secret` the one before it, empty at first; `namedb`
+    is the directory of the name database, empty while there is none; `rate_limit` bounds replies over UDP. `debug` are
+    the CIDRs of the clients that may query the diagnostic names; `sample` is the share of queries that the query log
+    takes, 0 to 1, with replies of the classes in `sample_classes`.
     """
 
     generation: int

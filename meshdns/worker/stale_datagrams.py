@@ -1,7 +1,7 @@
-"""How long datagrams have waited: what came while the process stood still is dropped, what came after is not.
+"""Dropping of datagrams that waited in the socket while the process was stalled; later ones are not dropped.
 
-The kernel notes when each datagram came, without a control message for each, once it was asked for the time of the
-last one (Linux, SIOCGSTAMPNS; some 30 ns a message). Where it cannot tell, all that waits counts as too old.
+The kernel records when each datagram was received, without a control message for each, once the time of the last one
+was read (Linux, SIOCGSTAMPNS; some 30 ns a message). If it cannot, all waiting datagrams count as too old.
 """
 
 import fcntl
@@ -16,14 +16,14 @@ _timespec = struct.Struct("@qq")
 
 
 def enable_receive_timestamps(sock: socket.socket) -> None:
-    """Have the kernel note from now on when a datagram comes; does nothing where it cannot."""
+    """Make the kernel record when each datagram is received; do nothing if it cannot."""
     _received_at(sock)
 
 
 def drop_stale(sock: socket.socket, *, older_than: float, now: float) -> int:
-    """Drop what has waited for longer than `older_than` seconds at `now`, in seconds since 1970; how many that were.
+    """Drop datagrams older than `older_than` seconds at `now`, in seconds since 1970; return how many.
 
-    It ends at the first one that is fresh, which stays.
+    It ends at the first one that is younger, which stays.
     """
     for dropped in range(_MAX_DATAGRAMS):
         try:
@@ -37,7 +37,7 @@ def drop_stale(sock: socket.socket, *, older_than: float, now: float) -> int:
 
 
 def _received_at(sock: socket.socket) -> float:
-    """When the datagram came that was read or looked at last; long ago where the kernel cannot tell."""
+    """Return when the datagram that was read or peeked at last was received; -inf if the kernel cannot tell."""
     place = bytearray(_timespec.size)
     try:
         fcntl.ioctl(sock, _SIOCGSTAMPNS, place)

@@ -3,12 +3,12 @@
 Rules:
 - A connection is a protocol object without tasks. It reads while fewer than `MAX_PENDING` of its queries are being
   forwarded and its peer takes what is written.
-- It ends when no whole query was taken for `IDLE_TIMEOUT` seconds. So octets that dribble in keep it no longer than
-  none, nor does a peer that asks and takes no replies.
-- Connections are bounded in all and per client. Where all are taken the one that is idle for longest gives way, so
-  that thousands of idle ones lock nobody out.
-- What all connections hold in octets is bounded; the one that goes beyond is cut. A client whose queries come whole
-  and who takes its replies holds nothing.
+- It is closed when no whole query was taken for `IDLE_TIMEOUT` seconds. So bytes that trickle in keep it open no longer
+  than none, nor does a peer that sends queries and takes no replies.
+- Connections are bounded in all and per client. When all are in use, the one that is idle for longest is closed, so
+  that thousands of idle ones lock no client out.
+- The bytes that all connections buffer are bounded; a connection that exceeds the bound is aborted. Nothing is buffered
+  for a client that sends whole queries and takes its replies.
 """
 
 import asyncio
@@ -29,11 +29,11 @@ MAX_PER_TURN: Final = 64  # messages of one connection answered before others ha
 MAX_CONNECTIONS: Final = 4096
 MAX_PER_CLIENT: Final = 256
 MAX_UNSENT: Final = 1 << 18
-"""Octets of replies that wait for a peer, beside what the kernel has taken for it."""
+"""Bytes of replies that wait for a peer, beside those that the kernel has taken."""
 MAX_BUFFERED: Final = 32 << 20
-"""Octets of unfinished queries and untaken replies of all connections."""
-_WRITE_SIZE: Final = 1 << 16  # octets of replies that are written at once
-_MAX_SCANNED: Final = 64  # of the idlest connections, looked at for one that nothing is owed
+"""Bytes of unfinished queries and unsent replies of all connections."""
+_WRITE_SIZE: Final = 1 << 16  # bytes of replies that are written at once
+_MAX_SCANNED: Final = 64  # of the idlest connections, checked for one without pending replies
 
 
 class TcpConnections:
@@ -45,16 +45,16 @@ class TcpConnections:
         self.responder = responder
         self.loop = loop
         self._max_connections = max_connections
-        self._buffered = 0  # octets
+        self._buffered = 0  # bytes
         self._open: OrderedDict[_Connection, None] = OrderedDict()  # longest idle first
         self._by_client: dict[bytes, int] = {}
 
     def make_protocol(self) -> asyncio.Protocol:
-        """The factory for `loop.create_server`."""
+        """Make a protocol, for `loop.create_server`."""
         return _Connection(self)
 
     def try_register(self, connection: "_Connection", client: bytes) -> bool:
-        """Count a connection in; False where there are too many."""
+        """Register a connection; return False if there are too many."""
         mine = self._by_client.get(client, 0)
         if mine >= MAX_PER_CLIENT or (len(self._open) >= self._max_connections and not self._evict_idlest()):
             self.responder.counters.connections_refused += 1
@@ -64,24 +64,24 @@ class TcpConnections:
         return True
 
     def _evict_idlest(self) -> bool:
-        """End the connection that is idle for longest; False where all are owed something."""
+        """Abort the connection that is idle for longest; return False if all have pending replies."""
         idlest = next((each for each in islice(self._open, _MAX_SCANNED) if each.is_idle), None)
         if idlest is not None:
             idlest.abort()
         return idlest is not None
 
     def mark_active(self, connection: "_Connection") -> None:
-        """Note that a connection has just asked something."""
+        """Record that a connection has just sent a query."""
         if connection in self._open:
             self._open.move_to_end(connection)
 
     def account_buffered(self, size: int) -> bool:
-        """Count octets that a connection holds more, or fewer; False where all together hold too many."""
+        """Add to the bytes that connections buffer; return False if all together buffer too many."""
         self._buffered += size
         return size <= 0 or self._buffered <= MAX_BUFFERED
 
     def unregister(self, connection: "_Connection", client: bytes) -> None:
-        """Count a connection out."""
+        """Unregister a connection."""
         if connection in self._open:
             del self._open[connection]
             self._by_client[client] -= 1
@@ -92,7 +92,7 @@ class TcpConnections:
         return len(self._open)
 
     def close(self) -> None:
-        """Close every connection once what it was promised is written."""
+        """Close every connection once its pending replies are written."""
         for connection in list(self._open):
             connection.finish()
 
@@ -105,7 +105,7 @@ class _Connection(asyncio.Protocol):
         self._pending = 0
         self._finishing = False
         self._write_paused = False  # the peer does not take what is written
-        self._buffered = 0  # octets that `TcpConnections.account_buffered` knows of
+        self._buffered = 0  # bytes that `TcpConnections.account_buffered` was called with
         self._client = b""
         self._port = 0
         self._idle_timer: asyncio.TimerHandle | None = None
@@ -121,7 +121,7 @@ class _Connection(asyncio.Protocol):
         if not self._client or not self._connections.try_register(self, self._client):
             transport.abort()
             return
-        transport.set_write_buffer_limits(high=0)  # choked is whoever's socket buffer is full
+        transport.set_write_buffer_limits(high=0)  # pause as soon as the kernel's send buffer is full
         self._restart_idle_timer()
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 — asyncio's signature
@@ -134,11 +134,11 @@ class _Connection(asyncio.Protocol):
 
     @property
     def is_idle(self) -> bool:
-        """Whether nothing is owed to the peer."""
+        """Whether the peer has no pending replies."""
         return not self._pending and not self._write_paused
 
     def abort(self) -> None:
-        """End it at once, for the sake of others."""
+        """Abort the connection at once, to free its place or memory for others."""
         self._connections.responder.counters.connections_aborted += 1
         self._connections.unregister(self, self._client)
         if self._transport is not None:
@@ -150,7 +150,7 @@ class _Connection(asyncio.Protocol):
         self._account_buffers()
 
     def eof_received(self) -> bool:
-        """The peer has asked everything: answer what has come and what is pending, then close."""
+        """Answer the received and pending queries, then close: the peer sends no more."""
         self.finish()
         return True
 
@@ -163,32 +163,32 @@ class _Connection(asyncio.Protocol):
         self._account_buffers()
 
     def finish(self) -> None:
-        """Close once everything that has come is answered."""
+        """Close once all received queries are answered."""
         self._finishing = True
         if not self._pending and not self._has_message() and self._transport is not None:
             self._transport.close()
 
     def _has_message(self) -> bool:
-        """Whether a whole message waits."""
+        """Return whether a whole message is in the buffer."""
         return bool(_message_end(self._buffer, 0))
 
     def _answer_all(self) -> None:
-        answerer = self._connections.responder
+        responder = self._connections.responder
         buffer = self._buffer
         at = turn = 0
-        began, ready = perf_counter(), answerer.counters.reply_cache_hits
-        answerer.begin_read()
+        began, hits_before = perf_counter(), responder.counters.reply_cache_hits
+        responder.begin_read()
         try:
             while turn < MAX_PER_TURN and self._can_accept() and (end := _message_end(buffer, at)):
                 message = bytes(buffer[at + 2 : end])
                 at = end
                 turn += 1
-                self._answer(message, answerer)
+                self._answer(message, responder)
         finally:
-            answerer.end_read()
+            responder.end_read()
             del buffer[:at]
             self._flush()
-        answerer.metrics.observe_batch(answerer.counters.reply_cache_hits - ready, perf_counter() - began)
+        responder.metrics.observe_batch(responder.counters.reply_cache_hits - hits_before, perf_counter() - began)
         if turn:
             self._connections.mark_active(self)
             self._restart_idle_timer()
@@ -196,11 +196,11 @@ class _Connection(asyncio.Protocol):
             self._resume_or_pause(self._transport)
 
     def _can_accept(self) -> bool:
-        """Whether one more query can be taken."""
+        """Return whether one more query can be taken."""
         return self._pending < MAX_PENDING and not self._write_paused and self._transport is not None
 
     def _resume_or_pause(self, transport: asyncio.Transport) -> None:
-        """After a turn: read on, but not before what has come is answered."""
+        """Resume reading after a turn, unless received queries are left to answer."""
         if not self._can_accept():
             transport.pause_reading()
         elif self._has_message():
@@ -235,7 +235,7 @@ class _Connection(asyncio.Protocol):
         return deliver
 
     def _write(self, reply: bytes) -> None:
-        """Write a reply with the others of this turn."""
+        """Buffer a reply, to be written with the others of this turn."""
         self._unwritten += len(reply).to_bytes(2, "big") + reply
         if len(self._unwritten) > _WRITE_SIZE:
             self._flush()
@@ -246,7 +246,7 @@ class _Connection(asyncio.Protocol):
         self._unwritten.clear()
 
     def _account_buffers(self) -> None:
-        """Tell how much is held; too much costs the connection."""
+        """Report the buffered bytes; abort the connection if they are too many."""
         transport = self._transport
         if transport is None or transport.is_closing():
             return
@@ -257,7 +257,7 @@ class _Connection(asyncio.Protocol):
             self.abort()
 
     def _restart_idle_timer(self) -> None:
-        """Start the idle time anew."""
+        """Restart the idle timer."""
         if self._idle_timer is not None:
             self._idle_timer.cancel()
         if self._transport is None:
@@ -274,7 +274,7 @@ class _Connection(asyncio.Protocol):
 
 
 def _message_end(buffer: bytearray, at: int) -> int:
-    """Where the message behind the length at `at` ends; 0 if it has not come whole."""
+    """Return the end of the message behind the length at `at`; 0 if it is not complete."""
     if len(buffer) - at < 2:
         return 0
     end = at + 2 + (buffer[at] << 8 | buffer[at + 1])
@@ -282,7 +282,7 @@ def _message_end(buffer: bytearray, at: int) -> int:
 
 
 def connection_limit() -> int:
-    """How many connections one process may hold: half of its descriptors, the soft limit raised as far as is needed."""
+    """Return how many connections one process may open: half of its descriptors, after raising the soft limit."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = 2 * MAX_CONNECTIONS
     if soft != resource.RLIM_INFINITY and soft < wanted:

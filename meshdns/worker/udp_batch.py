@@ -2,7 +2,7 @@
 
 Rules:
 - A message is answered in place: the reply overwrites it behind the id, and the header that the kernel filled in on
-  receipt (peer address, and on a wildcard bind the address that was asked: IP_PKTINFO) serves for the send.
+  receipt (peer address, and on a wildcard bind the address that was queried: IP_PKTINFO) serves for the send.
 - Source port 0 is dropped at receipt: it cannot be answered, and sendmmsg would stop at it.
 - On a short return of sendmmsg the failing message is skipped and counted, and the others go on.
 - No allocation per message besides the key of the lookup.
@@ -24,7 +24,7 @@ from meshdns.worker.responder import Responder
 from meshdns.worker.scoreboard_counters import WorkerCounters
 
 BATCH_SIZE: Final = 64
-SLOT_SIZE: Final = 2048  # octets per message; queries are small, replies at most 1232
+SLOT_SIZE: Final = 2048  # bytes per message; queries are small, replies at most 1232
 _NAME_SIZE: Final = 28  # sizeof(struct sockaddr_in6)
 _CONTROL_SIZE: Final = 64  # room for one IP_PKTINFO or IPV6_PKTINFO
 _IP_PKTINFO: Final = 8  # linux/in.h; Python names it from 3.14 on
@@ -73,7 +73,7 @@ class BatchSocket:
         self._control = bytearray(BATCH_SIZE * _CONTROL_SIZE)
         self._iovecs = (_Iovec * BATCH_SIZE)()
         self._headers = (_Mmsghdr * BATCH_SIZE)()
-        self._uncached: set[int] = set()  # places in the batch that were not answered from ready replies
+        self._uncached: set[int] = set()  # places in the batch that were not answered from cached replies
         self._call_soon = call_soon
         self._deferred: list[tuple[bytes, bytes, bytes]] = []  # peer, control message and reply, after their batches
         self._wildcard = _enable_pktinfo(sock)
@@ -106,11 +106,11 @@ class BatchSocket:
         count: int = self._recvmmsg(self._fd, self._headers, BATCH_SIZE, socket.MSG_DONTWAIT, None)
         if count <= 0:
             return 0
-        began, ready = perf_counter(), responder.counters.reply_cache_hits
+        began, hits_before = perf_counter(), responder.counters.reply_cache_hits
         try:
             silent = self._answer(count, responder)
             self._send(count - self._compact(count, silent))
-            responder.metrics.observe_batch(responder.counters.reply_cache_hits - ready, perf_counter() - began)
+            responder.metrics.observe_batch(responder.counters.reply_cache_hits - hits_before, perf_counter() - began)
         finally:
             self._reset()
         return count
@@ -125,9 +125,9 @@ class BatchSocket:
         octets, lengths = self._slots, self._lengths
         get = responder.cached_replies.get
         admitted = responder.access_list.admitted_keys
-        cases = responder.metrics.hits[self._ipv6]
+        hits_by_series = responder.metrics.cached_hits[self._ipv6]
         silent: list[int] = []
-        asked = self._copies(count) if responder.sampler.enabled else []
+        asked = self._copies(count) if responder.sampler.is_enabled else []
         self._uncached.clear()
         hits = 0
         at = 0
@@ -135,8 +135,8 @@ class BatchSocket:
         for i, (size, port, host) in enumerate(zip(sizes, ports, self._sources(count), strict=True)):
             found = get(octets[at + 2 : at + size].tobytes())
             if found is not None and port and host in admitted:
-                case, variants = found
-                cases[case] += 1
+                series_id, variants = found
+                hits_by_series[series_id] += 1
                 body = variants[0] if len(variants) == 1 else variants[octets[at + 1] % len(variants)]
                 end = len(body) + 2
                 octets[at + 2 : at + end] = body
@@ -152,11 +152,11 @@ class BatchSocket:
         return silent
 
     def _copies(self, count: int) -> list[bytes]:
-        """The messages of a batch, for those who look at them when they are answered in place."""
+        """Return copies of the messages of a batch, which are overwritten by their replies."""
         return [self._slots[i * SLOT_SIZE : i * SLOT_SIZE + self._sizes[i]].tobytes() for i in range(count)]
 
     def _sample_cached(self, asked: list[bytes], responder: Responder) -> None:
-        """Offer what was answered from ready replies to the sampler; it was no time under way."""
+        """Offer the queries that were answered from cached replies to the sampler, with a duration of 0."""
         for i, data in enumerate(asked):
             if i not in self._uncached:
                 reply = self._slots[i * SLOT_SIZE : i * SLOT_SIZE + self._lengths[i]].tobytes()
@@ -165,7 +165,7 @@ class BatchSocket:
                 responder.sampler.offer(data, reply, self.source(i), self._ports[i], plugin, seconds=0.0, tcp=False)
 
     def _sources(self, count: int) -> list[int] | list[bytes]:
-        """The source addresses of a batch as the access list knows them (`meshdns.worker.acl.source_key`)."""
+        """Return the source addresses of a batch as the access list holds them (`meshdns.worker.acl.source_key`)."""
         if self._ipv6:
             return [self.source(i) for i in range(count)]
         hosts: list[int] = self._hosts[:count].tolist()
@@ -185,7 +185,7 @@ class BatchSocket:
         return True
 
     def source(self, i: int) -> bytes:
-        """The packed source address of message `i`."""
+        """Return the packed source address of message `i`."""
         at = i * _NAME_SIZE
         if self._ipv6:
             return bytes(self._names[at + 8 : at + 24])
@@ -225,7 +225,7 @@ class BatchSocket:
         return bool(poll.poll(_SEND_TIMEOUT_MS))
 
     def _reply_sender(self, i: int) -> SendReply:
-        """What sends a reply to message `i` after this batch is over."""
+        """Return a function that sends a reply to message `i` after this batch is over."""
         name = self._name_bytes[i * _NAME_SIZE : (i + 1) * _NAME_SIZE].tobytes()
         control = b""
         if self._wildcard:
@@ -257,7 +257,7 @@ class BatchSocket:
 
 
 def _enable_pktinfo(sock: socket.socket) -> bool:
-    """On a wildcard bind, have the kernel tell which address was asked; returns whether it does."""
+    """On a wildcard bind, make the kernel report which address was queried; return whether it does."""
     host = sock.getsockname()[0]
     if host == "0.0.0.0":  # noqa: S104 — compared, not bound
         sock.setsockopt(socket.IPPROTO_IP, _IP_PKTINFO, 1)
@@ -273,5 +273,5 @@ def _address_of(buffer: bytearray) -> int:
 
 
 def is_available() -> bool:
-    """Whether this machine has the two system calls and the layout used here."""
+    """Return whether this machine has the two system calls and the layout used here."""
     return os.uname().sysname == "Linux" and ctypes.sizeof(ctypes.c_void_p) == 8

@@ -48,15 +48,15 @@ class DatagramSocket:
         source = socket.inet_pton(self._sock.family, peer[0].partition("%")[0])
         found = responder.cached_replies.get(data[2:])
         if found is not None and source_key(source) in responder.access_list.admitted_keys:
-            case, variants = found
+            series_id, variants = found
             began = perf_counter()
             self._send(data[:2] + variants[data[1] % len(variants)], peer)
             responder.counters.reply_cache_hits += 1
-            responder.metrics.hits[len(source) != 4][case] += 1
+            responder.metrics.cached_hits[len(source) != 4][series_id] += 1
             responder.metrics.observe_batch(1, perf_counter() - began)
-            if responder.sampler.enabled:
+            if responder.sampler.is_enabled:
                 known = data[:2] + variants[data[1] % len(variants)]
-                plugin = responder.metrics.plugin_of(case)
+                plugin = responder.metrics.plugin_of(series_id)
                 responder.sampler.offer(data, known, source, peer[1], plugin, seconds=0.0, tcp=False)
             return
         reply = responder.respond(data, source, peer[1], lambda: self._reply_sender(peer), tcp=False)

@@ -1,4 +1,4 @@
-"""One worker: listeners around authority, forwarding and the database, with a heart that beats on the scoreboard."""
+"""One worker: listeners around authority, forwarding and the name database, with heartbeats on the scoreboard."""
 
 import asyncio
 import hashlib
@@ -42,18 +42,18 @@ BATCHES_PER_WAKE_UP: Final = 4
 ACCEPTS_PER_WAKE_UP: Final = 32
 """Connections accepted per wake-up, some 100 µs each."""
 BACKLOG: Final = 512
-"""Connections that wait in the kernel; one that finds no room there tries again a second later."""
+"""Connections that wait in the kernel; a client that finds no room there retries a second later."""
 
 HEARTBEAT_INTERVAL: Final = 0.2  # seconds between heartbeats
-STALL_THRESHOLD: Final = 2.0  # seconds without a beat after which what waits in the socket is too old to answer
+STALL_THRESHOLD: Final = 2.0  # seconds without a heartbeat after which waiting datagrams are too old to answer
 CONTROLLER_TIMEOUT: Final = 10.0  # seconds without the controller's heartbeat after which its answers are stale
-_DRAIN_TIMEOUT: Final = 2.0  # seconds for what was promised when the worker ends; a client gave up by then
+_DRAIN_TIMEOUT: Final = 2.0  # seconds to drain at shutdown; clients have timed out by then
 
 _log = logging.getLogger("meshdns.worker")
 
 
 class Worker:
-    """Everything one worker process holds."""
+    """All objects of one worker process."""
 
     def __init__(
         self, settings: WorkerSettings, loop: asyncio.AbstractEventLoop, selector: ServingSelector | None = None
@@ -98,7 +98,7 @@ class Worker:
         """Whether the name database that is served can answer for the mesh."""
         self._responder.begin_read()
         self._responder.end_read()
-        return self._reader is not None and self._reader.ready
+        return self._reader is not None and self._reader.is_ready
 
     async def serve(self) -> None:
         """Start answering on every inherited socket."""
@@ -118,8 +118,8 @@ class Worker:
             self._servers.append(server)
 
     def reconfigure(self, settings: WorkerSettings) -> None:
-        """Go on by other settings; sockets stay as they are."""
-        if settings.routes != self._routes:  # else the cache and what is under way stay
+        """Apply other settings; sockets stay as they are."""
+        if settings.routes != self._routes:  # else the cache and the open exchanges stay
             self._close_after_drain(self._forwarder)
             self._forwarder = self._make_forwarder(settings)
         self._responder.reconfigure(
@@ -134,13 +134,13 @@ class Worker:
             self._open_namedb(settings.namedb)
 
     def _configure_metrics(self, settings: WorkerSettings) -> None:
-        """Tell the zones of these settings apart, sample as they want."""
+        """Configure the zones of the metrics, and the sampling."""
         zones = [zone.apex for zone in settings.zones]
         self._metrics.configure(zones, (route.zone for route in settings.routes))
         self._sampler.configure(settings.sample, settings.sample_classes)
 
     def _close_after_drain(self, forwarder: Forwarder) -> None:
-        """Close a forwarder once everybody who waits for it has heard."""
+        """Close an old forwarder once its pending clients can have been answered."""
 
         async def close() -> None:
             await asyncio.sleep(_DRAIN_TIMEOUT)
@@ -151,7 +151,7 @@ class Worker:
         task.add_done_callback(self._closing_forwarders.discard)
 
     async def close(self) -> None:
-        """Answer what has come, keep what was promised, let go of the sockets."""
+        """Answer the received queries, wait for pending replies, close the sockets."""
         for server in self._servers:
             server.close()
         for sock, batches in zip(self._udp_sockets, self._udp_transports, strict=True):
@@ -174,7 +174,7 @@ class Worker:
     # ------------------------------------------------------------------------------------------ name database
 
     def _open_namedb(self, path: str) -> None:
-        """Answer from the name database at `path` from now on, from none where that is empty or cannot be opened."""
+        """Answer from the name database at `path` from now on, from none if `path` is empty or cannot be opened."""
         if self._reader is not None:
             self._reader.close()
             self._reader = None
@@ -187,7 +187,7 @@ class Worker:
         self._responder.invalidate_all()
 
     def _begin_read(self) -> tuple[ReadTransaction | None, ChangedNames | None]:
-        """A read transaction with what changed since the last one; none, and all names, where it cannot be read."""
+        """Begin a read transaction, with the names changed since the last one; None and all names if it fails."""
         if self._reader is None:
             return None, None
         try:
@@ -199,7 +199,7 @@ class Worker:
         return begun
 
     def _on_database_error(self, error: NameDatabaseError) -> None:
-        """Say once that the name database cannot be read, and end where it never can be again."""
+        """Log once that the name database cannot be read, and exit if it is damaged."""
         self._responder.counters.namedb_errors += 1
         if str(error) != self._logged_error:
             _log.error("%s; names of the mesh are not answered until it can be read", error)
@@ -211,7 +211,7 @@ class Worker:
     # ------------------------------------------------------------------------------------------ turns
 
     def _wake_up_outside_loop(self, transport: BatchSocket | DatagramSocket) -> bool:
-        """Answer outside a turn of the loop; whether something was done that the loop has to go on with."""
+        """Answer outside a turn of the loop; return whether the loop has something to go on with."""
         try:
             return self._wake_up(transport)
         except Exception as fault:  # noqa: BLE001 — as the loop does with what its handles raise
@@ -219,7 +219,7 @@ class Worker:
             return True
 
     def _wake_up(self, transport: BatchSocket | DatagramSocket) -> bool:
-        """Answer what has come; whether any of it was asked of an upstream."""
+        """Answer the received queries; return whether any was forwarded."""
         if time.monotonic() - self._last_heartbeat > STALL_THRESHOLD:
             self._drop_stale()
         counters = self._responder.counters
@@ -234,7 +234,7 @@ class Worker:
         return counters.forwarded != forwarded
 
     def _drop_stale(self) -> None:
-        """This process stood still: drop what is too old, whose askers have given up, and nothing that is fresh."""
+        """Drop the stale datagrams after a stall of this process: their clients have timed out."""
         counters = self._responder.counters
         for sock in self._udp_sockets:
             dropped = drop_stale(sock, older_than=STALL_THRESHOLD, now=time.time())
@@ -243,14 +243,14 @@ class Worker:
         self._write_heartbeat()
 
     def _count_panic(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
-        """An exception that nobody foresaw ended a callback: one batch is lost, and the next is answered."""
+        """Count an unexpected exception in a callback: one batch is lost, and the next is answered."""
         self._responder.counters.panics += 1
         loop.default_exception_handler(context)
 
     def _heartbeat(self) -> None:
         self._loop.call_later(HEARTBEAT_INTERVAL, self._heartbeat)
         if time.monotonic() - self._last_heartbeat > STALL_THRESHOLD:
-            self._drop_stale()  # timers come first where the wait for sockets was what stood still
+            self._drop_stale()  # timers come first if the wait for sockets was stalled
         else:
             self._write_heartbeat()
 
@@ -260,7 +260,7 @@ class Worker:
         self._counter_publisher.publish(
             self._responder.counters,
             self._forward_counters,
-            forwarded_hits=self._metrics.forwarded_hits,
+            cached_upstream_hits=self._metrics.cached_upstream_hits,
             cached_replies=len(self._responder.cached_replies),
             connections=len(self._connections),
         )
@@ -292,7 +292,7 @@ class Worker:
 
 
 def _local_answers(settings: WorkerSettings) -> LocalAnswers:
-    """What is answered without the mesh and without upstreams."""
+    """Return the local answers of these settings."""
     configured = [*(zone.apex for zone in settings.zones), *(route.zone for route in settings.routes)]
     return LocalAnswers(
         special=SpecialNames(settings.special, configured),
@@ -311,13 +311,13 @@ def _diagnostic_names(settings: WorkerSettings) -> DiagnosticNames:
 
 
 def _instance_id(settings: WorkerSettings) -> bytes:
-    """What tells this instance from others, the same in all its workers: its scoreboard is made once and is its own."""
+    """Return an id of this instance, the same in all its workers, because the scoreboard is made once for it."""
     origin = f"{os.getppid()} {os.fstat(settings.scoreboard).st_ino} ".encode() + settings.nsid
     return hashlib.blake2b(origin, digest_size=INSTANCE_ID_SIZE).digest()
 
 
 def _random() -> float:
-    """A number from 0 to 1."""
+    """Return a random number from 0 to 1."""
     return secrets.randbits(30) / (1 << 30)
 
 

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from meshdns.authority import state
-from meshdns.authority.row import Row, rotated
+from meshdns.authority.row import Row, rotate_section
 from meshdns.authority.row_format import RowStatus, encode_row
 from meshdns.authority.state import NamedbState
 from meshdns.dns.codes import TYPE_A, TYPE_AAAA
@@ -42,7 +42,7 @@ def test_rotation_is_a_cycle(count: int) -> None:
     for spin in range(256):
         begin = spin % count
         expected = b"".join(record(TYPE_A, 30, rdata) for rdata in rdatas[begin:] + rdatas[:begin])
-        assert rotated(section, spin).wire == expected
+        assert rotate_section(section, spin).wire == expected
 
 
 def test_the_state_reads_back() -> None:

@@ -32,14 +32,14 @@ _ACCESS: Final = (
     ("if found is not None and port and host in admitted:", "if found is not None and port:"),
 )
 _COUNTING: Final = (
-    ("case, variants = found\n", "_, variants = found\n"),
-    ("cases[case] += 1\n", "\n"),
+    ("series_id, variants = found\n", "_, variants = found\n"),
+    ("hits_by_series[series_id] += 1\n", "\n"),
     ("hits += 1\n", "\n"),
     ("responder.counters.queries += count\n", "\n"),
     ("responder.counters.reply_cache_hits += hits\n", "\n"),
 )
 _SAMPLING: Final = (
-    ("asked = self._copies(count) if responder.sampler.enabled else []\n", "\n"),
+    ("asked = self._copies(count) if responder.sampler.is_enabled else []\n", "\n"),
     ("if asked:\n", "if False:\n"),
 )
 PARTS: Final = {

@@ -83,7 +83,7 @@ def test_metrics() -> None:
     ledger = MetricPage()
     ledger.series_values(metric_pages.CLUSTER_STATUS, ODD, "synced")[0] = 1
     board.publish_page(CONTROLLER, ledger.encode())
-    about = SupervisorStatus(Settings(), [("", 0)], 1, ready=True, reload_failures=0, usage=ProcessUsage(0, 0, 0))
+    about = SupervisorStatus(Settings(), [("", 0)], 1, is_ready=True, reload_failures=0, usage=ProcessUsage(0, 0, 0))
     text = encode_metrics(InstanceCollector(board, 1, now=0, status=about), "text/plain")[0].decode()
     families = {family.name: family for family in text_string_to_metric_families(text)}
     (sample,) = families["meshdns_remote_cluster_sync_status"].samples

@@ -182,7 +182,7 @@ def test_relayed_answers_are_counted_as_the_cache() -> None:
         server.ask(WWW)
     accounts = server.bench.responder.metrics
     accounts.flush()
-    assert accounts.forwarded_hits == 2
+    assert accounts.cached_upstream_hits == 2
     plugins = {labels[2]: sums[0] for labels, sums in accounts.page.samples(metric_pages.RESPONSES)}
     assert plugins == {"cache": 4}
 

@@ -100,7 +100,7 @@ def test_times_are_shared_in_proportion() -> None:
     accounts.configure([names.to_wire("global"), names.to_wire("mesh")], [])
     for name, times in (("one.global", 30), ("two.mesh", 10)):
         reply = b"\0\0\x84\0\0\1\0\1\0\0\0\0" + names.to_wire(name) + b"\0\1\0\1"
-        accounts.hits[0][accounts.series_id(30, reply, NO_SOURCE)] += times
+        accounts.cached_hits[0][accounts.series_id(30, reply, NO_SOURCE)] += times
     accounts.observe_batch(40, 0.0001)
     accounts.flush()
     found = {zone: sums for (zone,), sums in accounts.page.samples(metric_pages.REQUEST_DURATION)}

@@ -1,4 +1,4 @@
-"""What enters the ready replies, what leaves them, and what happens when the name database fails."""
+"""Replies that enter and leave the reply cache, and failures of the name database."""
 
 import secrets
 

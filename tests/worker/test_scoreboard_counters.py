@@ -29,7 +29,7 @@ def test_every_metric_has_a_text() -> None:
 
 
 def _publish(publisher: CounterPublisher, counters: WorkerCounters, forwarding: ForwardCounters, hits: int) -> None:
-    publisher.publish(counters, forwarding, forwarded_hits=hits, cached_replies=0, connections=0)
+    publisher.publish(counters, forwarding, cached_upstream_hits=hits, cached_replies=0, connections=0)
 
 
 def test_every_declared_counter_reaches_its_place() -> None:
