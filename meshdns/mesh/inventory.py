@@ -94,10 +94,7 @@ class ClusterObjects:
     @property
     def uses_node_addresses(self) -> bool:
         """Whether some gateway is reached at the addresses of nodes."""
-        return any(
-            service.type == "NodePort" and service.node_selector is not None
-            for service in self.gateway_services.values()
-        )
+        return any(service.node_port_selector is not None for service in self.gateway_services.values())
 
     def namespace(self, name: str) -> Namespace | None:
         """The Namespace object of that name."""
@@ -155,13 +152,13 @@ class Inventory:
             invalidated.topology_changed = True
 
     def entries(self, host: str, cluster: str) -> Iterator[ServiceEntry]:
-        """The ServiceEntries of `ensure_cluster` for exactly `host`, the oldest first, then by name and namespace."""
+        """The ServiceEntries of `cluster` for exactly `host`, the oldest first, then by name and namespace."""
         found = self.entries_by_host.get(host, {}).get(cluster)
         if found:
             yield from sorted(found.values(), key=creation_order) if len(found) > 1 else found.values()
 
     def invalidate_entry(self, cluster: str, entry: ServiceEntry, invalidated: InvalidationSet) -> None:
-        """Note what a ServiceEntry of `ensure_cluster` speaks for."""
+        """Add the names that a ServiceEntry of `cluster` speaks for to `invalidated`."""
         invalidated.hosts.update(served_hosts(entry, cluster, self.settings))
         domain = self.settings.cluster(cluster).domain
         invalidated.services.update((cluster, service) for service in _services_of(entry, domain))
