@@ -218,7 +218,7 @@ def _clean(words: str) -> str:
 
 
 def decode_text(data: bytes) -> tuple[str, list[Fault]]:
-    """The text of a file's octets, and a fault where they are no UTF-8 (a byte order mark is dropped)."""
+    """Return the text of a file's bytes, and a fault if they are no UTF-8 (a byte order mark is dropped)."""
     try:
         return data.decode("utf-8-sig"), []
     except UnicodeDecodeError as error:

@@ -1,13 +1,10 @@
-"""From a settings file to `Settings`: the one place that reads it.
+"""Loader of the settings: the file, flags and environment variables joined, defaults filled in.
 
 Rules:
 - All faults of a file are reported together: first those of YAML and of single values, and once there are none, those
   of values that contradict each other.
-- Whatever the octets are, the result is `Settings` or a `SettingsError`.
-
-What flags and environment variables change in the settings: flag > environment > file > default.
-
-The settings a process starts with: file, environment and flags joined, defaults filled in.
+- Whatever the bytes of the file are, the result is `Settings` or a `SettingsError`.
+- Precedence: flag > environment > file > default.
 """
 
 import os
@@ -142,7 +139,7 @@ def _origin(loc: tuple[str | int, ...], overrides: Overrides) -> str:
 
 
 _MAX_SIZE: Final = 1 << 20
-"""Octets: far beyond any settings, far below what would delay a start."""
+"""Bytes: far beyond any settings, far below what would delay a start."""
 
 
 def read_settings_file(path: Path, home: str) -> Settings:
@@ -152,13 +149,13 @@ def read_settings_file(path: Path, home: str) -> Settings:
     """
     try:
         with path.open("rb") as file:
-            octets = file.read(_MAX_SIZE + 1)
+            content = file.read(_MAX_SIZE + 1)
     except OSError as error:
         reason = error.strerror or str(error)
         raise SettingsError([f"{path}: cannot be read ({reason}); name another file with --config"]) from error
     except ValueError as error:
         raise SettingsError([f"{str(path)!r}: is no path ({error}); name another file with --config"]) from error
-    return with_absolute_paths(parse_settings(octets, str(path)), os.path.abspath(path.parent), home)  # noqa: PTH100  keeps symlinks
+    return with_absolute_paths(parse_settings(content, str(path)), os.path.abspath(path.parent), home)  # noqa: PTH100  keeps symlinks
 
 
 def parse_settings(data: bytes, file_name: str) -> Settings:

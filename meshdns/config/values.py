@@ -1,11 +1,10 @@
-"""The scalars of the settings file: what each may hold, and its one canonical spelling.
+"""Scalars of the settings file: what each may hold, and its one canonical spelling.
 
 Rules:
 - A reader takes text and gives canonical text (or a number), so that equal settings compare equal.
 - What it refuses it refuses with a `ValueError` that ends with what to write instead.
 - Canonical text is read back unchanged: settings survive a round trip through JSON.
-
-The values of static records, in presentation format (RFC 1035 section 5.1).
+- The values of static records are in presentation format (RFC 1035 section 5.1).
 """
 
 import re
@@ -18,7 +17,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer, St
 from meshdns.dns import names
 
 _MAX_TEXT: Final = 4096
-"""Octets of a TXT record: more would not fit beside anything else into a reply over UDP, and hardly over TCP."""
+"""Bytes of a TXT record: more would not fit beside anything else into a reply over UDP, and hardly over TCP."""
 
 
 def read_record_value(record_type: str, value: str) -> str:
@@ -70,7 +69,7 @@ MAX_TTL: Final = 86400
 """A day, in seconds: longer ones only keep dead addresses alive (RFC 8767 section 4 caps at a week at most)."""
 
 _MAX_DURATION: Final = 365 * 86400.0
-_MAX_SOCKET_PATH: Final = 103  # sun_path holds 104 octets on macOS and 108 on Linux, one of them the closing NUL
+_MAX_SOCKET_PATH: Final = 103  # sun_path holds 104 bytes on macOS and 108 on Linux, one of them the closing NUL
 _UNIT_SECONDS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 _DURATION: Final = re.compile(r"(?:[0-9]{1,11}(?:\.[0-9]{1,3})?(?:ms|s|m|h))+", re.ASCII)
 _DURATION_PART: Final = re.compile(r"([0-9.]+)(ms|s|m|h)", re.ASCII)
@@ -202,7 +201,7 @@ def read_path(text: str) -> str:
 
 
 def read_socket_path(text: str) -> str:
-    """The path of a Unix socket, at most 103 octets."""
+    """The path of a Unix socket, at most 103 bytes."""
     if len(read_path(text).encode()) > _MAX_SOCKET_PATH:
         raise ValueError(
             f"the path is longer than {_MAX_SOCKET_PATH} octets, too long for a socket; choose a shorter one"

@@ -1,8 +1,8 @@
-"""The endpoint table and the Service rules: what a declaration of cluster C means from vantage L (DESIGN section 3).
+"""The endpoint table and the Service rules: what a declaration of cluster C means from vantage L (docs/semantics.md).
 
 An endpoint means what it means in the cluster that declares it. Each function below is one part of the table, its rows
-in the table's order, the first that fits decides. All of them are pure functions of a world; what they read in it is
-noted in `dependencies`, so that a change recomputes only what rests on it.
+in the table's order, and the first row that fits decides. All of them are pure functions of a `MeshState`; what they
+read in it is recorded in `dependencies`, so that a change recomputes only the names that rest on it.
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -26,7 +26,7 @@ NameLookup = Callable[[str], Answer | None]
 
 
 class Reachability:
-    """One look at the mesh from the vantage; records what it read."""
+    """The rules for one name, seen from the vantage; records what they read."""
 
     def __init__(self, name: str, state: MeshState, dependencies: set[Dependency], lookup: NameLookup) -> None:
         """`name` is the one that is looked at."""

@@ -1,7 +1,7 @@
-"""Networks, gateways and the vantage: where things are, as seen from where this instance stands.
+"""Topology: networks, their gateways and the vantage.
 
-A topology is a value computed from an inventory; the catalog computes the next one when something it rests on changed
-and compares the two.
+A topology is a value computed from an inventory; the `NameTable` computes the next one when something it rests on
+changed, and compares the two.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -145,7 +145,7 @@ def _cluster_network(cluster: ClusterObjects, settings: MeshSettings) -> str:
 
 
 def _cluster_gateways(cluster: ClusterObjects, networks: dict[str, str], inventory: Inventory) -> GatewaySet:
-    """The first kind of gateway that yields an address (DESIGN section 3, gateways of a cluster)."""
+    """The first kind of gateway that yields an address (docs/semantics.md, which objects are a cluster's gateways)."""
     if cluster.settings.gateways is not None:
         return GatewaySet(tuple(_configured_gateway(text, cluster.name) for text in cluster.settings.gateways))
     network = networks[cluster.name]

@@ -1,13 +1,10 @@
-"""Why a name is answered the way it is: from its answer and what stands around it to one value that can be shown.
+"""Builder of explanations: from an answer and its context to one value that can be shown.
 
 Rules:
 - What is explained is what is served: the answer of the name database, and the reply that the authority built from it.
-  Nothing is decided here a second time; only what lost, and to what, is read from the order of the candidates.
-- Nothing here does I/O. Whoever asks brings the `ExplainContext` and the reply.
-
-What became of each candidate of an answer: it answers, or it lost, and to what.
-
-The answer says which candidates were chosen; the order of the candidates, which is that of the levels, says the rest.
+  Nothing is decided here a second time; only which candidate lost, and to what, is read from the order of the
+  candidates.
+- Nothing here does I/O. The caller brings the `ExplainContext` and the reply.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -55,7 +52,7 @@ def explain(
     reply: PresentationReply | None,
     is_of_zone: bool = False,
 ) -> Explanation:
-    """The explanation of a normal name; `reply` is the authority's, None where the question is forwarded.
+    """Return the explanation of a normal name; `reply` is the authority's, None if the question is forwarded.
 
     `is_of_zone` says that it exists because of the zones alone (`Authority.is_of_zone`).
     """
@@ -248,7 +245,11 @@ GATEWAY_RULES: Final = (
 
 
 class DeclarationExplainer:
-    """The candidates of one answer, told apart: which of them answer, and what the others lost to."""
+    """Result of each candidate of one answer: it answers, or it lost, and to what.
+
+    The answer says which candidates were chosen; the order of the candidates, which is that of the levels, says the
+    rest.
+    """
 
     def __init__(self, answer: Answer, zone: ExplainedZone | None, context: ExplainContext) -> None:
         self._answer = answer
@@ -257,7 +258,7 @@ class DeclarationExplainer:
         self._chosen = answer.chosen
 
     def declarations(self) -> tuple[ExplainedDeclaration, ...]:
-        """Every declaration in the order in which it may answer, with its endpoints."""
+        """Return every declaration in the order in which it may answer, with its endpoints."""
         groups: dict[tuple[Level, str, ObjectRef, str], list[int]] = {}
         for index, candidate in enumerate(self._answer.candidates):
             key = (candidate.level, candidate.cluster, candidate.origin, candidate.host)

@@ -1,7 +1,7 @@
-"""From a raw Kubernetes object to a slim declaration.
+"""Parser from a raw Kubernetes object to a slim declaration.
 
 Rules:
-- Never raises, whatever the object holds: old clusters accept objects that today's validation refuses (DESIGN 5.2).
+- Never raises, whatever the object holds: old clusters accept objects that today's validation refuses.
 - Each host and each endpoint is judged alone: the good ones are kept, the bad ones become problems.
 - An object that cannot even be named gives ``None``; one that can be named but not used gives `UnreadableObject`.
 - Unknown fields are ignored, as Kubernetes clients do.
