@@ -1,4 +1,4 @@
-"""What is known of each cluster's contact: never synced, synced, stale, removed; and what that allows answers to say.
+"""States of clusters: never synced, synced, stale or removed, and what answers may say by them.
 
 Pure: time comes in as monotonic seconds. Rules:
 
@@ -24,7 +24,7 @@ OPTIONAL_SYNC_TIMEOUT: Final = (
     30.0  # seconds that clusters which are not required have to sync before the instance is ready
 )
 REMOVAL_GRACE_PERIOD: Final = 30.0
-"""Seconds for which a removed cluster is served on: the usual TTL, after which nobody need ask a cache any more."""
+"""Seconds for which a removed cluster is served on: the usual TTL, after which no cache holds its names."""
 
 
 class ClusterState:
@@ -41,7 +41,7 @@ class ClusterState:
         self.listed_kinds: set[ObjectKind] = set()
         self.restored = False  # a name database that an earlier process wrote holds its declarations
         self.last_contacts: dict[ObjectKind, float] = {}
-        self.failures: dict[ObjectKind, str] = {}  # the last one last
+        self.failures: dict[ObjectKind, str] = {}  # by kind, the newest last
         self.alarms: tuple[Alarm, ...] = ()  # what the mass-delete guard keeps
         self.empty_since = now  # from when on it counts as one without data
         self.withheld = False  # stale for longer than it may be
@@ -58,20 +58,20 @@ class ClusterState:
         return bool(self.kinds) and self.kinds <= self.listed_kinds
 
     def record_failure(self, kind: ObjectKind, reason: str) -> None:
-        """A kind could not be read; what is newer says more of the cluster."""
+        """Record that a kind could not be read; the newest failure is the one shown."""
         self.failures.pop(kind, None)
         self.failures[kind] = reason
 
     def contact_age(self, now: float) -> float:
-        """Seconds since the kind that was not heard of for longest was; those of this process where it never was."""
+        """Age in seconds of the oldest contact of any kind; infinite if a kind was never contacted."""
         return now - min((self.last_contacts.get(kind, float("-inf")) for kind in self.kinds), default=float("-inf"))
 
     def is_stale(self, now: float) -> bool:
-        """Whether any kind was not heard of for too long; the oldest contact counts."""
+        """Whether the oldest contact of any kind is too old."""
         return (self.synced or self.withheld) and self.contact_age(now) > STALE_AFTER
 
     def status(self, now: float) -> str:
-        """The word for people."""
+        """The state in a word for people."""
         if self.removed_at is not None:
             return "removed"
         if not self.synced and not self.withheld:
@@ -88,7 +88,7 @@ class ClusterState:
 
 
 class ServingState(NamedTuple):
-    """What the clusters let answers say: any of the mesh, that a name does not exist, which clusters are stale."""
+    """What answers may say: whether mesh names are answered, whether a name may be denied, which clusters are stale."""
 
     ready: bool = False
     complete: bool = False
@@ -111,7 +111,7 @@ class ClusterTracker:
         self.clusters: dict[str, ClusterState] = {}
 
     def state_of(self, name: str) -> ClusterState:
-        """The state of a cluster, made when first heard of."""
+        """Return the state of a cluster; it is made at the first call."""
         if name not in self.clusters:
             self.clusters[name] = ClusterState(name, self._started)
         return self.clusters[name]
@@ -192,10 +192,10 @@ class ClusterTracker:
             return f"cluster {state.name} is in no source yet; look for it in the sources' settings"
         return f"cluster {state.name} has not synced: {state.reason or 'its lists are under way; wait'}"
 
-    # ------------------------------------------------------------------------------------------ measures
+    # ------------------------------------------------------------------------------------------ metrics
 
     def contact_ages(self, now: float) -> dict[str, float]:
-        """Seconds since each cluster was heard of."""
+        """Return the seconds since the newest contact with each cluster."""
         return {
             name: now - max(state.last_contacts.values())
             for name, state in self.clusters.items()
@@ -211,10 +211,10 @@ class ClusterTracker:
             if math.isfinite(state.credentials_expire_at)
         }
 
-    # ------------------------------------------------------------------------------------------ ghosts
+    # ------------------------------------------------------------------------------------------ unclaimed clusters
 
     def expect_sources(self, sources: int) -> None:
-        """So many sources will say `record_source_listed`."""
+        """Expect `SourceListed` from so many sources."""
         self._expected_sources = sources
 
     def record_source_listed(self, source: str) -> None:

@@ -2,9 +2,11 @@
 
 Rules:
 - A list replaces a kind, as far as the mass-delete guard believes it.
-- A removed cluster is served on for a while (`tracker.DRAIN`); one that comes back in between was never away.
-- Data that are withheld (`maxStale`) are kept on a shelf, where events still reach them: a watch that comes back goes
-  on from its last version and would not list them again. They return when all of the cluster is heard of.
+- A removed cluster is served on for a while (`cluster_state.REMOVAL_GRACE_PERIOD`); one that comes back in between was
+  never away.
+- Data that are withheld (`maxStale`) are kept apart (`_WithheldStore`), where events still reach them: a watch that
+  comes back continues from its last version and would not list them again. They return once every kind of the cluster
+  had contact.
 """
 
 from collections.abc import Sequence
@@ -167,7 +169,7 @@ class Ingest:
     # ------------------------------------------------------------------------------------------ time
 
     def on_tick(self, now: float) -> list[str]:
-        """Do what time alone brings; the clusters that are gone now."""
+        """Apply what time alone changes; return the clusters that are gone now."""
         gone = self._tracker.unclaimed(now)
         for state in self._tracker.clusters.values():
             if state.removed_at is not None and (now - state.removed_at >= REMOVAL_GRACE_PERIOD or not state.synced):

@@ -5,7 +5,7 @@ answer 200 OK with what they have. Rules, for each kind of a cluster:
 
 - Where a list lacks more than 10 objects that were known, and more than 30 % of them, what it lacks is kept and served.
 - What is kept goes once it lacks in another complete list, at least the hold (60 s) after the first that lacked it.
-  Another cluster identity (UID of ``kube-system``) in between begins the hold anew.
+  Another cluster identity (UID of ``kube-system``) in between restarts the hold.
 - While anything is kept, whatever else a list lacks is kept too: a cluster that vanishes piecemeal is no better.
 - What the cluster itself says is believed at once: an object that is deleted by an event, or that comes back.
 

@@ -1,4 +1,4 @@
-"""A claim: an endpoint in its declaration, and the candidates that can be made of it."""
+"""Declared endpoints: an endpoint in its declaration, and the candidates that can be made of it."""
 
 from collections.abc import Iterable
 
@@ -12,7 +12,7 @@ from meshdns.mesh.topology import Gateway
 
 
 class DeclaredEndpoint(msgspec.Struct, frozen=True, gc=False):
-    """An endpoint in its declaration: who says it, about which Service, and how it may be carried."""
+    """An endpoint in its declaration: the object, the Service it is about, and whether gateways may carry it."""
 
     level: Level
     cluster: str

@@ -1,4 +1,4 @@
-"""What one look at the mesh rests on: declarations, places, resolved host names, the health of gateways."""
+"""The mesh state: declarations, topology, resolved host names and the health of gateways."""
 
 from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
@@ -13,10 +13,10 @@ Dependency = tuple[str, ...]
 
 
 class MeshState:
-    """The state as a whole, replaced where it changes; nothing here is changed by looking at it.
+    """State of the mesh as a whole. It is replaced when it changes; reading changes nothing.
 
     `resolved` maps host names to addresses; a name that is not in it has not been resolved yet. `unhealthy` holds the
-    gateway addresses and ports that do not answer their probe. `find_config_clusters` maps a cluster to its config
+    gateway addresses and ports that do not answer their probe. `config_clusters` maps a cluster to its config
     cluster, `records` an owner name to its static records. `cluster_levels` says at which level each cluster's derived
     names are, and `clusters_at_level` the other way round, in order of names.
     """

@@ -199,7 +199,7 @@ class Reachability:
     ) -> Iterator[Candidate]:
         """What cluster's Service `key` is from here (levels 3, 5 and 6)."""
         service = self._inventory.clusters[cluster].services[key]
-        claim = DeclaredEndpoint(
+        declared = DeclaredEndpoint(
             level,
             cluster,
             ref_of(service),
@@ -209,7 +209,7 @@ class Reachability:
             single_network=single_network,
             ports=service.ports,
         )
-        yield from self._service(claim, service)
+        yield from self._service(declared, service)
 
     def _service_endpoint(self, declared: DeclaredEndpoint, key: ServiceKey) -> Iterator[Candidate]:
         """A ``cluster.local`` endpoint: that Service in the declaring cluster, and in all that it governs."""

@@ -253,7 +253,7 @@ def _cluster_problems(cluster: ClusterObjects, topology: Topology) -> Iterator[P
 
 
 def _checked_objects(cluster: ClusterObjects, network: str, gateways: tuple[Gateway, ...]) -> Iterator[GatewayObject]:
-    """The objects that had a say in what was `found`, each once."""
+    """The objects that had a say in `gateways`, each once."""
     yield from by_network_label(cluster, network)
     used = {gateway.origin for gateway in gateways if gateway.owner == cluster.name}
     fallbacks = [

@@ -1,11 +1,11 @@
-"""One cluster at work: the client that is served, and the one that is to take its place.
+"""Reader of one cluster: the client whose data are served, and the one that is to replace it.
 
 Rules:
 - A changed access, or another cluster behind the same one, is read by a client of its own behind a `SyncBuffer`. Only
   when it has listed every kind does it take the old one's place, in one turn of the loop; until then the old one is
   served. An old client that never got so far has nothing to keep, and gives way at once.
 - Each cluster has one client and, per kind, a task of its own; nothing that one of them meets reaches another. A fault
-  that nobody foresaw is logged and reported as failed, and its kind begins anew after a wait.
+  that was not foreseen is logged and reported as failed, and its kind restarts after a wait.
 - Starts are spread: over half a second at first, over two seconds where all instances see the same change.
 - A cluster that is served under another name already is not served: see `meshdns.sources.registry`.
 """
@@ -52,7 +52,7 @@ class SourceContext(NamedTuple):
 
 
 class ClusterReader:
-    """A registered cluster from its joining to its leaving."""
+    """Reader of a registered cluster, from its addition to its removal."""
 
     def __init__(self, name: str, client_config: ClientConfig, context: SourceContext) -> None:
         self._name = name
@@ -65,7 +65,7 @@ class ClusterReader:
 
     @property
     def client_config(self) -> ClientConfig:
-        """What it is to be read with."""
+        """The access with which it is read."""
         return self._client_config
 
     @property
@@ -88,18 +88,18 @@ class ClusterReader:
 
     def update_duplicate(self) -> None:
         """Serve it, or not, by what is registered now."""
-        twin = self._context.registry.duplicate_of(self._name)
-        if twin != NO_NAME and self._current is not None:
+        duplicate = self._context.registry.duplicate_of(self._name)
+        if duplicate != NO_NAME and self._current is not None:
             self.stop()
-        elif twin == NO_NAME and self._current is None:
+        elif duplicate == NO_NAME and self._current is None:
             self._current = self._start()
-        self.duplicate_of = twin
+        self.duplicate_of = duplicate
 
     def stop(self) -> None:
         """Read and serve it no more."""
-        for reading in (self._current, self._pending):
-            if reading is not None:
-                reading.stop()
+        for client in (self._current, self._pending):
+            if client is not None:
+                client.stop()
         if self._current is not None:
             self._context.sink.report(ClusterRemoved(self._name))
         self._current = self._pending = None
@@ -140,7 +140,7 @@ class ClusterReader:
             self._start_replacement(client)
 
     def on_identified(self, client: "_ClusterClient", uid: str) -> None:
-        """A client was told for the first time which cluster answers."""
+        """A client knows for the first time which cluster answers."""
         if client is self._current:
             self._context.registry.set_uid(self._name, uid)
 
@@ -183,11 +183,11 @@ class _ClusterClient:
         await asyncio.sleep(self._start_delay)
         connection = ApiConnection(self.client_config, self._on_credential)
         identified = VerifiedConnection(connection, self._check_uid)
-        courtesy = RequestGate(clock=self._clock, draw=self._draw)
+        gate = RequestGate(clock=self._clock, draw=self._draw)
         try:
             async with asyncio.TaskGroup() as group:
                 for resource in self._resources.values():
-                    task = self._follow_kind(resource, identified, courtesy)
+                    task = self._follow_kind(resource, identified, gate)
                     group.create_task(task, name=f"cluster {self._name}: {resource.title}")
         finally:
             await connection.close()
@@ -205,7 +205,7 @@ class _ClusterClient:
             await asyncio.sleep(5 + 25 * self._draw())
 
     def _on_credential(self, credential: Credential) -> None:
-        """What a provider gives is got anew each minute, whatever it says."""
+        """Report a credential; one of an auth provider is renewed each minute, whatever its expiry."""
         stated = replace(credential, expires_at=math.inf) if self.client_config.auth_provider else credential
         is_renewable = self.client_config.has_rotating_credentials
         self.buffer.report(CredentialsObtained(self._name, credential_expiry(stated), is_renewable))

@@ -1,4 +1,4 @@
-"""What resolvers on VMs, laptops and in front of clusters are told, each in files of our own beside theirs.
+"""Configurations for resolvers on VMs, laptops and in front of clusters, each in a file of ours beside theirs.
 
 `global` is a signed public top-level domain (as may be whatever zone is used): a server that validates finds that our
 answers carry no signatures although the root says that they must, and answers SERVFAIL. Each text therefore says that

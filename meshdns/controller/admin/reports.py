@@ -1,8 +1,8 @@
-"""What people and tools may see of a name database: explanations and lists.
+"""Reports on a name database for people and tools: explanations, lists, search and overview.
 
 Rules:
-- Each question is one short transaction: what it needs is copied out, and only then decoded and put together.
-- The running server and the stopped one are looked at in the same way; what only a running one knows comes in as
+- Each report is one short transaction: what it needs is copied out, and only then decoded and put together.
+- The databases of a running and of a stopped server are read in the same way; what only a running one knows comes in as
   `contact_ages`.
 """
 
@@ -60,7 +60,7 @@ BeginRead = Callable[[], AbstractContextManager[Tables]]
 
 
 class Reports:
-    """Looks at one name database under the settings it was made with."""
+    """Reports on one name database under the settings it was made with."""
 
     def __init__(
         self,
@@ -190,7 +190,7 @@ class Reports:
         return self._decode_answers((names.to_text(owner), value) for owner, value in provenance)
 
     def _decode_answers(self, provenance: Iterable[tuple[str, bytes]]) -> Iterator[tuple[str, Answer]]:
-        """The names that somebody declares; empty non-terminals are left out."""
+        """The names that are declared; empty non-terminals are left out."""
         for name, value in provenance:
             answer = decode_answer(value)
             if answer.candidates or answer.records:
@@ -328,7 +328,7 @@ def _rfc3339(seconds: float) -> str:
 
 
 def overview_counts(mesh_counts: MeshCounts) -> OverviewCounts:
-    """The numbers of a census that are not zero, in the order of their labels."""
+    """Return the counts that are not zero, in the order of their labels."""
     return OverviewCounts(tuple(_name_counts(mesh_counts)), tuple(_problem_counts(mesh_counts)))
 
 

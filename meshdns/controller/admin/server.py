@@ -1,4 +1,4 @@
-"""EDGE. The admin socket: what ``meshdns explain``, ``get``, ``tail`` and others ask of a running server.
+"""The admin socket: what ``meshdns explain``, ``get``, ``tail`` and others ask of a running server.
 
 Rules:
 - GET, JSON, one path for each list, ``/explain?name=&type=``, ``/queries`` (live ones as server-sent events),
@@ -8,7 +8,7 @@ Rules:
   can be made to ask a loopback port in a stranger's name (DNS rebinding), so there the Host header must name loopback,
   and what a browser asks for because another site's page said so is refused.
 - A socket file that nobody answers on is left over from a server that was killed, and is replaced.
-- Looks run one at a time in a thread of their own: 100,000 names must not hold up the event loop that brings changes.
+- Reports run one at a time in a thread of their own: 100,000 names must not hold up the event loop that brings changes.
 """
 
 import asyncio
@@ -44,7 +44,7 @@ RequestHandler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 _BACKLOG: Final = 16
 _KEEPALIVE_INTERVAL: Final = 10.0  # seconds after which a silent stream says that it lives
-_WRITE_TIMEOUT: Final = 30.0  # seconds for which a stream may stand because nobody reads it
+_WRITE_TIMEOUT: Final = 30.0  # seconds for which a stream may stand because its client does not read
 _SHARE_PERIOD: Final = 1.0  # seconds for which one look serves all who ask the same
 _LOOPBACK: Final = frozenset({"localhost", "127.0.0.1", "[::1]"})
 _HEADERS: Final = {
@@ -55,7 +55,7 @@ _HEADERS: Final = {
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
 }
-_CONNECT_TIMEOUT: Final = 1.0  # seconds for whoever holds the socket to accept
+_CONNECT_TIMEOUT: Final = 1.0  # seconds for the holder of the socket to accept
 
 _log = logging.getLogger("meshdns.controller")
 
@@ -144,7 +144,7 @@ class _AdminServer:
         return await self._respond(lambda: self._reports.listing(word, contacts))
 
     async def _queries(self, request: web.Request) -> web.StreamResponse:
-        """The last sampled queries; live ones for whoever accepts events."""
+        """The last sampled queries; live ones for a client that accepts events."""
         live, wanted = self._running.live_queries, read_filter(request.query)
         if "text/event-stream" not in request.headers.get("Accept", ""):
             listing = Listing(kind="QueryList", items=tuple(live.recent(wanted)))
@@ -162,7 +162,7 @@ class _AdminServer:
                     async with asyncio.timeout(_WRITE_TIMEOUT):
                         await response.write(told or b": nothing\n\n")
         except ConnectionError:
-            pass  # whoever looked has gone
+            pass  # the client has gone
         except TimeoutError:
             if request.transport is not None:
                 request.transport.abort()
@@ -196,10 +196,10 @@ class _AdminServer:
         if taken is None or now >= until:
             taken = self._submit(read)
             self._shared_reads[key] = (now + _SHARE_PERIOD, taken)
-        return await _json_response(asyncio.shield(taken))  # whoever goes away takes it from nobody
+        return await _json_response(asyncio.shield(taken))  # a client that goes away cancels it for no other
 
     async def _respond(self, read: Callable[[], object]) -> web.Response:
-        """The result of a look, taken and encoded in the thread."""
+        """Respond with a report, made and encoded in the thread."""
         return await _json_response(self._submit(read))
 
     def _submit(self, read: Callable[[], object]) -> "asyncio.Future[bytes]":
@@ -264,7 +264,7 @@ def _error_response(status: int, reason: str) -> web.Response:
 def _open_listener(path: Path) -> sockets.socket:
     """A listening socket at `path` that its owner and group can use; its directory is made where it is missing.
 
-    Raises OSError, also where somebody answers there.
+    Raises OSError, also if a server answers there.
     """
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     if path.is_socket():
@@ -272,7 +272,7 @@ def _open_listener(path: Path) -> sockets.socket:
             raise OSError(errno.EADDRINUSE, "another server answers there")
         path.unlink()
     listener = sockets.socket(sockets.AF_UNIX, sockets.SOCK_STREAM)
-    before = os.umask(0o117)  # from its first moment on nobody else may connect
+    before = os.umask(0o117)  # no other user may connect, from its first moment on
     try:
         listener.bind(str(path))
     except OSError:
@@ -284,7 +284,7 @@ def _open_listener(path: Path) -> sockets.socket:
 
 
 def _remove_socket_file(path: Path) -> None:
-    """Remove the socket's file: from here on nobody can connect any more."""
+    """Remove the socket's file: from here on no client can connect any more."""
     with contextlib.suppress(OSError):
         path.unlink()
 
@@ -297,5 +297,5 @@ def _accepts_connections(path: Path) -> bool:
         except (ConnectionRefusedError, FileNotFoundError):
             return False
         except (TimeoutError, BlockingIOError):
-            return True  # somebody holds it and has a full backlog
+            return True  # a server holds it and has a full backlog
         return True

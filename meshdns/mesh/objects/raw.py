@@ -143,7 +143,7 @@ def normalize_host(value: str) -> str:
 
 
 def host_fault(host: str) -> str:
-    """Why a normal host name cannot be served; empty where it can (a leading ``*.`` is a wildcard)."""
+    """Why a normalized host name cannot be served; empty where it can (a leading ``*.`` is a wildcard)."""
     if host == "*":
         return "is a bare wildcard"
     if canonical_address(host):

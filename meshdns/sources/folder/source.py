@@ -4,7 +4,7 @@ Rules:
 - A subfolder is a cluster. Its ``*.yaml``, ``*.yml`` and ``*.json`` files are read; names that begin with a dot are not
   (``..data`` of a mounted ConfigMap, editors' swap files). Symbolic links are followed.
 - A path is taken as changed, added or removed only once two looks 50 ms apart agree on it. So a file is not read while
-  it is being written, one that an editor renames away and writes anew is not removed in between, and whatever is
+  it is being written, one that an editor renames away and rewrites is not removed in between, and whatever is
   written after the reading carries a later time stamp than what was read.
 - An empty file counts as broken, not as one without objects: ``kubectl get … >file`` empties it for seconds first. A
   writer that pauses for longer than 50 ms behind a complete document cannot be told from one that is done.
