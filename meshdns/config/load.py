@@ -18,7 +18,7 @@ from pydantic import ValidationError
 from meshdns.config.consistency import conflicts
 from meshdns.config.document import SettingsDocument, decode_text
 from meshdns.config.errors import SettingsError, error_message, faults_from_validation, validation_errors
-from meshdns.config.model import API_VERSION, Settings
+from meshdns.config.model import SETTINGS_API_VERSION, Settings
 from meshdns.config.paths import fill_in_paths, with_absolute_paths
 from meshdns.config.sections import KubeconfigSection
 
@@ -177,15 +177,15 @@ def _validate(document: SettingsDocument) -> Settings | None:
     tree, faults = document.tree, document.faults
     if tree is None:
         if not faults:
-            faults.append(document.fault((), f"is empty; begin with apiVersion: {API_VERSION}"))
+            faults.append(document.fault((), f"is empty; begin with apiVersion: {SETTINGS_API_VERSION}"))
         return None
     if not isinstance(tree, dict):
-        faults.append(document.fault((), f"holds no keys; begin with apiVersion: {API_VERSION}"))
+        faults.append(document.fault((), f"holds no keys; begin with apiVersion: {SETTINGS_API_VERSION}"))
         return None
-    if tree.get("apiVersion") != API_VERSION:
+    if tree.get("apiVersion") != SETTINGS_API_VERSION:
         message = "is missing; begin" if "apiVersion" not in tree else "is no version that meshdns knows; begin"
         lacks = "" if "apiVersion" in tree else "apiVersion"
-        fault = document.fault(("apiVersion",), f"{message} with apiVersion: {API_VERSION}", missing_key=lacks)
+        fault = document.fault(("apiVersion",), f"{message} with apiVersion: {SETTINGS_API_VERSION}", missing_key=lacks)
         faults.append(fault)
         return None
     try:

@@ -16,7 +16,7 @@ from meshdns.config.sections import InClusterSection
 from meshdns.config.values import split_host_port
 from meshdns.dns import names
 from meshdns.mesh.explain.model import ExplainedZone, ForwardZone
-from meshdns.mesh.settings import AnswerMode, ClusterSettings, Discover, MeshSettings, MeshZone, StaticRecord
+from meshdns.mesh.settings import AnswerMode, ClusterSettings, DiscoveryMode, MeshSettings, MeshZone, StaticRecord
 
 
 def listen_addresses(settings: Settings) -> list[tuple[str, int]]:
@@ -127,6 +127,6 @@ def _cluster_settings(cluster: ClusterSection) -> ClusterSettings:
         required=cluster.required,
         config_cluster=cluster.config_cluster or "",
         dns_name=cluster.dns_name or "",
-        discover=Discover(cluster.discover),
+        discover=DiscoveryMode(cluster.discover),
         readiness=cluster.readiness,
     )

@@ -15,6 +15,7 @@ from typing import Annotated, Final, Literal
 from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer, StrictBool, StrictInt
 
 from meshdns.dns import names
+from meshdns.forwarding.upstreams import DNS_PORT, TLS_PORT, TLS_SCHEME
 
 _MAX_TEXT: Final = 4096
 """Bytes of a TXT record: more would not fit beside anything else into a reply over UDP, and hardly over TCP."""
@@ -62,9 +63,6 @@ def _is_uint16(number: str) -> bool:
     return number.isascii() and number.isdigit() and len(number) <= 5 and int(number) < 65536
 
 
-DNS_PORT: Final = 53
-TLS_PORT: Final = 853
-_TLS_SCHEME: Final = "tls://"
 MAX_TTL: Final = 86400
 """A day, in seconds: longer ones only keep dead addresses alive (RFC 8767 section 4 caps at a week at most)."""
 
@@ -161,7 +159,7 @@ def read_loopback_address(text: str) -> str:
 
 def read_server(text: str) -> str:
     """A DNS server as ``address:port``; the port is 53 where none is written, 853 behind ``tls://``."""
-    if text.startswith(_TLS_SCHEME):
+    if text.startswith(TLS_SCHEME):
         return _read_tls_server(text)
     split = _split_address_port(text)
     if split is None or split[1] == 0:
@@ -173,13 +171,13 @@ def read_server(text: str) -> str:
 
 def _read_tls_server(text: str) -> str:
     """``tls://address:port#name``, the name being that in the server's certificate, or without it."""
-    server, mark, name = text.removeprefix(_TLS_SCHEME).partition("#")
+    server, mark, name = text.removeprefix(TLS_SCHEME).partition("#")
     split = _split_address_port(server)
     if split is None or split[1] == 0 or (mark and not name):
         advice = "write an address and the name in its certificate: tls://9.9.9.9#dns.quad9.net"
         raise ValueError(f"{_quoted(text)} is no server that is asked over TLS; {advice}")
     joined = _join_address_port(split[0], TLS_PORT if split[1] is None else split[1])
-    return f"{_TLS_SCHEME}{joined}#{read_domain(name)}" if name else f"{_TLS_SCHEME}{joined}"
+    return f"{TLS_SCHEME}{joined}#{read_domain(name)}" if name else f"{TLS_SCHEME}{joined}"
 
 
 def read_upstream(text: str) -> str:
@@ -189,7 +187,7 @@ def read_upstream(text: str) -> str:
     try:
         return read_server(text)
     except ValueError as error:
-        hint = "" if text.startswith(_TLS_SCHEME) else ", or a path that begins with / or ./"
+        hint = "" if text.startswith(TLS_SCHEME) else ", or a path that begins with / or ./"
         raise ValueError(f"{error}{hint}") from None
 
 

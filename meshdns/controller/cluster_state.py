@@ -39,21 +39,21 @@ class ClusterState:
         self.kinds: frozenset[ObjectKind] = frozenset()
         self.can_relist = False  # whether its source can be asked for a second list
         self.listed_kinds: set[ObjectKind] = set()
-        self.restored = False  # a name database that an earlier process wrote holds its declarations
+        self.is_restored = False  # a name database that an earlier process wrote holds its declarations
         self.last_contacts: dict[ObjectKind, float] = {}
         self.failures: dict[ObjectKind, str] = {}  # by kind, the newest last
         self.alarms: tuple[Alarm, ...] = ()  # what the mass-delete guard keeps
         self.empty_since = now  # from when on it counts as one without data
-        self.withheld = False  # stale for longer than it may be
+        self.is_withheld = False  # stale for longer than it may be
         self.removed_at: float | None = None
 
     @property
-    def synced(self) -> bool:
+    def is_synced(self) -> bool:
         """Whether everything was listed once, by this process or an earlier one, and is served."""
-        return (self.restored or self.fully_listed) and not self.withheld
+        return (self.is_restored or self.is_fully_listed) and not self.is_withheld
 
     @property
-    def fully_listed(self) -> bool:
+    def is_fully_listed(self) -> bool:
         """Whether this process has listed everything."""
         return bool(self.kinds) and self.kinds <= self.listed_kinds
 
@@ -68,13 +68,13 @@ class ClusterState:
 
     def is_stale(self, now: float) -> bool:
         """Whether the oldest contact of any kind is too old."""
-        return (self.synced or self.withheld) and self.contact_age(now) > STALE_AFTER
+        return (self.is_synced or self.is_withheld) and self.contact_age(now) > STALE_AFTER
 
     def status(self, now: float) -> str:
         """The state in a word for people."""
         if self.removed_at is not None:
             return "removed"
-        if not self.synced and not self.withheld:
+        if not self.is_synced and not self.is_withheld:
             return "never synced"
         return "stale" if self.is_stale(now) else "synced"
 
@@ -82,7 +82,7 @@ class ClusterState:
     def reason(self) -> str:
         """Why the cluster is not as it should be: what is kept against its word, and the last failure that holds."""
         failure = next(reversed(self.failures.values()), "")
-        withheld = ("its names are withheld, as its maxStale says",) if self.withheld else ()
+        withheld = ("its names are withheld, as its maxStale says",) if self.is_withheld else ()
         alarms = (f"{each.reason}; {each.advice}" for each in self.alarms)
         return "; ".join((*alarms, *withheld, *((failure,) if failure else ())))
 
@@ -137,13 +137,13 @@ class ClusterTracker:
     @property
     def has_read_own_cluster(self) -> bool:
         """Whether this process has read what its place in the mesh follows from: all of the own cluster."""
-        return not self._own or (self._own in self.clusters and self.clusters[self._own].fully_listed)
+        return not self._own or (self._own in self.clusters and self.clusters[self._own].is_fully_listed)
 
     def may_deny(self, now: float) -> bool:
         """Whether an unknown name may be denied."""
         if any(name not in self.clusters for name in self._required):
             return False
-        waiting = [state for state in self.clusters.values() if not state.synced and state.removed_at is None]
+        waiting = [state for state in self.clusters.values() if not state.is_synced and state.removed_at is None]
         return not any(
             state.name in self._required or now - state.empty_since <= DENIAL_BLOCK_TIMEOUT for state in waiting
         )
@@ -169,7 +169,7 @@ class ClusterTracker:
     def _has_restored_data(self) -> bool:
         """Whether the last name database or a snapshot answers for the mesh."""
         states = self.clusters.values() if not self._own else filter(None, [self.clusters.get(self._own)])
-        return any(state.restored for state in states)
+        return any(state.is_restored for state in states)
 
     def _required_reasons(self) -> Iterator[str]:
         """What is missing of the clusters that must be there."""
@@ -184,7 +184,7 @@ class ClusterTracker:
     def _has_ever_synced(self, name: str) -> bool:
         """Whether a cluster has synced once: data that are withheld count, they were there."""
         state = self.clusters[name]
-        return state.restored or state.fully_listed
+        return state.is_restored or state.is_fully_listed
 
     @staticmethod
     def _sync_reason(state: ClusterState) -> str:
@@ -221,7 +221,7 @@ class ClusterTracker:
         """A source has named all clusters that it has."""
         self._listed_sources.add(source)
 
-    def unclaimed(self, now: float) -> list[str]:
+    def unclaimed_clusters(self, now: float) -> list[str]:
         """Clusters that only an earlier process knew: every source has named its clusters, and none of them these.
 
         Where a new cluster is still being read the old ones wait for it, 30 s at most: it may be one of them renamed.
@@ -229,6 +229,6 @@ class ClusterTracker:
         if self._expected_sources is None or len(self._listed_sources) < self._expected_sources:
             return []
         named = [state for state in self.clusters.values() if state.kinds]
-        if not named or (now - self._started <= DENIAL_BLOCK_TIMEOUT and not all(state.synced for state in named)):
+        if not named or (now - self._started <= DENIAL_BLOCK_TIMEOUT and not all(state.is_synced for state in named)):
             return []
         return [state.name for state in self.clusters.values() if not state.kinds and state.removed_at is None]

@@ -111,7 +111,7 @@ class Controller:
         else:
             remembered = self._restore_snapshot()
         for cluster in remembered:
-            self._tracker.state_of(cluster).restored = True
+            self._tracker.state_of(cluster).is_restored = True
         self._on_tick()
 
     async def close(self) -> None:
@@ -202,7 +202,7 @@ class Controller:
                 self._seen_topology, self._recheck_due = topology, True
                 if self._summary_writer.write_changes(now):
                     self._schedule_commit()
-            if self._publisher.busy:
+            if self._publisher.has_pending_names:
                 self._schedule_commit()
                 return
             self._hooks.metrics.record_commit(changed)
@@ -216,7 +216,7 @@ class Controller:
         self._report_readiness(self._tracker.not_ready_reason(now))
         self._update_prober()
         self._drop_pod_addresses()
-        complete = {state.name for state in self._tracker.clusters.values() if state.fully_listed}
+        complete = {state.name for state in self._tracker.clusters.values() if state.is_fully_listed}
         if not self._commit_scheduled:  # else there is more to come that is to stay
             if complete - self._fully_listed:
                 self._hooks.release_memory()
@@ -236,7 +236,7 @@ class Controller:
         if not self._tracker.has_read_own_cluster:
             return
         for name, state in self._tracker.clusters.items():
-            if state.fully_listed:
+            if state.is_fully_listed:
                 for part in self._publisher.name_table.drop_pod_addresses(name):
                     self._publisher.upsert(name, part)
                     self._schedule_commit()
@@ -256,7 +256,7 @@ class Controller:
         """A host name's addresses changed; none means that it exists no more."""
         _log.info("host name %s resolves to %s", host, ", ".join(addresses) or "nothing")
         self._recheck_due = True
-        self._publisher.set_resolved(host, addresses)
+        self._publisher.set_resolved_addresses(host, addresses)
         self._schedule_commit()
 
     def on_health_change(self, address: str, port: int, healthy: bool) -> None:  # noqa: FBT001 — GatewayProber calls it

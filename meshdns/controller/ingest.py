@@ -153,7 +153,7 @@ class Ingest:
     def _add_cluster(self, event: ClusterAdded) -> None:
         state = self._tracker.state_of(event.cluster)
         if state.removed_at is not None:
-            state.restored = state.synced
+            state.is_restored = state.is_synced
             state.listed_kinds.clear()
             state.removed_at = None
         state.kinds = event.kinds
@@ -170,13 +170,13 @@ class Ingest:
 
     def on_tick(self, now: float) -> list[str]:
         """Apply what time alone changes; return the clusters that are gone now."""
-        gone = self._tracker.unclaimed(now)
+        gone = self._tracker.unclaimed_clusters(now)
         for state in self._tracker.clusters.values():
-            if state.removed_at is not None and (now - state.removed_at >= REMOVAL_GRACE_PERIOD or not state.synced):
+            if state.removed_at is not None and (now - state.removed_at >= REMOVAL_GRACE_PERIOD or not state.is_synced):
                 gone.append(state.name)
-            elif state.withheld and not state.is_stale(now):
+            elif state.is_withheld and not state.is_stale(now):
                 self._restore_withheld(state)
-            elif not state.withheld and self._tracker.exceeds_max_stale(state, now):
+            elif not state.is_withheld and self._tracker.exceeds_max_stale(state, now):
                 self._withhold(state, now)
         for name in gone:
             self._remove_cluster(name)
@@ -187,13 +187,13 @@ class Ingest:
         self._withheld[state.name] = _WithheldStore(declarations)
         for declaration in declarations:
             self._store.remove(state.name, key_of(declaration))
-        state.withheld = True
+        state.is_withheld = True
         state.empty_since = now
 
     def _restore_withheld(self, state: ClusterState) -> None:
         for declaration in self._withheld.pop(state.name).declarations_of(state.name):
             self._store.upsert(state.name, declaration)
-        state.withheld = False
+        state.is_withheld = False
 
     def _remove_cluster(self, cluster: str) -> None:
         self._tracker.clusters.pop(cluster, None)

@@ -14,7 +14,7 @@ from meshdns.controller.problem_index import (
     GATEWAYS_OWNER,
     OwnProblemTimes,
     ProblemIndex,
-    begun_by,
+    clamp_start,
     date_problems,
     problems_of,
     settings_problems,
@@ -128,7 +128,7 @@ class Publisher:
                 self._unchecked_problems.add(key)
                 for problem in problems:
                     self._problem_index.restore(problem_cluster(key), problem, now)
-            elif any(problem.since != begun_by(problem.since, now) for problem in problems):
+            elif any(problem.since != clamp_start(problem.since, now) for problem in problems):
                 self._commit.problems[key] = date_problems(problems, problems, now)
 
     # ------------------------------------------------------------------------------------------ changes
@@ -166,7 +166,7 @@ class Publisher:
         self.name_table.remove_cluster(cluster)
         self._commit.clusters[cluster] = None
 
-    def set_resolved(self, host: str, addresses: tuple[str, ...]) -> None:
+    def set_resolved_addresses(self, host: str, addresses: tuple[str, ...]) -> None:
         """Note what a host name resolves to; kept in the database, so that a new process knows it before it can ask."""
         self.name_table.set_resolved_addresses(host, addresses)
         wanted = self.name_table.hosts_to_resolve
@@ -202,8 +202,8 @@ class Publisher:
 
         These are stored with the next commit, apart from the problems of the mesh: a full database cannot hold them.
         """
-        dated = self._own_problem_times.date(problems, now)
-        stored = self._own_problem_times.stored()
+        dated = self._own_problem_times.add_times(problems, now)
+        stored = self._own_problem_times.problems_to_store()
         if stored != self._own_problems_stored:
             self._own_problems_stored = self._commit.own_problems = stored
         return dated
@@ -213,9 +213,9 @@ class Publisher:
 
         `now` is Unix time, at which problems begin that were not there before.
 
-        A large change is committed in parts, `busy` says that some are left; until then `ready` and `complete` stay as
-        they were. Raises `NameDatabaseError` where the name database cannot be written; the changes are kept and tried
-        with the next call.
+        A large change is committed in parts, `has_pending_names` says that some are left; until then `ready` and
+        `complete` stay as they were. Raises `NameDatabaseError` if the name database cannot be written; the changes are
+        kept and tried with the next call.
         """
         commit = self._commit
         made: dict[_RowContent, bytes] = {}
@@ -232,14 +232,14 @@ class Publisher:
         self._date_object_problems(now)
         for name in stale:
             self._cluster_id(name)
-        if not self.busy:
+        if not self.has_pending_names:
             self._remove_unchecked_rows()
             self._remove_unchecked_problems()
             self._unserved_names.update_pending(self.name_table.is_declared)
         commit.unserved_reasons.update(self._unserved_names.take_changes())
         state = NamedbState(
-            ready=self._state.ready if self.busy else ready,
-            complete=self._state.complete if self.busy else complete,
+            ready=self._state.ready if self.has_pending_names else ready,
+            complete=self._state.complete if self.has_pending_names else complete,
             clusters=tuple(self._cluster_ids),
             stale=tuple(sorted(self._cluster_ids[name] for name in stale)),
             wildcards=bool(self._wildcards),
@@ -257,7 +257,7 @@ class Publisher:
         return changed
 
     @property
-    def busy(self) -> bool:
+    def has_pending_names(self) -> bool:
         """Whether a part of a large change is left for the next commit."""
         return self.name_table.has_pending_names
 

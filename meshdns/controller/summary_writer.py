@@ -37,7 +37,7 @@ class SummaryWriter:
                 network=self._publisher.name_table.topology.networks.get(name, ""),
                 reason=state.reason,
                 gateways=self._publisher.gateway_summaries(name),
-                passage=self._publisher.passthrough(name),
+                passthrough=self._publisher.passthrough(name),
             )
             if before != summary:
                 changed = True

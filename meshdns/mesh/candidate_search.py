@@ -270,7 +270,7 @@ class CandidateSearch:
         for each in sorted(slices):
             for point in slices[each].endpoints:
                 if point.hostname == hostname:
-                    yield declared.at_pod(
+                    yield declared.pod_candidate(
                         point.address, EndpointRule.PODS, reach, slices[each].ports, ready=point.ready
                     )
 

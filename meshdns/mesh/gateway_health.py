@@ -26,7 +26,8 @@ from meshdns.mesh.timer_queue import TimerQueue
 
 JITTER: Final = 0.1  # of the interval
 RECHECK_FACTOR: Final = 0.5  # of the interval, between probes of a gateway in doubt
-ROUND: Final = 1.5  # intervals in which every gateway has been probed: one, its jitter, and a probe's patience
+MAX_ROUND_INTERVALS: Final = 1.5
+"""Intervals in which every gateway has been probed: one, its jitter, and a probe's timeout."""
 
 ProbeTarget: TypeAlias = tuple[str, int]
 """IP address in canonical text, port 1 to 65535."""
@@ -110,7 +111,7 @@ class GatewayHealth:
 
     def _settle_held_back(self, now: float, *, ipv6: bool) -> HealthChanges:
         """An address of the family has replied: what was held back counts, or is dropped after an outage of our own."""
-        counts = now - self._last_reply[ipv6] <= ROUND * self._interval
+        counts = now - self._last_reply[ipv6] <= MAX_ROUND_INTERVALS * self._interval
         self._last_reply[ipv6] = now
         changes: HealthChanges = []
         for gateway in [held for held in self._held_back if held.ipv6 == ipv6]:

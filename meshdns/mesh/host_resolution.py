@@ -37,7 +37,7 @@ LIFETIME_STRETCH: Final = 0.1  # of the lifetime
 FIRST_RETRY: Final = 5.0  # seconds; outlasts a restart of most resolvers' pods
 MAX_RETRY: Final = 60.0  # seconds
 RETRY_JITTER: Final = 0.1
-MAX_PER_FAMILY: Final = 50
+MAX_RESOLVED_PER_FAMILY: Final = 50
 
 FAMILIES: Final = (TYPE_A, TYPE_AAAA)
 """The types that are looked up for each host, in the order that `ResolutionSchedule.record_result` takes."""
@@ -66,7 +66,7 @@ def read_addresses(message: bytes, question: bytes) -> ResolvedAddresses | None:
     if heard is None or heard.kind in (ReplyKind.FAILURE, ReplyKind.TRUNCATED) or _is_dangling_alias(heard):
         return None
     qtype = int.from_bytes(question[-4:-2], "big")
-    values = sorted(set(_rdata(heard.answer, qtype)))[:MAX_PER_FAMILY]
+    values = sorted(set(_rdata(heard.answer, qtype)))[:MAX_RESOLVED_PER_FAMILY]
     address = IPv4Address if qtype == TYPE_A else IPv6Address
     return ResolvedAddresses(tuple(str(address(value)) for value in values), heard.ttl)
 

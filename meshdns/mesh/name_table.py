@@ -246,7 +246,7 @@ class NameTable:
         for network in before.changed_network_gateways(self.topology):
             dirty |= self._dependencies.dependents_of("network", network)
         for cluster in before.changed_passthrough(self.topology):
-            dirty |= self._dependencies.dependents_of("passage", cluster)
+            dirty |= self._dependencies.dependents_of("passthrough", cluster)
         for address in before.changed_gateway_addresses(self.topology):
             dirty |= self._dependencies.dependents_of("address", address)
         return dirty

@@ -54,7 +54,7 @@ def passthrough_of(cluster: ClusterObjects) -> Passthrough | None:
     return Passthrough(openings) if openings or cluster.istio_gateways else None
 
 
-def is_passed_through(passthrough: Passthrough | None, inventory: Inventory, cluster: str, host: str) -> bool | None:
+def passes_tls(passthrough: Passthrough | None, inventory: Inventory, cluster: str, host: str) -> bool | None:
     """Whether the gateways of `cluster`, with this `passthrough`, pass mesh TLS through for `host`; None: unknown.
 
     The namespace of a host is known by the cluster's ServiceEntries, or by the name of a Service.

@@ -18,7 +18,7 @@ class AnswerMode(enum.Enum):
     ENDPOINTS = "endpoints"  # all networks are one
 
 
-class Discover(enum.Enum):
+class DiscoveryMode(enum.Enum):
     """Which Services get derived names."""
 
     NONE = "none"
@@ -57,7 +57,7 @@ class ClusterSettings(msgspec.Struct, frozen=True):
     required: bool = False
     config_cluster: str = ""  # whose control plane governs it; empty = what its system namespace says
     dns_name: str = ""  # its label in <cluster>.<host>; empty = its name, where that is a label
-    discover: Discover = Discover.ALL
+    discover: DiscoveryMode = DiscoveryMode.ALL
     readiness: bool = True
 
 

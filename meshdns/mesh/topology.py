@@ -77,18 +77,18 @@ class Topology(msgspec.Struct, frozen=True):
         its = self.gateways.get(cluster, GatewaySet()).members
         return (*its, *(each for each in elsewhere if each.network and each.owner == cluster))
 
-    def in_network(self, address: IpAddress, network: str) -> bool:
+    def is_in_network(self, address: IpAddress, network: str) -> bool:
         """Whether the settings say that `address` belongs to `network`."""
         return any(
             address.version == version and int(address) & mask == base
             for version, base, mask in self.prefixes.get(network, ())
         )
 
-    def in_any_network(self, address: IpAddress | None) -> bool:
+    def is_in_any_network(self, address: IpAddress | None) -> bool:
         """Whether the settings name `address` as one of some network, which makes it private; no host name is."""
         if address is None or not self.prefixes:
             return False
-        return any(self.in_network(address, network) for network in self.prefixes)
+        return any(self.is_in_network(address, network) for network in self.prefixes)
 
     def changed_gateways(self, other: "Topology") -> set[str]:
         """The clusters whose gateways differ between two topologies."""

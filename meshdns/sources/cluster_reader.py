@@ -33,7 +33,7 @@ from meshdns.sources.sync_buffer import SyncBuffer
 _START_SPREAD: Final = 0.5  # seconds over which first starts are spread
 _SWAP_SPREAD: Final = 2.0  # seconds over which the instances that see a changed access are spread
 
-log = logging.getLogger(__name__)
+_log = logging.getLogger(__name__)
 
 
 class SourceContext(NamedTuple):
@@ -78,7 +78,7 @@ class ClusterReader:
         if client_config == self._client_config:
             return
         self._client_config = client_config
-        log.info("cluster %s has new credentials or another address; it is read anew", self._name)
+        _log.info("cluster %s has new credentials or another address; it is read anew", self._name)
         if self._current is None:
             self.duplicate_of = NO_NAME
             self._context.registry.set_uid(self._name, "")
@@ -129,7 +129,7 @@ class ClusterReader:
             self._current, self._pending = client, None
             self._context.registry.set_uid(self._name, client.uid)
             again = client.buffer.flush()
-            log.info("cluster %s is served by its new client", self._name)
+            _log.info("cluster %s is served by its new client", self._name)
             if again:
                 asyncio.get_running_loop().call_later(again, self._relist, client)
         self._context.registry.mark_complete(self._name)
@@ -198,8 +198,8 @@ class _ClusterClient:
             reflector = Reflector(resource, cluster=self._name, sink=self.buffer, draw=self._draw)
             try:
                 await Follower(reflector, resource, connection, gate, self._clock).run()
-            except Exception as error:
-                log.exception("cluster %s: %s stopped; it is begun anew", self._name, resource.title)
+            except Exception as error:  # noqa: BLE001 — a fault of one kind must not end the others
+                _log.exception("cluster %s: %s stopped; it is begun anew", self._name, resource.title)
                 reason = f"{type(error).__name__}: {error}; report this with the log"
                 self.buffer.report(ReadFailed(self._name, resource.kind, reason))
             await asyncio.sleep(5 + 25 * self._draw())

@@ -14,7 +14,7 @@ from meshdns.sources.sink import SourceListed, SourceProblems
 
 _REPORT_INTERVAL: Final = 1.0  # seconds between looks at what became of a new access
 
-log = logging.getLogger(__name__)
+_log = logging.getLogger(__name__)
 
 
 class ClusterSet:
@@ -56,7 +56,7 @@ class ClusterSet:
         } | dict(client_configs)
         self._source_problems = tuple(problems)
         for name in self._clusters.keys() - self._client_configs.keys():
-            log.info("cluster %s is not in %s any more", name, self._title)
+            _log.info("cluster %s is not in %s any more", name, self._title)
             self._clusters.pop(name).stop()
             self._context.registry.release(name)
         self._reconcile()

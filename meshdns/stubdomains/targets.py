@@ -230,10 +230,10 @@ _TARGETS: Final = (
         "systemd-resolved",
         "systemd-resolved 246 or newer; it may ask the address other names too, so let meshdns forward to real servers",
         (
-            Snippet("/etc/systemd/resolved.conf.d/meshdns.conf", lambda stub, _: resolvers.resolved(stub)),
+            Snippet("/etc/systemd/resolved.conf.d/meshdns.conf", lambda stub, _: resolvers.systemd_resolved(stub)),
             Snippet(
                 "/etc/dnssec-trust-anchors.d/meshdns.negative",
-                lambda stub, _: resolvers.resolved_anchors(stub),
+                lambda stub, _: resolvers.systemd_resolved_anchors(stub),
                 comment_sign=";",
             ),
         ),

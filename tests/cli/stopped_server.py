@@ -54,8 +54,8 @@ def publish(
     for name, network in publisher.name_table.topology.networks.items():
         description = ClusterSummary("manifests", "synced", network=network)
         if gateways:
-            found, passage = publisher.gateway_summaries(name), publisher.passthrough(name)
-            description = msgspec.structs.replace(description, gateways=found, passage=passage)
+            found, passthrough = publisher.gateway_summaries(name), publisher.passthrough(name)
+            description = msgspec.structs.replace(description, gateways=found, passthrough=passthrough)
         publisher.set_summary(name, description)
     publisher.publish(ready=ready, complete=complete, stale=stale, now=NOW)
     writer.close()

@@ -82,7 +82,7 @@ class ExplainSources:
 
     def passthrough(self, cluster: str) -> Passthrough | None:
         """What the gateways of a cluster pass through; None where that is not known."""
-        return self.clusters.get(cluster, ClusterSummary()).passage
+        return self.clusters.get(cluster, ClusterSummary()).passthrough
 
     def refusals(self, name: str) -> Iterator[Refusal]:
         """The declarations that name this host but do not count."""

@@ -87,7 +87,7 @@ class Subscriber:
 
     def __init__(self, query_filter: QueryFilter) -> None:
         self.query_filter = query_filter
-        self.missed = 0
+        self.missed_count = 0
         self._pending: deque[bytes] = deque()
         self._has_pending = asyncio.Event()
 
@@ -95,7 +95,7 @@ class Subscriber:
         """Queue events as far as there is room; `left_out` matched the filter, but exceed its rate."""
         room = MAX_PENDING_EVENTS - len(self._pending)
         self._pending.extend(lines[:room])
-        self.missed += left_out + max(len(lines) - room, 0)
+        self.missed_count += left_out + max(len(lines) - room, 0)
         self._has_pending.set()
 
     async def next_batch(self, max_wait: float) -> bytes:
@@ -147,7 +147,7 @@ class LiveQueries:
         """Whether no further subscriber is taken."""
         return len(self._subscribers) >= MAX_SUBSCRIBERS
 
-    def recent(self, query_filter: QueryFilter) -> list[dict[str, Any]]:
+    def recent_queries(self, query_filter: QueryFilter) -> list[dict[str, Any]]:
         """The last queries that the rings hold, oldest first."""
         rings = (query for worker in range(MAX_WORKERS) for query in self._samples_since(worker, 0))
         events = (QueryEvent(query) for query in sorted(rings, key=lambda query: query.timestamp))

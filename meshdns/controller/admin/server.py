@@ -147,17 +147,17 @@ class _AdminServer:
         """The last sampled queries; live ones for a client that accepts events."""
         live, wanted = self._running.live_queries, read_filter(request.query)
         if "text/event-stream" not in request.headers.get("Accept", ""):
-            listing = Listing(kind="QueryList", items=tuple(live.recent(wanted)))
+            listing = Listing(kind="QueryList", items=tuple(live.recent_queries(wanted)))
             return web.Response(body=msgspec.json.encode(listing), content_type="application/json")
         if live.is_full:
             return _error_response(503, "too many look at live queries; close one, and try again")
         response = web.StreamResponse(headers={**_HEADERS, "Content-Type": "text/event-stream"})
         await response.prepare(request)
-        view = Subscriber(wanted)
+        subscriber = Subscriber(wanted)
         try:
-            async with contextlib.aclosing(live.subscribe(view, _KEEPALIVE_INTERVAL)) as turns:
+            async with contextlib.aclosing(live.subscribe(subscriber, _KEEPALIVE_INTERVAL)) as turns:
                 async for lines in turns:
-                    missed, view.missed = view.missed, 0
+                    missed, subscriber.missed_count = subscriber.missed_count, 0
                     told = lines + (b'event: missed\ndata: {"missed":%d}\n\n' % missed if missed else b"")
                     async with asyncio.timeout(_WRITE_TIMEOUT):
                         await response.write(told or b": nothing\n\n")
