@@ -94,9 +94,9 @@ async def _resolve(
     """What the upstreams say to a question; None where they fail, after some 3.5 s at most."""
     for _ in range(_ATTEMPTS):
         begun = loop.time()
-        said = read_addresses(await _query_upstreams(forwarder, wire_question, loop), wire_question)
-        if said is not None or loop.time() - begun < _FAST_FAILURE:
-            return said
+        resolved = read_addresses(await _query_upstreams(forwarder, wire_question, loop), wire_question)
+        if resolved is not None or loop.time() - begun < _FAST_FAILURE:
+            return resolved
     return None
 
 
@@ -105,10 +105,10 @@ async def _query_upstreams(forwarder: Forwarder, wire_question: bytes, loop: asy
     if query is None:
         return b""  # never: a query is none only where it is short or a response
     answer: asyncio.Future[bytes] = loop.create_future()
-    at_hand = forwarder.ask(
+    immediate = forwarder.ask(
         query, now=loop.time(), tcp=True, on_reply=partial(_set_reply, answer)
     )  # TCP: nothing is cut
-    return await answer if at_hand is None else at_hand.message
+    return await answer if immediate is None else immediate.message
 
 
 def _set_reply(answer: asyncio.Future[bytes], message: bytes) -> None:

@@ -31,9 +31,9 @@ class DependencyIndex:
             return
         self._dependencies.pop(name, None)
         for read in before - dependencies:
-            names = self._dependents[read][1]
-            names.discard(name)
-            if not names:
+            owners = self._dependents[read][1]
+            owners.discard(name)
+            if not owners:
                 del self._dependents[read]
                 if read[0] == "resolved":
                     self.hosts_to_resolve.discard(read[1])

@@ -50,8 +50,8 @@ def passthrough_of(cluster: ClusterObjects) -> Passthrough | None:
     Nothing is known of a cluster without Istio Gateways and without TLS listeners on its labelled Gateways: they may
     not be read there.
     """
-    openings = tuple(_rules(cluster))
-    return Passthrough(openings) if openings or cluster.istio_gateways else None
+    rules = tuple(_rules(cluster))
+    return Passthrough(rules) if rules or cluster.istio_gateways else None
 
 
 def passes_tls(passthrough: Passthrough | None, inventory: Inventory, cluster: str, host: str) -> bool | None:

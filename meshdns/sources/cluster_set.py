@@ -83,14 +83,14 @@ class ClusterSet:
         if self._is_closed:
             return
         self._owners = {}
-        for name, access in self._client_configs.items():
+        for name, client_config in self._client_configs.items():
             if name in self._clusters:
-                self._clusters[name].set_client_config(access)
+                self._clusters[name].set_client_config(client_config)
                 self._clusters[name].update_duplicate()
                 continue
-            holder = self._context.registry.claim(name, access.title, self._context.rank)
+            holder = self._context.registry.claim(name, client_config.title, self._context.rank)
             if holder == NO_NAME:
-                self._clusters[name] = ClusterReader(name, access, self._context)
+                self._clusters[name] = ClusterReader(name, client_config, self._context)
             else:
                 self._owners[name] = holder
         self._report_problems()

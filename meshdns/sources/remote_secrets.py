@@ -162,10 +162,10 @@ class _SecretWatch:
             await self._connection.close()
 
     async def _current_connection(self) -> ApiConnection:
-        access = await asyncio.to_thread(self._load_client_config)
-        if self._connection is None or access != self._client_config:
+        client_config = await asyncio.to_thread(self._load_client_config)
+        if self._connection is None or client_config != self._client_config:
             await self.close()
-            self._client_config, self._connection = access, ApiConnection(access)
+            self._client_config, self._connection = client_config, ApiConnection(client_config)
         return self._connection
 
     def _refused_error(self, status: int, body: bytes) -> _RefusedError:
@@ -210,18 +210,18 @@ class _RemoteSecrets:
         self._owners = {cluster: secret for cluster, secret in self._owners.items() if (cluster, secret) in present}
         for key in keys:
             self._owners.setdefault(key.cluster, key.secret)
-        accesses: dict[str, ClientConfig] = {}
+        client_configs: dict[str, ClientConfig] = {}
         self.unreadable = set()
         for key in keys:
             if self._owners[key.cluster] != key.secret:
                 self._report_conflict(key)
                 continue
             try:
-                accesses[key.cluster] = self._parse_client_config(key)
+                client_configs[key.cluster] = self._parse_client_config(key)
             except SourceError as error:
                 self.problems.append(problem_from_message("Secret", key.secret, str(error), self._namespace))
                 self.unreadable.add(key.cluster)
-        self.client_configs = accesses
+        self.client_configs = client_configs
 
     def _keys(self, item: msgspec.Raw) -> list[_SecretKey]:
         """The keys of a Secret but that of the own cluster."""

@@ -88,13 +88,13 @@ class Reports:
     def explain(self, name: str, rtype: str) -> Explanation:
         """Why `name` (lower-case, no trailing dot) of type `rtype` (upper-case) is answered the way it is."""
         with self._begin_read() as tables:
-            around = ExplainSources(tables, self._mesh)
-            standing = self._vantage(around.clusters)
+            context = ExplainSources(tables, self._mesh)
+            vantage = self._vantage(context.clusters)
             explanation = explain(
                 name,
                 rtype,
-                vantage=standing,
-                context=around,
+                vantage=vantage,
+                context=context,
                 reply=self._current_reply(name, rtype, tables),
                 is_of_zone=self._authority.is_of_zone(names.to_wire(name), tables),
             )
@@ -125,11 +125,11 @@ class Reports:
         """The instance at a glance; `counts` is what the running controller has counted."""
         with self._begin_read() as tables:
             serial, state, clusters = tables.serial, tables.state, decode_summaries(tables.clusters.items())
-        standing = self._vantage(clusters)
+        vantage = self._vantage(clusters)
         own = Counter((problem.name, problem.kind) for problem in self._controller_problems())
         return Overview(
-            cluster=standing.cluster,
-            network=standing.network,
+            cluster=vantage.cluster,
+            network=vantage.network,
             zones=tuple(ZoneOverview(zone.name, serial, state.ready, state.complete) for zone in self._settings.zones),
             clusters=tuple(
                 ClusterOverview(
@@ -138,7 +138,7 @@ class Reports:
                     status=each.status,
                     since=_rfc3339(each.since),
                     network=each.network,
-                    own=name == standing.cluster,
+                    own=name == vantage.cluster,
                     last_contact=contact_ages.get(name),
                     reason=each.reason,
                 )

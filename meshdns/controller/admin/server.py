@@ -87,8 +87,10 @@ async def serve_admin(*, socket: Path, listen: str | None, reports: Reports, run
             "admin socket %s: %s; explain and get read the name database: set admin.socket to change it", socket, reason
         )
         return
-    looks = ThreadPoolExecutor(1, thread_name_prefix="admin")
-    runner = web.AppRunner(_AdminServer(reports, running, looks).application(), access_log=None, shutdown_timeout=0.5)
+    executor = ThreadPoolExecutor(1, thread_name_prefix="admin")
+    runner = web.AppRunner(
+        _AdminServer(reports, running, executor).application(), access_log=None, shutdown_timeout=0.5
+    )
     try:
         await runner.setup()
         await web.SockSite(runner, listener, backlog=_BACKLOG).start()
@@ -98,7 +100,7 @@ async def serve_admin(*, socket: Path, listen: str | None, reports: Reports, run
         _remove_socket_file(socket)
         await runner.cleanup()
         listener.close()
-        looks.shutdown(cancel_futures=True)
+        executor.shutdown(cancel_futures=True)
 
 
 class _AdminServer:
@@ -136,31 +138,31 @@ class _AdminServer:
 
     async def _list(self, request: web.Request) -> web.Response:
         word = request.match_info["word"]
-        contacts, wanted = self._running.contact_ages(), read_selection(request.query)
-        if word == "names" and wanted is not None:
-            return await self._respond(lambda: self._reports.search(wanted))
-        if word == "problems" and wanted is not None:
-            return await self._respond(lambda: self._reports.worst_problems(wanted.limit))
+        contacts, selection = self._running.contact_ages(), read_selection(request.query)
+        if word == "names" and selection is not None:
+            return await self._respond(lambda: self._reports.search(selection))
+        if word == "problems" and selection is not None:
+            return await self._respond(lambda: self._reports.worst_problems(selection.limit))
         return await self._respond(lambda: self._reports.listing(word, contacts))
 
     async def _queries(self, request: web.Request) -> web.StreamResponse:
         """The last sampled queries; live ones for a client that accepts events."""
-        live, wanted = self._running.live_queries, read_filter(request.query)
+        live, query_filter = self._running.live_queries, read_filter(request.query)
         if "text/event-stream" not in request.headers.get("Accept", ""):
-            listing = Listing(kind="QueryList", items=tuple(live.recent_queries(wanted)))
+            listing = Listing(kind="QueryList", items=tuple(live.recent_queries(query_filter)))
             return web.Response(body=msgspec.json.encode(listing), content_type="application/json")
         if live.is_full:
             return _error_response(503, "too many look at live queries; close one, and try again")
         response = web.StreamResponse(headers={**_HEADERS, "Content-Type": "text/event-stream"})
         await response.prepare(request)
-        subscriber = Subscriber(wanted)
+        subscriber = Subscriber(query_filter)
         try:
             async with contextlib.aclosing(live.subscribe(subscriber, _KEEPALIVE_INTERVAL)) as turns:
                 async for lines in turns:
                     missed, subscriber.missed_count = subscriber.missed_count, 0
-                    told = lines + (b'event: missed\ndata: {"missed":%d}\n\n' % missed if missed else b"")
+                    body = lines + (b'event: missed\ndata: {"missed":%d}\n\n' % missed if missed else b"")
                     async with asyncio.timeout(_WRITE_TIMEOUT):
-                        await response.write(told or b": nothing\n\n")
+                        await response.write(body or b": nothing\n\n")
         except ConnectionError:
             pass  # the client has gone
         except TimeoutError:

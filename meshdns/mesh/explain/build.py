@@ -62,7 +62,7 @@ def explain(
     found = context.answer(match.owner) if match.owner else None
     answer = found if found is not None else Answer(AnswerKind.NODATA)
     declarations = DeclarationExplainer(answer, zone, context).declarations()
-    gateways, carriage = tuple(_gateway_states(answer, context)), tuple(_passthrough(answer, context))
+    gateways, passthrough = tuple(_gateway_states(answer, context)), tuple(_passthrough(answer, context))
     forwarded = reply is None or answer.outcome is AnswerKind.FORWARD or (zone is not None and zone.fallback)
     unknown = match.kind in (MatchKind.NONE, MatchKind.OUTSIDE)
     return Explanation(
@@ -74,8 +74,8 @@ def explain(
         forwarding=_forward_zone(name, zone, vantage) if forwarded else None,
         declarations=declarations,
         gateways=gateways,
-        passthrough=carriage,
-        gateway_problems=tuple(dict.fromkeys(_gateway_problems(gateways, carriage, context))),
+        passthrough=passthrough,
+        gateway_problems=tuple(dict.fromkeys(_gateway_problems(gateways, passthrough, context))),
         refusals=tuple(context.refusals(name)) if unknown else (),
         reason=_no_answer_reason(match, answer, zone, rtype, reply),
         level=answer.level or 0,
@@ -105,17 +105,17 @@ def _find_match(
     answer = context.answer(name)
     tried = tuple(_covering_wildcards(name, zone, context))
     wildcards = tuple(owner for owner in tried if context.answer(owner) is not None)
-    hollow = answer is not None and _is_undeclared(answer)
-    if answer is not None and not hollow:
+    is_empty_nonterminal = answer is not None and _is_undeclared(answer)
+    if answer is not None and not is_empty_nonterminal:
         return Match(MatchKind.EXACT, name, less_specific=wildcards)
     if name == zone.name:
         return Match(MatchKind.APEX, name)
     if is_of_zone:
         return Match(MatchKind.ZONE)
-    if wildcards and not (hollow and zone.closest_encloser):
+    if wildcards and not (is_empty_nonterminal and zone.closest_encloser):
         before = (name, *tried[: tried.index(wildcards[0])])
-        return Match(MatchKind.WILDCARD, wildcards[0], () if hollow else before, wildcards[1:])
-    if hollow:
+        return Match(MatchKind.WILDCARD, wildcards[0], () if is_empty_nonterminal else before, wildcards[1:])
+    if is_empty_nonterminal:
         return Match(MatchKind.EMPTY_NON_TERMINAL, name)
     owner = _synthesized_from(name, zone, context) if exists else ""
     return Match(MatchKind.SYNTHESIZED, owner) if owner else Match(MatchKind.NONE)
@@ -217,7 +217,7 @@ def _gateway_problems(
     origins = [(each.cluster, each.origin) for each in gateways]
     for through in passthrough:
         yield from (GatewayProblem(through.cluster, each) for each in context.gateway_problems(through.cluster))
-        origins += [(through.cluster, opening.origin) for opening in through.rules or ()]
+        origins += [(through.cluster, rule.origin) for rule in through.rules or ()]
     for cluster, origin in origins:
         yield from (GatewayProblem(cluster, each) for each in context.problems(cluster, ObjectRef.parse(origin)))
 
@@ -291,12 +291,12 @@ class DeclarationExplainer:
 
     def _endpoint(self, index: int, declaration: AnyDeclaration | None) -> ExplainedEndpoint:
         candidate = self._answer.candidates[index]
-        fate, reason = self._result(index)
+        result, reason = self._result(index)
         return ExplainedEndpoint(
             field=str(candidate.field),
             written=self._written_endpoint(candidate, declaration),
             rule=candidate.rule.value,
-            result=fate,
+            result=result,
             address=candidate.address,
             reason=reason,
             reach=REACH_TEXT[candidate.reach] if candidate.address else "",

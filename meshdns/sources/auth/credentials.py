@@ -303,24 +303,26 @@ class CredentialSource:
         )
 
     async def _obtain(self) -> Credential:
-        access = self._client_config
-        if access.plugin is not None:
-            return await run_plugin(access.plugin, access, environment=self._environment, seconds=PLUGIN_TIMEOUT)
-        if access.token_file:
+        client_config = self._client_config
+        if client_config.plugin is not None:
+            return await run_plugin(
+                client_config.plugin, client_config, environment=self._environment, seconds=PLUGIN_TIMEOUT
+            )
+        if client_config.token_file:
             return await asyncio.to_thread(self._read_token)
-        if access.auth_provider:
+        if client_config.auth_provider:
             return Credential(
-                await self._auth_provider_token(access),
-                access.certificate,
-                access.key,
+                await self._auth_provider_token(client_config),
+                client_config.certificate,
+                client_config.key,
                 self._wall() + _TOKEN_FILE_INTERVAL,
             )
-        return Credential(access.token, access.certificate, access.key)
+        return Credential(client_config.token, client_config.certificate, client_config.key)
 
     def _read_token(self) -> Credential:
-        access = self._client_config
+        client_config = self._client_config
         try:
-            with Path(access.token_file).open("rb") as file:
+            with Path(client_config.token_file).open("rb") as file:
                 token = file.read(_TOKEN_LIMIT).decode("ascii").strip()
             reason = "" if token and not any(char.isspace() for char in token) else "is empty or no token"
         except OSError as error:
@@ -328,10 +330,10 @@ class CredentialSource:
         except UnicodeDecodeError:
             token, reason = "", "is no token"
         if not reason:
-            return Credential(token, access.certificate, access.key)
+            return Credential(token, client_config.certificate, client_config.key)
         if self._current is not None and not self._is_rejected:
             return self._current
-        raise SourceError(f"{access.title}: the token file {access.token_file} {reason}; correct it")
+        raise SourceError(f"{client_config.title}: the token file {client_config.token_file} {reason}; correct it")
 
 
 def auth_provider_kubeconfig(client_config: ClientConfig) -> dict[str, Any]:
