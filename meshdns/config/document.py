@@ -23,7 +23,7 @@ _MAX_DEPTH: Final = 64  # the settings nest five deep
 
 
 class Fault(NamedTuple):
-    """What is wrong at a place: `line` and `column` count from 1, `path` may be empty."""
+    """A fault and its place: `line` and `column` count from 1, `path` may be empty."""
 
     line: int
     column: int

@@ -88,7 +88,7 @@ class ClusterState:
 
 
 class ServingState(NamedTuple):
-    """What answers may say: whether mesh names are answered, whether a name may be denied, which clusters are stale."""
+    """Limits of answers: whether mesh names are answered or names may be denied, and which clusters are stale."""
 
     ready: bool = False
     complete: bool = False

@@ -47,7 +47,7 @@ _log = logging.getLogger("meshdns.controller")
 
 
 class ProcessHooks(NamedTuple):
-    """What the process does for the controller: tell the supervisor, write heartbeats, restart.
+    """Functions of the process for the controller: tell the supervisor, write heartbeats, restart.
 
     `report_not_ready` is called with the reason why the instance is not ready, and with "" once it is; `wall_clock` is
     the clock for people, in seconds since 1970; `release_memory` gives back the memory that reading everything took.

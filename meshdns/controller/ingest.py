@@ -32,7 +32,7 @@ from meshdns.sources.sink import (
 
 
 class DeclarationStore(Protocol):
-    """What is declared and served."""
+    """Store of the declarations that are served."""
 
     def upsert(self, cluster: str, declaration: AnyDeclaration) -> None:
         """Add or replace a declaration."""
@@ -51,7 +51,7 @@ class DeclarationStore(Protocol):
 
 
 class IngestResult(NamedTuple):
-    """What follows from an event."""
+    """Result of an event."""
 
     commit: bool = False
     """Whether names may have changed."""

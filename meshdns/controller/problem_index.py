@@ -30,7 +30,7 @@ Sources report at different times after a start: a list that fails may take minu
 
 
 class ProblemIndex:
-    """Which problems are shown by what: by an owner name in wire format, or by the gateways."""
+    """Index of problems by what shows them: an owner name in wire format, or the gateways."""
 
     def __init__(self) -> None:
         self._problems_by_owner: dict[bytes, frozenset[ClusterProblem]] = {}
@@ -89,7 +89,7 @@ class ProblemIndex:
 
 
 class OwnProblemTimes:
-    """When the problems of the controller itself were first seen: of its sources, their lists and its database."""
+    """Times at which problems of the controller itself were first seen: of sources, their lists and the database."""
 
     def __init__(self) -> None:
         self._first_seen: dict[ProblemIdentity, float] = {}

@@ -19,7 +19,7 @@ class Level(enum.IntEnum):
 
 
 class Reach(enum.IntEnum):
-    """How an address is reached; the nearest group of a level answers alone."""
+    """Ways to reach an address; the nearest group of a level answers alone."""
 
     OWN = 0  # runs in the own cluster
     DIRECT = 1  # own network, public, or resolved

@@ -44,7 +44,7 @@ FAMILIES: Final = (TYPE_A, TYPE_AAAA)
 
 
 class ResolvedAddresses(msgspec.Struct, frozen=True):
-    """What a reply says: addresses in canonical text, ordered by value, perhaps none, and their TTL in seconds."""
+    """Result of a reply: addresses in canonical text, ordered by value, perhaps none, and their TTL in seconds."""
 
     addresses: tuple[str, ...] = ()
     ttl: int = 0

@@ -1,4 +1,4 @@
-"""Which hosts the gateways of a cluster pass through, as far as its Gateway resources say.
+"""Passthrough: the hosts that the gateways of a cluster pass mesh TLS through for, by its Gateway resources.
 
 An AUTO_PASSTHROUGH server takes mesh TLS and finds the service by the SNI; its ``hosts`` say for which services it does
 (istio/api networking/v1alpha3/gateway.proto). The common one passes ``*.local``, so that a ``.global`` name needs a
@@ -32,7 +32,7 @@ class PassthroughRule(msgspec.Struct, frozen=True, rename="camel"):
 
 
 class Passthrough(msgspec.Struct, frozen=True, rename="camel"):
-    """What the gateways of a cluster pass through."""
+    """Rules by which the gateways of a cluster pass mesh TLS through."""
 
     rules: tuple[PassthroughRule, ...] = msgspec.field(default=(), name="openings")
 
@@ -45,7 +45,7 @@ class Passthrough(msgspec.Struct, frozen=True, rename="camel"):
 
 
 def passthrough_of(cluster: ClusterObjects) -> Passthrough | None:
-    """What the gateways of `cluster` pass through; None where nothing is known about it.
+    """Return the passthrough rules of the gateways of `cluster`, or None if nothing is known of them.
 
     Nothing is known of a cluster without Istio Gateways and without TLS listeners on its labelled Gateways: they may
     not be read there.

@@ -1,4 +1,4 @@
-"""What the operator says about the mesh, as the core needs it. Names are normal (lower-case, no trailing dot)."""
+"""Settings of the mesh as the core needs them. Names are normal (lower-case, no trailing dot)."""
 
 import enum
 from ipaddress import IPv4Network, IPv6Network
@@ -11,7 +11,7 @@ Prefix = IPv4Network | IPv6Network
 
 
 class AnswerMode(enum.Enum):
-    """Which addresses a ServiceEntry's host is answered with."""
+    """Mode of the addresses that a ServiceEntry's host is answered with."""
 
     GATEWAY = "gateway"  # what can be reached from here: the endpoint table
     VIP = "vip"  # the own cluster's VIPs first: for clients behind a sidecar
@@ -19,7 +19,7 @@ class AnswerMode(enum.Enum):
 
 
 class DiscoveryMode(enum.Enum):
-    """Which Services get derived names."""
+    """Mode of discovery: the Services that get derived names."""
 
     NONE = "none"
     LABELLED = "labelled"
@@ -46,7 +46,7 @@ class MeshZone(msgspec.Struct, frozen=True):
 
 
 class ClusterSettings(msgspec.Struct, frozen=True):
-    """What is known about one cluster, whatever its source. ``gateways`` None = discover them, empty = it has none."""
+    """Settings of one cluster, whatever its source. ``gateways`` None = discover them, empty = it has none."""
 
     network: str = ""
     domain: str = "cluster.local"

@@ -1,4 +1,4 @@
-"""Which hosts of a ServiceEntry, and which Services, may speak for a name at all.
+"""Visibility: the hosts of ServiceEntries, and the Services, that may speak for a name at all.
 
 A ServiceEntry is otherwise a way to hijack DNS (``*``, ``*.com``, ``login.example.com``): only names in a configured
 zone are ever answered from the mesh, only by clusters and namespaces that may speak for them, and, since a DNS server

@@ -37,7 +37,7 @@ _log = logging.getLogger(__name__)
 
 
 class SourceContext(NamedTuple):
-    """What all clusters of a source share; `draw` gives numbers from 0 to 1 for jitter.
+    """Context that all clusters of a source share; `draw` gives numbers from 0 to 1 for jitter.
 
     `rank` is the source's place in the settings, `without_readiness` are the clusters whose EndpointSlices are not
     read.

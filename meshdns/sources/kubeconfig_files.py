@@ -33,7 +33,7 @@ StampsByPath = dict[Path, tuple[int, ...]]
 
 @dataclass(slots=True)
 class FoundContexts:
-    """What a look found: accesses by cluster, what is wrong, and the clusters that could not be read this time."""
+    """Result of a poll: client configs by cluster, problems, and the clusters that could not be read this time."""
 
     client_configs: dict[str, ClientConfig] = field(default_factory=dict)
     problems: list[Problem] = field(default_factory=list)

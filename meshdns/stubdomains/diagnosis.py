@@ -44,7 +44,7 @@ SOUND_KINDS: Final = frozenset({CheckKind.SOUND, CheckKind.FALLTHROUGH})
 
 
 class Observations(NamedTuple):
-    """What came back for `zone`: from `via` the marker, a fresh name, the marker unchecked (CD), and ``. SOA``.
+    """The replies for `zone`: from `via` the marker, a fresh name, the marker unchecked (CD), and ``. SOA``.
 
     `server` is meshdns's own address, empty where it was not named; then nothing was asked there.
     """

@@ -12,7 +12,7 @@ from meshdns.stubdomains.stub import StubDomain, StubDomainError
 
 
 class ApiLocation(NamedTuple):
-    """Where a text lies in the API: the path of its object, and the keys that lead to it there."""
+    """The place of a text in the API: the path of its object, and the keys that lead to it there."""
 
     object_path: str
     keys: tuple[str, ...]

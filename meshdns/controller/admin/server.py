@@ -61,7 +61,7 @@ _log = logging.getLogger("meshdns.controller")
 
 
 class RunningServer(NamedTuple):
-    """What only a running server can tell or do: when clusters were heard of, live queries, orders by their path.
+    """Access to the running server: times of contact, live queries, and commands by their path.
 
     `mesh_counts` has its numbers of names and problems, `read_totals` those of its answers.
     """

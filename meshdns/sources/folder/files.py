@@ -33,7 +33,7 @@ _KIND_BY_NAME: Final = {
 
 @dataclass(frozen=True, slots=True)
 class FileContent:
-    """What one file declares: declarations with the place (``file:line``) of each, and what is wrong with the file."""
+    """Content of one file: declarations with the place (``file:line``) of each, and the problem of the file."""
 
     declarations: tuple[tuple[str, AnyDeclaration], ...] = ()
     problems: tuple[Problem, ...] = ()
