@@ -1,10 +1,10 @@
-"""Who is asked: the running server through its admin socket, else the name database that a stopped one left behind.
+"""Client of the running server through its admin socket, else of the name database that a stopped one left behind.
 
 Rules:
 - The name database is read in one short transaction and closed before anything is printed: a reader that sleeps on a
   pipe would make the name database grow.
 - Which of the two it was is said on standard error, so that standard output stays what was asked for.
-- A name database is checked in a process of its own first: a damaged file would end whoever reads it.
+- A name database is checked in a process of its own first: a damaged file would crash its reader.
 """
 
 import http.client
@@ -28,11 +28,11 @@ from meshdns.config import Overrides, Settings, SettingsError, load_settings, re
 _TIMEOUT: Final = 15.0  # seconds for a reply; 100,000 names take a few, a stream says at least each 10 that it lives
 
 _Answer = TypeVar("_Answer")
-_Fallback = Callable[[Any], _Answer]  # the inspection is loaded only where a name database is read
+_Fallback = Callable[[Any], _Answer]  # `Reports` is loaded only where a name database is read
 
 
 class AdminClientError(Exception):
-    """Nobody could be asked; the message says what to do next."""
+    """No server and no name database could be asked; the message says what to do next."""
 
     exit_code: int = exit_codes.UNREACHABLE
 
@@ -44,7 +44,7 @@ class _RequestRefusedError(AdminClientError):
 
 
 class _NotRunningError(Exception):
-    """Nobody answers on the admin socket."""
+    """No server answers on the admin socket."""
 
 
 class _UnixConnection(http.client.HTTPConnection):
@@ -165,11 +165,11 @@ def _read_namedb(settings: Settings, fallback: _Fallback[_Answer], reason: str) 
             f"{reason}, and the name database {database} is damaged; start meshdns serve, which rebuilds it"
         )
     try:
-        environment = NameDatabase(database, writable=False)
+        namedb = NameDatabase(database, writable=False)
         try:
-            result = fallback(Reports(settings, partial(read_tables, environment)))
+            result = fallback(Reports(settings, partial(read_tables, namedb)))
         finally:
-            environment.close()
+            namedb.close()
     except NameDatabaseError as error:
         raise AdminClientError(f"{reason}; {error}; {_ADVICE}") from None
     click.echo(f"{reason}: read from the name database {database}, as the last server left it", err=True)

@@ -1,4 +1,4 @@
-"""With what commands end: the table that ``docs/cli.md`` shows. 2 is click's own."""
+"""Exit codes of the commands: the table that ``docs/cli.md`` shows. 2 is click's own."""
 
 from typing import Final
 

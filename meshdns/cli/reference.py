@@ -1,6 +1,6 @@
 """The reference of all commands, from the commands themselves.
 
-``python -m meshdns.cli.reference > docs/cli.md`` writes it anew.
+``python -m meshdns.cli.reference > docs/cli.md`` writes it.
 """
 
 import sys

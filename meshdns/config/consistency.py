@@ -1,4 +1,4 @@
-"""What the settings must fulfil together, once each value is right by itself."""
+"""Checks of the settings as a whole, once each value is right by itself."""
 
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from typing import TypeVar

@@ -23,7 +23,7 @@ _MAX_DEPTH: Final = 64  # the settings nest five deep
 
 
 class Fault(NamedTuple):
-    """What is wrong at a place: `line` and `column` count from 1, `path` may be empty."""
+    """A fault and its place: `line` and `column` count from 1, `path` may be empty."""
 
     line: int
     column: int
@@ -218,7 +218,7 @@ def _clean(words: str) -> str:
 
 
 def decode_text(data: bytes) -> tuple[str, list[Fault]]:
-    """The text of a file's octets, and a fault where they are no UTF-8 (a byte order mark is dropped)."""
+    """Return the text of a file's bytes, and a fault if they are no UTF-8 (a byte order mark is dropped)."""
     try:
         return data.decode("utf-8-sig"), []
     except UnicodeDecodeError as error:

@@ -1,4 +1,4 @@
-"""What goes wrong with settings, in words that end with what to do next."""
+"""Errors of the settings, in words that end with what to do next."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final

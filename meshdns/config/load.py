@@ -1,13 +1,10 @@
-"""From a settings file to `Settings`: the one place that reads it.
+"""Loader of the settings: the file, flags and environment variables joined, defaults filled in.
 
 Rules:
 - All faults of a file are reported together: first those of YAML and of single values, and once there are none, those
   of values that contradict each other.
-- Whatever the octets are, the result is `Settings` or a `SettingsError`.
-
-What flags and environment variables change in the settings: flag > environment > file > default.
-
-The settings a process starts with: file, environment and flags joined, defaults filled in.
+- Whatever the bytes of the file are, the result is `Settings` or a `SettingsError`.
+- Precedence: flag > environment > file > default.
 """
 
 import os
@@ -21,7 +18,7 @@ from pydantic import ValidationError
 from meshdns.config.consistency import conflicts
 from meshdns.config.document import SettingsDocument, decode_text
 from meshdns.config.errors import SettingsError, error_message, faults_from_validation, validation_errors
-from meshdns.config.model import API_VERSION, Settings
+from meshdns.config.model import SETTINGS_API_VERSION, Settings
 from meshdns.config.paths import fill_in_paths, with_absolute_paths
 from meshdns.config.sections import KubeconfigSection
 
@@ -142,7 +139,7 @@ def _origin(loc: tuple[str | int, ...], overrides: Overrides) -> str:
 
 
 _MAX_SIZE: Final = 1 << 20
-"""Octets: far beyond any settings, far below what would delay a start."""
+"""Bytes: far beyond any settings, far below what would delay a start."""
 
 
 def read_settings_file(path: Path, home: str) -> Settings:
@@ -152,13 +149,13 @@ def read_settings_file(path: Path, home: str) -> Settings:
     """
     try:
         with path.open("rb") as file:
-            octets = file.read(_MAX_SIZE + 1)
+            content = file.read(_MAX_SIZE + 1)
     except OSError as error:
         reason = error.strerror or str(error)
         raise SettingsError([f"{path}: cannot be read ({reason}); name another file with --config"]) from error
     except ValueError as error:
         raise SettingsError([f"{str(path)!r}: is no path ({error}); name another file with --config"]) from error
-    return with_absolute_paths(parse_settings(octets, str(path)), os.path.abspath(path.parent), home)  # noqa: PTH100  keeps symlinks
+    return with_absolute_paths(parse_settings(content, str(path)), os.path.abspath(path.parent), home)  # noqa: PTH100  keeps symlinks
 
 
 def parse_settings(data: bytes, file_name: str) -> Settings:
@@ -180,15 +177,15 @@ def _validate(document: SettingsDocument) -> Settings | None:
     tree, faults = document.tree, document.faults
     if tree is None:
         if not faults:
-            faults.append(document.fault((), f"is empty; begin with apiVersion: {API_VERSION}"))
+            faults.append(document.fault((), f"is empty; begin with apiVersion: {SETTINGS_API_VERSION}"))
         return None
     if not isinstance(tree, dict):
-        faults.append(document.fault((), f"holds no keys; begin with apiVersion: {API_VERSION}"))
+        faults.append(document.fault((), f"holds no keys; begin with apiVersion: {SETTINGS_API_VERSION}"))
         return None
-    if tree.get("apiVersion") != API_VERSION:
+    if tree.get("apiVersion") != SETTINGS_API_VERSION:
         message = "is missing; begin" if "apiVersion" not in tree else "is no version that meshdns knows; begin"
         lacks = "" if "apiVersion" in tree else "apiVersion"
-        fault = document.fault(("apiVersion",), f"{message} with apiVersion: {API_VERSION}", missing_key=lacks)
+        fault = document.fault(("apiVersion",), f"{message} with apiVersion: {SETTINGS_API_VERSION}", missing_key=lacks)
         faults.append(fault)
         return None
     try:

@@ -44,7 +44,7 @@ from meshdns.config.values import (
     write_duration,
 )
 
-API_VERSION: Final = "meshdns/v1"
+SETTINGS_API_VERSION: Final = "meshdns/v1"
 
 
 class VantageSection(SettingsModel):
@@ -271,7 +271,7 @@ class Settings(SettingsModel):
     """All settings of a server; `Settings()` is what serves without a file."""
 
     api_version: Literal["meshdns/v1"] = Field(
-        default=API_VERSION, description="Version of this file's form: meshdns/v1."
+        default=SETTINGS_API_VERSION, description="Version of this file's form: meshdns/v1."
     )
     listen: tuple[SocketAddress, ...] = Field(
         default=("127.0.0.1:1053",),

@@ -1,4 +1,4 @@
-"""Where things are when the settings don't say, and what relative paths in them mean. No I/O: look-ups come in."""
+"""Default places that the settings do not name, and relative paths in them. No I/O: look-ups are arguments."""
 
 from collections.abc import Callable, Mapping
 from pathlib import PurePosixPath

@@ -1,6 +1,6 @@
 """The reference of all settings, from the models and the example that shows each of them.
 
-``python -m meshdns.config.reference > docs/settings.md`` writes it anew. Every key of the models has its description
+``python -m meshdns.config.reference > docs/settings.md`` writes it. Every key of the models has its description
 there, every kind of scalar its words here, and every key its value in ``example.yaml``; what lacks one is a KeyError.
 """
 
@@ -175,9 +175,7 @@ def _type_words(annotation: Any, metadata: list[Any] | tuple[Any, ...]) -> str:
         return f"list: {_type_words(inner[0], [])}"
     if origin is Literal:
         return " or ".join(f"`{word}`" for word in inner)
-    return _bounded(
-        {bool: "`true` or `false`", int: "whole number", float: "number", str: "text"}[annotation], metadata
-    )
+    return _bounded(_PLAIN[annotation], metadata)
 
 
 def _bounded(words: str, metadata: list[Any] | tuple[Any, ...]) -> str:

@@ -1,10 +1,6 @@
-"""Sections of the settings about what is answered here, whatever the mesh and the upstreams say.
+"""Sections of the settings file: special names, rate limits, CHAOS, metrics, the query log, and sources.
 
-What all sections of the settings have in common.
-
-Sections of the settings about what is told of the server's work: metrics and the query log.
-
-Sections of the settings about where declarations come from.
+The sections of zones, clusters and upstreams are in `meshdns.config.model`.
 """
 
 from typing import Annotated, Literal
@@ -16,7 +12,7 @@ from meshdns.config.values import Bool, FilePath, Identifier, NamespaceName
 
 
 class SettingsModel(BaseModel):
-    """A part of the settings: frozen, without unknown keys, in camel case in the file."""
+    """Base of all sections: frozen, without unknown keys, in camel case in the file."""
 
     model_config = ConfigDict(
         extra="forbid",

@@ -11,13 +11,12 @@ from ipaddress import ip_network
 import msgspec
 
 from meshdns.authority.zone import ServedZone
-from meshdns.config import model as config
-from meshdns.config.model import ClusterSection, Settings
+from meshdns.config.model import ClusterSection, FallbackSection, Settings, ZoneSection
 from meshdns.config.sections import InClusterSection
 from meshdns.config.values import split_host_port
 from meshdns.dns import names
 from meshdns.mesh.explain.model import ExplainedZone, ForwardZone
-from meshdns.mesh.settings import AnswerMode, ClusterSettings, Discover, MeshSettings, MeshZone, StaticRecord
+from meshdns.mesh.settings import AnswerMode, ClusterSettings, DiscoveryMode, MeshSettings, MeshZone, StaticRecord
 
 
 def listen_addresses(settings: Settings) -> list[tuple[str, int]]:
@@ -26,7 +25,7 @@ def listen_addresses(settings: Settings) -> list[tuple[str, int]]:
 
 
 def nameserver_addresses(settings: Settings) -> tuple[str, ...]:
-    """The addresses to listen on but for wildcards, which are nobody's address: what ``ns.<zone>`` stands for."""
+    """The addresses to listen on but for wildcards, which are no address of a server: what ``ns.<zone>`` stands for."""
     addresses = [ipaddress.ip_address(host) for host, _ in listen_addresses(settings)]
     return tuple(dict.fromkeys(str(address) for address in addresses if not address.is_unspecified))
 
@@ -92,7 +91,7 @@ def mesh_settings(settings: Settings) -> MeshSettings:
     return msgspec.structs.replace(mesh, records=tuple(records))
 
 
-def _mesh_zone(zone: config.ZoneSection) -> MeshZone:
+def _mesh_zone(zone: ZoneSection) -> MeshZone:
     return MeshZone(
         zone.name,
         AnswerMode(zone.answer),
@@ -105,7 +104,7 @@ def _mesh_zone(zone: config.ZoneSection) -> MeshZone:
     )
 
 
-def _fallback_zone(fallback: config.FallbackSection) -> MeshZone:
+def _fallback_zone(fallback: FallbackSection) -> MeshZone:
     """A Kubernetes zone that the mesh answers where the upstream denies."""
     return MeshZone(fallback.zone, fallback=True)
 
@@ -128,6 +127,6 @@ def _cluster_settings(cluster: ClusterSection) -> ClusterSettings:
         required=cluster.required,
         config_cluster=cluster.config_cluster or "",
         dns_name=cluster.dns_name or "",
-        discover=Discover(cluster.discover),
+        discover=DiscoveryMode(cluster.discover),
         readiness=cluster.readiness,
     )

@@ -1,11 +1,10 @@
-"""The scalars of the settings file: what each may hold, and its one canonical spelling.
+"""Scalars of the settings file: what each may hold, and its one canonical spelling.
 
 Rules:
 - A reader takes text and gives canonical text (or a number), so that equal settings compare equal.
 - What it refuses it refuses with a `ValueError` that ends with what to write instead.
 - Canonical text is read back unchanged: settings survive a round trip through JSON.
-
-The values of static records, in presentation format (RFC 1035 section 5.1).
+- The values of static records are in presentation format (RFC 1035 section 5.1).
 """
 
 import re
@@ -16,9 +15,10 @@ from typing import Annotated, Final, Literal
 from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer, StrictBool, StrictInt
 
 from meshdns.dns import names
+from meshdns.forwarding.upstreams import DNS_PORT, TLS_PORT, TLS_SCHEME
 
 _MAX_TEXT: Final = 4096
-"""Octets of a TXT record: more would not fit beside anything else into a reply over UDP, and hardly over TCP."""
+"""Bytes of a TXT record: more would not fit beside anything else into a reply over UDP, and hardly over TCP."""
 
 
 def read_record_value(record_type: str, value: str) -> str:
@@ -63,14 +63,11 @@ def _is_uint16(number: str) -> bool:
     return number.isascii() and number.isdigit() and len(number) <= 5 and int(number) < 65536
 
 
-DNS_PORT: Final = 53
-TLS_PORT: Final = 853
-_TLS_SCHEME: Final = "tls://"
 MAX_TTL: Final = 86400
 """A day, in seconds: longer ones only keep dead addresses alive (RFC 8767 section 4 caps at a week at most)."""
 
 _MAX_DURATION: Final = 365 * 86400.0
-_MAX_SOCKET_PATH: Final = 103  # sun_path holds 104 octets on macOS and 108 on Linux, one of them the closing NUL
+_MAX_SOCKET_PATH: Final = 103  # sun_path holds 104 bytes on macOS and 108 on Linux, one of them the closing NUL
 _UNIT_SECONDS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 _DURATION: Final = re.compile(r"(?:[0-9]{1,11}(?:\.[0-9]{1,3})?(?:ms|s|m|h))+", re.ASCII)
 _DURATION_PART: Final = re.compile(r"([0-9.]+)(ms|s|m|h)", re.ASCII)
@@ -162,7 +159,7 @@ def read_loopback_address(text: str) -> str:
 
 def read_server(text: str) -> str:
     """A DNS server as ``address:port``; the port is 53 where none is written, 853 behind ``tls://``."""
-    if text.startswith(_TLS_SCHEME):
+    if text.startswith(TLS_SCHEME):
         return _read_tls_server(text)
     split = _split_address_port(text)
     if split is None or split[1] == 0:
@@ -174,13 +171,13 @@ def read_server(text: str) -> str:
 
 def _read_tls_server(text: str) -> str:
     """``tls://address:port#name``, the name being that in the server's certificate, or without it."""
-    server, mark, name = text.removeprefix(_TLS_SCHEME).partition("#")
+    server, mark, name = text.removeprefix(TLS_SCHEME).partition("#")
     split = _split_address_port(server)
     if split is None or split[1] == 0 or (mark and not name):
         advice = "write an address and the name in its certificate: tls://9.9.9.9#dns.quad9.net"
         raise ValueError(f"{_quoted(text)} is no server that is asked over TLS; {advice}")
     joined = _join_address_port(split[0], TLS_PORT if split[1] is None else split[1])
-    return f"{_TLS_SCHEME}{joined}#{read_domain(name)}" if name else f"{_TLS_SCHEME}{joined}"
+    return f"{TLS_SCHEME}{joined}#{read_domain(name)}" if name else f"{TLS_SCHEME}{joined}"
 
 
 def read_upstream(text: str) -> str:
@@ -190,7 +187,7 @@ def read_upstream(text: str) -> str:
     try:
         return read_server(text)
     except ValueError as error:
-        hint = "" if text.startswith(_TLS_SCHEME) else ", or a path that begins with / or ./"
+        hint = "" if text.startswith(TLS_SCHEME) else ", or a path that begins with / or ./"
         raise ValueError(f"{error}{hint}") from None
 
 
@@ -202,7 +199,7 @@ def read_path(text: str) -> str:
 
 
 def read_socket_path(text: str) -> str:
-    """The path of a Unix socket, at most 103 octets."""
+    """The path of a Unix socket, at most 103 bytes."""
     if len(read_path(text).encode()) > _MAX_SOCKET_PATH:
         raise ValueError(
             f"the path is longer than {_MAX_SOCKET_PATH} octets, too long for a socket; choose a shorter one"

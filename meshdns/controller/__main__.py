@@ -59,17 +59,17 @@ async def _run() -> None:
     line = await control.readline()
     if not line:
         return
-    handed = msgspec.json.decode(line, type=ControllerSettings)
-    settings = Settings.model_validate_json(handed.settings)
+    message = msgspec.json.decode(line, type=ControllerSettings)
+    settings = Settings.model_validate_json(message.settings)
     logs.configure_logging(settings.log_level, settings.log_format, process="controller")
     try:
-        writer = Writer(Path(handed.namedb))
-        controller = _create_controller(handed, settings, writer, loop, stop)
+        writer = Writer(Path(message.namedb))
+        controller = _create_controller(message, settings, writer, loop, stop)
         controller.start()
     except (NameDatabaseError, msgspec.DecodeError, zlib.error) as error:
         _log.error("the name database cannot be taken over, and is rebuilt: %s", error)
         sys.exit(EXIT_DATABASE_DAMAGED)
-    send_to_supervisor({"view": handed.namedb})
+    send_to_supervisor({"view": message.namedb})
     gc.set_threshold(*_GC_THRESHOLDS)
     gc.collect()
     gc.freeze()  # a full collection over what stays would delay heartbeats and commits
@@ -80,7 +80,7 @@ async def _run() -> None:
         for rank in range(len(settings.sources))
     ]
     works += _create_background(settings, controller, loop)
-    works.append(("admin", _run_admin(settings, controller, writer, Scoreboard(handed.scoreboard))))
+    works.append(("admin", _run_admin(settings, controller, writer, Scoreboard(message.scoreboard))))
     controller.expect_sources(len(settings.sources))
     tasks = [asyncio.create_task(_run_isolated(work, name), name=name) for name, work in works]
     await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
@@ -127,27 +127,27 @@ def _create_background(
     settings: Settings, controller: Controller, loop: asyncio.AbstractEventLoop
 ) -> list[tuple[str, Coroutine[Any, Any, None]]]:
     """Resolving host names and probing gateways."""
-    host_names = HostnameResolver(
+    resolver = HostnameResolver(
         routes=build_routes(settings),
         on_resolved=controller.on_resolved,
         loop=loop,
         clock=time.monotonic,
         random=_random_fraction,
     )
-    probes = GatewayProber(
+    prober = GatewayProber(
         settings=settings.probe,
         on_health_change=controller.on_health_change,
         loop=loop,
         clock=time.monotonic,
         random=_random_fraction,
     )
-    controller.start_background(Background(host_names, probes))
-    return [("host names", host_names.run()), ("probes", probes.run())]
+    controller.start_background(Background(resolver, prober))
+    return [("host names", resolver.run()), ("probes", prober.run())]
 
 
 async def _run_admin(settings: Settings, controller: Controller, writer: Writer, board: Scoreboard) -> None:
     if settings.admin.socket:
-        inspection = Reports(settings, writer.read, controller_problems=controller.problems)
+        reports = Reports(settings, writer.read, controller_problems=controller.problems)
         running = RunningServer(
             contact_ages=controller.contact_ages,
             live_queries=LiveQueries(board, time.monotonic),
@@ -159,7 +159,7 @@ async def _run_admin(settings: Settings, controller: Controller, writer: Writer,
             read_totals=lambda: read_totals(board, time.monotonic()),
         )
         socket = Path(settings.admin.socket)
-        await serve_admin(socket=socket, listen=settings.admin.listen, reports=inspection, running=running)
+        await serve_admin(socket=socket, listen=settings.admin.listen, reports=reports, running=running)
 
 
 async def _run_isolated(work: Coroutine[Any, Any, None], name: str) -> None:
@@ -185,15 +185,15 @@ async def _run_source_isolated(
 
 
 async def _run_source(rank: int, settings: Settings, controller: Controller, registrations: ClusterRegistry) -> None:
-    told = source_settings(settings.sources[rank], own_cluster=vantage_cluster(settings))
-    if isinstance(told, ManifestsSource):
-        await manifests.watch_folder(source=told, sink=controller)
+    source = source_settings(settings.sources[rank], own_cluster=vantage_cluster(settings))
+    if isinstance(source, ManifestsSource):
+        await manifests.watch_folder(source=source, sink=controller)
     else:
         from meshdns.sources import apiservers  # noqa: PLC0415 — a folder of manifests needs no Kubernetes client
 
         unready = [name for name, cluster in settings.clusters.items() if not cluster.readiness]
         await apiservers.watch_api_servers(
-            source=told,
+            source=source,
             sink=controller,
             draw=_random_fraction,
             registry=registrations,

@@ -1,4 +1,4 @@
-"""What is known of each cluster's contact: never synced, synced, stale, removed; and what that allows answers to say.
+"""States of clusters: never synced, synced, stale or removed, and what answers may say by them.
 
 Pure: time comes in as monotonic seconds. Rules:
 
@@ -24,7 +24,7 @@ OPTIONAL_SYNC_TIMEOUT: Final = (
     30.0  # seconds that clusters which are not required have to sync before the instance is ready
 )
 REMOVAL_GRACE_PERIOD: Final = 30.0
-"""Seconds for which a removed cluster is served on: the usual TTL, after which nobody need ask a cache any more."""
+"""Seconds for which a removed cluster is served on: the usual TTL, after which no cache holds its names."""
 
 
 class ClusterState:
@@ -39,42 +39,42 @@ class ClusterState:
         self.kinds: frozenset[ObjectKind] = frozenset()
         self.can_relist = False  # whether its source can be asked for a second list
         self.listed_kinds: set[ObjectKind] = set()
-        self.restored = False  # a name database that an earlier process wrote holds its declarations
+        self.is_restored = False  # a name database that an earlier process wrote holds its declarations
         self.last_contacts: dict[ObjectKind, float] = {}
-        self.failures: dict[ObjectKind, str] = {}  # the last one last
+        self.failures: dict[ObjectKind, str] = {}  # by kind, the newest last
         self.alarms: tuple[Alarm, ...] = ()  # what the mass-delete guard keeps
         self.empty_since = now  # from when on it counts as one without data
-        self.withheld = False  # stale for longer than it may be
+        self.is_withheld = False  # stale for longer than it may be
         self.removed_at: float | None = None
 
     @property
-    def synced(self) -> bool:
+    def is_synced(self) -> bool:
         """Whether everything was listed once, by this process or an earlier one, and is served."""
-        return (self.restored or self.fully_listed) and not self.withheld
+        return (self.is_restored or self.is_fully_listed) and not self.is_withheld
 
     @property
-    def fully_listed(self) -> bool:
+    def is_fully_listed(self) -> bool:
         """Whether this process has listed everything."""
         return bool(self.kinds) and self.kinds <= self.listed_kinds
 
     def record_failure(self, kind: ObjectKind, reason: str) -> None:
-        """A kind could not be read; what is newer says more of the cluster."""
+        """Record that a kind could not be read; the newest failure is the one shown."""
         self.failures.pop(kind, None)
         self.failures[kind] = reason
 
     def contact_age(self, now: float) -> float:
-        """Seconds since the kind that was not heard of for longest was; those of this process where it never was."""
+        """Age in seconds of the oldest contact of any kind; infinite if a kind was never contacted."""
         return now - min((self.last_contacts.get(kind, float("-inf")) for kind in self.kinds), default=float("-inf"))
 
     def is_stale(self, now: float) -> bool:
-        """Whether any kind was not heard of for too long; the oldest contact counts."""
-        return (self.synced or self.withheld) and self.contact_age(now) > STALE_AFTER
+        """Whether the oldest contact of any kind is too old."""
+        return (self.is_synced or self.is_withheld) and self.contact_age(now) > STALE_AFTER
 
     def status(self, now: float) -> str:
-        """The word for people."""
+        """The state in a word for people."""
         if self.removed_at is not None:
             return "removed"
-        if not self.synced and not self.withheld:
+        if not self.is_synced and not self.is_withheld:
             return "never synced"
         return "stale" if self.is_stale(now) else "synced"
 
@@ -82,13 +82,13 @@ class ClusterState:
     def reason(self) -> str:
         """Why the cluster is not as it should be: what is kept against its word, and the last failure that holds."""
         failure = next(reversed(self.failures.values()), "")
-        withheld = ("its names are withheld, as its maxStale says",) if self.withheld else ()
+        withheld = ("its names are withheld, as its maxStale says",) if self.is_withheld else ()
         alarms = (f"{each.reason}; {each.advice}" for each in self.alarms)
         return "; ".join((*alarms, *withheld, *((failure,) if failure else ())))
 
 
 class ServingState(NamedTuple):
-    """What the clusters let answers say: any of the mesh, that a name does not exist, which clusters are stale."""
+    """Limits of answers: whether mesh names are answered or names may be denied, and which clusters are stale."""
 
     ready: bool = False
     complete: bool = False
@@ -111,7 +111,7 @@ class ClusterTracker:
         self.clusters: dict[str, ClusterState] = {}
 
     def state_of(self, name: str) -> ClusterState:
-        """The state of a cluster, made when first heard of."""
+        """Return the state of a cluster; it is made at the first call."""
         if name not in self.clusters:
             self.clusters[name] = ClusterState(name, self._started)
         return self.clusters[name]
@@ -137,13 +137,13 @@ class ClusterTracker:
     @property
     def has_read_own_cluster(self) -> bool:
         """Whether this process has read what its place in the mesh follows from: all of the own cluster."""
-        return not self._own or (self._own in self.clusters and self.clusters[self._own].fully_listed)
+        return not self._own or (self._own in self.clusters and self.clusters[self._own].is_fully_listed)
 
     def may_deny(self, now: float) -> bool:
         """Whether an unknown name may be denied."""
         if any(name not in self.clusters for name in self._required):
             return False
-        waiting = [state for state in self.clusters.values() if not state.synced and state.removed_at is None]
+        waiting = [state for state in self.clusters.values() if not state.is_synced and state.removed_at is None]
         return not any(
             state.name in self._required or now - state.empty_since <= DENIAL_BLOCK_TIMEOUT for state in waiting
         )
@@ -169,7 +169,7 @@ class ClusterTracker:
     def _has_restored_data(self) -> bool:
         """Whether the last name database or a snapshot answers for the mesh."""
         states = self.clusters.values() if not self._own else filter(None, [self.clusters.get(self._own)])
-        return any(state.restored for state in states)
+        return any(state.is_restored for state in states)
 
     def _required_reasons(self) -> Iterator[str]:
         """What is missing of the clusters that must be there."""
@@ -184,7 +184,7 @@ class ClusterTracker:
     def _has_ever_synced(self, name: str) -> bool:
         """Whether a cluster has synced once: data that are withheld count, they were there."""
         state = self.clusters[name]
-        return state.restored or state.fully_listed
+        return state.is_restored or state.is_fully_listed
 
     @staticmethod
     def _sync_reason(state: ClusterState) -> str:
@@ -192,10 +192,10 @@ class ClusterTracker:
             return f"cluster {state.name} is in no source yet; look for it in the sources' settings"
         return f"cluster {state.name} has not synced: {state.reason or 'its lists are under way; wait'}"
 
-    # ------------------------------------------------------------------------------------------ measures
+    # ------------------------------------------------------------------------------------------ metrics
 
     def contact_ages(self, now: float) -> dict[str, float]:
-        """Seconds since each cluster was heard of."""
+        """Return the seconds since the newest contact with each cluster."""
         return {
             name: now - max(state.last_contacts.values())
             for name, state in self.clusters.items()
@@ -211,17 +211,17 @@ class ClusterTracker:
             if math.isfinite(state.credentials_expire_at)
         }
 
-    # ------------------------------------------------------------------------------------------ ghosts
+    # ------------------------------------------------------------------------------------------ unclaimed clusters
 
     def expect_sources(self, sources: int) -> None:
-        """So many sources will say `record_source_listed`."""
+        """Expect `SourceListed` from so many sources."""
         self._expected_sources = sources
 
     def record_source_listed(self, source: str) -> None:
         """A source has named all clusters that it has."""
         self._listed_sources.add(source)
 
-    def unclaimed(self, now: float) -> list[str]:
+    def unclaimed_clusters(self, now: float) -> list[str]:
         """Clusters that only an earlier process knew: every source has named its clusters, and none of them these.
 
         Where a new cluster is still being read the old ones wait for it, 30 s at most: it may be one of them renamed.
@@ -229,6 +229,6 @@ class ClusterTracker:
         if self._expected_sources is None or len(self._listed_sources) < self._expected_sources:
             return []
         named = [state for state in self.clusters.values() if state.kinds]
-        if not named or (now - self._started <= DENIAL_BLOCK_TIMEOUT and not all(state.synced for state in named)):
+        if not named or (now - self._started <= DENIAL_BLOCK_TIMEOUT and not all(state.is_synced for state in named)):
             return []
         return [state.name for state in self.clusters.values() if not state.kinds and state.removed_at is None]

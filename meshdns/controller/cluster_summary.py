@@ -1,4 +1,4 @@
-"""What the database holds of each cluster for people: where it is read, how it is, its network and its gateways."""
+"""Summaries of clusters in the name database: source, status, network and gateways, for people."""
 
 import msgspec
 
@@ -6,9 +6,9 @@ from meshdns.mesh.passthrough import Passthrough
 
 
 class ClusterSummary(msgspec.Struct, frozen=True):
-    """What the name database holds of a cluster; `gateways` is None where nobody wrote them down.
+    """Summary of a cluster as stored; `gateways` is None if they were not recorded.
 
-    `since` is when the status began, in seconds of the wall clock since 1970; 0 where nobody wrote it down. `passage`
+    `since` is when the status began, in seconds of the wall clock since 1970; 0 if it was not recorded. `passthrough`
     is what the gateways pass through, None where that is not known.
     """
 
@@ -18,7 +18,7 @@ class ClusterSummary(msgspec.Struct, frozen=True):
     network: str = ""
     reason: str = ""
     gateways: tuple["GatewaySummary", ...] | None = None
-    passage: Passthrough | None = None
+    passthrough: Passthrough | None = msgspec.field(default=None, name="passage")
 
 
 class GatewaySummary(msgspec.Struct, frozen=True):

@@ -1,11 +1,11 @@
-"""The sink of all sources: declarations in, commits out.
+"""Controller: the sink of all sources, which turns source events into commits.
 
 The first change is committed in the same turn of the event loop that brought it; what else arrives in that turn goes
 into the same commit. Nothing is polled but the clock, once a second, for what time alone changes: staleness, and the
-end of the patience with clusters that never synced.
+end of the wait for clusters that never synced.
 
-A changed declaration waits for no more than its names. How the clusters are is judged anew where something else was
-heard, and what people are shown of them is written with the next commit, in the turn after.
+A changed declaration waits for no more than its names. The states of clusters are judged again after other events,
+and the summaries shown to people are written with the next commit, in the turn after.
 """
 
 import asyncio
@@ -47,10 +47,10 @@ _log = logging.getLogger("meshdns.controller")
 
 
 class ProcessHooks(NamedTuple):
-    """What the process around does for the controller: tell the supervisor, beat on the scoreboard, begin anew.
+    """Functions of the process for the controller: tell the supervisor, write heartbeats, restart.
 
-    `waits` is told why the instance is not ready, and nothing ("") once it is; `wall_clock` is the clock for people,
-    in seconds since 1970; `release_memory` gives back the memory that reading everything took.
+    `report_not_ready` is called with the reason why the instance is not ready, and with "" once it is; `wall_clock` is
+    the clock for people, in seconds since 1970; `release_memory` gives back the memory that reading everything took.
     """
 
     report_not_ready: Callable[[str], None]
@@ -62,7 +62,7 @@ class ProcessHooks(NamedTuple):
 
 
 class Background(NamedTuple):
-    """The work that goes on beside: resolving host names and probing gateways."""
+    """Background work: resolving host names and probing gateways."""
 
     hostname_resolver: HostnameResolver
     gateway_prober: GatewayProber
@@ -97,7 +97,7 @@ class Controller:
         self._summary_writer = SummaryWriter(publisher, tracker, hooks.wall_clock)
         self._recheck_due = True  # whether more than declarations came since the clusters were judged
         self._serving_state = ServingState()
-        self._seen_topology = publisher.catalog.topology
+        self._seen_topology = publisher.name_table.topology
         self._background: Background | None = None
         self._resolver_version = -1  # the version of the hosts that are resolved
         self._probe_targets: frozenset[tuple[str, int]] = frozenset()
@@ -111,7 +111,7 @@ class Controller:
         else:
             remembered = self._restore_snapshot()
         for cluster in remembered:
-            self._tracker.state_of(cluster).restored = True
+            self._tracker.state_of(cluster).is_restored = True
         self._on_tick()
 
     async def close(self) -> None:
@@ -134,7 +134,7 @@ class Controller:
     # ------------------------------------------------------------------------------------------ sources
 
     def expect_sources(self, sources: int) -> None:
-        """So many sources will say what clusters they have; what nobody names is kept until all have."""
+        """Expect `SourceListed` from so many sources; clusters that none adds are kept until all have reported."""
         self._tracker.expect_sources(sources)
 
     def report(self, event: SourceEvent) -> float:
@@ -145,7 +145,7 @@ class Controller:
             case ObjectChanged() | ContactMade() | ObjectRemoved():
                 pass  # the most frequent events come first here
             case ClusterAdded(cluster):
-                self._publisher.catalog.add_cluster(cluster)
+                self._publisher.name_table.add_cluster(cluster)
             case KindListed(cluster) if result.relist_after:
                 for alarm in self._tracker.state_of(cluster).alarms:
                     _log.error("cluster %s: %s; %s", cluster, *alarm)
@@ -197,12 +197,12 @@ class Controller:
             self._commit_error = str(error)
         else:
             self._commit_error = ""
-            topology = self._publisher.catalog.topology
+            topology = self._publisher.name_table.topology
             if self._recheck_due or topology is not self._seen_topology:
                 self._seen_topology, self._recheck_due = topology, True
                 if self._summary_writer.write_changes(now):
                     self._schedule_commit()
-            if self._publisher.busy:
+            if self._publisher.has_pending_names:
                 self._schedule_commit()
                 return
             self._hooks.metrics.record_commit(changed)
@@ -216,7 +216,7 @@ class Controller:
         self._report_readiness(self._tracker.not_ready_reason(now))
         self._update_prober()
         self._drop_pod_addresses()
-        complete = {state.name for state in self._tracker.clusters.values() if state.fully_listed}
+        complete = {state.name for state in self._tracker.clusters.values() if state.is_fully_listed}
         if not self._commit_scheduled:  # else there is more to come that is to stay
             if complete - self._fully_listed:
                 self._hooks.release_memory()
@@ -229,18 +229,18 @@ class Controller:
             self._hooks.report_not_ready(reason)
 
     def _drop_pod_addresses(self) -> None:
-        """Let go of pod addresses that mean nothing from here; begin anew where some are needed after all.
+        """Drop pod addresses of clusters on other networks; restart if some are needed after all.
 
         Which these are is only known once the own network is: before, a neighbour would look far away.
         """
         if not self._tracker.has_read_own_cluster:
             return
         for name, state in self._tracker.clusters.items():
-            if state.fully_listed:
-                for part in self._publisher.catalog.drop_pod_addresses(name):
+            if state.is_fully_listed:
+                for part in self._publisher.name_table.drop_pod_addresses(name):
                     self._publisher.upsert(name, part)
                     self._schedule_commit()
-        if self._publisher.catalog.needs_pod_addresses():
+        if self._publisher.name_table.needs_pod_addresses():
             _log.warning("a cluster came onto the own network; reading all clusters again")
             self._hooks.request_restart()
 
@@ -256,14 +256,14 @@ class Controller:
         """A host name's addresses changed; none means that it exists no more."""
         _log.info("host name %s resolves to %s", host, ", ".join(addresses) or "nothing")
         self._recheck_due = True
-        self._publisher.set_resolved(host, addresses)
+        self._publisher.set_resolved_addresses(host, addresses)
         self._schedule_commit()
 
-    def on_health_change(self, address: str, port: int, healthy: bool) -> None:  # noqa: FBT001 — the callback of Probes
+    def on_health_change(self, address: str, port: int, healthy: bool) -> None:  # noqa: FBT001 — GatewayProber calls it
         """A gateway's health changed."""
         _log.warning("gateway %s port %d is %s", address, port, "healthy" if healthy else "not healthy")
         self._recheck_due = True
-        self._publisher.catalog.set_health(address, port, healthy=healthy)
+        self._publisher.name_table.set_health(address, port, healthy=healthy)
         self._schedule_commit()
 
     def problems(self) -> Sequence[DatedProblem]:
@@ -292,19 +292,19 @@ class Controller:
 
     def _update_resolver(self) -> None:
         """Say what has to be resolved, where that changed."""
-        catalog = self._publisher.catalog
-        if self._background is not None and self._resolver_version != catalog.hosts_to_resolve_version:
-            self._resolver_version = catalog.hosts_to_resolve_version
-            self._background.hostname_resolver.set_hosts(catalog.hosts_to_resolve)
+        name_table = self._publisher.name_table
+        if self._background is not None and self._resolver_version != name_table.hosts_to_resolve_version:
+            self._resolver_version = name_table.hosts_to_resolve_version
+            self._background.hostname_resolver.set_hosts(name_table.hosts_to_resolve)
 
     def _update_prober(self) -> None:
         """Say what has to be probed."""
         if self._background is None:
             return
-        catalog = self._publisher.catalog
-        targets = frozenset(catalog.probe_targets())
+        name_table = self._publisher.name_table
+        targets = frozenset(name_table.probe_targets())
         for address, port in self._probe_targets - targets:
-            catalog.set_health(address, port, healthy=True)
+            name_table.set_health(address, port, healthy=True)
         if targets != self._probe_targets:
             self._probe_targets = targets
             self._background.gateway_prober.set_targets(targets)
@@ -324,6 +324,6 @@ class Controller:
             contact_ages=self.contact_ages(),
             credential_expiry=self._tracker.credential_expiry(),
             mesh_counts=self._publisher.mesh_counts,
-            inventory=self._publisher.catalog.inventory,
+            inventory=self._publisher.name_table.inventory,
             controller_problems=self.problems(),
         )

@@ -1,4 +1,4 @@
-"""Probes the gateways that answers name: is anything there that would carry a request.
+"""Prober of the gateways that answers name: is anything there that would carry a request.
 
 What becomes of an outcome is decided by `meshdns.mesh.gateway_health`. What a probe proves depends on its type:
 
@@ -26,8 +26,7 @@ from typing import Final
 
 from meshdns.config.model import ProbeSection
 from meshdns.controller.periodic import PeriodicRunner
-from meshdns.mesh.gateway_health import GatewayHealth as Judged
-from meshdns.mesh.gateway_health import ProbedGateway, ProbeOutcome, ProbeTarget
+from meshdns.mesh.gateway_health import GatewayHealth, ProbedGateway, ProbeOutcome, ProbeTarget
 
 MAX_CONCURRENT_PROBES: Final = 64  # probes at once
 PROBE_TIMEOUT: Final = 3.0  # seconds that a probe waits; a lost SYN is sent again after one
@@ -51,7 +50,7 @@ _log = logging.getLogger("meshdns.controller")
 class GatewayProber:
     """Probes the wanted gateways; `on_health_change` is called with address, port and whether it is healthy.
 
-    It is called on transitions alone, and a gateway begins as healthy whenever it becomes wanted: forget what was told
+    It is called on transitions alone, and a gateway begins as healthy whenever it becomes wanted: forget the health
     of one that no longer is. `clock` gives seconds and never goes back, `random` gives numbers from 0 up to 1.
     """
 
@@ -69,7 +68,7 @@ class GatewayProber:
         self._loop = loop
         self._clock = clock
         self._timeout = min(settings.interval, PROBE_TIMEOUT)
-        self._health = Judged(
+        self._health = GatewayHealth(
             interval=settings.interval, unhealthy_after=settings.down, healthy_after=settings.up, draw=random
         )
         self._runner = PeriodicRunner(self._health.timers, concurrency=MAX_CONCURRENT_PROBES, clock=clock)

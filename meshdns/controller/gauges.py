@@ -1,9 +1,7 @@
-"""The controller's own numbers, on its page of the scoreboard.
+"""Metrics of the controller, on its metric page of the scoreboard.
 
-Whoever scrapes reads them there, whether the controller lives or not. Counters go on from what an earlier controller of
-the same instance published.
-
-How many names and problems there are, kept up to date commit by commit instead of being counted for each scrape.
+The supervisor reads the page for each scrape, also while the controller is down. Counters continue from the values that
+an earlier controller of the same instance published.
 """
 
 import math
@@ -30,7 +28,10 @@ _ProblemLabels = tuple[tuple[str, str], ...]
 
 
 class MeshCounts:
-    """`names` counts by zone and cluster, `problems` by cluster and kind."""
+    """Numbers of names and problems, kept up to date with each commit instead of being counted for each scrape.
+
+    `names` counts by zone and cluster, `problems` by cluster and kind.
+    """
 
     def __init__(self, settings: MeshSettings) -> None:
         self.names: Counter[tuple[str, str]] = Counter()
@@ -41,7 +42,7 @@ class MeshCounts:
         self._stored_problems: dict[ProblemKey, _ProblemLabels] = {}
 
     def update_name(self, name: str, answer: Answer | None) -> None:
-        """A name has this answer from now on; None where it exists no more."""
+        """Count the new answer of a name; None if the name no longer exists."""
         zone = self._zone(name)
         for cluster in self._clusters_by_name.pop(name, ()):
             self.names[zone, cluster] -= 1
@@ -53,7 +54,7 @@ class MeshCounts:
             self.names[zone, cluster] += 1
 
     def update_problems(self, changes: Iterable[tuple[ProblemKey, Sequence[str]]]) -> None:
-        """Count what the name database holds from now on: the kinds of problems under the keys that changed."""
+        """Count the kinds of problems that the name database now holds under the keys that changed."""
         for key, kinds in changes:
             for each in self._stored_problems.pop(key, ()):
                 self.problems[each] -= 1
@@ -75,7 +76,7 @@ _KIND_OF: Final = itemgetter(0)
 
 
 class ControllerMetrics:
-    """What the controller counts. `clock` gives monotonic seconds."""
+    """Counters and gauges of the controller. `clock` gives monotonic seconds."""
 
     def __init__(self, board: Scoreboard, clock: Callable[[], float]) -> None:
         self._board = board
@@ -87,12 +88,12 @@ class ControllerMetrics:
         self._counted_at: dict[str, float] = {}
 
     def record_change(self) -> None:
-        """Something came that a commit is to follow."""
+        """Record a change that needs a commit."""
         if self._first_change_at is None:
             self._first_change_at = self._clock()
 
     def record_commit(self, rows: int) -> None:
-        """A commit is done, which changed so many rows, and nothing is left for another."""
+        """Record a commit of `rows` changed rows after which no change is left."""
         began, self._first_change_at = self._first_change_at, None
         if rows:
             self._metric_page.add(metric_pages.COMMITS)
@@ -117,9 +118,9 @@ class ControllerMetrics:
         inventory: Inventory,
         controller_problems: Iterable[Problem],
     ) -> None:
-        """Set all gauges anew and publish everything. `controller_problems` are the problems of no cluster's object.
+        """Set all gauges and publish the page. `controller_problems` are the problems of no cluster's object.
 
-        `credential_expiry` are the Unix times at which those of clusters end, and whether they are got anew before.
+        `credential_expiry` are the Unix times at which those of clusters end, and whether they are renewed before.
         """
         for name, each in summaries.items():
             for status in _STATUSES:
@@ -132,9 +133,9 @@ class ControllerMetrics:
         for name, (until, renewed) in credential_expiry.items():
             self._set_gauge(metric_pages.CREDENTIAL_EXPIRY, name, "yes" if renewed else "no", value=until)
         problems = mesh_counts.problems + Counter((problem.name, problem.kind.value) for problem in controller_problems)
-        for meter, counts in ((metric_pages.NAMES, mesh_counts.names), (metric_pages.PROBLEMS, problems)):
+        for metric, counts in ((metric_pages.NAMES, mesh_counts.names), (metric_pages.PROBLEMS, problems)):
             for (first, second), number in counts.items():
-                self._set_gauge(meter, first, second, value=number)
+                self._set_gauge(metric, first, second, value=number)
         self._count_objects(inventory)
         for cluster, kinds in self._object_counts.items():
             for kind, number in kinds.items():
@@ -159,7 +160,7 @@ class ControllerMetrics:
         self._clear_gauges()
 
     def _clear_gauges(self) -> None:
-        """What is gone until the next time must not be told any more."""
-        for meter in metric_pages.CONTROLLER_METRICS:
-            if meter.kind is metric_pages.MetricKind.GAUGE:
-                self._metric_page.clear(meter)
+        """Clear all gauges: a series that is gone by the next publication must not be shown any more."""
+        for metric in metric_pages.CONTROLLER_METRICS:
+            if metric.kind is metric_pages.MetricKind.GAUGE:
+                self._metric_page.clear(metric)

@@ -15,8 +15,14 @@ from meshdns.dns.query import parse_query
 from meshdns.forwarding.counters import ForwardCounters
 from meshdns.forwarding.question import Question
 from meshdns.forwarding.upstreams import Route
-from meshdns.mesh.host_resolution import FAMILIES, ResolvedAddresses, ResolvedHost, build_question, read_addresses
-from meshdns.mesh.host_resolution import ResolutionSchedule as Wanted
+from meshdns.mesh.host_resolution import (
+    FAMILIES,
+    ResolutionSchedule,
+    ResolvedAddresses,
+    ResolvedHost,
+    build_question,
+    read_addresses,
+)
 from meshdns.upstream.forwarder import Forwarder
 
 MAX_CONCURRENT_LOOKUPS: Final = 32  # hosts that are looked up at once
@@ -32,7 +38,7 @@ class HostnameResolver:
     """Keeps the addresses of the wanted host names; `on_resolved` is called with all of a host's whenever they change.
 
     `()` says that the host is known to have none. Nothing is called while look-ups fail, nor for a host that is no
-    longer wanted; one that comes back is resolved anew and told again. `clock` gives seconds and never goes back,
+    longer wanted; one that comes back is resolved and reported again. `clock` gives seconds and never goes back,
     `random` gives numbers from 0 up to 1.
     """
 
@@ -49,11 +55,11 @@ class HostnameResolver:
         self._on_resolved = on_resolved
         self._loop = loop
         self._clock = clock
-        self._schedule = Wanted(random)
+        self._schedule = ResolutionSchedule(random)
         self._runner = PeriodicRunner(self._schedule.timers, concurrency=MAX_CONCURRENT_LOOKUPS, clock=clock)
 
     def set_hosts(self, hosts: Collection[str]) -> None:
-        """The complete set wanted now, lower-case and without trailing dot: new ones are looked up at once."""
+        """Set the complete set of host names, lower-case and without trailing dot: new ones are looked up at once."""
         self._schedule.set_hosts(hosts, self._clock())
         self._runner.wake()
 
@@ -88,9 +94,9 @@ async def _resolve(
     """What the upstreams say to a question; None where they fail, after some 3.5 s at most."""
     for _ in range(_ATTEMPTS):
         begun = loop.time()
-        said = read_addresses(await _query_upstreams(forwarder, wire_question, loop), wire_question)
-        if said is not None or loop.time() - begun < _FAST_FAILURE:
-            return said
+        resolved = read_addresses(await _query_upstreams(forwarder, wire_question, loop), wire_question)
+        if resolved is not None or loop.time() - begun < _FAST_FAILURE:
+            return resolved
     return None
 
 
@@ -99,10 +105,10 @@ async def _query_upstreams(forwarder: Forwarder, wire_question: bytes, loop: asy
     if query is None:
         return b""  # never: a query is none only where it is short or a response
     answer: asyncio.Future[bytes] = loop.create_future()
-    at_hand = forwarder.ask(
+    immediate = forwarder.ask(
         query, now=loop.time(), tcp=True, on_reply=partial(_set_reply, answer)
     )  # TCP: nothing is cut
-    return await answer if at_hand is None else at_hand.message
+    return await answer if immediate is None else immediate.message
 
 
 def _set_reply(answer: asyncio.Future[bytes], message: bytes) -> None:

@@ -2,9 +2,11 @@
 
 Rules:
 - A list replaces a kind, as far as the mass-delete guard believes it.
-- A removed cluster is served on for a while (`tracker.DRAIN`); one that comes back in between was never away.
-- Data that are withheld (`maxStale`) are kept on a shelf, where events still reach them: a watch that comes back goes
-  on from its last version and would not list them again. They return when all of the cluster is heard of.
+- A removed cluster is served on for a while (`cluster_state.REMOVAL_GRACE_PERIOD`); one that comes back in between was
+  never away.
+- Data that are withheld (`maxStale`) are kept apart (`_WithheldStore`), where events still reach them: a watch that
+  comes back continues from its last version and would not list them again. They return once every kind of the cluster
+  had contact.
 """
 
 from collections.abc import Sequence
@@ -30,7 +32,7 @@ from meshdns.sources.sink import (
 
 
 class DeclarationStore(Protocol):
-    """What is declared and served."""
+    """Store of the declarations that are served."""
 
     def upsert(self, cluster: str, declaration: AnyDeclaration) -> None:
         """Add or replace a declaration."""
@@ -49,7 +51,7 @@ class DeclarationStore(Protocol):
 
 
 class IngestResult(NamedTuple):
-    """What follows from an event."""
+    """Result of an event."""
 
     commit: bool = False
     """Whether names may have changed."""
@@ -151,7 +153,7 @@ class Ingest:
     def _add_cluster(self, event: ClusterAdded) -> None:
         state = self._tracker.state_of(event.cluster)
         if state.removed_at is not None:
-            state.restored = state.synced
+            state.is_restored = state.is_synced
             state.listed_kinds.clear()
             state.removed_at = None
         state.kinds = event.kinds
@@ -167,14 +169,14 @@ class Ingest:
     # ------------------------------------------------------------------------------------------ time
 
     def on_tick(self, now: float) -> list[str]:
-        """Do what time alone brings; the clusters that are gone now."""
-        gone = self._tracker.unclaimed(now)
+        """Apply what time alone changes; return the clusters that are gone now."""
+        gone = self._tracker.unclaimed_clusters(now)
         for state in self._tracker.clusters.values():
-            if state.removed_at is not None and (now - state.removed_at >= REMOVAL_GRACE_PERIOD or not state.synced):
+            if state.removed_at is not None and (now - state.removed_at >= REMOVAL_GRACE_PERIOD or not state.is_synced):
                 gone.append(state.name)
-            elif state.withheld and not state.is_stale(now):
+            elif state.is_withheld and not state.is_stale(now):
                 self._restore_withheld(state)
-            elif not state.withheld and self._tracker.exceeds_max_stale(state, now):
+            elif not state.is_withheld and self._tracker.exceeds_max_stale(state, now):
                 self._withhold(state, now)
         for name in gone:
             self._remove_cluster(name)
@@ -185,13 +187,13 @@ class Ingest:
         self._withheld[state.name] = _WithheldStore(declarations)
         for declaration in declarations:
             self._store.remove(state.name, key_of(declaration))
-        state.withheld = True
+        state.is_withheld = True
         state.empty_since = now
 
     def _restore_withheld(self, state: ClusterState) -> None:
         for declaration in self._withheld.pop(state.name).declarations_of(state.name):
             self._store.upsert(state.name, declaration)
-        state.withheld = False
+        state.is_withheld = False
 
     def _remove_cluster(self, cluster: str) -> None:
         self._tracker.clusters.pop(cluster, None)

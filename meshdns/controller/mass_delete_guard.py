@@ -5,7 +5,7 @@ answer 200 OK with what they have. Rules, for each kind of a cluster:
 
 - Where a list lacks more than 10 objects that were known, and more than 30 % of them, what it lacks is kept and served.
 - What is kept goes once it lacks in another complete list, at least the hold (60 s) after the first that lacked it.
-  Another cluster identity (UID of ``kube-system``) in between begins the hold anew.
+  Another cluster identity (UID of ``kube-system``) in between restarts the hold.
 - While anything is kept, whatever else a list lacks is kept too: a cluster that vanishes piecemeal is no better.
 - What the cluster itself says is believed at once: an object that is deleted by an event, or that comes back.
 
@@ -26,21 +26,21 @@ _ClusterKind = tuple[str, ObjectKind]
 
 
 class GuardDecision(NamedTuple):
-    """What a list means: what is gone, and the seconds until another list is wanted (0: none)."""
+    """Decision on a list: the objects that are gone, and the seconds until another list is wanted (0: none)."""
 
     deleted: frozenset[ObjectKey]
     relist_after: float
 
 
 class Alarm(NamedTuple):
-    """What the guard says to people: what is missing, and what to do."""
+    """Alarm of the guard for people: the missing objects, and what to do."""
 
     reason: str
     advice: str
 
 
 class MassDeleteGuard:
-    """What is kept of each cluster; `holds` are seconds by cluster, where they are not the usual ones (0: no guard)."""
+    """Guard that keeps missing objects; `holds` are seconds by cluster that differ from the default (0: no guard)."""
 
     def __init__(self, holds: Mapping[str, float]) -> None:
         self._holds = holds

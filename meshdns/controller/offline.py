@@ -1,4 +1,4 @@
-"""The mesh without processes: what a folder of manifests would be answered with, for tools and tests."""
+"""The mesh without processes: names, answers and problems of folders of manifests, for tools and tests."""
 
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -20,10 +20,10 @@ def read_folders(paths: Iterable[Path]) -> list[FolderContents]:
 
 def answers(folders: Iterable[FolderContents], mesh: MeshSettings) -> dict[str, Answer]:
     """Every known name and its answer, empty non-terminals left out."""
-    catalog = _catalog(folders, mesh)
+    name_table = _name_table(folders, mesh)
     return {
         name: answer
-        for name, answer in catalog.refresh().items()
+        for name, answer in name_table.refresh().items()
         if answer is not None and (answer.candidates or answer.records)
     }
 
@@ -50,17 +50,17 @@ def _problems(folders: list[FolderContents], mesh: MeshSettings) -> Iterator[Clu
         yield from (("", problem) for problem in folder.problems)
     for cluster, declaration in declarations(folders):
         yield from ((cluster, problem) for problem in problems_of(cluster, declaration, mesh))
-    catalog = _catalog(folders, mesh)
-    judged = catalog.refresh()
-    yield from with_locations(topology_problems(catalog.inventory, catalog.topology), catalog.inventory)
+    name_table = _name_table(folders, mesh)
+    judged = name_table.refresh()
+    yield from with_locations(topology_problems(name_table.inventory, name_table.topology), name_table.inventory)
     for name in sorted(judged):
         answer = judged[name]
         if answer is not None:
-            yield from check_answer(name, answer, catalog.inventory, catalog.topology)
+            yield from check_answer(name, answer, name_table.inventory, name_table.topology)
 
 
-def _catalog(folders: Iterable[FolderContents], mesh: MeshSettings) -> NameTable:
-    catalog = NameTable(mesh)
+def _name_table(folders: Iterable[FolderContents], mesh: MeshSettings) -> NameTable:
+    name_table = NameTable(mesh)
     for cluster, declaration in declarations(folders):
-        catalog.upsert(cluster, declaration)
-    return catalog
+        name_table.upsert(cluster, declaration)
+    return name_table

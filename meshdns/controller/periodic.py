@@ -1,4 +1,4 @@
-"""Background work that comes round again: what falls due on an agenda is done, a bounded number of items at once."""
+"""Periodic background work: it is done when it falls due in a `TimerQueue`, a bounded number of items at once."""
 
 import asyncio
 import contextlib
@@ -11,7 +11,10 @@ T = TypeVar("T", bound=Hashable)
 
 
 class PeriodicRunner(Generic[T]):
-    """Does what is on `timers`, at most `concurrency` items at once. Times are `clock`'s, in seconds."""
+    """Runs the work of each item of `timers` when it falls due, at most `concurrency` items at once.
+
+    Times are seconds of `clock`.
+    """
 
     def __init__(self, timers: TimerQueue[T], *, concurrency: int, clock: Callable[[], float]) -> None:
         self._timers = timers
@@ -21,14 +24,14 @@ class PeriodicRunner(Generic[T]):
         self._wakeup = asyncio.Event()
 
     def wake(self) -> None:
-        """Look at the agenda again: something was put on it."""
+        """Look at the timers again: something was scheduled."""
         self._wakeup.set()
 
     async def run(self, work: Callable[[T], Awaitable[None]], *, name: str) -> None:
         """Do `work` for each item as it falls due, in tasks called `name`, until cancelled.
 
-        `work` puts the item back on the agenda. What it raises ends the run; the items whose work was cut short are
-        due again at once, so that nothing is lost when the run is begun anew.
+        `work` schedules the item again. What it raises ends the run; the items whose work was cut short are
+        due again at once, so that nothing is lost when the run is restarted.
         """
         try:
             async with asyncio.TaskGroup() as group:

@@ -30,7 +30,7 @@ Sources report at different times after a start: a list that fails may take minu
 
 
 class ProblemIndex:
-    """Which problems are shown by what: by an owner name in wire format, or by the gateways."""
+    """Index of problems by what shows them: an owner name in wire format, or the gateways."""
 
     def __init__(self) -> None:
         self._problems_by_owner: dict[bytes, frozenset[ClusterProblem]] = {}
@@ -78,7 +78,7 @@ class ProblemIndex:
 
     def _hold(self, identity: ProblemIdentity, since: float, now: float) -> float:
         """Return when a problem was first seen, which is `since` if it is not known."""
-        first = self._first_seen[identity] = begun_by(self._first_seen.get(identity, since), now)
+        first = self._first_seen[identity] = clamp_start(self._first_seen.get(identity, since), now)
         self._holder_counts[identity] = self._holder_counts.get(identity, 0) + 1
         return first
 
@@ -89,7 +89,7 @@ class ProblemIndex:
 
 
 class OwnProblemTimes:
-    """When the problems of the controller itself were first seen: of its sources, their lists and its database."""
+    """Times at which problems of the controller itself were first seen: of sources, their lists and the database."""
 
     def __init__(self) -> None:
         self._first_seen: dict[ProblemIdentity, float] = {}
@@ -97,11 +97,11 @@ class OwnProblemTimes:
         self._restored_at = 0.0
 
     def restore(self, problems: Iterable[DatedProblem], now: float) -> None:
-        """Remember what `stored` returned to an earlier controller."""
-        self._restored = {identity_of("", problem): begun_by(problem.since, now) for problem in problems}
+        """Remember what `problems_to_store` returned to an earlier controller."""
+        self._restored = {identity_of("", problem): clamp_start(problem.since, now) for problem in problems}
         self._restored_at = now
 
-    def date(self, problems: Sequence[Problem], now: float) -> list[DatedProblem]:
+    def add_times(self, problems: Sequence[Problem], now: float) -> list[DatedProblem]:
         """Return the problems that there are at the Unix time `now`, which are all, with their times."""
         if now - self._restored_at > RESTORED_LIFETIME:
             self._restored.clear()
@@ -109,12 +109,12 @@ class OwnProblemTimes:
         dated = []
         for problem in problems:
             identity = identity_of("", problem)
-            since = begun_by(before.get(identity, self._restored.pop(identity, now)), now)
+            since = clamp_start(before.get(identity, self._restored.pop(identity, now)), now)
             self._first_seen.setdefault(identity, since)
             dated.append(with_time(problem, self._first_seen[identity]))
         return dated
 
-    def stored(self) -> list[DatedProblem]:
+    def problems_to_store(self) -> list[DatedProblem]:
         """Return what is to be stored. It differs from before only where a problem began or ended."""
         return [
             DatedProblem(kind, kind_of_object, namespace, name, field, reason, since=since)
@@ -127,10 +127,10 @@ class OwnProblemTimes:
 def date_problems(problems: Iterable[Problem], before: Iterable[DatedProblem], now: float) -> list[DatedProblem]:
     """Return the problems of an object with their times; `before` are those it had."""
     known = {identity_of("", problem): problem.since for problem in before}
-    return [with_time(problem, begun_by(known.get(identity_of("", problem), now), now)) for problem in problems]
+    return [with_time(problem, clamp_start(known.get(identity_of("", problem), now), now)) for problem in problems]
 
 
-def begun_by(since: float, now: float) -> float:
+def clamp_start(since: float, now: float) -> float:
     """Return `since`, or `now` where it is not known (0) or lies in the future."""
     return min(since or now, now)
 

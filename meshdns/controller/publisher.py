@@ -1,4 +1,4 @@
-"""From the catalog to the name database: what changed in the mesh becomes one commit."""
+"""Publisher: changes of the name table become commits of the name database."""
 
 from collections.abc import Collection, Iterable, Sequence
 from typing import Final
@@ -14,7 +14,7 @@ from meshdns.controller.problem_index import (
     GATEWAYS_OWNER,
     OwnProblemTimes,
     ProblemIndex,
-    begun_by,
+    clamp_start,
     date_problems,
     problems_of,
     settings_problems,
@@ -51,17 +51,17 @@ _ROW_STATUS: Final = {
     AnswerKind.FORWARD: RowStatus.FORWARD,
 }
 NAMES_PER_COMMIT: Final = 1000
-"""Some 100 ms of work: between two parts of a large change the heart beats and other changes are taken in."""
+"""Some 100 ms of work: between two parts of a large change the heartbeat is written and other changes are applied."""
 
 _RowContent = tuple[tuple[object, ...], tuple[object, ...]]
 """All of an answer that its row holds."""
 
 
 class Publisher:
-    """Applies changes to the catalog and commits what follows from them."""
+    """Applies changes to the name table and commits what follows from them."""
 
     def __init__(self, settings: MeshSettings, writer: Writer) -> None:
-        self.catalog = NameTable(settings)
+        self.name_table = NameTable(settings)
         self._settings = settings
         self._writer = writer
         self._commit = Commit()
@@ -84,7 +84,7 @@ class Publisher:
         """All declarations with their clusters."""
         return [
             (name, declaration)
-            for name, cluster in self.catalog.inventory.clusters.items()
+            for name, cluster in self.name_table.inventory.clusters.items()
             for declaration in cluster.declarations.values()
         ]
 
@@ -108,11 +108,11 @@ class Publisher:
             problems = list(tables.problems.encoded())
         self._cluster_ids = {name: number for number, name in enumerate(self._state.clusters)}
         for host, addresses in self._resolved.items():
-            self.catalog.set_resolved_addresses(host, addresses)
+            self.name_table.set_resolved_addresses(host, addresses)
         clusters = set()
         for cluster, value in declarations:
             declaration = decode_declaration(value)
-            self.catalog.upsert(cluster, declaration)
+            self.name_table.upsert(cluster, declaration)
             self._unserved_names.update_declaration(
                 cluster, declaration, settings_problems(cluster, declaration, self._settings)
             )
@@ -128,14 +128,14 @@ class Publisher:
                 self._unchecked_problems.add(key)
                 for problem in problems:
                     self._problem_index.restore(problem_cluster(key), problem, now)
-            elif any(problem.since != begun_by(problem.since, now) for problem in problems):
+            elif any(problem.since != clamp_start(problem.since, now) for problem in problems):
                 self._commit.problems[key] = date_problems(problems, problems, now)
 
     # ------------------------------------------------------------------------------------------ changes
 
     def upsert(self, cluster: str, declaration: AnyDeclaration) -> None:
         """Add or replace a declaration."""
-        if self.catalog.upsert(cluster, declaration):
+        if self.name_table.upsert(cluster, declaration):
             self.change_count += 1
             self._commit.put_declaration(cluster, declaration)
             found = list(problems_of(cluster, declaration, self._settings))
@@ -144,7 +144,7 @@ class Publisher:
 
     def remove(self, cluster: str, key: ObjectKey) -> None:
         """Forget a declaration."""
-        if self.catalog.remove(cluster, key):
+        if self.name_table.remove(cluster, key):
             self.change_count += 1
             self._commit.remove_declaration(cluster, key)
             self._object_problems[object_problems_key(cluster, key)] = []
@@ -152,24 +152,24 @@ class Publisher:
 
     def keys(self, cluster: str, kind: ObjectKind) -> set[ObjectKey]:
         """The keys known of one kind."""
-        return {key for key in self.catalog.inventory.ensure_cluster(cluster).declarations if key[0] is kind}
+        return {key for key in self.name_table.inventory.ensure_cluster(cluster).declarations if key[0] is kind}
 
     def declarations_of(self, cluster: str) -> list[AnyDeclaration]:
         """All declarations of a cluster."""
-        return list(self.catalog.inventory.ensure_cluster(cluster).declarations.values())
+        return list(self.name_table.inventory.ensure_cluster(cluster).declarations.values())
 
     def remove_cluster(self, cluster: str) -> None:
         """Forget a cluster."""
-        known = self.catalog.inventory.clusters.get(cluster)
+        known = self.name_table.inventory.clusters.get(cluster)
         for key in list(known.declarations) if known is not None else ():
             self.remove(cluster, key)
-        self.catalog.remove_cluster(cluster)
+        self.name_table.remove_cluster(cluster)
         self._commit.clusters[cluster] = None
 
-    def set_resolved(self, host: str, addresses: tuple[str, ...]) -> None:
+    def set_resolved_addresses(self, host: str, addresses: tuple[str, ...]) -> None:
         """Note what a host name resolves to; kept in the database, so that a new process knows it before it can ask."""
-        self.catalog.set_resolved_addresses(host, addresses)
-        wanted = self.catalog.hosts_to_resolve
+        self.name_table.set_resolved_addresses(host, addresses)
+        wanted = self.name_table.hosts_to_resolve
         self._resolved = {name: found for name, found in self._resolved.items() if name in wanted} | {host: addresses}
         self._commit.resolved_hosts = self._resolved
 
@@ -185,15 +185,15 @@ class Publisher:
                 gateway.port,
                 gateway.owner,
                 gateway.origin,
-                self.catalog.is_healthy(gateway) if self._settings.probes_gateways else None,
+                self.name_table.is_healthy(gateway) if self._settings.probes_gateways else None,
                 gateway.network,
             )
-            for gateway in self.catalog.topology.gateways_in_cluster(cluster)
+            for gateway in self.name_table.topology.gateways_in_cluster(cluster)
         )
 
     def passthrough(self, cluster: str) -> Passthrough | None:
         """What the gateways of a cluster pass through; None where that is not known."""
-        return self.catalog.topology.passthrough.get(cluster)
+        return self.name_table.topology.passthrough.get(cluster)
 
     # ------------------------------------------------------------------------------------------ commit
 
@@ -202,8 +202,8 @@ class Publisher:
 
         These are stored with the next commit, apart from the problems of the mesh: a full database cannot hold them.
         """
-        dated = self._own_problem_times.date(problems, now)
-        stored = self._own_problem_times.stored()
+        dated = self._own_problem_times.add_times(problems, now)
+        stored = self._own_problem_times.problems_to_store()
         if stored != self._own_problems_stored:
             self._own_problems_stored = self._commit.own_problems = stored
         return dated
@@ -213,13 +213,13 @@ class Publisher:
 
         `now` is Unix time, at which problems begin that were not there before.
 
-        A large change is committed in parts, `busy` says that some are left; until then `ready` and `complete` stay as
-        they were. Raises `NameDatabaseError` where the name database cannot be written; the changes are kept and tried
-        with the next call.
+        A large change is committed in parts, `has_pending_names` says that some are left; until then `ready` and
+        `complete` stay as they were. Raises `NameDatabaseError` if the name database cannot be written; the changes are
+        kept and tried with the next call.
         """
         commit = self._commit
         made: dict[_RowContent, bytes] = {}
-        for name, answer in self.catalog.refresh(NAMES_PER_COMMIT).items():
+        for name, answer in self.name_table.refresh(NAMES_PER_COMMIT).items():
             self._track_wildcard(name, answer)
             self.mesh_counts.update_name(name, answer)
             owner = names.to_wire(name)
@@ -232,14 +232,14 @@ class Publisher:
         self._date_object_problems(now)
         for name in stale:
             self._cluster_id(name)
-        if not self.busy:
+        if not self.has_pending_names:
             self._remove_unchecked_rows()
             self._remove_unchecked_problems()
-            self._unserved_names.update_pending(self.catalog.is_declared)
+            self._unserved_names.update_pending(self.name_table.is_declared)
         commit.unserved_reasons.update(self._unserved_names.take_changes())
         state = NamedbState(
-            ready=self._state.ready if self.busy else ready,
-            complete=self._state.complete if self.busy else complete,
+            ready=self._state.ready if self.has_pending_names else ready,
+            complete=self._state.complete if self.has_pending_names else complete,
             clusters=tuple(self._cluster_ids),
             stale=tuple(sorted(self._cluster_ids[name] for name in stale)),
             wildcards=bool(self._wildcards),
@@ -257,9 +257,9 @@ class Publisher:
         return changed
 
     @property
-    def busy(self) -> bool:
+    def has_pending_names(self) -> bool:
         """Whether a part of a large change is left for the next commit."""
-        return self.catalog.has_pending_names
+        return self.name_table.has_pending_names
 
     def _remove_unchecked_rows(self) -> None:
         """Remove the names of an earlier process that this one, all names judged, does not know."""
@@ -288,16 +288,16 @@ class Publisher:
 
     def _update_answer_problems(self, name: str, owner: bytes, answer: Answer | None, now: float) -> None:
         """Keep the problems that show in an answer."""
-        inventory, topology = self.catalog.inventory, self.catalog.topology
+        inventory, topology = self.name_table.inventory, self.name_table.topology
         found = check_answer(name, answer, inventory, topology) if answer is not None else ()
         self._update_derived_problems(owner, found, now)
 
     def _update_gateway_problems(self, now: float) -> None:
         """Look for what is wrong with gateway objects, where anything about them changed."""
-        topology = self.catalog.topology
+        topology = self.name_table.topology
         if topology is not self._checked_topology:
             self._checked_topology = topology
-            inventory = self.catalog.inventory
+            inventory = self.name_table.inventory
             found = with_locations(topology_problems(inventory, topology), inventory)
             self._update_derived_problems(GATEWAYS_OWNER, found, now)
 

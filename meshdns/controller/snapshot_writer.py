@@ -1,4 +1,4 @@
-"""When the snapshot is written: after declarations changed, at most once a minute, and when the controller ends."""
+"""Writer of the snapshot: after declarations changed, at most once a minute, and when the controller ends."""
 
 import asyncio
 import logging
@@ -46,7 +46,7 @@ class SnapshotWriter:
         self._pending_write = self._loop.run_in_executor(None, self._write, self._declarations())
 
     def mark_outdated(self) -> None:
-        """Write one at the next look, changes or not: nobody knows whether the last is up to date."""
+        """Have the next check write one, changes or not: the last may be out of date."""
         self._written_count = -1
 
     async def close(self, change_count: int) -> None:

@@ -1,4 +1,4 @@
-"""From the operator's settings to what the mesh core and the sources take."""
+"""Translation of the operator's settings to what the sources and the controller process take."""
 
 from pathlib import Path
 

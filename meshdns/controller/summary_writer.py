@@ -1,4 +1,4 @@
-"""What people are shown of each cluster: made where something it tells may have changed, written where it has."""
+"""Writer of the summaries of clusters: computed after each event, written where they changed."""
 
 import logging
 from collections.abc import Callable, Mapping
@@ -11,7 +11,7 @@ _log = logging.getLogger("meshdns.controller")
 
 
 class SummaryWriter:
-    """The descriptions of all clusters; `wall_clock` is the clock for people, in seconds since 1970."""
+    """The summaries of all clusters; `wall_clock` is the clock for people, in seconds since 1970."""
 
     def __init__(self, publisher: Publisher, tracker: ClusterTracker, wall_clock: Callable[[], float]) -> None:
         self._publisher = publisher
@@ -25,26 +25,26 @@ class SummaryWriter:
         return self._summaries
 
     def write_changes(self, now: float) -> bool:
-        """Put what changed into the next commit; whether anything did."""
+        """Put changed summaries into the next commit; return whether any changed."""
         changed = False
         for name, state in self._tracker.clusters.items():
             before = self._summaries.get(name)
             status = state.status(now)
-            description = ClusterSummary(
+            summary = ClusterSummary(
                 source=state.source,
                 status=status,
                 since=before.since if before is not None and before.status == status else self._wall_clock(),
-                network=self._publisher.catalog.topology.networks.get(name, ""),
+                network=self._publisher.name_table.topology.networks.get(name, ""),
                 reason=state.reason,
                 gateways=self._publisher.gateway_summaries(name),
-                passage=self._publisher.passthrough(name),
+                passthrough=self._publisher.passthrough(name),
             )
-            if before != description:
+            if before != summary:
                 changed = True
-                self._summaries[name] = description
-                self._publisher.set_summary(name, description)
-                if before is not None and before.status != description.status:
-                    _log.info("cluster %s is %s", name, description.status)
+                self._summaries[name] = summary
+                self._publisher.set_summary(name, summary)
+                if before is not None and before.status != summary.status:
+                    _log.info("cluster %s is %s", name, summary.status)
         return changed
 
     def forget_cluster(self, cluster: str) -> None:

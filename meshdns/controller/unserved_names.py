@@ -1,10 +1,10 @@
-"""The names that somebody declares and of which nothing is served, as the name database keeps them for extended errors.
+"""Declared names that are not served, with the reasons that the name database keeps for extended errors.
 
 Rules:
-- A name that is served has no refusal, whoever else is refused for it: judging it costs a look into a dict.
+- A name that is served has no reason, whatever else declares it: judging it costs one look-up in a dict.
 - A change of one declaration touches its own hosts alone. Of several that are refused for one host the first by
-  cluster, kind, namespace and name is told.
-- They are bounded; beyond that a denial goes without a reason until its name is judged anew.
+  cluster, kind, namespace and name counts.
+- They are bounded; beyond that a denial goes without a reason until its name is judged again.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -18,14 +18,14 @@ from meshdns.mesh.settings import MeshSettings
 from meshdns.mesh.unserved_reasons import host_reason, unreachable_reason, unserved_hosts
 
 MAX_REASONS: Final = 100_000
-"""Refusals in the name database: some 20 MiB."""
+"""Reasons in the name database: some 20 MiB."""
 
 _DeclarationId = tuple[str, str, str, str]
 """Cluster, kind, namespace and name of a declaration."""
 
 
 class UnservedNames:
-    """Which hosts are refused to whom, and what the name database holds of it."""
+    """Reasons why declared hosts are not served, and what the name database holds of them."""
 
     def __init__(self, settings: MeshSettings, limit: int = MAX_REASONS) -> None:
         self._settings = settings
@@ -81,7 +81,7 @@ class UnservedNames:
             self._set_reason(owner, None)
 
     def take_changes(self) -> dict[bytes, bytes | None]:
-        """What the name database does not hold yet; whoever takes it commits it."""
+        """Return and forget what the name database does not hold yet; the caller commits it."""
         taken, self._changes = self._changes, {}
         return taken
 

@@ -1,4 +1,4 @@
-"""What an address says by itself: where it can be reached from, if anywhere."""
+"""Scopes of addresses: from where an address by itself can be reached, if from anywhere."""
 
 import enum
 import functools
@@ -11,7 +11,7 @@ IpAddress = IPv4Address | IPv6Address
 
 
 class Scope(enum.Enum):
-    """How far an address means the same thing."""
+    """The range in which an address means the same thing."""
 
     PUBLIC = "public"
     PRIVATE = "private"  # means something only in its own network

@@ -1,9 +1,9 @@
-"""What a name is answered with, and how that is chosen among candidates.
+"""The answer of a name, chosen among its candidates.
 
 The first step that yields an address decides; inside it the nearest group that has a healthy address answers alone,
 chosen once over both address families. If nothing in a level is healthy the level fails open. Addresses are merged,
 duplicates removed, ordered by value (rotation happens per query) and capped. The answer names the candidates that it
-chose, so that nobody has to find out again.
+chose, so that `explain` repeats no decision.
 """
 
 import enum
@@ -19,14 +19,14 @@ from meshdns.mesh.deflate import compress, decompress
 from meshdns.mesh.objects.references import decode_reference, encode_reference
 from meshdns.mesh.settings import StaticRecord
 
-MAX_PER_FAMILY = 15  # fits 512 octets with a long name; BIND-based clients refuse RRsets above 100
-POD_TTL = 5  # seconds, CoreDNS's default for endpoint addresses
+MAX_PER_FAMILY = 15  # fits 512 bytes with a long name; BIND-based clients refuse RRsets above 100
+POD_TTL = 5  # seconds, CoreDNS's default for endpoint addresses; no answer with a pod address in it lives longer
 
 _CACHE_SIZE = 1 << 10  # names behind one gateway have addresses and ports in common: they are worked out once
 
 
 class AnswerKind(enum.Enum):
-    """What a known name gets."""
+    """The kinds of answer of a known name."""
 
     ADDRESSES = "addresses"
     NODATA = "no address"
@@ -35,7 +35,7 @@ class AnswerKind(enum.Enum):
 
 
 class AnswerPart(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """What of a name is reached in one cluster: ``<cluster>.<host>``, and with a port ``p<port>.<cluster>.<host>``."""
+    """The addresses of a name in one cluster: ``<cluster>.<host>``, and with a port ``p<port>.<cluster>.<host>``."""
 
     cluster: str
     port: int
@@ -44,7 +44,7 @@ class AnswerPart(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
 
 class ServicePort(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """A named port and where it is: ``(number, cluster)``; an empty cluster means that all addresses have it there."""
+    """A named port and its numbers as ``(number, cluster)``; an empty cluster means that all addresses have that."""
 
     name: str
     protocol: str
@@ -73,7 +73,7 @@ class Answer(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
 
 
 class SelectionPolicy(msgspec.Struct, frozen=True):
-    """The zone's part in the choice: TTL in seconds, clusters in order of preference, failover across levels."""
+    """The settings of a zone for the choice: TTL in seconds, preferred clusters in order, failover across levels."""
 
     ttl: int
     order: tuple[str, ...] = ()
@@ -81,7 +81,7 @@ class SelectionPolicy(msgspec.Struct, frozen=True):
 
 
 def choose_answer(steps: Sequence[Sequence[Candidate]], policy: SelectionPolicy) -> Answer:
-    """The answer that follows from candidates in steps of falling precedence."""
+    """Return the answer that follows from candidates in steps of falling precedence."""
     candidates = tuple(candidate for step in steps for candidate in step)
     for only_ready in (True, False):  # nothing ready anywhere: a rollout must not become a cached denial
         decided = _first_answer(steps, candidates, policy, only_ready=only_ready)
@@ -210,16 +210,16 @@ def _services(group: tuple[tuple[str, tuple[NamedPort, ...]], ...]) -> tuple[Ser
     return tuple(services)
 
 
-# --------------------------------------------------------------------------------------------- as octets
+# ---------------------------------------------------------------------------------------------- as bytes
 
 
 def encode_answer(answer: Answer) -> bytes:
-    """An answer with its provenance as few octets: the database holds one for each name, and hardly ever reads it."""
+    """Encode an answer with its provenance in few bytes: the database holds one per name and seldom reads it."""
     return compress(msgspec.msgpack.encode(answer, enc_hook=encode_reference))
 
 
 def decode_answer(data: bytes) -> Answer:
-    """The answer that `encode_answer` made octets of, here or in version 0.1."""
+    """Decode what `encode_answer` of this version or of version 0.1 returned."""
     answer = msgspec.msgpack.decode(decompress(data), type=Answer, dec_hook=decode_reference)
     if answer.chosen or answer.outcome is not AnswerKind.ADDRESSES:
         return answer

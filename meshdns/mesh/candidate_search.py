@@ -139,10 +139,10 @@ class CandidateSearch:
         origin = ref_of(entry)
         found = list(self._endpoints(entry, cluster))
         for field, endpoint in found:
-            claim = DeclaredEndpoint(
+            declared = DeclaredEndpoint(
                 level, cluster, origin, field, service, endpoint, entry.internal, single_network, ttl, entry.ports, host
             )
-            yield from self._reachability.endpoint_candidates(claim)
+            yield from self._reachability.endpoint_candidates(declared)
         if not found and entry.selector is None and entry.resolution in _RESOLVING:
             # the host itself is what would be resolved: it counts where L declares it, elsewhere for nothing
             own = level is Level.OWN_ENTRY
@@ -232,7 +232,7 @@ class CandidateSearch:
         for field, endpoint in self._endpoints(entry, cluster):
             domain = self._inventory.ensure_cluster(cluster).settings.domain
             if parse_service_host(endpoint.address, domain) != key:
-                claim = DeclaredEndpoint(
+                declared = DeclaredEndpoint(
                     level,
                     cluster,
                     origin,
@@ -244,7 +244,7 @@ class CandidateSearch:
                     ports=entry.ports,
                     host=f"{key[1]}.{key[0]}.svc.{domain}",
                 )
-                yield from self._reachability.endpoint_candidates(claim)
+                yield from self._reachability.endpoint_candidates(declared)
 
     def _pods(self, name: str) -> Iterator[list[Candidate]]:
         """Pods of headless Services by their host name: the own cluster's, then those on the own network."""
@@ -263,14 +263,16 @@ class CandidateSearch:
         if service is None or not service.headless:
             return
         slices = self._inventory.clusters[cluster].endpoint_slices.get(key, {})
-        claim = DeclaredEndpoint(
+        declared = DeclaredEndpoint(
             level, cluster, ref_of(service), FieldRef(hostname), key, Endpoint(""), ports=service.ports
         )
         reach = Reach.OWN if level is Level.OWN_SERVICE else Reach.DIRECT
         for each in sorted(slices):
             for point in slices[each].endpoints:
                 if point.hostname == hostname:
-                    yield claim.at_pod(point.address, EndpointRule.PODS, reach, slices[each].ports, ready=point.ready)
+                    yield declared.pod_candidate(
+                        point.address, EndpointRule.PODS, reach, slices[each].ports, ready=point.ready
+                    )
 
     def _exported_service(self, key: ServiceKey, cluster: str) -> Service | None:
         known = self._inventory.clusters.get(cluster)

@@ -1,4 +1,4 @@
-"""What an endpoint or a Service becomes when it is seen from here, and the rule that made it so."""
+"""Candidates: the addresses that declarations yield as seen from the vantage, and the rule that gave each."""
 
 import enum
 
@@ -8,7 +8,7 @@ from meshdns.mesh.objects.references import FieldRef, ObjectRef
 
 
 class Level(enum.IntEnum):
-    """Which declaration answers, the first level that yields an address (DESIGN section 3)."""
+    """The levels of precedence: the first level that yields an address answers (docs/semantics.md)."""
 
     STATIC = 1
     OWN_ENTRY = 2
@@ -19,7 +19,7 @@ class Level(enum.IntEnum):
 
 
 class Reach(enum.IntEnum):
-    """How an address is reached; the nearest group of a level answers alone."""
+    """Ways to reach an address; the nearest group of a level answers alone."""
 
     OWN = 0  # runs in the own cluster
     DIRECT = 1  # own network, public, or resolved
@@ -89,7 +89,7 @@ class Candidate(msgspec.Struct, frozen=True, array_like=True, gc=False):
     healthy: bool = True
     pending: bool = False
     forwarded: bool = False
-    is_pod: bool = False  # an endpoint address: short TTL
+    is_pod: bool = False  # an endpoint address: TTL at most `answer.POD_TTL`
     ttl: int = -1
     ports: tuple[NamedPort, ...] = ()
     host: str = ""

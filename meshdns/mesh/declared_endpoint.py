@@ -1,4 +1,4 @@
-"""A claim: an endpoint in its declaration, and the candidates that can be made of it."""
+"""Declared endpoints: an endpoint in its declaration, and the candidates that can be made of it."""
 
 from collections.abc import Iterable
 
@@ -12,7 +12,7 @@ from meshdns.mesh.topology import Gateway
 
 
 class DeclaredEndpoint(msgspec.Struct, frozen=True, gc=False):
-    """An endpoint in its declaration: who says it, about which Service, and how it may be carried."""
+    """An endpoint in its declaration: the object, the Service it is about, and whether gateways may carry it."""
 
     level: Level
     cluster: str
@@ -26,11 +26,11 @@ class DeclaredEndpoint(msgspec.Struct, frozen=True, gc=False):
     ports: tuple[Port, ...] = ()
     host: str = ""  # of the declaration's hosts the one that speaks for the name
 
-    def no_address(self, rule: EndpointRule, *, pending: bool = False) -> Candidate:
+    def unaddressed_candidate(self, rule: EndpointRule, *, pending: bool = False) -> Candidate:
         """No address, and why."""
         return Candidate(self.level, self.cluster, self.origin, self.field, rule, pending=pending, host=self.host)
 
-    def direct(
+    def direct_candidate(
         self, address: str, rule: EndpointRule, reach: Reach, *, ready: bool = True, pod: bool = False
     ) -> Candidate:
         """An address that is dialled as the declaration says: at the endpoint's own ports. A selected pod is one."""
@@ -38,21 +38,21 @@ class DeclaredEndpoint(msgspec.Struct, frozen=True, gc=False):
         is_pod = pod or (selected is not None and selected.kind is ObjectKind.POD)
         return self._candidate(address, rule, reach, ready=ready, pod=is_pod, ports=self._endpoint_ports())
 
-    def at_service(
+    def service_candidate(
         self, address: str, rule: EndpointRule, reach: Reach, ports: Iterable[Port], *, ready: bool
     ) -> Candidate:
         """An address that is dialled at a Service's own ports: a ClusterIP or its load balancer."""
         numbers = tuple(NamedPort(port.name, transport_protocol(port), port.number) for port in ports)
         return self._candidate(address, rule, reach, ready=ready, ports=numbers)
 
-    def at_pod(
+    def pod_candidate(
         self, address: str, rule: EndpointRule, reach: Reach, ports: Iterable[Port], *, ready: bool
     ) -> Candidate:
         """An endpoint of a Service, dialled at the ports of its EndpointSlice."""
         numbers = tuple(NamedPort(port.name, transport_protocol(port), port.number) for port in ports)
         return self._candidate(address, rule, reach, ready=ready, pod=True, ports=numbers)
 
-    def via_gateway(
+    def gateway_candidate(
         self,
         address: str,
         rule: EndpointRule,

@@ -1,4 +1,4 @@
-"""Small values as few octets: raw DEFLATE with a window no larger than they are, so that beginning costs little."""
+"""Compression of small values: raw DEFLATE with a window no larger than the value, so that starting is cheap."""
 
 import zlib
 from typing import Final
@@ -9,11 +9,11 @@ _MEMORY: Final = 4  # the zlib default of 8 clears 128 KiB for each value
 
 
 def compress(data: bytes) -> bytes:
-    """Fewer octets, from which `decompress` makes the same again."""
+    """Compress bytes for `decompress`."""
     deflate = zlib.compressobj(_FAST, zlib.DEFLATED, _WINDOW, _MEMORY)
     return deflate.compress(data) + deflate.flush()
 
 
 def decompress(data: bytes) -> bytes:
-    """What `compress` was given. Raises `zlib.error` on anything else."""
+    """Return the bytes that `compress` was given. Raises `zlib.error` on anything else."""
     return zlib.decompress(data, _WINDOW)

@@ -1,11 +1,11 @@
-"""Problems that show only when names are judged: what their endpoints became, and what DNS alone cannot say of them.
+"""Problems of declarations that can be read: those of an answer, and those of a declaration by itself.
 
-Reasons and advice do not hold the name that was judged, so that what is wrong with one endpoint of a declaration with
-many hosts is one problem.
-
-What can be read and is not sound: endpoints that are served as written although Istio would not, or never served.
-
-These problems rest on the declaration alone: neither on the settings nor on what else is declared.
+Rules:
+- `check_answer` finds the problems that show only when a name is judged: what became of its endpoints, and what DNS
+  alone cannot say of them. Their reasons and advice do not hold the name, so that a fault of one endpoint of a
+  declaration with many hosts is one problem.
+- `check_declaration` finds endpoints that are served as written although Istio would not serve them, or that are never
+  served. These problems rest on the declaration alone, neither on the settings nor on other declarations.
 """
 
 from collections import Counter
@@ -36,7 +36,7 @@ ClusterProblem = tuple[str, Problem]
 
 
 class CandidateFault(NamedTuple):
-    """What is wrong with a candidate: a `Problem` without its object."""
+    """A fault of a candidate: a `Problem` without its object."""
 
     kind: ProblemKind
     reason: str
@@ -78,19 +78,19 @@ _DIALLED_AS_WRITTEN: Final = frozenset(
         EndpointRule.HOST_NAME,
     }
 )
-"""The rows that serve an endpoint's own address: whoever dials it needs the endpoint's own port."""
+"""The rows that serve an endpoint's own address: a client that dials it needs the endpoint's own port."""
 
 MAX_PROBLEMS_PER_OBJECT: Final = 8
 """Problems of one object that one name may show; more say nothing new, and the name database must stay small."""
 
 
 def check_answer(name: str, answer: Answer, inventory: Inventory, topology: Topology) -> Iterator[ClusterProblem]:
-    """What is wrong with the declarations behind the answer of `name`, each once, with its cluster."""
+    """Return the problems of the declarations behind the answer of `name`, each once, with its cluster."""
     yield from dict.fromkeys(_answer_problems(name, answer, inventory, topology))
 
 
 def limit_per_object(problems: Iterable[ClusterProblem]) -> Iterator[ClusterProblem]:
-    """The first `MAX_PROBLEMS_PER_OBJECT` problems of each object."""
+    """Return the first `MAX_PROBLEMS_PER_OBJECT` problems of each object."""
     seen: Counter[tuple[str, str, str, str]] = Counter()
     for cluster, problem in problems:
         key = (cluster, problem.object, problem.namespace, problem.name)
@@ -100,7 +100,7 @@ def limit_per_object(problems: Iterable[ClusterProblem]) -> Iterator[ClusterProb
 
 
 def with_locations(problems: Iterable[ClusterProblem], inventory: Inventory) -> Iterator[ClusterProblem]:
-    """Problems of objects with the place of their object, where they have none of their own."""
+    """Return the problems; those without a place get the place of their object."""
     for cluster, problem in problems:
         declaration = _find_declaration(inventory, cluster, problem_ref(problem))
         if problem.where or declaration is None:
@@ -284,7 +284,7 @@ _NEVER_SERVED_ADVICE = "use an address of a network"
 
 
 def check_declaration(declaration: AnyDeclaration) -> Iterator[Problem]:
-    """What a reader of `declaration` should know of its endpoints."""
+    """Return the problems of the endpoints of `declaration`."""
     match declaration:
         case ServiceEntry():
             yield from _entry_problems(declaration)
@@ -296,7 +296,7 @@ def check_declaration(declaration: AnyDeclaration) -> Iterator[Problem]:
 
 
 def is_never_served(text: str) -> bool:
-    """Whether `text` is an address that is served to nobody."""
+    """Whether `text` is an address that is never served."""
     return scope_of(text) is Scope.NEVER_SERVED
 
 

@@ -1,4 +1,4 @@
-"""Whether gateways are alive, judged from what probes of them brought. No clock and no sockets.
+"""Health of gateways, judged from the outcomes of probes. No clock and no sockets.
 
 Rules:
 - A gateway that nothing is known of counts as healthy, also one that left and came back.
@@ -6,7 +6,7 @@ Rules:
   row.
 - It is probed once per interval, give or take 10 %, the first time at a random moment of the first interval, and
   twice as often while its last probe contradicts what it is held to be. So a gateway that dies is known to be dead
-  after (1.1 + 0.55 × (down - 1)) intervals and one probe's patience: 25 s with the defaults.
+  after (1.1 + 0.55 × (unhealthy_after - 1)) intervals and one probe's timeout: 25 s with the defaults.
 - What this machine could not do (no file descriptor, no source port, it stood still) says nothing about a gateway.
 - A missing route may be the gateway's fault or that of the own network, so such a probe is held back until an address
   of the same family replies. If one had replied in the interval and a half before, the network is there, and what was
@@ -26,7 +26,8 @@ from meshdns.mesh.timer_queue import TimerQueue
 
 JITTER: Final = 0.1  # of the interval
 RECHECK_FACTOR: Final = 0.5  # of the interval, between probes of a gateway in doubt
-ROUND: Final = 1.5  # intervals in which every gateway has been probed: one, its jitter, and a probe's patience
+MAX_ROUND_INTERVALS: Final = 1.5
+"""Intervals in which every gateway has been probed: one, its jitter, and a probe's timeout."""
 
 ProbeTarget: TypeAlias = tuple[str, int]
 """IP address in canonical text, port 1 to 65535."""
@@ -36,7 +37,7 @@ HealthChanges: TypeAlias = list[tuple[ProbeTarget, bool]]
 
 
 class ProbeOutcome(enum.Enum):
-    """What a probe brought."""
+    """Outcome of a probe."""
 
     ALIVE = "alive"
     REFUSED = "the address replied, but no live gateway did"
@@ -46,7 +47,7 @@ class ProbeOutcome(enum.Enum):
 
 
 class ProbedGateway:
-    """What is known of one gateway."""
+    """Health of one gateway, and the failures that count towards it."""
 
     __slots__ = ("contradictions", "healthy", "ipv6", "target")
 
@@ -110,7 +111,7 @@ class GatewayHealth:
 
     def _settle_held_back(self, now: float, *, ipv6: bool) -> HealthChanges:
         """An address of the family has replied: what was held back counts, or is dropped after an outage of our own."""
-        counts = now - self._last_reply[ipv6] <= ROUND * self._interval
+        counts = now - self._last_reply[ipv6] <= MAX_ROUND_INTERVALS * self._interval
         self._last_reply[ipv6] = now
         changes: HealthChanges = []
         for gateway in [held for held in self._held_back if held.ipv6 == ipv6]:

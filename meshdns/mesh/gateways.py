@@ -1,12 +1,12 @@
-"""Gateway objects: the Services and Gateways that lead into a network, where they are reached, and what they lack.
+"""Gateway objects: the Services and Gateways that lead into a network, their addresses, and their problems.
 
 Rules (as Istio extracts them, pilot/pkg/serviceregistry/kube/controller/network.go, where nothing else is said):
 - An object that does not offer the gateway port is no gateway, whatever its labels say.
 - A Service is reached at each address or host name of its load balancer, at its external IPs and, of type NodePort, at
-  the ExternalIP addresses of the nodes that its annotation selects, at the node port.
+  the ExternalIP addresses of the nodes (the only ones a `Node` keeps) that its annotation selects, at the node port.
 - A Gateway of the Gateway API is reached at its status addresses, one of class ``istio-remote`` at its spec addresses.
-- Addresses that mean nothing to anybody else (unspecified, loopback, link-local, multicast) and the Service host names
-  that Istio writes into the status of a Gateway without a load balancer are no addresses.
+- Addresses that mean nothing outside a machine or its link (unspecified, loopback, link-local, multicast) and the
+  Service host names that Istio writes into the status of a Gateway without a load balancer are no addresses.
 """
 
 from collections.abc import Iterator
@@ -51,7 +51,7 @@ def is_remote(gateway: GatewayObject) -> bool:
 
 
 def origin_of(gateway: GatewayObject) -> str:
-    """The object as people name it."""
+    """The object's name in texts for people: ``Service istio-system/eastwest``."""
     return f"{_kind(gateway)} {gateway.namespace}/{gateway.name}"
 
 
@@ -69,11 +69,11 @@ def _accepted_ports(gateway: GatewayObject) -> tuple[int, ...]:
     return (int(label),) if label.isascii() and label.isdigit() and len(label) <= 5 else GATEWAY_PORTS
 
 
-# ---------------------------------------------------------------------------------------------- where it is
+# --------------------------------------------------------------------------------------------- addresses
 
 
 def addresses_of(gateway: GatewayObject, cluster: ClusterObjects) -> list[tuple[str, int]]:
-    """Where an object of `cluster` is reached: addresses and host names, each with its port."""
+    """The addresses and host names of an object of `cluster`, each with its port."""
     if not gateway_port(gateway):
         return []
     return [place for place in _object_addresses(gateway, cluster) if _is_usable_address(place[0], cluster)]
@@ -88,8 +88,8 @@ def _object_addresses(gateway: GatewayObject, cluster: ClusterObjects) -> Iterat
     for address in (*gateway.ingress, *gateway.external_ips):
         yield address, port
     node_port = next(each.node_port for each in gateway.ports if each.number == port and each.protocol != "UDP")
-    if gateway.type == "NodePort" and gateway.node_selector is not None and node_port:
-        for address in _node_addresses(cluster, set(gateway.node_selector)):
+    if gateway.node_port_selector is not None and node_port:
+        for address in _node_addresses(cluster, set(gateway.node_port_selector)):
             yield address, node_port
 
 
@@ -111,14 +111,14 @@ def may_get_address(gateway: GatewayObject) -> bool:
         return False
     if isinstance(gateway, KubernetesGateway):
         return not is_remote(gateway)
-    return gateway.type == "LoadBalancer" or (gateway.type == "NodePort" and gateway.node_selector is not None)
+    return gateway.type == "LoadBalancer" or gateway.node_port_selector is not None
 
 
-# -------------------------------------------------------------------------------------------- what it lacks
+# -------------------------------------------------------------------------------------------- problems
 
 
 def no_address_problem(gateway: GatewayObject, cluster: ClusterObjects) -> Problem | None:
-    """Why an object that should be a gateway of `cluster` leads nowhere; None where it does lead somewhere."""
+    """The problem of an object that should be a gateway of `cluster` and has no address; None if it has one."""
     if addresses_of(gateway, cluster):
         return None
     if not gateway_port(gateway):
@@ -146,7 +146,7 @@ def wrong_network_problem(gateway: GatewayObject, cluster: ClusterObjects, netwo
 
 
 def unknown_network_problem(gateway: GatewayObject, cluster: ClusterObjects) -> Problem | None:
-    """The problem of an object of `cluster` that is labelled for a network that nobody has heard of otherwise."""
+    """The problem of an object of `cluster` that is labelled for a network that no cluster is on."""
     label = network_label(gateway)
     if not label or is_remote(gateway):
         return None
@@ -156,23 +156,23 @@ def unknown_network_problem(gateway: GatewayObject, cluster: ClusterObjects) -> 
 
 
 def _join_network_advice(network: str, cluster: ClusterObjects) -> str:
-    """What puts `cluster` on a network."""
+    """Advice that puts `cluster` on a network."""
     return f"label the system namespace {NETWORK_LABEL}={network}, or set clusters.{cluster.name}.network"
 
 
 def _address_advice(gateway: GatewayObject) -> tuple[str, str]:
-    """The field that would hold the address, and what to do so that it does."""
+    """The field that should hold the address, and the advice to fill it."""
     if isinstance(gateway, KubernetesGateway):
         if is_remote(gateway):
             return "spec.addresses", "write the address of the gateway it stands for"
         return "status.addresses", "look at the conditions in its status"
     if gateway.type == "LoadBalancer":
         return "status.loadBalancer.ingress", "look at its events for what the load balancer waits for"
-    if gateway.type == "NodePort" and gateway.node_selector is None:
-        return f"metadata.annotations.{NODE_SELECTOR_ANNOTATION}", 'annotate it with a selector of nodes ("{}": all)'
-    if gateway.type == "NodePort":
+    if gateway.node_port_selector is not None:
         advice = "see that it selects nodes with an ExternalIP and that nodes may be listed"
         return f"metadata.annotations.{NODE_SELECTOR_ANNOTATION}", advice
+    if gateway.type == "NodePort":
+        return f"metadata.annotations.{NODE_SELECTOR_ANNOTATION}", 'annotate it with a selector of nodes ("{}": all)'
     return "spec.type", "make it a LoadBalancer"
 
 

@@ -37,14 +37,14 @@ LIFETIME_STRETCH: Final = 0.1  # of the lifetime
 FIRST_RETRY: Final = 5.0  # seconds; outlasts a restart of most resolvers' pods
 MAX_RETRY: Final = 60.0  # seconds
 RETRY_JITTER: Final = 0.1
-MAX_PER_FAMILY: Final = 50
+MAX_RESOLVED_PER_FAMILY: Final = 50
 
 FAMILIES: Final = (TYPE_A, TYPE_AAAA)
 """The types that are looked up for each host, in the order that `ResolutionSchedule.record_result` takes."""
 
 
 class ResolvedAddresses(msgspec.Struct, frozen=True):
-    """What a reply says: addresses in canonical text, ordered by value, perhaps none, and their TTL in seconds."""
+    """Result of a reply: addresses in canonical text, ordered by value, perhaps none, and their TTL in seconds."""
 
     addresses: tuple[str, ...] = ()
     ttl: int = 0
@@ -62,13 +62,13 @@ def read_addresses(message: bytes, question: bytes) -> ResolvedAddresses | None:
     """
     if not reply.is_reply_to(message, int.from_bytes(message[:2], "big"), question):
         return None
-    heard = reply.parse_reply(message, question)
-    if heard is None or heard.kind in (ReplyKind.FAILURE, ReplyKind.TRUNCATED) or _is_dangling_alias(heard):
+    parsed = reply.parse_reply(message, question)
+    if parsed is None or parsed.kind in (ReplyKind.FAILURE, ReplyKind.TRUNCATED) or _is_dangling_alias(parsed):
         return None
     qtype = int.from_bytes(question[-4:-2], "big")
-    values = sorted(set(_rdata(heard.answer, qtype)))[:MAX_PER_FAMILY]
+    values = sorted(set(_rdata(parsed.answer, qtype)))[:MAX_RESOLVED_PER_FAMILY]
     address = IPv4Address if qtype == TYPE_A else IPv6Address
-    return ResolvedAddresses(tuple(str(address(value)) for value in values), heard.ttl)
+    return ResolvedAddresses(tuple(str(address(value)) for value in values), parsed.ttl)
 
 
 def _is_dangling_alias(received: Reply) -> bool:

@@ -1,6 +1,6 @@
-"""The declarations of every cluster, with the indexes that the rules need.
+"""Inventory: the declarations of every cluster, with the indexes that the rules need.
 
-State with one owner: the `NameTable`. `upsert` and `remove` say what they touched, so that only what depends on it is
+State with one owner: the `NameTable`. `upsert` and `remove` note what they touched, so that only what depends on it is
 recomputed; both are idempotent and independent of the order in which clusters and kinds arrive.
 """
 
@@ -40,7 +40,7 @@ _API_SERVER: ServiceKey = ("default", "kubernetes")
 
 
 class InvalidationSet:
-    """What a change may have altered: names declared, Services by cluster, or the gateways and networks."""
+    """Set of what a change may have altered: names declared, Services by cluster, or the gateways and networks."""
 
     __slots__ = ("hosts", "services", "topology_changed", "workloads")
 
@@ -52,7 +52,7 @@ class InvalidationSet:
 
 
 class ServiceReadiness(msgspec.Struct, frozen=True):
-    """What the EndpointSlices say of a Service. Unknown (no slices are read) counts as ready."""
+    """Readiness of a Service by its EndpointSlices. Unknown (no slices are read) counts as ready."""
 
     known: bool
     ready: bool
@@ -94,10 +94,7 @@ class ClusterObjects:
     @property
     def uses_node_addresses(self) -> bool:
         """Whether some gateway is reached at the addresses of nodes."""
-        return any(
-            service.type == "NodePort" and service.node_selector is not None
-            for service in self.gateway_services.values()
-        )
+        return any(service.node_port_selector is not None for service in self.gateway_services.values())
 
     def namespace(self, name: str) -> Namespace | None:
         """The Namespace object of that name."""
@@ -114,7 +111,7 @@ class Inventory:
         self.entries_by_host: dict[str, dict[str, dict[ObjectKey, ServiceEntry]]] = {}
 
     def ensure_cluster(self, name: str) -> ClusterObjects:
-        """The cluster of that name, made when first heard of."""
+        """Return the cluster of that name; it is made at the first call."""
         found = self.clusters.get(name)
         if found is None:
             found = self.clusters[name] = ClusterObjects(name, self.settings.cluster(name))
@@ -155,13 +152,13 @@ class Inventory:
             invalidated.topology_changed = True
 
     def entries(self, host: str, cluster: str) -> Iterator[ServiceEntry]:
-        """The ServiceEntries of `ensure_cluster` for exactly `host`, the oldest first, then by name and namespace."""
+        """The ServiceEntries of `cluster` for exactly `host`, the oldest first, then by name and namespace."""
         found = self.entries_by_host.get(host, {}).get(cluster)
         if found:
             yield from sorted(found.values(), key=creation_order) if len(found) > 1 else found.values()
 
     def invalidate_entry(self, cluster: str, entry: ServiceEntry, invalidated: InvalidationSet) -> None:
-        """Note what a ServiceEntry of `ensure_cluster` speaks for."""
+        """Add what a ServiceEntry of `cluster` declares to `invalidated`."""
         invalidated.hosts.update(served_hosts(entry, cluster, self.settings))
         domain = self.settings.cluster(cluster).domain
         invalidated.services.update((cluster, service) for service in _services_of(entry, domain))

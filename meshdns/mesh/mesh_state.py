@@ -1,4 +1,4 @@
-"""What one look at the mesh rests on: declarations, places, resolved host names, the health of gateways."""
+"""The mesh state: declarations, topology, resolved host names and the health of gateways."""
 
 from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
@@ -13,12 +13,12 @@ Dependency = tuple[str, ...]
 
 
 class MeshState:
-    """The state as a whole, replaced where it changes; nothing here is changed by looking at it.
+    """State of the mesh as a whole. It is replaced when it changes; reading changes nothing.
 
-    `resolved` maps host names to addresses; a name that is not in it has not been resolved yet. `unhealthy` holds the
-    gateway addresses and ports that do not answer their probe. `find_config_clusters` maps a cluster to its config
-    cluster, `records` an owner name to its static records. `cluster_levels` says at which level each cluster's derived
-    names are, and `clusters_at_level` the other way round, in order of names.
+    `resolved_addresses` maps host names to addresses; a name that is not in it has not been resolved yet.
+    `unhealthy_gateways` holds the gateway addresses and ports that do not answer their probe. `config_clusters` maps a
+    cluster to its config cluster, `records` an owner name to its static records. `cluster_levels` says at
+    which level each cluster's derived names are, and `clusters_at_level` the other way round, in order of names.
     """
 
     __slots__ = (
@@ -27,24 +27,24 @@ class MeshState:
         "config_clusters",
         "inventory",
         "records",
-        "resolved",
+        "resolved_addresses",
         "topology",
-        "unhealthy",
+        "unhealthy_gateways",
     )
 
     def __init__(
         self,
         inventory: Inventory,
         topology: Topology,
-        resolved: Mapping[str, tuple[str, ...]],
-        unhealthy: AbstractSet[tuple[str, int]],
+        resolved_addresses: Mapping[str, tuple[str, ...]],
+        unhealthy_gateways: AbstractSet[tuple[str, int]],
         config_clusters: Mapping[str, str],
         records: Mapping[str, Sequence[StaticRecord]],
     ) -> None:
         self.inventory = inventory
         self.topology = topology
-        self.resolved = resolved
-        self.unhealthy = unhealthy
+        self.resolved_addresses = resolved_addresses
+        self.unhealthy_gateways = unhealthy_gateways
         self.config_clusters = config_clusters
         self.records = records
         self.cluster_levels = {name: self._level(name) for name in sorted(inventory.clusters)}

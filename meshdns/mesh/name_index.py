@@ -1,7 +1,4 @@
-"""Which names rest on what: noted while a name is computed, asked when something changes.
-
-The names that exist: those with an answer of their own, and above them the empty non-terminals (RFC 4592 2.2.2).
-"""
+"""Indexes over the names of a mesh: which names rest on what, and which names exist."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -13,7 +10,10 @@ from meshdns.mesh.settings import MeshZone
 
 
 class DependencyIndex:
-    """The index from what was read to the names that read it, in both directions."""
+    """Index from dependencies to the names that rest on them, and back.
+
+    It is recorded while a name is computed, and looked up when something changes.
+    """
 
     def __init__(self) -> None:
         self._dependents: dict[
@@ -25,15 +25,15 @@ class DependencyIndex:
         self.hosts_to_resolve_version = 0  # another one wherever `hosts_to_resolve` changed
 
     def record(self, name: str, dependencies: AbstractSet[Dependency]) -> None:
-        """Note all that `name` rests on now."""
+        """Record everything that `name` rests on now."""
         before = set(self._dependencies.get(name, ()))
         if before == dependencies:
             return
         self._dependencies.pop(name, None)
         for read in before - dependencies:
-            names = self._dependents[read][1]
-            names.discard(name)
-            if not names:
+            owners = self._dependents[read][1]
+            owners.discard(name)
+            if not owners:
                 del self._dependents[read]
                 if read[0] == "resolved":
                     self.hosts_to_resolve.discard(read[1])
@@ -47,19 +47,22 @@ class DependencyIndex:
             self._dependencies[name] = tuple(self._dependents[read][0] for read in dependencies)
 
     def dependents_of(self, *dependency: str) -> AbstractSet[str]:
-        """The names that rest on one thing."""
+        """Return the names that rest on one dependency."""
         found = self._dependents.get(dependency)
         return found[1] if found is not None else frozenset()
 
     def dependents_below(self, suffix: str) -> Iterator[str]:
-        """The names that rest on another name that ends with `suffix`."""
+        """Return the names that rest on another name that ends with `suffix`."""
         for read, owners in self._dependents.values():
             if read[0] == "name" and read[1].endswith(suffix):
                 yield from owners
 
 
 class NameTree:
-    """Known names and how many of them are below each ancestor inside its zone."""
+    """Names that exist: names with an answer of their own, and the empty non-terminals above them (RFC 4592 2.2.2).
+
+    It counts the names below each ancestor inside its zone.
+    """
 
     def __init__(self) -> None:
         self.names: set[str] = set()
@@ -69,26 +72,26 @@ class NameTree:
         return name in self.names or self._descendants[name] > 0
 
     def add(self, name: str, zone: MeshZone) -> list[str]:
-        """Add a name; returns the empty non-terminals that came into being."""
+        """Add a name. Return the empty non-terminals that now exist."""
         self.names.add(name)
-        born = []
+        added = []
         for parent in _ancestors(name, zone):
             self._descendants[parent] += 1
             if self._descendants[parent] == 1 and parent not in self.names:
-                born.append(parent)
-        return born
+                added.append(parent)
+        return added
 
     def remove(self, name: str, zone: MeshZone) -> list[str]:
-        """Remove a name; returns the empty non-terminals that ceased to be."""
+        """Remove a name. Return the empty non-terminals that no longer exist."""
         self.names.discard(name)
-        gone = []
+        removed = []
         for parent in _ancestors(name, zone):
             self._descendants[parent] -= 1
             if not self._descendants[parent]:
                 del self._descendants[parent]
                 if parent not in self.names:
-                    gone.append(parent)
-        return gone
+                    removed.append(parent)
+        return removed
 
     def is_ancestor(self, name: str) -> bool:
         """Whether known names are below `name`."""

@@ -1,4 +1,4 @@
-"""The catalog: every owner name known to the mesh and its answer, kept up to date change by change.
+"""The name table: every owner name known to the mesh and its answer, kept up to date change by change.
 
 Rules:
 - The outcome depends on the declarations alone, never on the order in which they arrived.
@@ -69,21 +69,21 @@ class NameTable:
         return self.inventory.upsert(cluster, self.stored_form(cluster, declaration), self._invalidated)
 
     def stored_form(self, cluster: str, declaration: AnyDeclaration) -> AnyDeclaration:
-        """What is kept of a declaration: of a sealed cluster's EndpointSlices their readiness alone."""
+        """Return what is kept of a declaration; slices of a cluster without pod addresses keep only readiness."""
         if cluster in self._without_pod_addresses and isinstance(declaration, EndpointSlice):
             return without_addresses(declaration)
         return declaration
 
     def drop_pod_addresses(self, cluster: str) -> list[EndpointSlice]:
-        """Keep no more pod addresses of a cluster on another network; returns the slices that must be put in again.
+        """Stop keeping pod addresses of a cluster on another network; return the slices that must be put in again.
 
         Called when the cluster has been listed, so that its network is known. Where all networks are one
-        (``answer: endpoints``) nothing is sealed; a ServiceEntry that alone says so by annotation gets gateways for
+        (``answer: endpoints``) nothing is dropped; a ServiceEntry that alone says so by annotation gets gateways for
         ``cluster.local`` endpoints of such a cluster.
         """
-        flat = any(zone.answer is AnswerMode.ENDPOINTS for zone in self._settings.zones)
+        single_network = any(zone.answer is AnswerMode.ENDPOINTS for zone in self._settings.zones)
         if (
-            flat
+            single_network
             or cluster in self._without_pod_addresses
             or self._state.cluster_levels.get(cluster) is not Level.FAR_SERVICE
         ):
@@ -93,7 +93,7 @@ class NameTable:
         return [declaration for declaration in known if isinstance(declaration, EndpointSlice)]
 
     def needs_pod_addresses(self) -> bool:
-        """Whether a sealed cluster has come onto the own network: its addresses are needed and not there."""
+        """Whether a cluster whose pod addresses were dropped is now on the own network, so that they are needed."""
         return any(
             self._state.cluster_levels.get(cluster) is not Level.FAR_SERVICE for cluster in self._without_pod_addresses
         )
@@ -108,7 +108,7 @@ class NameTable:
         self.inventory.remove_cluster(cluster, self._invalidated)
 
     def add_cluster(self, cluster: str) -> None:
-        """Make room for a cluster of which nothing is known yet."""
+        """Add a cluster without declarations."""
         if cluster not in self.inventory.clusters:
             self.inventory.ensure_cluster(cluster)
             self._invalidated.topology_changed = True
@@ -167,10 +167,6 @@ class NameTable:
         """Whether names are left to be judged."""
         return bool(self._pending_names)
 
-    def has_name(self, name: str) -> bool:
-        """Whether `name` has an answer of its own or is an empty non-terminal."""
-        return name in self._name_tree
-
     def is_declared(self, name: str) -> bool:
         """Whether `name` has an answer of its own, as of the last `refresh`."""
         return name in self._name_tree.names
@@ -182,7 +178,7 @@ class NameTable:
 
     @property
     def hosts_to_resolve_version(self) -> int:
-        """Another number wherever `hosts_to_resolve` changed."""
+        """A number that differs after each change of `hosts_to_resolve`."""
         return self._dependencies.hosts_to_resolve_version
 
     def probe_targets(self) -> set[tuple[str, int]]:
@@ -234,7 +230,7 @@ class NameTable:
             yield from (f"{hostname}.{derived}" for hostname in hostnames)
 
     def _rebuild_topology(self) -> set[str]:
-        """Take the topology anew; the names that rest on what changed in it."""
+        """Rebuild the topology; return the names that rest on what changed in it."""
         before, self.topology = self.topology, build_topology(self.inventory)
         governed, self._config_clusters = self._config_clusters, find_config_clusters(self.inventory)
         pointers, self._ptr_targets = self._ptr_targets, ptr_targets(self.topology, self._resolved, self._settings)
@@ -250,7 +246,7 @@ class NameTable:
         for network in before.changed_network_gateways(self.topology):
             dirty |= self._dependencies.dependents_of("network", network)
         for cluster in before.changed_passthrough(self.topology):
-            dirty |= self._dependencies.dependents_of("passage", cluster)
+            dirty |= self._dependencies.dependents_of("passthrough", cluster)
         for address in before.changed_gateway_addresses(self.topology):
             dirty |= self._dependencies.dependents_of("address", address)
         return dirty
@@ -287,11 +283,11 @@ class NameTable:
     def _compute_answer(
         self, name: str, zone: MeshZone, dependencies: set[Dependency], seen: dict[str, Answer | None], depth: int
     ) -> Answer:
-        sight = Reachability(
+        reachability = Reachability(
             name, self._state, dependencies, lambda host: self._lookup(host, dependencies, seen, depth + 1)
         )
         policy = SelectionPolicy(zone.ttl, zone.order, zone.cross_levels)
-        answer = choose_answer(CandidateSearch(self._state, sight, zone).steps(name), policy)
+        answer = choose_answer(CandidateSearch(self._state, reachability, zone).steps(name), policy)
         others = [record for record in self._records.get(name, ()) if not record.is_address]
         if others and answer.level is None:
             answer = msgspec.structs.replace(answer, level=Level.STATIC)
@@ -304,8 +300,8 @@ class NameTable:
     ) -> Answer | None:
         """The answer of another name in our zones, exact or by the longest wildcard that covers it.
 
-        Each name is computed once for the name that leads there, and a circle ends where it began (`seen`): whoever may
-        write ServiceEntries cannot make this take long.
+        Each name is computed once for the name that leads there, and a circle ends where it began (`seen`): a user
+        who may write ServiceEntries cannot make this take long.
         """
         zone = self._settings.zone_of(host)
         if zone is None or depth > MAX_DEPTH:

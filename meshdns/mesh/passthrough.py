@@ -1,4 +1,4 @@
-"""Which hosts the gateways of a cluster pass through, as far as its Gateway resources say.
+"""Passthrough: the hosts that the gateways of a cluster pass mesh TLS through for, by its Gateway resources.
 
 An AUTO_PASSTHROUGH server takes mesh TLS and finds the service by the SNI; its ``hosts`` say for which services it does
 (istio/api networking/v1alpha3/gateway.proto). The common one passes ``*.local``, so that a ``.global`` name needs a
@@ -32,7 +32,7 @@ class PassthroughRule(msgspec.Struct, frozen=True, rename="camel"):
 
 
 class Passthrough(msgspec.Struct, frozen=True, rename="camel"):
-    """What the gateways of a cluster pass through."""
+    """Rules by which the gateways of a cluster pass mesh TLS through."""
 
     rules: tuple[PassthroughRule, ...] = msgspec.field(default=(), name="openings")
 
@@ -45,16 +45,16 @@ class Passthrough(msgspec.Struct, frozen=True, rename="camel"):
 
 
 def passthrough_of(cluster: ClusterObjects) -> Passthrough | None:
-    """What the gateways of `cluster` pass through; None where nothing is known about it.
+    """Return the passthrough rules of the gateways of `cluster`, or None if nothing is known of them.
 
     Nothing is known of a cluster without Istio Gateways and without TLS listeners on its labelled Gateways: they may
     not be read there.
     """
-    openings = tuple(_rules(cluster))
-    return Passthrough(openings) if openings or cluster.istio_gateways else None
+    rules = tuple(_rules(cluster))
+    return Passthrough(rules) if rules or cluster.istio_gateways else None
 
 
-def is_passed_through(passthrough: Passthrough | None, inventory: Inventory, cluster: str, host: str) -> bool | None:
+def passes_tls(passthrough: Passthrough | None, inventory: Inventory, cluster: str, host: str) -> bool | None:
     """Whether the gateways of `cluster`, with this `passthrough`, pass mesh TLS through for `host`; None: unknown.
 
     The namespace of a host is known by the cluster's ServiceEntries, or by the name of a Service.

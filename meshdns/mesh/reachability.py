@@ -1,8 +1,8 @@
-"""The endpoint table and the Service rules: what a declaration of cluster C means from vantage L (DESIGN section 3).
+"""The endpoint table and the Service rules: what a declaration of cluster C means from vantage L (docs/semantics.md).
 
 An endpoint means what it means in the cluster that declares it. Each function below is one part of the table, its rows
-in the table's order, the first that fits decides. All of them are pure functions of a world; what they read in it is
-noted in `dependencies`, so that a change recomputes only what rests on it.
+in the table's order, and the first row that fits decides. All of them are pure functions of a `MeshState`; what they
+read in it is recorded in `dependencies`, so that a change recomputes only the names that rest on it.
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -17,7 +17,7 @@ from meshdns.mesh.inventory import ServiceKey
 from meshdns.mesh.mesh_state import Dependency, MeshState
 from meshdns.mesh.objects.declarations import Endpoint, Port, Service
 from meshdns.mesh.objects.references import WHOLE_OBJECT, ref_of
-from meshdns.mesh.passthrough import is_passed_through
+from meshdns.mesh.passthrough import passes_tls
 from meshdns.mesh.topology import Gateway, GatewaySet
 from meshdns.mesh.visibility import parse_service_host
 
@@ -26,7 +26,7 @@ NameLookup = Callable[[str], Answer | None]
 
 
 class Reachability:
-    """One look at the mesh from the vantage; records what it read."""
+    """The rules for one name, seen from the vantage; records what they read."""
 
     def __init__(self, name: str, state: MeshState, dependencies: set[Dependency], lookup: NameLookup) -> None:
         """`name` is the one that is looked at."""
@@ -43,7 +43,7 @@ class Reachability:
         """The rows of the endpoint table, in order."""
         address = declared.endpoint.address
         if address.startswith("unix:"):
-            yield declared.no_address(EndpointRule.UNIX)
+            yield declared.unaddressed_candidate(EndpointRule.UNIX)
             return
         gateways = self._matching_gateways(declared)
         if gateways:
@@ -113,20 +113,20 @@ class Reachability:
             return
         text = declared.endpoint.address
         if scope_of(text) is Scope.PUBLIC and not self._is_private(text):
-            yield declared.direct(text, EndpointRule.NETWORK_PUBLIC, Reach.DIRECT)
+            yield declared.direct_candidate(text, EndpointRule.NETWORK_PUBLIC, Reach.DIRECT)
         else:
-            yield declared.no_address(EndpointRule.NETWORK_UNREACHABLE)
+            yield declared.unaddressed_candidate(EndpointRule.NETWORK_UNREACHABLE)
 
     def _own_network(self, declared: DeclaredEndpoint) -> Iterator[Candidate]:
         text = declared.endpoint.address
         if not text:
-            yield declared.no_address(EndpointRule.NETWORK_UNREACHABLE)
+            yield declared.unaddressed_candidate(EndpointRule.NETWORK_UNREACHABLE)
         elif parse_address(text) is None:
             yield from self._host_name(declared, text, on_own_network=True)
         elif scope_of(text) is Scope.NEVER_SERVED:
-            yield declared.no_address(EndpointRule.NEVER_SERVED)
+            yield declared.unaddressed_candidate(EndpointRule.NEVER_SERVED)
         else:
-            yield declared.direct(text, EndpointRule.NETWORK_OWN, self._direct_reach(declared))
+            yield declared.direct_candidate(text, EndpointRule.NETWORK_OWN, self._direct_reach(declared))
 
     def _host_name(self, declared: DeclaredEndpoint, host: str, *, on_own_network: bool = False) -> Iterator[Candidate]:
         """Another host name: flattened; what it resolves to is judged by the rows for addresses.
@@ -138,12 +138,12 @@ class Reachability:
             return
         resolved = self._resolved_addresses(host)
         if resolved is None:
-            yield declared.no_address(EndpointRule.HOST_NAME, pending=True)
+            yield declared.unaddressed_candidate(EndpointRule.HOST_NAME, pending=True)
             return
         for address in resolved:
             known = parse_address(address)
             if on_own_network:
-                yield declared.direct(address, EndpointRule.NETWORK_OWN, self._direct_reach(declared))
+                yield declared.direct_candidate(address, EndpointRule.NETWORK_OWN, self._direct_reach(declared))
             elif known is not None:
                 endpoint = msgspec.structs.replace(declared.endpoint, address=address)
                 yield from self._by_scope(msgspec.structs.replace(declared, endpoint=endpoint), known)
@@ -157,9 +157,9 @@ class Reachability:
             {candidate.address for candidate in answer.candidates if candidate.is_pod} if answer is not None else set()
         )
         for address in addresses:
-            yield declared.direct(address, EndpointRule.HOST_NAME, Reach.DIRECT, pod=address in pods)
+            yield declared.direct_candidate(address, EndpointRule.HOST_NAME, Reach.DIRECT, pod=address in pods)
         if not addresses:
-            yield declared.no_address(
+            yield declared.unaddressed_candidate(
                 EndpointRule.HOST_NAME, pending=answer is not None and answer.outcome is AnswerKind.PENDING
             )
 
@@ -167,25 +167,25 @@ class Reachability:
         """The last rows: what an address says by itself."""
         text = declared.endpoint.address
         if scope_of(text) is Scope.NEVER_SERVED:
-            yield declared.no_address(EndpointRule.NEVER_SERVED)
+            yield declared.unaddressed_candidate(EndpointRule.NEVER_SERVED)
         elif not self._is_private(text):
-            yield declared.direct(text, EndpointRule.PUBLIC, Reach.DIRECT)
+            yield declared.direct_candidate(text, EndpointRule.PUBLIC, Reach.DIRECT)
         elif self._is_directly_reachable(declared, address):
-            yield declared.direct(text, EndpointRule.PRIVATE_DIRECT, self._direct_reach(declared))
+            yield declared.direct_candidate(text, EndpointRule.PRIVATE_DIRECT, self._direct_reach(declared))
         elif declared.gateway_allowed:
             yield from self._via_gateways(declared, self._gateways(declared.cluster), EndpointRule.PRIVATE_GATEWAY)
         else:
-            yield declared.no_address(EndpointRule.PRIVATE_UNREACHABLE)
+            yield declared.unaddressed_candidate(EndpointRule.PRIVATE_UNREACHABLE)
 
     def _is_private(self, text: str) -> bool:
-        return scope_of(text) is Scope.PRIVATE or self._topology.in_any_network(parse_address(text))
+        return scope_of(text) is Scope.PRIVATE or self._topology.is_in_any_network(parse_address(text))
 
     def _is_directly_reachable(self, declared: DeclaredEndpoint, address: IpAddress) -> bool:
         topology = self._topology
         return (
             declared.single_network
             or declared.cluster == topology.vantage
-            or topology.in_network(address, topology.vantage_network)
+            or topology.is_in_network(address, topology.vantage_network)
             or self._state.is_near(declared.cluster)
         )
 
@@ -199,7 +199,7 @@ class Reachability:
     ) -> Iterator[Candidate]:
         """What cluster's Service `key` is from here (levels 3, 5 and 6)."""
         service = self._inventory.clusters[cluster].services[key]
-        claim = DeclaredEndpoint(
+        declared = DeclaredEndpoint(
             level,
             cluster,
             ref_of(service),
@@ -209,7 +209,7 @@ class Reachability:
             single_network=single_network,
             ports=service.ports,
         )
-        yield from self._service(claim, service)
+        yield from self._service(declared, service)
 
     def _service_endpoint(self, declared: DeclaredEndpoint, key: ServiceKey) -> Iterator[Candidate]:
         """A ``cluster.local`` endpoint: that Service in the declaring cluster, and in all that it governs."""
@@ -224,7 +224,7 @@ class Reachability:
         if not unknown:
             return
         if declared.cluster == self._topology.vantage or not declared.gateway_allowed:
-            yield declared.no_address(EndpointRule.SERVICE)
+            yield declared.unaddressed_candidate(EndpointRule.SERVICE)
         else:
             # the Service is not known (not read, or not there yet): its cluster's gateways know where it runs
             yield from self._via_gateways(declared, self._gateways(declared.cluster), EndpointRule.SERVICE)
@@ -234,7 +234,7 @@ class Reachability:
         key = (service.namespace, service.name)
         readiness = cluster.readiness(key)
         if not readiness.ready:
-            yield declared.no_address(EndpointRule.NOT_READY)
+            yield declared.unaddressed_candidate(EndpointRule.NOT_READY)
         if declared.cluster == self._topology.vantage:
             yield from self._own_service(declared, service, EndpointRule.CLUSTER_IP, ready=readiness.ready)
         elif readiness.known and (
@@ -242,7 +242,7 @@ class Reachability:
         ):
             ports = self._pod_ports(declared.cluster, key)
             for address in readiness.addresses:
-                yield declared.at_pod(address, EndpointRule.PODS, Reach.DIRECT, ports, ready=readiness.ready)
+                yield declared.pod_candidate(address, EndpointRule.PODS, Reach.DIRECT, ports, ready=readiness.ready)
         else:
             yield from self._far_service(declared, service, ready=readiness.ready)
 
@@ -254,9 +254,9 @@ class Reachability:
         if service.headless:
             ports = self._pod_ports(self._topology.vantage, key)
             for address in self._inventory.clusters[self._topology.vantage].readiness(key).addresses:
-                yield declared.at_pod(address, rule, Reach.OWN, ports, ready=ready)
+                yield declared.pod_candidate(address, rule, Reach.OWN, ports, ready=ready)
         for address in service.cluster_ips:
-            yield declared.at_service(address, rule, Reach.OWN, service.ports, ready=ready)
+            yield declared.service_candidate(address, rule, Reach.OWN, service.ports, ready=ready)
 
     def _far_service(self, declared: DeclaredEndpoint, service: Service, *, ready: bool) -> Iterator[Candidate]:
         gateways = self._gateways(declared.cluster)
@@ -267,7 +267,9 @@ class Reachability:
             if isinstance(address, Candidate):
                 yield address
             else:
-                yield declared.at_service(address, EndpointRule.LOAD_BALANCER, Reach.DIRECT, service.ports, ready=ready)
+                yield declared.service_candidate(
+                    address, EndpointRule.LOAD_BALANCER, Reach.DIRECT, service.ports, ready=ready
+                )
 
     def _flatten(self, declared: DeclaredEndpoint, texts: Iterable[str]) -> Iterator[str | Candidate]:
         """Addresses and host names as addresses; a candidate without one where a name is not resolved yet."""
@@ -275,7 +277,7 @@ class Reachability:
             if parse_address(text) is not None:
                 yield text
             elif (addresses := self._resolved_addresses(text)) is None:
-                yield declared.no_address(EndpointRule.LOAD_BALANCER, pending=True)
+                yield declared.unaddressed_candidate(EndpointRule.LOAD_BALANCER, pending=True)
             else:
                 yield from addresses
 
@@ -293,7 +295,7 @@ class Reachability:
         self, declared: DeclaredEndpoint, gateways: GatewaySet, rule: EndpointRule, *, ready: bool = True
     ) -> Iterator[Candidate]:
         if not gateways.members:
-            yield declared.no_address(rule, pending=gateways.pending)
+            yield declared.unaddressed_candidate(rule, pending=gateways.pending)
         for gateway in gateways.members:
             yield from self._via_gateway(declared, gateway, rule, ready=ready)
 
@@ -313,26 +315,24 @@ class Reachability:
             else self._resolved_addresses(gateway.address)
         )
         if texts is None:
-            yield declared.no_address(rule, pending=True)
+            yield declared.unaddressed_candidate(rule, pending=True)
         passes = self._passes_tls(gateway) if texts else None
         for text in texts or ():
             self._dependencies.add(("health", text))
-            healthy = (text, gateway.port) not in self._state.unhealthy
-            yield declared.via_gateway(text, rule, reach, gateway, ready=ready, healthy=healthy, passes=passes)
+            healthy = (text, gateway.port) not in self._state.unhealthy_gateways
+            yield declared.gateway_candidate(text, rule, reach, gateway, ready=ready, healthy=healthy, passes=passes)
 
     def _passes_tls(self, gateway: Gateway) -> bool | None:
         """Whether a gateway is known to pass the name's TLS through; of one that leads elsewhere nothing is known."""
         if gateway.network:
             return None
-        self._dependencies.add(("passage", gateway.owner))
-        return is_passed_through(
-            self._topology.passthrough.get(gateway.owner), self._inventory, gateway.owner, self._name
-        )
+        self._dependencies.add(("passthrough", gateway.owner))
+        return passes_tls(self._topology.passthrough.get(gateway.owner), self._inventory, gateway.owner, self._name)
 
     def _resolved_addresses(self, host: str) -> tuple[str, ...] | None:
         """What a host name resolves to; None where that is not known yet. Never loopback or the like."""
         self._dependencies.add(("resolved", host))
-        addresses = self._state.resolved.get(host)
+        addresses = self._state.resolved_addresses.get(host)
         if addresses is None:
             return None
         return tuple(address for address in addresses if scope_of(address) not in (None, Scope.NEVER_SERVED))

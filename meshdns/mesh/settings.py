@@ -1,4 +1,4 @@
-"""What the operator says about the mesh, as the core needs it. Names are normal (lower-case, no trailing dot)."""
+"""Settings of the mesh as the core needs them. Names are normal (lower-case, no trailing dot)."""
 
 import enum
 from ipaddress import IPv4Network, IPv6Network
@@ -11,15 +11,15 @@ Prefix = IPv4Network | IPv6Network
 
 
 class AnswerMode(enum.Enum):
-    """Which addresses a ServiceEntry's host is answered with."""
+    """Mode of the addresses that a ServiceEntry's host is answered with."""
 
     GATEWAY = "gateway"  # what can be reached from here: the endpoint table
     VIP = "vip"  # the own cluster's VIPs first: for clients behind a sidecar
     ENDPOINTS = "endpoints"  # all networks are one
 
 
-class Discover(enum.Enum):
-    """Which Services get derived names."""
+class DiscoveryMode(enum.Enum):
+    """Mode of discovery: the Services that get derived names."""
 
     NONE = "none"
     LABELLED = "labelled"
@@ -46,7 +46,7 @@ class MeshZone(msgspec.Struct, frozen=True):
 
 
 class ClusterSettings(msgspec.Struct, frozen=True):
-    """What is known about one cluster, whatever its source. ``gateways`` None = discover them, empty = it has none."""
+    """Settings of one cluster, whatever its source. ``gateways`` None = discover them, empty = it has none."""
 
     network: str = ""
     domain: str = "cluster.local"
@@ -57,7 +57,7 @@ class ClusterSettings(msgspec.Struct, frozen=True):
     required: bool = False
     config_cluster: str = ""  # whose control plane governs it; empty = what its system namespace says
     dns_name: str = ""  # its label in <cluster>.<host>; empty = its name, where that is a label
-    discover: Discover = Discover.ALL
+    discover: DiscoveryMode = DiscoveryMode.ALL
     readiness: bool = True
 
 

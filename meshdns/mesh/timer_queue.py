@@ -1,4 +1,4 @@
-"""What falls due when: each item once, the earliest first. No clock; times are seconds of any that never goes back."""
+"""Timer queue: items by due time, each once. No clock; times are seconds of any clock that never goes back."""
 
 import heapq
 from collections.abc import Hashable
@@ -10,13 +10,13 @@ T = TypeVar("T", bound=Hashable)
 
 
 class TimerQueue(Generic[T]):
-    """Items and their due times. An item that was taken is off the agenda until it is put again."""
+    """Items and their due times. An item that was popped is not in the queue until it is scheduled again."""
 
     __slots__ = ("_heap", "_latest", "_sequence")
 
     def __init__(self) -> None:
         self._heap: list[tuple[float, int, T]] = []
-        self._latest: dict[T, int] = {}  # the put that counts for each item; older ones are void
+        self._latest: dict[T, int] = {}  # the `schedule` call that counts for each item; older ones are void
         self._sequence = 0
 
     def __len__(self) -> int:
@@ -24,20 +24,20 @@ class TimerQueue(Generic[T]):
         return len(self._latest)
 
     def schedule(self, item: T, due: float) -> None:
-        """Have `item` taken once `due` has come; an earlier due time of it is void."""
+        """Schedule `item` at `due`; an earlier due time of it is void."""
         self._sequence += 1
         self._latest[item] = self._sequence
         heapq.heappush(self._heap, (due, self._sequence, item))
         self._compact()
 
     def cancel(self, item: T) -> None:
-        """Take `item` off; nothing happens where it is not on."""
+        """Remove `item`; nothing happens if it is not scheduled."""
         self._latest.pop(item, None)
         self._compact()
 
     @property
     def next_due(self) -> float | None:
-        """When the next item falls due; None where there is none."""
+        """The due time of the next item, or None."""
         while self._heap and self._is_stale(self._heap[0]):
             heapq.heappop(self._heap)
         return self._heap[0][0] if self._heap else None

@@ -1,7 +1,7 @@
-"""Networks, gateways and the vantage: where things are, as seen from where this instance stands.
+"""Topology: networks, their gateways and the vantage.
 
-A topology is a value computed from an inventory; the catalog computes the next one when something it rests on changed
-and compares the two.
+A topology is a value computed from an inventory; the `NameTable` computes the next one when something it rests on
+changed, and compares the two.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -77,18 +77,18 @@ class Topology(msgspec.Struct, frozen=True):
         its = self.gateways.get(cluster, GatewaySet()).members
         return (*its, *(each for each in elsewhere if each.network and each.owner == cluster))
 
-    def in_network(self, address: IpAddress, network: str) -> bool:
+    def is_in_network(self, address: IpAddress, network: str) -> bool:
         """Whether the settings say that `address` belongs to `network`."""
         return any(
             address.version == version and int(address) & mask == base
             for version, base, mask in self.prefixes.get(network, ())
         )
 
-    def in_any_network(self, address: IpAddress | None) -> bool:
+    def is_in_any_network(self, address: IpAddress | None) -> bool:
         """Whether the settings name `address` as one of some network, which makes it private; no host name is."""
         if address is None or not self.prefixes:
             return False
-        return any(self.in_network(address, network) for network in self.prefixes)
+        return any(self.is_in_network(address, network) for network in self.prefixes)
 
     def changed_gateways(self, other: "Topology") -> set[str]:
         """The clusters whose gateways differ between two topologies."""
@@ -145,7 +145,7 @@ def _cluster_network(cluster: ClusterObjects, settings: MeshSettings) -> str:
 
 
 def _cluster_gateways(cluster: ClusterObjects, networks: dict[str, str], inventory: Inventory) -> GatewaySet:
-    """The first kind of gateway that yields an address (DESIGN section 3, gateways of a cluster)."""
+    """The first kind of gateway that yields an address (docs/semantics.md, which objects are a cluster's gateways)."""
     if cluster.settings.gateways is not None:
         return GatewaySet(tuple(_configured_gateway(text, cluster.name) for text in cluster.settings.gateways))
     network = networks[cluster.name]
@@ -253,7 +253,7 @@ def _cluster_problems(cluster: ClusterObjects, topology: Topology) -> Iterator[P
 
 
 def _checked_objects(cluster: ClusterObjects, network: str, gateways: tuple[Gateway, ...]) -> Iterator[GatewayObject]:
-    """The objects that had a say in what was `found`, each once."""
+    """The objects that had a say in `gateways`, each once."""
     yield from by_network_label(cluster, network)
     used = {gateway.origin for gateway in gateways if gateway.owner == cluster.name}
     fallbacks = [

@@ -1,7 +1,7 @@
-"""Why nothing is served of a name that somebody declares, in one short sentence for an extended error (RFC 8914).
+"""Reasons why a declared name is not served, in one short sentence for an extended error (RFC 8914).
 
 The judgement is that of `meshdns.mesh.visibility` and of the name's answer; here it is only put into few words. What
-names a cluster is for those who may look inside, all others are told the fact alone.
+names a cluster is for clients that may see the mesh; all others get the fact alone.
 """
 
 from collections.abc import Iterable, Iterator
@@ -18,7 +18,7 @@ UNSERVED_KINDS: Final = frozenset({ProblemKind.OUTSIDE_ZONES, ProblemKind.NOT_PU
 """The kinds of problems for which a host is not served at all."""
 
 MAX_TEXT: Final = 120
-"""Octets of a sentence: a reply must still fit into the 512 octets of the smallest client."""
+"""Bytes of a sentence: a reply must still fit into the 512 bytes of the smallest client."""
 
 _TO_DO: Final = "; see meshdns explain"
 _PUBLIC_PROHIBITED: Final = f"this name is not exported to here{_TO_DO}".encode()
@@ -60,7 +60,7 @@ def unreachable_reason(answer: Answer) -> bytes | None:
 
 
 def extended_error(reason: bytes, *, show_cluster: bool) -> tuple[int, bytes]:
-    """Code and text of the extended error; `show_cluster` is for those who may know what is where."""
+    """Code and text of the extended error; `show_cluster` is for clients that may see the mesh."""
     code = int.from_bytes(reason[:2], "big")
     if show_cluster:
         return code, reason[2:]

@@ -1,4 +1,4 @@
-"""Which hosts of a ServiceEntry, and which Services, may speak for a name at all.
+"""Visibility: the hosts of ServiceEntries, and the Services, that may speak for a name at all.
 
 A ServiceEntry is otherwise a way to hijack DNS (``*``, ``*.com``, ``login.example.com``): only names in a configured
 zone are ever answered from the mesh, only by clusters and namespaces that may speak for them, and, since a DNS server
@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from meshdns.mesh.objects.declarations import Service, ServiceEntry
 from meshdns.mesh.objects.labels import EXPORT_LABEL, EXPORT_TO_ANNOTATION, NETWORK_LABEL
 from meshdns.mesh.objects.problems import SETTINGS_CAUSE, Problem, ProblemKind
-from meshdns.mesh.settings import ClusterSettings, Discover, MeshSettings, MeshZone
+from meshdns.mesh.settings import ClusterSettings, DiscoveryMode, MeshSettings, MeshZone
 
 
 def served_hosts(entry: ServiceEntry, cluster: str, settings: MeshSettings) -> Iterator[str]:
@@ -106,7 +106,7 @@ def _is_discoverable(
     if not _can_have_derived_names((service.namespace, service.name), cluster_settings, settings, zone):
         return False
     label = dict(service.labels).get(EXPORT_LABEL)
-    return label != "false" and (cluster_settings.discover is not Discover.LABELLED or label == "true")
+    return label != "false" and (cluster_settings.discover is not DiscoveryMode.LABELLED or label == "true")
 
 
 def can_give_derived_name(
@@ -117,7 +117,7 @@ def can_give_derived_name(
     zone: MeshZone,
 ) -> bool:
     """Whether a ServiceEntry for the svc host of `service` (namespace, name) gives it a derived name in `zone`."""
-    if cluster_settings.discover is not Discover.ALL or not _can_have_derived_names(
+    if cluster_settings.discover is not DiscoveryMode.ALL or not _can_have_derived_names(
         service, cluster_settings, settings, zone
     ):
         return False
@@ -131,7 +131,7 @@ def _can_have_derived_names(
     service: tuple[str, str], cluster_settings: ClusterSettings, settings: MeshSettings, zone: MeshZone
 ) -> bool:
     """Whether the names of a Service (namespace, name) are derived in `zone` at all."""
-    if cluster_settings.discover is Discover.NONE or (
+    if cluster_settings.discover is DiscoveryMode.NONE or (
         cluster_settings.zones is not None and zone.name not in cluster_settings.zones
     ):
         return False

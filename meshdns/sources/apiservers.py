@@ -42,26 +42,26 @@ async def watch_api_servers(
     """Report the clusters of `source` to `sink` until cancelled; `draw` gives numbers from 0 to 1 for jitter.
 
     All sources of one sink share `registry`; `rank` is the place of this one in the settings. EndpointSlices of
-    the clusters `without_readiness` are not read. What is wrong with a source is told to the sink; only a remote
+    the clusters `without_readiness` are not read. Problems of a source are reported to the sink; only a remote
     secrets source without a namespace raises `SourceError` outside of a pod.
     """
     async with asyncio.TaskGroup() as group:
-        around = SourceContext(sink, registry, draw, group, rank, without_readiness)
+        context = SourceContext(sink, registry, draw, group, rank, without_readiness)
         match source:
             case KubeconfigSource():
-                roster = ClusterSet(f"kubeconfig {_joined_paths(source)}", "", around)
-                work = watch_kubeconfigs(source, roster)
+                cluster_set = ClusterSet(f"kubeconfig {_joined_paths(source)}", "", context)
+                work = watch_kubeconfigs(source, cluster_set)
             case InClusterSource():
-                roster = ClusterSet("the pod's own cluster", "", around)
-                work = watch_service_account(source.cluster, environment, roster)
+                cluster_set = ClusterSet("the pod's own cluster", "", context)
+                work = watch_service_account(source.cluster, environment, cluster_set)
             case RemoteSecretsSource():
                 namespace = source.namespace or _own_namespace(SERVICE_ACCOUNT_DIR)
-                roster = ClusterSet(f"remote secrets of namespace {namespace}", source.own, around)
+                cluster_set = ClusterSet(f"remote secrets of namespace {namespace}", source.own, context)
                 load = _config_loader(source.kubeconfig, environment)
                 work = watch_remote_secrets(
-                    namespace=namespace, load_client_config=load, own=source.own, cluster_set=roster, draw=draw
+                    namespace=namespace, load_client_config=load, own=source.own, cluster_set=cluster_set, draw=draw
                 )
-        group.create_task(roster.run(), name="roster")
+        group.create_task(cluster_set.run(), name="cluster set")
         await work
 
 

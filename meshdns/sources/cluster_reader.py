@@ -1,11 +1,11 @@
-"""One cluster at work: the client that is served, and the one that is to take its place.
+"""Reader of one cluster: the client whose data are served, and the one that is to replace it.
 
 Rules:
 - A changed access, or another cluster behind the same one, is read by a client of its own behind a `SyncBuffer`. Only
   when it has listed every kind does it take the old one's place, in one turn of the loop; until then the old one is
   served. An old client that never got so far has nothing to keep, and gives way at once.
 - Each cluster has one client and, per kind, a task of its own; nothing that one of them meets reaches another. A fault
-  that nobody foresaw is logged and reported as failed, and its kind begins anew after a wait.
+  that was not foreseen is logged and reported as failed, and its kind restarts after a wait.
 - Starts are spread: over half a second at first, over two seconds where all instances see the same change.
 - A cluster that is served under another name already is not served: see `meshdns.sources.registry`.
 """
@@ -33,11 +33,11 @@ from meshdns.sources.sync_buffer import SyncBuffer
 _START_SPREAD: Final = 0.5  # seconds over which first starts are spread
 _SWAP_SPREAD: Final = 2.0  # seconds over which the instances that see a changed access are spread
 
-log = logging.getLogger(__name__)
+_log = logging.getLogger(__name__)
 
 
 class SourceContext(NamedTuple):
-    """What all clusters of a source share; `draw` gives numbers from 0 to 1 for jitter.
+    """Context that all clusters of a source share; `draw` gives numbers from 0 to 1 for jitter.
 
     `rank` is the source's place in the settings, `without_readiness` are the clusters whose EndpointSlices are not
     read.
@@ -52,7 +52,7 @@ class SourceContext(NamedTuple):
 
 
 class ClusterReader:
-    """A registered cluster from its joining to its leaving."""
+    """Reader of a registered cluster, from its addition to its removal."""
 
     def __init__(self, name: str, client_config: ClientConfig, context: SourceContext) -> None:
         self._name = name
@@ -65,7 +65,7 @@ class ClusterReader:
 
     @property
     def client_config(self) -> ClientConfig:
-        """What it is to be read with."""
+        """The access with which it is read."""
         return self._client_config
 
     @property
@@ -78,7 +78,7 @@ class ClusterReader:
         if client_config == self._client_config:
             return
         self._client_config = client_config
-        log.info("cluster %s has new credentials or another address; it is read anew", self._name)
+        _log.info("cluster %s has new credentials or another address; it is read anew", self._name)
         if self._current is None:
             self.duplicate_of = NO_NAME
             self._context.registry.set_uid(self._name, "")
@@ -88,18 +88,18 @@ class ClusterReader:
 
     def update_duplicate(self) -> None:
         """Serve it, or not, by what is registered now."""
-        twin = self._context.registry.duplicate_of(self._name)
-        if twin != NO_NAME and self._current is not None:
+        duplicate = self._context.registry.duplicate_of(self._name)
+        if duplicate != NO_NAME and self._current is not None:
             self.stop()
-        elif twin == NO_NAME and self._current is None:
+        elif duplicate == NO_NAME and self._current is None:
             self._current = self._start()
-        self.duplicate_of = twin
+        self.duplicate_of = duplicate
 
     def stop(self) -> None:
         """Read and serve it no more."""
-        for reading in (self._current, self._pending):
-            if reading is not None:
-                reading.stop()
+        for client in (self._current, self._pending):
+            if client is not None:
+                client.stop()
         if self._current is not None:
             self._context.sink.report(ClusterRemoved(self._name))
         self._current = self._pending = None
@@ -129,7 +129,7 @@ class ClusterReader:
             self._current, self._pending = client, None
             self._context.registry.set_uid(self._name, client.uid)
             again = client.buffer.flush()
-            log.info("cluster %s is served by its new client", self._name)
+            _log.info("cluster %s is served by its new client", self._name)
             if again:
                 asyncio.get_running_loop().call_later(again, self._relist, client)
         self._context.registry.mark_complete(self._name)
@@ -140,7 +140,7 @@ class ClusterReader:
             self._start_replacement(client)
 
     def on_identified(self, client: "_ClusterClient", uid: str) -> None:
-        """A client was told for the first time which cluster answers."""
+        """A client knows for the first time which cluster answers."""
         if client is self._current:
             self._context.registry.set_uid(self._name, uid)
 
@@ -183,11 +183,11 @@ class _ClusterClient:
         await asyncio.sleep(self._start_delay)
         connection = ApiConnection(self.client_config, self._on_credential)
         identified = VerifiedConnection(connection, self._check_uid)
-        courtesy = RequestGate(clock=self._clock, draw=self._draw)
+        gate = RequestGate(clock=self._clock, draw=self._draw)
         try:
             async with asyncio.TaskGroup() as group:
                 for resource in self._resources.values():
-                    task = self._follow_kind(resource, identified, courtesy)
+                    task = self._follow_kind(resource, identified, gate)
                     group.create_task(task, name=f"cluster {self._name}: {resource.title}")
         finally:
             await connection.close()
@@ -198,14 +198,14 @@ class _ClusterClient:
             reflector = Reflector(resource, cluster=self._name, sink=self.buffer, draw=self._draw)
             try:
                 await Follower(reflector, resource, connection, gate, self._clock).run()
-            except Exception as error:
-                log.exception("cluster %s: %s stopped; it is begun anew", self._name, resource.title)
+            except Exception as error:  # noqa: BLE001 — a fault of one kind must not end the others
+                _log.exception("cluster %s: %s stopped; it is begun anew", self._name, resource.title)
                 reason = f"{type(error).__name__}: {error}; report this with the log"
                 self.buffer.report(ReadFailed(self._name, resource.kind, reason))
             await asyncio.sleep(5 + 25 * self._draw())
 
     def _on_credential(self, credential: Credential) -> None:
-        """What a provider gives is got anew each minute, whatever it says."""
+        """Report a credential; one of an auth provider is renewed each minute, whatever its expiry."""
         stated = replace(credential, expires_at=math.inf) if self.client_config.auth_provider else credential
         is_renewable = self.client_config.has_rotating_credentials
         self.buffer.report(CredentialsObtained(self._name, credential_expiry(stated), is_renewable))

@@ -14,7 +14,7 @@ from meshdns.sources.sink import SourceListed, SourceProblems
 
 _REPORT_INTERVAL: Final = 1.0  # seconds between looks at what became of a new access
 
-log = logging.getLogger(__name__)
+_log = logging.getLogger(__name__)
 
 
 class ClusterSet:
@@ -56,7 +56,7 @@ class ClusterSet:
         } | dict(client_configs)
         self._source_problems = tuple(problems)
         for name in self._clusters.keys() - self._client_configs.keys():
-            log.info("cluster %s is not in %s any more", name, self._title)
+            _log.info("cluster %s is not in %s any more", name, self._title)
             self._clusters.pop(name).stop()
             self._context.registry.release(name)
         self._reconcile()
@@ -83,14 +83,14 @@ class ClusterSet:
         if self._is_closed:
             return
         self._owners = {}
-        for name, access in self._client_configs.items():
+        for name, client_config in self._client_configs.items():
             if name in self._clusters:
-                self._clusters[name].set_client_config(access)
+                self._clusters[name].set_client_config(client_config)
                 self._clusters[name].update_duplicate()
                 continue
-            holder = self._context.registry.claim(name, access.title, self._context.rank)
+            holder = self._context.registry.claim(name, client_config.title, self._context.rank)
             if holder == NO_NAME:
-                self._clusters[name] = ClusterReader(name, access, self._context)
+                self._clusters[name] = ClusterReader(name, client_config, self._context)
             else:
                 self._owners[name] = holder
         self._report_problems()

@@ -54,7 +54,7 @@ class ManifestDocument(NamedTuple):
 
 
 class LineIndex:
-    """Where the values of one text stand; lines count from 1."""
+    """Index of the lines of the values of one text; lines count from 1."""
 
     def __init__(self) -> None:
         self._container_lines: dict[int, int] = {}

@@ -33,7 +33,7 @@ StampsByPath = dict[Path, tuple[int, ...]]
 
 @dataclass(slots=True)
 class FoundContexts:
-    """What a look found: accesses by cluster, what is wrong, and the clusters that could not be read this time."""
+    """Result of a poll: client configs by cluster, problems, and the clusters that could not be read this time."""
 
     client_configs: dict[str, ClientConfig] = field(default_factory=dict)
     problems: list[Problem] = field(default_factory=list)
@@ -56,8 +56,8 @@ async def watch_service_account(cluster: str, environment: Mapping[str, str], cl
     """Keep `cluster_set` in step with the pod's service account until cancelled."""
     while True:
         try:
-            access = await asyncio.to_thread(service_account_config, environment, SERVICE_ACCOUNT_DIR)
-            cluster_set.set_clusters({cluster: access}, ())
+            client_config = await asyncio.to_thread(service_account_config, environment, SERVICE_ACCOUNT_DIR)
+            cluster_set.set_clusters({cluster: client_config}, ())
         except SourceError as error:
             cluster_set.set_clusters(
                 {}, [problem_from_message("cluster", cluster, str(error))], retained=[cluster], is_whole_source=False
@@ -106,7 +106,9 @@ class _KubeconfigPoller:
         found = await asyncio.to_thread(self._read_all)
         self._stamps = stamps
         self._is_clean = not found.problems
-        named = {Path(file) for access in found.client_configs.values() for file in access.referenced_files}
+        named = {
+            Path(file) for client_config in found.client_configs.values() for file in client_config.referenced_files
+        }
         if named - self._certificates:
             self._stamps = None  # their stamps are not in this look
         self._certificates = named
@@ -160,7 +162,7 @@ class _KubeconfigPoller:
 
     def _read_file(self, path: Path, found: FoundContexts) -> None:
         try:
-            name, access = load_kubeconfig([path]).single_cluster(trusted=True)
+            name, client_config = load_kubeconfig([path]).single_cluster(trusted=True)
         except SourceError as error:
             found.problems.append(problem_from_message("kubeconfig", str(path), str(error)))
             found.unreadable |= {self._cluster_by_file[path]} if path in self._cluster_by_file else set()
@@ -170,7 +172,7 @@ class _KubeconfigPoller:
             found.problems.append(problem_from_message("kubeconfig", str(path), reason))
             return
         self._cluster_by_file[path] = name
-        found.client_configs[name] = access
+        found.client_configs[name] = client_config
 
 
 def _expand(path: Path) -> list[Path]:

@@ -1,7 +1,4 @@
-"""Single objects of an API server, for tools: read once, no watch.
-
-Tokens of a service account: a new one from the TokenRequest API, or that of a Secret which holds one.
-"""
+"""One-shot requests to an API server, for tools: single objects without a watch, and tokens of service accounts."""
 
 import asyncio
 import base64
@@ -22,7 +19,7 @@ _TIMEOUT: Final = 30.0
 
 @asynccontextmanager
 async def open_connection(client_config: ClientConfig) -> AsyncIterator[ApiConnection]:
-    """A connection for a few requests, which have 30 s in all. Raises `SourceError` where they take longer."""
+    """Open a connection for a few requests, which have 30 s in all. Raises `SourceError` if they take longer."""
     connection = ApiConnection(client_config)
     try:
         async with asyncio.timeout(_TIMEOUT):
@@ -36,7 +33,7 @@ async def open_connection(client_config: ClientConfig) -> AsyncIterator[ApiConne
 
 
 async def read_objects(client_config: ClientConfig, paths: Sequence[str]) -> list[dict[str, Any] | None]:
-    """The objects at these paths of the API, in order; None for one that does not exist. Raises `SourceError`."""
+    """Return the objects at these paths of the API, in order; None if one does not exist. Raises `SourceError`."""
     async with open_connection(client_config) as connection:
         return [_decode_optional(path, *(await connection.fetch(path))) for path in paths]
 
@@ -56,9 +53,9 @@ def _decode_optional(path: str, status: int, reply: bytes) -> dict[str, Any] | N
 async def request_token(
     client_config: ClientConfig, namespace: str, service_account: str, lifetime: int
 ) -> tuple[str, str]:
-    """A token of a service account for `lifetime`, as long as the server allows, and when it expires (RFC 3339).
+    """Request a token of a service account for `lifetime`, and return it with its expiry (RFC 3339).
 
-    Nothing is stored by that. Raises `SourceError`.
+    The server may shorten the lifetime. Nothing is stored. Raises `SourceError`.
     """
     body = {
         "apiVersion": "authentication.k8s.io/v1",
@@ -76,7 +73,7 @@ async def request_token(
 
 
 async def read_secret_token(client_config: ClientConfig, namespace: str, secret: str) -> tuple[str, bytes]:
-    """The token in a Secret of type ``kubernetes.io/service-account-token``, and the authority (PEM) beside it.
+    """Read the token in a Secret of type ``kubernetes.io/service-account-token``, and the authority (PEM) beside it.
 
     Raises `SourceError`.
     """

@@ -1,7 +1,7 @@
-"""Which cluster is served under which name, over all sources: pure.
+"""Registry of the clusters of all sources: which one is served under which name. Pure.
 
 Rules:
-- A name belongs to whoever registered it first, until it is given back (istiod's rule for remote secrets).
+- A name belongs to the source that registered it first, until it is given back (istiod's rule for remote secrets).
 - One cluster is served under one name: of several with one UID that of the own cluster, else of the source that stands
   first in the settings, else the one registered first, as soon as it has been read. So all instances with the same
   settings serve the same one, whichever answers first.

@@ -7,9 +7,9 @@ Rules (istiod's, istio/istio pkg/kube/multicluster/secretcontroller.go):
   was read by its last good value still is.
 - What is in a Secret is not trusted: see `meshdns.sources.auth.kubeconfig`.
 
-Secrets are few and change rarely, so that their watch is only a bell: whatever it says, and however it ends, they are
-listed anew. None of the ways in which a watch can go wrong needs a rule then. A new list follows after five minutes at
-the latest.
+Secrets are few and change rarely, so that their watch is only a wake-up: whatever it says, and however it ends, they
+are listed again. None of the ways in which a watch can go wrong needs a rule then. A new list follows after five
+minutes at the latest.
 """
 
 import asyncio
@@ -37,7 +37,7 @@ _BATCH_DELAY: Final = 0.2  # seconds for which changes are gathered
 _BACKOFF_FIRST: Final = 0.8
 _BACKOFF_LAST: Final = 30.0
 _FORBIDDEN_RETRY: Final = 30.0  # to twice that
-_BODY_LIMIT: Final = 64 * 2**20  # octets; a Secret holds 1 MiB
+_BODY_LIMIT: Final = 64 * 2**20  # bytes; a Secret holds 1 MiB
 
 LoadClientConfig = Callable[[], ClientConfig]
 """The access to the API server that holds the Secrets. Blocks; raises `SourceError`."""
@@ -63,12 +63,11 @@ class _SecretKey(NamedTuple):
 
 
 class _RefusedError(Exception):
-    """The API server refused; `wait` is the least time until the next try, in seconds."""
+    """The API server refused; `retry_after` is the least time until the next try, in seconds."""
 
-    def __init__(self, reason: str, *, retry_after: float = 0.0, renew: bool = False) -> None:
+    def __init__(self, reason: str, *, retry_after: float = 0.0) -> None:
         super().__init__(reason)
         self.retry_after = retry_after
-        self.renew = renew
 
 
 async def watch_remote_secrets(
@@ -82,21 +81,21 @@ async def watch_remote_secrets(
     """Keep `cluster_set` in step with the Secrets of `namespace` until cancelled."""
     secrets = _RemoteSecrets(namespace, own)
     failures = 0
-    bell = _SecretWatch(load_client_config, namespace, draw)
+    watch = _SecretWatch(load_client_config, namespace, draw)
     try:
         while True:
             wait = 0.0
             try:
-                secrets.apply_list(await bell.list_secrets())
+                secrets.apply_list(await watch.list_secrets())
                 cluster_set.set_clusters(secrets.client_configs, secrets.problems, retained=secrets.unreadable)
                 failures = 0
-                await bell.wait_for_change()
+                await watch.wait_for_change()
             except (SourceError, PayloadError, TimeoutError, _RefusedError) as error:
                 reason = str(error) or "the API server did not answer in time; check that it is well"
-                told = problem_from_message("secrets", LABEL_SELECTOR, reason, namespace)
+                problem = problem_from_message("secrets", LABEL_SELECTOR, reason, namespace)
                 cluster_set.set_clusters(
                     secrets.client_configs,
-                    [told, *secrets.problems],
+                    [problem, *secrets.problems],
                     retained=secrets.unreadable,
                     is_whole_source=False,
                 )
@@ -105,7 +104,7 @@ async def watch_remote_secrets(
                 failures += 1
             await asyncio.sleep(wait or _BATCH_DELAY)
     finally:
-        await bell.close()
+        await watch.close()
 
 
 class _SecretWatch:
@@ -163,10 +162,10 @@ class _SecretWatch:
             await self._connection.close()
 
     async def _current_connection(self) -> ApiConnection:
-        access = await asyncio.to_thread(self._load_client_config)
-        if self._connection is None or access != self._client_config:
+        client_config = await asyncio.to_thread(self._load_client_config)
+        if self._connection is None or client_config != self._client_config:
             await self.close()
-            self._client_config, self._connection = access, ApiConnection(access)
+            self._client_config, self._connection = client_config, ApiConnection(client_config)
         return self._connection
 
     def _refused_error(self, status: int, body: bytes) -> _RefusedError:
@@ -211,18 +210,18 @@ class _RemoteSecrets:
         self._owners = {cluster: secret for cluster, secret in self._owners.items() if (cluster, secret) in present}
         for key in keys:
             self._owners.setdefault(key.cluster, key.secret)
-        accesses: dict[str, ClientConfig] = {}
+        client_configs: dict[str, ClientConfig] = {}
         self.unreadable = set()
         for key in keys:
             if self._owners[key.cluster] != key.secret:
                 self._report_conflict(key)
                 continue
             try:
-                accesses[key.cluster] = self._parse_client_config(key)
+                client_configs[key.cluster] = self._parse_client_config(key)
             except SourceError as error:
                 self.problems.append(problem_from_message("Secret", key.secret, str(error), self._namespace))
                 self.unreadable.add(key.cluster)
-        self.client_configs = accesses
+        self.client_configs = client_configs
 
     def _keys(self, item: msgspec.Raw) -> list[_SecretKey]:
         """The keys of a Secret but that of the own cluster."""

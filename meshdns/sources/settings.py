@@ -1,7 +1,4 @@
-"""What a source is told: plain values, already checked, with no defaults that look at the machine.
-
-What is wrong with a source itself, as a value.
-"""
+"""Settings of sources as plain values, checked and without defaults that depend on the machine, and their errors."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -56,6 +53,6 @@ class SourceError(Exception):
 
 
 def problem_from_message(subject: str, name: str, message: str, namespace: str = "") -> Problem:
-    """A problem from a message that ends with what to do, behind its last semicolon."""
+    """Return the problem of a source itself, from a message that ends with what to do behind its last semicolon."""
     reason, _, advice = message.rpartition("; ")
     return Problem(ProblemKind.UNREADABLE, subject, namespace, name, "", reason or message, advice)

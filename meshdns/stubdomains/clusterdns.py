@@ -1,4 +1,4 @@
-"""What the DNS of a cluster is told: kube-dns, CoreDNS and those who configure them, as texts and as manifests.
+"""Configurations for the DNS of a cluster: kube-dns, CoreDNS and their operators, as texts and as manifests.
 
 Each `…_text` puts our zones into the text that is deployed (empty where there is none); each `…_manifest` makes of such
 a text what can be applied.

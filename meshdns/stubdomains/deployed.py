@@ -1,4 +1,4 @@
-"""What is deployed, out of the objects that an API server gives or kubectl prints."""
+"""Reading of what is deployed, from objects of an API server or printed by kubectl."""
 
 import json
 from collections.abc import Mapping

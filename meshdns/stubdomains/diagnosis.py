@@ -1,8 +1,8 @@
-"""Which hop of a chain is wrong, from what a few questions bring back.
+"""Diagnosis of a chain of servers: which hop is wrong, from the replies to a few questions.
 
 Rules:
-- The marker is ``whoami.<zone>`` TXT: meshdns says with it who asked. It passes every forwarder and cache, and its form
-  is ours. A random name beside it has been cached by nobody; its denial carries the SOA of whoever answered.
+- The marker is ``whoami.<zone>`` TXT: meshdns says with it which address asked. It passes every forwarder and cache,
+  and its form is ours. A random name beside it is in no cache; its denial carries the SOA of the server that answered.
 - SERVFAIL that turns into an answer with CD set (RFC 4035 section 3.2.2) is the asked server's own validation.
 - Every verdict says what to do next.
 """
@@ -21,7 +21,7 @@ _COMPARE_ADVICE: Final = "compare with: meshdns stub-domain print, and meshdns s
 
 
 class CheckKind(enum.Enum):
-    """What is the matter, as machines read it."""
+    """Kinds of diagnosis, for JSON output."""
 
     SOUND = "sound"
     FALLTHROUGH = "fallthrough"
@@ -44,7 +44,7 @@ SOUND_KINDS: Final = frozenset({CheckKind.SOUND, CheckKind.FALLTHROUGH})
 
 
 class Observations(NamedTuple):
-    """What came back for `zone`: from `via` the marker, a fresh name, the marker unchecked (CD), and ``. SOA``.
+    """The replies for `zone`: from `via` the marker, a fresh name, the marker unchecked (CD), and ``. SOA``.
 
     `server` is meshdns's own address, empty where it was not named; then nothing was asked there.
     """
@@ -74,7 +74,7 @@ class Diagnosis(NamedTuple):
 
 
 def diagnose(observations: Observations) -> Diagnosis:
-    """What is the matter; the first that fits."""
+    """Return the first diagnosis that fits."""
     if _is_marker(observations.marker):
         return _diagnose_reached(observations)
     if observations.marker.is_denial:
@@ -180,7 +180,7 @@ def _diagnose_refused(observations: Observations) -> Diagnosis:
 
 
 def _diagnose_behind(observations: Observations) -> Diagnosis:
-    """Whoever is asked lives, and has no answer from behind."""
+    """The server that is asked replies, but has no answer from the server behind it."""
     if not observations.server:
         return Diagnosis(
             CheckKind.BEHIND,

@@ -1,15 +1,11 @@
-"""What one reply says, whoever gave it: the little that tells who that was.
+"""Replies of other servers as values, their differences from our answers, and the server they probably came from.
 
-Rules: the octets are judged by `meshdns.dns.reply` first, and only what that believes is shown.
-
-Where another server's answer differs from ours, and whose answer it looks like.
-
-What tells (istio/istio pkg/dns/client, pilot/pkg/controllers/ipallocate; Admiral's ``--se_ip_prefix``):
-- addresses of 240.0.0.0/4 and 2001:2::/48 are VIPs that a sidecar or ztunnel takes out of the traffic; nobody routes
-  them;
-- a sidecar's DNS proxy says that a known name has no address of a family with AA and without the SOA that each
-  authoritative server gives;
-- istiocoredns denies the whole name then, as authoritatively.
+Rules:
+- The bytes are judged by `meshdns.dns.reply` first; only what it accepts is shown.
+- Marks of other servers (istio/istio pkg/dns/client, pilot/pkg/controllers/ipallocate; Admiral's ``--se_ip_prefix``):
+  addresses of 240.0.0.0/4 and 2001:2::/48 are VIPs that a sidecar or ztunnel captures and no router knows; a sidecar's
+  DNS proxy says that a known name has no address of a family with AA and without the SOA that each authoritative server
+  gives; istiocoredns denies the whole name then, also with AA.
 """
 
 from collections.abc import Collection
@@ -24,11 +20,11 @@ from meshdns.dns.compression import HEADER_SIZE, NameReader
 from meshdns.dns.presentation import PresentationRecord, to_presentation, type_name
 
 _RCODES: Final = ("NOERROR", "FORMERR", "SERVFAIL", "NXDOMAIN", "NOTIMP", "REFUSED")
-_RECORD: Final = 10  # octets between owner and RDATA
+_RECORD: Final = 10  # bytes between owner and RDATA
 
 
 class Soa(msgspec.Struct, frozen=True):
-    """Who denies: the zone, its primary and mailbox without trailing dots, lower-case; `ttl` of the denial, seconds."""
+    """The SOA of a denial: names lower-case without trailing dots; `ttl` is that of the denial in seconds."""
 
     zone: str
     primary: str
@@ -37,7 +33,7 @@ class Soa(msgspec.Struct, frozen=True):
 
 
 class ObservedReply(msgspec.Struct, frozen=True):
-    """A reply; `rcode` is a name, empty where none came that can be read."""
+    """A reply; `rcode` is a name, empty if no readable reply came."""
 
     rcode: str = ""
     authoritative: bool = False
@@ -62,7 +58,7 @@ NO_REPLY: Final = ObservedReply()
 
 
 def observe(message: bytes | None, query: bytes) -> ObservedReply:
-    """The reply in a message that echoes the query; silence for none, and for one that is malformed."""
+    """Return the reply in a message that echoes the query; an empty one if there is none or it is malformed."""
     question = query[HEADER_SIZE : NameReader(query).read(HEADER_SIZE)[1] + 4]
     if message is None:
         return NO_REPLY
@@ -78,7 +74,7 @@ def observe(message: bytes | None, query: bytes) -> ObservedReply:
 
 
 def _soa(authority: bytes) -> Soa | None:
-    """The SOA of an authority section that `reply` has written anew: its first record, without compression."""
+    """Return the SOA of an authority section that `reply` has rewritten: its first record, without compression."""
     if not authority:
         return None
     message = bytes(HEADER_SIZE) + authority
@@ -100,13 +96,13 @@ _VIPS: Final = {
     ip_network("2001:2::/48"): "a VIP that Istio allocated: captured by a sidecar or ztunnel, routed by nobody else",
 }
 PENDING_ANSWER: Final = "SERVFAIL"
-"""What we say while an address is still to come."""
+"""Our answer while an address is still to come."""
 
 
 class Difference(msgspec.Struct, frozen=True, rename="camel"):
-    """A name that is answered in two ways: addresses, or the word for what came instead of them.
+    """A name with two different answers: addresses, or a word for the outcome without addresses.
 
-    `likely_source` says whose answer the server's looks like, empty where nothing tells.
+    `note` says which server's answer it looks like (`likely_source`), empty if it has no marks of one.
     """
 
     name: str
@@ -117,7 +113,7 @@ class Difference(msgspec.Struct, frozen=True, rename="camel"):
 
 
 class DifferenceList(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
-    """All differences, as machines read them; `asked` counts the names that were compared."""
+    """All differences, for JSON output; `asked` counts the names that were compared."""
 
     api_version: str = "meshdns/v1"
     kind: str = "DifferenceList"
@@ -127,18 +123,18 @@ class DifferenceList(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
 
 
 def compare_answers(name: str, qtype: int, ours: Collection[str], observed: ObservedReply) -> Difference | None:
-    """The difference between our addresses of a type (or `PENDING_ANSWER`) and a server's; None if they agree."""
+    """Return the difference between our addresses of a type (or `PENDING_ANSWER`) and a server's, or None."""
     word = type_name(qtype)
     theirs = tuple(sorted(record.data for record in observed.records if record.type == word))
     mine = tuple(sorted(ours)) or ("no data",)
-    said = theirs or (_outcome_text(observed),)
-    if mine == said:
+    shown = theirs or (_outcome_text(observed),)
+    if mine == shown:
         return None
-    return Difference(name, word, said, mine, likely_source(observed, theirs))
+    return Difference(name, word, shown, mine, likely_source(observed, theirs))
 
 
 def likely_source(observed: ObservedReply, addresses: Collection[str]) -> str:
-    """Whose answer it looks like; empty where nothing tells."""
+    """Return a note on the server that the answer looks like, or an empty text if it has no marks of one."""
     for text in addresses:
         address = ip_address(text)
         for network, words in _VIPS.items():

@@ -1,6 +1,6 @@
 """The page on stub domains, from the texts that are printed.
 
-``python -m meshdns.stubdomains.reference > docs/stub-domains.md`` writes it anew.
+``python -m meshdns.stubdomains.reference > docs/stub-domains.md`` writes it.
 """
 
 import sys

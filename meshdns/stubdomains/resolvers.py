@@ -1,4 +1,4 @@
-"""What resolvers on VMs, laptops and in front of clusters are told, each in files of our own beside theirs.
+"""Configurations for resolvers on VMs, laptops and in front of clusters, each in a file of ours beside theirs.
 
 `global` is a signed public top-level domain (as may be whatever zone is used): a server that validates finds that our
 answers carry no signatures although the root says that they must, and answers SERVFAIL. Each text therefore says that
@@ -58,12 +58,12 @@ def bind_zones(stub: StubDomain) -> str:
     )
 
 
-def resolved(stub: StubDomain) -> str:
+def systemd_resolved(stub: StubDomain) -> str:
     """A drop-in of systemd-resolved: the zones as routing domains, which are not searched (resolved.conf(5))."""
     return f"[Resolve]\nDNS={stub.host_port}\nDomains={' '.join(f'~{zone}' for zone in stub.all_zones)}\n"
 
 
-def resolved_anchors(stub: StubDomain) -> str:
+def systemd_resolved_anchors(stub: StubDomain) -> str:
     """Negative trust anchors (RFC 7646): with a file of them the built-in ones are gone, so they stand here again."""
     zones = [*stub.all_zones, *(zone for zone in _BUILT_IN if zone not in stub.all_zones)]
     return "\n".join(zones) + "\n"

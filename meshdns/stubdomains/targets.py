@@ -1,6 +1,6 @@
-"""The servers that can be told of a stub domain: one row each, with what is written where and when it counts.
+"""Servers that can be configured with a stub domain: one row each, with its snippets and when they take effect.
 
-What a part prints is its text, or the manifest made of it; what is compared with a deployed one is the text.
+What a snippet prints is its text, or the manifest made of it; what is compared with a deployed one is the text.
 """
 
 import json
@@ -12,7 +12,7 @@ from meshdns.stubdomains.stub import StubDomain, StubDomainError
 
 
 class ApiLocation(NamedTuple):
-    """Where a text lies in the API: the path of its object, and the keys that lead to it there."""
+    """The place of a text in the API: the path of its object, and the keys that lead to it there."""
 
     object_path: str
     keys: tuple[str, ...]
@@ -59,7 +59,7 @@ class Snippet(NamedTuple):
 
 
 class Target(NamedTuple):
-    """A kind of server. `steps` are what to do with the parts; `effect` says when it counts, as the end of a sentence.
+    """A kind of server. `steps` say what to do with the snippets; `effect` says when it counts and ends a sentence.
 
     `whole_steps` are other steps for a print that holds all that is deployed, where these differ.
     `fallback_unsupported` is empty where fallback zones can be written, else why not and what to do.
@@ -75,14 +75,14 @@ class Target(NamedTuple):
 
     @property
     def fallback_upstream(self) -> str:
-        """What ``fallback_upstream`` of a fallback zone must be in meshdns's settings, where this server asks for it.
+        """The ``upstream`` that a fallback zone must have in meshdns's settings if this server falls through to it.
 
         The cluster's DNS has asked itself before it falls through; to ask it again would be a loop.
         """
         return "none" if any(part.location is not None for part in self.snippets) else "[the cluster's DNS]"
 
     def check_supported(self, stub: StubDomain) -> None:
-        """Raises `StubDomainError` where this server cannot be told so."""
+        """Raise `StubDomainError` if this server cannot be configured so."""
         if stub.fallback and self.fallback_unsupported:
             raise StubDomainError(
                 f"{self.name} cannot send {', '.join(stub.fallback)} here: {self.fallback_unsupported}"
@@ -93,7 +93,7 @@ _SYSTEM: Final = "/api/v1/namespaces/kube-system/configmaps"
 _OWN_DOMAIN: Final = "it refuses the cluster's own domain as a stub domain; use names of your zones instead"
 _MANAGED: Final = "the clause kubernetes of its Corefile is managed and does not fall through; use names of your zones"
 _COREFILE: Final = ApiLocation(f"{_SYSTEM}/coredns", ("data", "Corefile"))
-# By force, because whoever wrote the key first owns it; what that was is part of what is printed.
+# By force, because the first writer of the key owns it; what that was is part of what is printed.
 _KUBECTL: Final = "kubectl apply --server-side --force-conflicts --field-manager=meshdns -f -"
 _APPLY: Final = f"meshdns stub-domain print --target {{name}} | {_KUBECTL}"
 _RESTART: Final = "kubectl -n kube-system rollout restart deployment coredns   # where the Corefile has no `reload`"
@@ -230,10 +230,10 @@ _TARGETS: Final = (
         "systemd-resolved",
         "systemd-resolved 246 or newer; it may ask the address other names too, so let meshdns forward to real servers",
         (
-            Snippet("/etc/systemd/resolved.conf.d/meshdns.conf", lambda stub, _: resolvers.resolved(stub)),
+            Snippet("/etc/systemd/resolved.conf.d/meshdns.conf", lambda stub, _: resolvers.systemd_resolved(stub)),
             Snippet(
                 "/etc/dnssec-trust-anchors.d/meshdns.negative",
-                lambda stub, _: resolvers.resolved_anchors(stub),
+                lambda stub, _: resolvers.systemd_resolved_anchors(stub),
                 comment_sign=";",
             ),
         ),

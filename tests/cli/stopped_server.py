@@ -51,11 +51,11 @@ def publish(
         publisher.upsert(cluster, declaration)
     change(publisher)
     publisher.publish(ready=ready, complete=complete, stale=stale, now=NOW)
-    for name, network in publisher.catalog.topology.networks.items():
+    for name, network in publisher.name_table.topology.networks.items():
         description = ClusterSummary("manifests", "synced", network=network)
         if gateways:
-            found, passage = publisher.gateway_summaries(name), publisher.passthrough(name)
-            description = msgspec.structs.replace(description, gateways=found, passage=passage)
+            found, passthrough = publisher.gateway_summaries(name), publisher.passthrough(name)
+            description = msgspec.structs.replace(description, gateways=found, passthrough=passthrough)
         publisher.set_summary(name, description)
     publisher.publish(ready=ready, complete=complete, stale=stale, now=NOW)
     writer.close()

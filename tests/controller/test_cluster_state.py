@@ -49,7 +49,7 @@ def test_without_an_own_cluster_any_is_enough() -> None:
 def test_a_remembered_cluster_answers_but_stale() -> None:
     """A cluster of an earlier view is served at once, as last known."""
     found = _states()
-    found.state_of("east").restored = True
+    found.state_of("east").is_restored = True
     assert (found.may_answer(), found.may_deny(START), found.stale_clusters(START)) == (True, True, frozenset({"east"}))
 
 
@@ -169,7 +169,7 @@ def test_without_an_own_cluster_one_must_have_synced() -> None:
 def test_the_last_view_makes_ready_whatever_else_is_required(own: str) -> None:
     """A reboot with all API servers down serves the last data."""
     found = _states(own=own, required=("west",))
-    found.state_of("east").restored = True
+    found.state_of("east").is_restored = True
     assert found.not_ready_reason(START) == ""
 
 
@@ -178,34 +178,32 @@ def test_ghosts_go_when_every_source_has_named_its_clusters() -> None:
     found = _states()
     found.expect_sources(2)
     for name in ("east", "old"):
-        found.state_of(name).restored = True
+        found.state_of(name).is_restored = True
     _join(found, "east")
     found.record_source_listed("kubeconfig")
     found.record_source_listed("kubeconfig")
-    assert found.unclaimed(START + 1e6) == []
+    assert found.unclaimed_clusters(START + 1e6) == []
     found.record_source_listed("secrets")
-    assert found.unclaimed(START) == ["old"]
+    assert found.unclaimed_clusters(START) == ["old"]
 
 
 def test_ghosts_wait_a_while_for_a_new_cluster() -> None:
     """A cluster under a new name is not denied while it is read; one that cannot be read delays nothing for ever."""
     found = _states()
     found.expect_sources(1)
-    found.state_of("old").restored = True
+    found.state_of("old").is_restored = True
     _join(found, "east")
     found.record_source_listed("kubeconfig")
-    assert (found.unclaimed(START + DENIAL_BLOCK_TIMEOUT), found.unclaimed(START + DENIAL_BLOCK_TIMEOUT + 0.1)) == (
-        [],
-        ["old"],
-    )
+    assert found.unclaimed_clusters(START + DENIAL_BLOCK_TIMEOUT) == []
+    assert found.unclaimed_clusters(START + DENIAL_BLOCK_TIMEOUT + 0.1) == ["old"]
     _listed(found, "east")
-    assert found.unclaimed(START) == ["old"]
+    assert found.unclaimed_clusters(START) == ["old"]
 
 
 def test_a_source_that_names_nothing_makes_no_ghosts() -> None:
     """An empty folder is more often a mount that is late than the end of a mesh."""
     found = _states()
     found.expect_sources(1)
-    found.state_of("east").restored = True
+    found.state_of("east").is_restored = True
     found.record_source_listed("manifests")
-    assert found.unclaimed(START + 1e6) == []
+    assert found.unclaimed_clusters(START + 1e6) == []

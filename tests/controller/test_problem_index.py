@@ -106,18 +106,18 @@ def test_a_time_that_is_unknown_or_in_the_future_becomes_now(stored: float, sinc
     assert findings.update(b"a", [ONE], NOW) == {ONE: since}
     assert date_problems([ONE[1]], [with_time(ONE[1], stored)], NOW) == [with_time(ONE[1], since)]
     own.restore([with_time(ONE[1], stored)], NOW)
-    assert own.date([ONE[1]], NOW) == [with_time(ONE[1], since)]
+    assert own.add_times([ONE[1]], NOW) == [with_time(ONE[1], since)]
 
 
 def test_a_clock_that_is_set_back_does_not_make_a_problem_younger() -> None:
     """A problem that is seen again at an earlier time began by then."""
     findings, own = ProblemIndex(), OwnProblemTimes()
     findings.update(b"a", [counted(ONE, 3)], NOW)
-    own.date([ONE[1]], NOW)
+    own.add_times([ONE[1]], NOW)
     assert findings.update(b"a", [counted(ONE, 2)], NOW - 50)[counted(ONE, 2)] == NOW - 50
-    assert own.date([ONE[1]], NOW - 50) == [with_time(ONE[1], NOW - 50)]
+    assert own.add_times([ONE[1]], NOW - 50) == [with_time(ONE[1], NOW - 50)]
     assert findings.update(b"a", [counted(ONE, 1)], NOW + 50)[counted(ONE, 1)] == NOW - 50
-    assert own.date([ONE[1]], NOW + 50) == [with_time(ONE[1], NOW - 50)]
+    assert own.add_times([ONE[1]], NOW + 50) == [with_time(ONE[1], NOW - 50)]
 
 
 def test_problems_of_an_object_keep_their_times_one_by_one() -> None:
@@ -131,33 +131,33 @@ def test_problems_of_an_object_keep_their_times_one_by_one() -> None:
 def test_the_controllers_own_problems_end_when_they_are_not_named() -> None:
     """All are named each time; one that comes back is new."""
     own = OwnProblemTimes()
-    own.date([ONE[1]], NOW)
-    assert own.date([ONE[1], TWO[1]], NOW + 1) == [with_time(ONE[1], NOW), with_time(TWO[1], NOW + 1)]
-    assert own.date([TWO[1]], NOW + 2) == [with_time(TWO[1], NOW + 1)]
-    assert own.date([ONE[1]], NOW + 3) == [with_time(ONE[1], NOW + 3)]
+    own.add_times([ONE[1]], NOW)
+    assert own.add_times([ONE[1], TWO[1]], NOW + 1) == [with_time(ONE[1], NOW), with_time(TWO[1], NOW + 1)]
+    assert own.add_times([TWO[1]], NOW + 2) == [with_time(TWO[1], NOW + 1)]
+    assert own.add_times([ONE[1]], NOW + 3) == [with_time(ONE[1], NOW + 3)]
 
 
 def test_what_is_stored_of_own_problems_changes_only_when_one_begins_or_ends() -> None:
     """A count in a reason that changes each second must not be a commit each second."""
     own = OwnProblemTimes()
-    own.date([counted(ONE, 1)[1]], NOW)
-    stored = own.stored()
-    own.date([counted(ONE, 2)[1]], NOW + 1)
-    assert own.stored() == stored
-    own.date([], NOW + 2)
-    assert own.stored() == []
+    own.add_times([counted(ONE, 1)[1]], NOW)
+    stored = own.problems_to_store()
+    own.add_times([counted(ONE, 2)[1]], NOW + 1)
+    assert own.problems_to_store() == stored
+    own.add_times([], NOW + 2)
+    assert own.problems_to_store() == []
 
 
 @pytest.mark.parametrize(("later", "since"), [(RESTORED_LIFETIME, NOW), (RESTORED_LIFETIME + 1, None)])
 def test_sources_may_report_late_after_a_start(later: float, since: float | None) -> None:
     """The problems that an earlier controller had are remembered for minutes, and stored on until then."""
     earlier, own = OwnProblemTimes(), OwnProblemTimes()
-    earlier.date([counted(ONE, 1)[1]], NOW)
-    own.restore(earlier.stored(), NOW)
-    assert own.date([], NOW + 1) == []
-    assert own.stored() == earlier.stored()
-    (found,) = own.date([counted(ONE, 7)[1]], NOW + later)
+    earlier.add_times([counted(ONE, 1)[1]], NOW)
+    own.restore(earlier.problems_to_store(), NOW)
+    assert own.add_times([], NOW + 1) == []
+    assert own.problems_to_store() == earlier.problems_to_store()
+    (found,) = own.add_times([counted(ONE, 7)[1]], NOW + later)
     assert isinstance(found, DatedProblem)
     assert found.since == (NOW + later if since is None else since)
-    assert own.date([], NOW + later) == []
-    assert own.stored() == []
+    assert own.add_times([], NOW + later) == []
+    assert own.problems_to_store() == []

@@ -64,7 +64,7 @@ def publisher_at(writer: Writer, now: float, settings: MeshSettings = NETWORKS) 
 def publish_all(publisher: Publisher, now: float) -> None:
     """Commit until nothing is left."""
     publisher.publish(ready=True, complete=True, stale=(), now=now)
-    while publisher.busy:
+    while publisher.has_pending_names:
         publisher.publish(ready=True, complete=True, stale=(), now=now)
 
 
@@ -173,7 +173,7 @@ def test_a_restart_while_names_are_judged_loses_no_time(
     monkeypatch.setattr("meshdns.controller.publisher.NAMES_PER_COMMIT", 1)
     interrupted = publisher_at(writer, NOW + 60)
     interrupted.publish(ready=True, complete=True, stale=(), now=NOW + 60)
-    assert interrupted.busy
+    assert interrupted.has_pending_names
     assert stored_times(writer) == {LOOPBACK: NOW, UNCARRIED: NOW}
     publish_all(publisher_at(writer, NOW + 90), NOW + 90)
     assert stored_times(writer) == {LOOPBACK: NOW, UNCARRIED: NOW}

@@ -107,7 +107,7 @@ def test_of_several_refusals_the_first_is_told(publisher: Publisher, writer: Wri
 
 def test_a_name_that_cannot_be_reached_is_told_until_it_can(publisher: Publisher, writer: Writer) -> None:
     """A private address that nothing may carry out of its network."""
-    publisher.catalog.add_cluster("east")
+    publisher.name_table.add_cluster("east")
     publisher.upsert("west", PRIVATE)
     assert list(stored_reasons(publisher, writer)) == ["reviews.prod.global"]
     publisher.upsert("west", SERVED)

@@ -242,7 +242,7 @@ def test_sampled_queries_keep_their_keys(recording: Path) -> None:
     """Those of the list, which are those of the live stream and of the query log in JSON."""
     board = Scoreboard.create()
     board.write_sample(0, sampled_query("a.global"))
-    items = LiveQueries(board, lambda: 0.0).recent(QueryFilter())
+    items = LiveQueries(board, lambda: 0.0).recent_queries(QueryFilter())
     recorded = _json(recording / "replies.json")["/queries"]["items"]
     assert _paths(items) == _paths(recorded)
 

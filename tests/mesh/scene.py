@@ -140,7 +140,7 @@ def on_networks(**networks: str) -> dict[str, ClusterSettings]:
 
 
 def name_table(settings: MeshSettings, clusters: Clusters) -> NameTable:
-    """A catalog of these clusters, not refreshed yet."""
+    """A name table of these clusters, not refreshed yet."""
     made = NameTable(settings)
     for name, declarations in clusters.items():
         made.add_cluster(name)

@@ -9,7 +9,7 @@ import pytest
 
 from meshdns.mesh.inventory import InvalidationSet, Inventory
 from meshdns.mesh.objects.declarations import AnyDeclaration, ObjectKind
-from meshdns.mesh.passthrough import is_passed_through
+from meshdns.mesh.passthrough import passes_tls
 from meshdns.mesh.settings import ClusterSettings
 from meshdns.mesh.topology import Topology, build_topology, topology_problems
 from tests.mesh.scene import answer_for, entry, gateway, mesh, on_networks, parse_declaration, service, system_namespace
@@ -463,7 +463,7 @@ PASSED: dict[str, tuple[tuple[AnyDeclaration, ...], bool | None]] = {
 def passed(clusters: Mapping[str, Iterable[AnyDeclaration]], host: str) -> bool | None:
     """Whether the gateways of cluster c pass a host through."""
     inventory = known(clusters)
-    return is_passed_through(build_topology(inventory).passthrough.get("c"), inventory, "c", host)
+    return passes_tls(build_topology(inventory).passthrough.get("c"), inventory, "c", host)
 
 
 @pytest.mark.parametrize("name", PASSED)

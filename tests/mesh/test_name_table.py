@@ -1,4 +1,4 @@
-"""The catalog: its outcome depends on the declarations alone, and holds what the design promises of every mesh.
+"""The name table: its outcome depends on the declarations alone, and holds its rules for every mesh.
 
 The address plan makes an oracle possible that knows none of the rules: every address says by itself whose it is.
 
@@ -189,7 +189,7 @@ def after(changes: Iterable[Step]) -> dict[str, dict[ObjectKey, AnyDeclaration]]
 
 
 def at_once(seen_from: MeshSettings, left: dict[str, dict[ObjectKey, AnyDeclaration]]) -> dict[str, Answer]:
-    """All answers of a catalog that heard of everything at once."""
+    """All answers of a name table that got everything at once."""
     made = name_table(seen_from, {cluster: found.values() for cluster, found in left.items()})
     return {name: answer for name, answer in made.refresh().items() if answer is not None}
 
@@ -236,7 +236,7 @@ HEARD = st.lists(
 
 
 def apply_observation(made: NameTable, what: str, learned: tuple[str, ...] | bool) -> None:  # noqa: FBT001 — one of two
-    """Tell the catalog what was resolved or probed."""
+    """Tell the name table what was resolved or probed."""
     if isinstance(learned, bool):
         made.set_health(what, 15443, healthy=learned)
     else:
@@ -502,7 +502,7 @@ MOVES: dict[str, tuple[dict[str, list[AnyDeclaration]], tuple[str, AnyDeclaratio
 
 @pytest.mark.parametrize("case", MOVES)
 def test_what_rests_on_a_change_moves_with_it(case: str) -> None:
-    """The answer after a change is that of a catalog that never knew otherwise, and taking it back restores it."""
+    """The answer after a change is that of a name table that never knew otherwise, and taking it back restores it."""
     there, (cluster, coming), name, before, afterwards = MOVES[case]
     clusters = {"east": [], **there}
     made = name_table(mesh(), clusters)

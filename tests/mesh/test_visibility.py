@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from meshdns.mesh.objects.declarations import AnyDeclaration
-from meshdns.mesh.settings import ClusterSettings, Discover, MeshZone
+from meshdns.mesh.settings import ClusterSettings, DiscoveryMode, MeshZone
 from tests.mesh.scene import answer_for, endpoint_slice, entry, gateway, mesh, service
 
 HOST = "reviews.prod.global"
@@ -83,22 +83,24 @@ VISIBLE: dict[str, Case] = {
     ),
     "any: the host of another namespace": Case({"west": (entry("198.51.100.4", namespace="test"),)}, "198.51.100.4"),
     # -------------------------------------------------------------------------------- what is discovered
-    "discover none": Case({"west": WEST_UP}, "absent", {"clusters": {"west": ClusterSettings(discover=Discover.NONE)}}),
+    "discover none": Case(
+        {"west": WEST_UP}, "absent", {"clusters": {"west": ClusterSettings(discover=DiscoveryMode.NONE)}}
+    ),
     "discover none: no svc hosts either": Case(
         {"west": (entry("198.51.100.4", host="reviews.prod.svc.cluster.local"),)},
         "absent",
-        {"clusters": {"west": ClusterSettings(discover=Discover.NONE)}},
+        {"clusters": {"west": ClusterSettings(discover=DiscoveryMode.NONE)}},
     ),
     "discover none: ServiceEntries still": Case(
-        {"west": (REMOTE,)}, "198.51.100.4", {"clusters": {"west": ClusterSettings(discover=Discover.NONE)}}
+        {"west": (REMOTE,)}, "198.51.100.4", {"clusters": {"west": ClusterSettings(discover=DiscoveryMode.NONE)}}
     ),
     "discover labelled: unlabelled": Case(
-        {"west": WEST_UP}, "absent", {"clusters": {"west": ClusterSettings(discover=Discover.LABELLED)}}
+        {"west": WEST_UP}, "absent", {"clusters": {"west": ClusterSettings(discover=DiscoveryMode.LABELLED)}}
     ),
     "discover labelled: labelled": Case(
         {"east": (service(labels={"meshdns.io/export": "true"}),)},
         "10.96.0.7",
-        {"clusters": {"east": ClusterSettings(discover=Discover.LABELLED)}},
+        {"clusters": {"east": ClusterSettings(discover=DiscoveryMode.LABELLED)}},
     ),
     "labelled false": Case({"east": (service(labels={"meshdns.io/export": "false"}),)}, "absent"),
     "an ExternalName": Case({"east": (service(type="ExternalName", ip="", externalName="a.example"),)}, "absent"),

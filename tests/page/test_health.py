@@ -16,7 +16,7 @@ pytestmark = pytest.mark.rig
 
 
 def _without_cluster2(publisher: Publisher) -> None:
-    publisher.catalog.set_health("203.0.113.20", 15443, healthy=False)
+    publisher.name_table.set_health("203.0.113.20", 15443, healthy=False)
 
 
 def test_a_dead_gateway_stands_out() -> None:

@@ -1,7 +1,4 @@
-"""``meshdns check``: what is wrong with settings and manifests, before they are served.
-
-How many watches an instance opens, by API server: in a DaemonSet each node opens them all.
-"""
+"""``meshdns check``: problems of settings and manifests before they are served, and the number of watches."""
 
 import sys
 from collections.abc import Iterator
@@ -59,7 +56,7 @@ def command(paths: tuple[str, ...], nodes: int | None, everything: bool) -> None
 
 
 def _watch_lines(path: Path, nodes: int) -> Iterator[str]:
-    """What each API server bears of `nodes` instances."""
+    """Return the number of watches of `nodes` instances at each API server."""
     for server, count in watch_counts(_settings(path)):
         yield f"{path}: {server}: {count} watches x {nodes} nodes = {count * nodes}"
 
@@ -86,7 +83,7 @@ def _problems(path: Path) -> list[ClusterProblem]:
 
 
 def _sort_key(found: ClusterProblem) -> tuple[str, int]:
-    """File and line, in which order problems are read best."""
+    """Return file and line: problems are shown in their order."""
     cluster, problem = found
     file, _, line = problem.where.rpartition(":")
     return (file, int(line)) if line.isdigit() else (problem.where or cluster, 0)
@@ -99,7 +96,10 @@ def _line(problem: Problem) -> str:
 
 
 def watch_counts(settings: Settings) -> Iterator[tuple[str, int]]:
-    """API servers, for people, with the number of watches that one instance opens at each."""
+    """Return API servers, for people, with the number of watches that one instance opens at each.
+
+    In a DaemonSet the instance of each node opens them all.
+    """
     for source in settings.sources:
         match source:
             case InClusterSection():

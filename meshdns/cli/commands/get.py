@@ -1,7 +1,4 @@
-"""``meshdns get``: what the server knows, in lists.
-
-The columns of each list, and what an item is called.
-"""
+"""``meshdns get``: lists of names, services, clusters, gateways, networks and problems, and their columns."""
 
 import sys
 import time
@@ -26,7 +23,7 @@ class Column(NamedTuple):
 
 
 def identity(item: AnyItem) -> str:
-    """What an item is called after its noun: enough to tell it from the others of its list."""
+    """Return the name of an item in texts, unique in its list."""
     match item:
         case ServiceItem():
             return f"{item.cluster}/{item.namespace}/{item.name}"
@@ -136,7 +133,7 @@ COLUMNS: Final[dict[str, tuple[Column, ...]]] = {
         Column("WHERE", lambda item, _: item.where, wide=True),
     ),
 }
-"""The columns by the word that asks for the list."""
+"""The columns by the word of the list on the command line."""
 
 
 _WORDS: Final = tuple(COLUMNS)

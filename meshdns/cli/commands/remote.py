@@ -103,24 +103,30 @@ def kubeconfig(output: str, secret_namespace: str, **options: Any) -> None:
 async def _build_kubeconfig(options: _KubeconfigOptions) -> tuple[str, dict[str, Any]]:
     """The cluster's name and a kubeconfig for it. Raises `SourceError`."""
     paths = (Path(options.kubeconfig),) if options.kubeconfig else default_paths(os.environ, Path.home())
-    ((found, access),) = load_contexts(KubeconfigSource(paths, (options.context,) if options.context else ())).items()
-    name, authority = options.name or found, access.ca_bundle
+    ((found, client_config),) = load_contexts(
+        KubeconfigSource(paths, (options.context,) if options.context else ())
+    ).items()
+    name, authority = options.name or found, client_config.ca_bundle
     if options.token_secret:
-        token, kept = await read_secret_token(access, options.namespace, options.token_secret)
+        token, kept = await read_secret_token(client_config, options.namespace, options.token_secret)
         authority = authority or kept
     else:
-        token, expires = await request_token(access, options.namespace, options.service_account, options.duration)
+        token, expires = await request_token(
+            client_config, options.namespace, options.service_account, options.duration
+        )
         click.echo(f"the token expires at {expires}; print and apply another one before", err=True)
-    return name, _kubeconfig_dict(name, access, options.server or access.server, authority, token)
+    return name, _kubeconfig_dict(name, client_config, options.server or client_config.server, authority, token)
 
 
-def _kubeconfig_dict(name: str, access: ClientConfig, server: str, authority: bytes, token: str) -> dict[str, Any]:
+def _kubeconfig_dict(
+    name: str, client_config: ClientConfig, server: str, authority: bytes, token: str
+) -> dict[str, Any]:
     """A kubeconfig with nothing in it that a Secret may not hold."""
     cluster = {
         "server": server,
         "certificate-authority-data": base64.b64encode(authority).decode(),
-        "tls-server-name": access.server_name,
-        "proxy-url": access.proxy,
+        "tls-server-name": client_config.server_name,
+        "proxy-url": client_config.proxy,
     }
     return {
         "apiVersion": "v1",

@@ -104,9 +104,9 @@ def print_(**options: Any) -> None:
 
       meshdns stub-domain print --target bind --ip 127.0.0.1 --port 1053 --zone global --zone mesh.internal
     """
-    target, wanted, deployed = _gather(_PrintOptions(**options))
+    target, stub, deployed = _gather(_PrintOptions(**options))
     try:
-        texts = [part.render(wanted, deployed.get(part, "")) for part in target.snippets]
+        texts = [part.render(stub, deployed.get(part, "")) for part in target.snippets]
     except StubDomainError as error:
         _exit_with(error)
     click.echo("\n".join(texts), nl=False)
@@ -115,7 +115,7 @@ def print_(**options: Any) -> None:
             click.echo(f"{part.place} is replaced; to keep what others wrote there, name --context or --file", err=True)
     for step in (target.whole_steps if any(deployed.values()) else ()) or target.steps:
         click.echo(f"then: {step}", err=True)
-    for zone in wanted.fallback:
+    for zone in stub.fallback:
         click.echo(f"meshdns needs, too: fallback: [{{zone: {zone}, upstream: {target.fallback_upstream}}}]", err=True)
     click.echo(f"when it counts: {target.effect}; then see: meshdns stub-domain check --via IP", err=True)
 
@@ -135,14 +135,14 @@ def diff(**options: Any) -> None:
 
       meshdns stub-domain diff --target unbound --ip 10.96.0.53 --file /etc/unbound/unbound.conf.d/meshdns.conf
     """
-    target, wanted, deployed = _gather(_PrintOptions(**options))
+    target, stub, deployed = _gather(_PrintOptions(**options))
     unknown = next((part for part in target.snippets if part not in deployed), None)
     if unknown is not None:
         raise click.UsageError(f"name what is deployed with --file: {', '.join(p.place for p in target.snippets)}")
     different = False
     for part in target.snippets:
         try:
-            now, due = part.comparison_lines(wanted, deployed[part])
+            now, due = part.comparison_lines(stub, deployed[part])
         except StubDomainError as error:
             _exit_with(error)
         for line in difflib.unified_diff(now, due, f"deployed: {part.place}", f"wanted: {part.place}", lineterm=""):
@@ -176,19 +176,21 @@ def check(via: str, zone: str, server: str | None, form: str) -> None:
         (checked,) = parse_stub_domain([zone], "127.0.0.1", 53).zones
     except (ValueError, StubDomainError) as error:
         raise click.UsageError(str(error)) from None
-    facts = asyncio.run(_observe(checked, front, own))
-    verdict = diagnose(facts)
+    observations = asyncio.run(_observe(checked, front, own))
+    diagnosis = diagnose(observations)
     if form == "json":
-        asked = {question: str(heard) for question, heard in _labelled_replies(facts)}
-        told = {"kind": verdict.kind.value, "reason": verdict.reason, "advice": verdict.advice}
+        asked = {question: str(observed) for question, observed in _labelled_replies(observations)}
+        verdict = {"kind": diagnosis.kind.value, "reason": diagnosis.reason, "advice": diagnosis.advice}
         click.echo(
-            format_value({"apiVersion": "meshdns/v1", "kind": "StubDomainCheck", "verdict": told, "asked": asked}, form)
+            format_value(
+                {"apiVersion": "meshdns/v1", "kind": "StubDomainCheck", "verdict": verdict, "asked": asked}, form
+            )
         )
     else:
-        for question, heard in _labelled_replies(facts):
-            click.echo(f"{question}: {heard}")
-        click.echo(f"{verdict.reason}; {verdict.advice}")
-    sys.exit(0 if verdict.is_sound else 1)
+        for question, observed in _labelled_replies(observations):
+            click.echo(f"{question}: {observed}")
+        click.echo(f"{diagnosis.reason}; {diagnosis.advice}")
+    sys.exit(0 if diagnosis.is_sound else 1)
 
 
 async def _observe(zone: str, via: Address, server: Address | None) -> Observations:
@@ -236,13 +238,13 @@ def _gather(options: _PrintOptions) -> tuple[Target, StubDomain, dict[Snippet, s
             ip, port = ip or address.host, port or address.port
         for part, file in zip(target.snippets, options.files, strict=False):
             deployed[part] = file_text(Path(file).read_text("utf-8"), part.location)
-        told = parse_stub_domain(options.zones, ip, port or 53, options.fallback)
-        target.check_supported(told)
+        stub = parse_stub_domain(options.zones, ip, port or 53, options.fallback)
+        target.check_supported(stub)
     except (StubDomainError, SourceError) as error:
         _exit_with(error)
     except (OSError, UnicodeDecodeError) as error:
         _exit_with(StubDomainError(f"{error}; name what is deployed with --file"))
-    return target, told, deployed
+    return target, stub, deployed
 
 
 def _place_list(target: Target) -> str:
@@ -256,13 +258,13 @@ def _read_cluster(options: _PrintOptions, target: Target) -> tuple[Address, dict
     from meshdns.sources.settings import KubeconfigSource  # noqa: PLC0415 — as above
 
     paths = (Path(options.kubeconfig),) if options.kubeconfig else default_paths(os.environ, Path.home())
-    (access,) = load_contexts(KubeconfigSource(paths, (options.context,) if options.context else ())).values()
+    (client_config,) = load_contexts(KubeconfigSource(paths, (options.context,) if options.context else ())).values()
     service = f"/api/v1/namespaces/{options.namespace}/services/{options.service}"
     live = [part for part in target.snippets if part.location is not None]
     asked = [part.location.object_path for part in live if part.location is not None]
     if not options.ip:
         asked.append(service)
-    objects = asyncio.run(read_objects(access, asked))
+    objects = asyncio.run(read_objects(client_config, asked))
     address = Address("") if options.ip else service_address(objects[-1], options.namespace, options.service)
     return address, {part: extract_text(found, part.location) for part, found in zip(live, objects, strict=False)}
 

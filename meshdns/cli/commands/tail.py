@@ -1,4 +1,4 @@
-"""``meshdns tail``: what is asked, as it is asked."""
+"""``meshdns tail``: live queries."""
 
 import contextlib
 from typing import Any

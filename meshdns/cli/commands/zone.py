@@ -90,11 +90,11 @@ def _read_namedb(settings: Settings) -> tuple[int, dict[str, Answer]]:
 
     path = current_database(Path(settings.state_dir or "."))
     try:
-        environment = NameDatabase(path, writable=False)
+        database = NameDatabase(path, writable=False)
     except NameDatabaseError as error:
         click.echo(f"{error}; start meshdns serve, or name its directory with --state-dir", err=True)
         sys.exit(exit_codes.UNREACHABLE)
-    with read_tables(environment) as tables:
+    with read_tables(database) as tables:
         serial, provenance = tables.serial, list(tables.provenance.items())
-    environment.close()
+    database.close()
     return serial, {names.to_text(owner): decode_answer(value) for owner, value in provenance}

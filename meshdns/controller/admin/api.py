@@ -1,15 +1,8 @@
-"""What ``meshdns get`` lists: one value per row, versioned, as the admin socket sends it and machines read it.
+"""Values of the admin API: the lists of ``meshdns get``, the overview and the totals of an instance.
 
-Light on purpose: the command line reads these values without loading the rest of this package. Keys are added, never
-renamed or given another meaning within a version.
-
-An instance at a glance: clusters, gateways and zones with their health, names and problems by their number.
-
-Small however large the mesh is: the numbers are those that the controller keeps up to date commit by commit.
-
-What all workers have counted so far, in the few numbers that rates and latencies are drawn from.
-
-Read from the pages that workers publish for metrics; whoever wants rates subtracts two of these values.
+Rules:
+- They are versioned (`API_VERSION`): keys are added, never renamed or given another meaning within a version.
+- This module is light on purpose: the command line reads these values without loading the rest of this package.
 """
 
 from collections import Counter
@@ -64,8 +57,8 @@ class ServiceItem(msgspec.Struct, frozen=True, rename="camel"):
 class ClusterItem(msgspec.Struct, frozen=True, rename="camel"):
     """A cluster as its source sees it.
 
-    `since` is when the status began, RFC 3339 in UTC, empty where nobody wrote it down; `objects` counts what is known
-    of it, `names` the owner names whose answer rests on it; `gateways` is -1 where nobody wrote them down;
+    `since` is when the status began, RFC 3339 in UTC, empty if it was not recorded; `objects` counts its declarations,
+    `names` the owner names whose answer rests on it; `gateways` is -1 if they were not recorded;
     `last_contact` is in seconds before now, None where no server is running.
     """
 
@@ -107,7 +100,7 @@ class NetworkItem(msgspec.Struct, frozen=True, rename="camel"):
 
 
 class ProblemItem(msgspec.Struct, frozen=True, rename="camel"):
-    """A problem of an object; `normal` ones alarm nobody. `where` is ``file:line`` for manifests.
+    """A problem of an object; `normal` ones need no action. `where` is ``file:line`` for manifests.
 
     `severity` is ``error``, ``warning`` or ``expected``. `since` is when the problem was first seen, RFC 3339 in UTC,
     empty where that is not known. `cause` is what has to change: problems of one kind and one cause end together.
@@ -163,12 +156,12 @@ LISTS: Final[dict[str, type[Listing[Any]]]] = {
 
 
 def kind_of_list(word: str) -> str:
-    """The ``kind`` of a list: ``NameList`` for ``names``."""
+    """Return the ``kind`` of a list: ``NameList`` for ``names``."""
     return word.removesuffix("s").capitalize() + "List"
 
 
 class ZoneOverview(msgspec.Struct, frozen=True):
-    """A zone: whether its names are answered, and whether what is unknown is denied; `serial` is that of its SOA."""
+    """A zone: `ready` if names are answered, `complete` if unknown names are denied; `serial` is that of its SOA."""
 
     name: str
     serial: int
@@ -177,7 +170,7 @@ class ZoneOverview(msgspec.Struct, frozen=True):
 
 
 class ClusterOverview(msgspec.Struct, frozen=True, rename="camel"):
-    """A cluster as ``ClusterItem`` tells of it, without what would have to be counted."""
+    """A cluster as in `ClusterItem`, without the numbers that would have to be counted."""
 
     name: str
     source: str
@@ -190,7 +183,7 @@ class ClusterOverview(msgspec.Struct, frozen=True, rename="camel"):
 
 
 class NameCount(msgspec.Struct, frozen=True):
-    """How many owner names of a zone have an answer that rests on a cluster."""
+    """Number of owner names of a zone whose answer rests on a cluster."""
 
     zone: str
     cluster: str
@@ -198,7 +191,7 @@ class NameCount(msgspec.Struct, frozen=True):
 
 
 class ProblemCount(msgspec.Struct, frozen=True):
-    """How many problems of one kind a cluster has; `normal` ones alarm nobody."""
+    """Number of problems of one kind in a cluster; `normal` ones need no action."""
 
     cluster: str
     kind: str
@@ -207,7 +200,11 @@ class ProblemCount(msgspec.Struct, frozen=True):
 
 
 class Overview(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
-    """An instance at a glance. `cluster` and `network` are where it stands, empty where it is in none."""
+    """An instance at a glance: clusters, gateways and zones with their health, and the numbers of names and problems.
+
+    It is small however large the mesh is: the controller keeps the numbers up to date with each commit. `cluster` and
+    `network` are the instance's own, empty if it is in none.
+    """
 
     api_version: str = API_VERSION
     kind: str = "Overview"
@@ -222,14 +219,14 @@ class Overview(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
 
 
 class OverviewCounts(NamedTuple):
-    """What the controller has counted."""
+    """The numbers that the controller keeps for the overview."""
 
     names: tuple[NameCount, ...] = ()
     problems: tuple[ProblemCount, ...] = ()
 
 
 class Totals(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
-    """Counters since the instance began, over all workers.
+    """Counters since the instance started, over all workers, for rates and latencies: subtract two of these values.
 
     `time` is monotonic seconds. `responses` counts by RCODE, `sources` by what wrote them. `bounds` are upper bounds of
     durations in seconds; `durations` counts replies for each of them, and behind them those that took longer.
@@ -245,16 +242,16 @@ class Totals(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
 
 
 def read_totals(board: Scoreboard, now: float) -> Totals:
-    """The totals as the workers last published them; `now` is in seconds of the monotonic clock."""
-    ledger = MetricPage()
+    """Return the totals as the workers last published them; `now` is in seconds of the monotonic clock."""
+    page = MetricPage()
     for worker in range(MAX_WORKERS):
-        ledger.merge(board.read_page(worker))
+        page.merge(board.read_page(worker))
     responses: Counter[str] = Counter()
     sources: Counter[str] = Counter()
-    for (_zone, rcode, plugin), sums in ledger.samples(metric_pages.RESPONSES):
+    for (_zone, rcode, plugin), sums in page.samples(metric_pages.RESPONSES):
         responses[rcode] += int(sums[0])
         sources[plugin] += int(sums[0])
     durations = [0] * (len(metric_pages.DURATION_BUCKETS) + 1)
-    for _, sums in ledger.samples(metric_pages.REQUEST_DURATION):
+    for _, sums in page.samples(metric_pages.REQUEST_DURATION):
         durations = [a + int(b) for a, b in zip(durations, sums[:-1], strict=True)]
     return Totals(time=now, responses=dict(responses), sources=dict(sources), durations=tuple(durations))

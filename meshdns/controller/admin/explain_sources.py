@@ -1,4 +1,4 @@
-"""What stands around a name in a database, as its explanation needs it: answers, declarations, gateways, problems."""
+"""Sources of an explanation in a database: answers, declarations, gateways and problems around a name."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -23,7 +23,7 @@ _GATEWAY_KINDS: Final = (ObjectKind.SERVICE, ObjectKind.GATEWAY)
 
 
 class ExplainSources:
-    """The surroundings of a name, inside one transaction (`meshdns.mesh.explain.model.ExplainContext`)."""
+    """Sources of an explanation, read in one transaction (`meshdns.mesh.explain.model.ExplainContext`)."""
 
     def __init__(self, tables: Tables, settings: MeshSettings) -> None:
         self._tables = tables
@@ -82,7 +82,7 @@ class ExplainSources:
 
     def passthrough(self, cluster: str) -> Passthrough | None:
         """What the gateways of a cluster pass through; None where that is not known."""
-        return self.clusters.get(cluster, ClusterSummary()).passage
+        return self.clusters.get(cluster, ClusterSummary()).passthrough
 
     def refusals(self, name: str) -> Iterator[Refusal]:
         """The declarations that name this host but do not count."""

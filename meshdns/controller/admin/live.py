@@ -1,9 +1,10 @@
-"""Live queries: what the workers' rings hold, for as many as want to look at it.
+"""Live queries: the samples in the workers' rings, for any number of subscribers.
 
 Rules:
-- One look at the rings five times a second serves all who look, and workers sample for them only while there are any.
-- A query is decoded once and encoded once, however many look; those with the same filter share the work of filtering.
-- Nobody is waited for: whoever reads too slowly loses events, and is told how many.
+- One read of the rings five times a second serves all subscribers. Workers sample only while there are any.
+- A query is decoded once and encoded once, however many subscribers there are; those with the same filter share the
+  work of filtering.
+- No subscriber is waited for: one that reads too slowly loses events, and is told how many.
 """
 
 import asyncio
@@ -36,13 +37,13 @@ class QueryEvent:
 
     @property
     def line(self) -> bytes:
-        """Encoded when the first one wants it."""
+        """Encoded at the first use."""
         self._line = self._line or b"data: " + msgspec.json.encode(self.fields) + b"\n\n"
         return self._line
 
 
 class QueryFilter(msgspec.Struct, frozen=True):
-    """What to show. `name` is a suffix of whole labels, `client` an address or the beginning of one; empty is all.
+    """Filter of queries. `name` is a suffix of whole labels, `client` an address or the beginning of one; empty is all.
 
     `rate` is how many a second are enough, 0 for all that come.
     """
@@ -64,7 +65,7 @@ class QueryFilter(msgspec.Struct, frozen=True):
         )
 
     def limit_rate(self, events: list[QueryEvent]) -> list[QueryEvent]:
-        """Of what came in one period no more than is wanted."""
+        """Return the queries of one period, at most as many as the rate allows."""
         return events[: max(round(self.rate * _POLL_INTERVAL), 1)] if self.rate else events
 
 
@@ -82,23 +83,23 @@ def read_filter(query: Mapping[str, str]) -> QueryFilter:
 
 
 class Subscriber:
-    """One who looks."""
+    """A client of live queries."""
 
     def __init__(self, query_filter: QueryFilter) -> None:
         self.query_filter = query_filter
-        self.missed = 0
+        self.missed_count = 0
         self._pending: deque[bytes] = deque()
         self._has_pending = asyncio.Event()
 
     def offer(self, lines: Sequence[bytes], left_out: int) -> None:
-        """Show events, as far as there is room; `left_out` were wanted, but are more than enough."""
+        """Queue events as far as there is room; `left_out` matched the filter, but exceed its rate."""
         room = MAX_PENDING_EVENTS - len(self._pending)
         self._pending.extend(lines[:room])
-        self.missed += left_out + max(len(lines) - room, 0)
+        self.missed_count += left_out + max(len(lines) - room, 0)
         self._has_pending.set()
 
     async def next_batch(self, max_wait: float) -> bytes:
-        """The events that have come, one after the other; nothing after `max_wait` seconds."""
+        """Return the events that have come, one after the other; empty after `max_wait` seconds."""
         try:
             async with asyncio.timeout(max_wait):
                 await self._has_pending.wait()
@@ -121,7 +122,7 @@ class LiveQueries:
         self._read_positions: list[int] = []
 
     async def run(self) -> None:
-        """Read the rings while anybody looks, until cancelled."""
+        """Read the rings while there are subscribers, until cancelled."""
         while True:
             await self._has_subscribers.wait()
             self._read_positions = [self._board.samples_written(worker) for worker in range(MAX_WORKERS)]
@@ -132,7 +133,7 @@ class LiveQueries:
             self._has_subscribers.clear()
 
     async def subscribe(self, subscriber: Subscriber, max_wait: float) -> AsyncGenerator[bytes, None]:
-        """What comes for a view, in turns of at most `max_wait` seconds."""
+        """Yield what comes for a subscriber, in turns of at most `max_wait` seconds."""
         self._subscribers.add(subscriber)
         self._has_subscribers.set()
         try:
@@ -143,10 +144,10 @@ class LiveQueries:
 
     @property
     def is_full(self) -> bool:
-        """Whether nobody more can look."""
+        """Whether no further subscriber is taken."""
         return len(self._subscribers) >= MAX_SUBSCRIBERS
 
-    def recent(self, query_filter: QueryFilter) -> list[dict[str, Any]]:
+    def recent_queries(self, query_filter: QueryFilter) -> list[dict[str, Any]]:
         """The last queries that the rings hold, oldest first."""
         rings = (query for worker in range(MAX_WORKERS) for query in self._samples_since(worker, 0))
         events = (QueryEvent(query) for query in sorted(rings, key=lambda query: query.timestamp))
@@ -156,14 +157,14 @@ class LiveQueries:
         events, lost = self._read_new()
         if not events and not lost:
             return
-        alike: dict[QueryFilter, list[Subscriber]] = defaultdict(list)
-        for view in self._subscribers:
-            alike[view.query_filter].append(view)
-        for wanted, views in alike.items():
-            _deliver(wanted, views, events, lost)
+        by_filter: dict[QueryFilter, list[Subscriber]] = defaultdict(list)
+        for subscriber in self._subscribers:
+            by_filter[subscriber.query_filter].append(subscriber)
+        for query_filter, subscribers in by_filter.items():
+            _deliver(query_filter, subscribers, events, lost)
 
     def _read_new(self) -> tuple[list[QueryEvent], int]:
-        """What has come since the last look, and how many were overwritten meanwhile."""
+        """Return the queries since the last read, and how many were overwritten meanwhile."""
         events: list[QueryEvent] = []
         lost = 0
         for worker, before in enumerate(self._read_positions):
@@ -175,20 +176,20 @@ class LiveQueries:
         return events, lost
 
     def _samples_since(self, worker: int, before: int) -> list[QuerySample]:
-        decoded = (samples.decode(octets) for octets in self._board.read_samples(worker, before))
+        decoded = (samples.decode(encoded) for encoded in self._board.read_samples(worker, before))
         return [query for query in decoded if query is not None]
 
 
 def _deliver(
     query_filter: QueryFilter, subscribers: Iterable[Subscriber], events: Iterable[QueryEvent], lost: int
 ) -> None:
-    """Show events to all views of one filter."""
+    """Hand events to all subscribers of one filter."""
     found = [event for event in events if query_filter.matches(event)]
     kept = query_filter.limit_rate(found)
     lines, left_out = [event.line for event in kept], lost + len(found) - len(kept)
     if lines or left_out:
-        for view in subscribers:
-            view.offer(lines, left_out)
+        for subscriber in subscribers:
+            subscriber.offer(lines, left_out)
 
 
 def _is_within(name: str, suffix: str) -> bool:

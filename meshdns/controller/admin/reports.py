@@ -1,8 +1,8 @@
-"""What people and tools may see of a name database: explanations and lists.
+"""Reports on a name database for people and tools: explanations, lists, search and overview.
 
 Rules:
-- Each question is one short transaction: what it needs is copied out, and only then decoded and put together.
-- The running server and the stopped one are looked at in the same way; what only a running one knows comes in as
+- Each report is one short transaction: what it needs is copied out, and only then decoded and put together.
+- The databases of a running and of a stopped server are read in the same way; what only a running one knows comes in as
   `contact_ages`.
 """
 
@@ -60,7 +60,7 @@ BeginRead = Callable[[], AbstractContextManager[Tables]]
 
 
 class Reports:
-    """Looks at one name database under the settings it was made with."""
+    """Reports on one name database under the settings it was made with."""
 
     def __init__(
         self,
@@ -88,13 +88,13 @@ class Reports:
     def explain(self, name: str, rtype: str) -> Explanation:
         """Why `name` (lower-case, no trailing dot) of type `rtype` (upper-case) is answered the way it is."""
         with self._begin_read() as tables:
-            around = ExplainSources(tables, self._mesh)
-            standing = self._vantage(around.clusters)
+            context = ExplainSources(tables, self._mesh)
+            vantage = self._vantage(context.clusters)
             explanation = explain(
                 name,
                 rtype,
-                vantage=standing,
-                context=around,
+                vantage=vantage,
+                context=context,
                 reply=self._current_reply(name, rtype, tables),
                 is_of_zone=self._authority.is_of_zone(names.to_wire(name), tables),
             )
@@ -125,11 +125,11 @@ class Reports:
         """The instance at a glance; `counts` is what the running controller has counted."""
         with self._begin_read() as tables:
             serial, state, clusters = tables.serial, tables.state, decode_summaries(tables.clusters.items())
-        standing = self._vantage(clusters)
+        vantage = self._vantage(clusters)
         own = Counter((problem.name, problem.kind) for problem in self._controller_problems())
         return Overview(
-            cluster=standing.cluster,
-            network=standing.network,
+            cluster=vantage.cluster,
+            network=vantage.network,
             zones=tuple(ZoneOverview(zone.name, serial, state.ready, state.complete) for zone in self._settings.zones),
             clusters=tuple(
                 ClusterOverview(
@@ -138,7 +138,7 @@ class Reports:
                     status=each.status,
                     since=_rfc3339(each.since),
                     network=each.network,
-                    own=name == standing.cluster,
+                    own=name == vantage.cluster,
                     last_contact=contact_ages.get(name),
                     reason=each.reason,
                 )
@@ -190,7 +190,7 @@ class Reports:
         return self._decode_answers((names.to_text(owner), value) for owner, value in provenance)
 
     def _decode_answers(self, provenance: Iterable[tuple[str, bytes]]) -> Iterator[tuple[str, Answer]]:
-        """The names that somebody declares; empty non-terminals are left out."""
+        """The names that are declared; empty non-terminals are left out."""
         for name, value in provenance:
             answer = decode_answer(value)
             if answer.candidates or answer.records:
@@ -328,7 +328,7 @@ def _rfc3339(seconds: float) -> str:
 
 
 def overview_counts(mesh_counts: MeshCounts) -> OverviewCounts:
-    """The numbers of a census that are not zero, in the order of their labels."""
+    """Return the counts that are not zero, in the order of their labels."""
     return OverviewCounts(tuple(_name_counts(mesh_counts)), tuple(_problem_counts(mesh_counts)))
 
 

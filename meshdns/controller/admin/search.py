@@ -1,4 +1,4 @@
-"""Which of very many names somebody wants to see.
+"""Search in very many names.
 
 A search decodes as few answers as it can: names are first matched as they are stored, in wire format.
 """

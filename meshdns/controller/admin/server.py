@@ -1,4 +1,4 @@
-"""EDGE. The admin socket: what ``meshdns explain``, ``get``, ``tail`` and others ask of a running server.
+"""The admin socket: what ``meshdns explain``, ``get``, ``tail`` and others ask of a running server.
 
 Rules:
 - GET, JSON, one path for each list, ``/explain?name=&type=``, ``/queries`` (live ones as server-sent events),
@@ -8,7 +8,7 @@ Rules:
   can be made to ask a loopback port in a stranger's name (DNS rebinding), so there the Host header must name loopback,
   and what a browser asks for because another site's page said so is refused.
 - A socket file that nobody answers on is left over from a server that was killed, and is replaced.
-- Looks run one at a time in a thread of their own: 100,000 names must not hold up the event loop that brings changes.
+- Reports run one at a time in a thread of their own: 100,000 names must not hold up the event loop that brings changes.
 """
 
 import asyncio
@@ -44,7 +44,7 @@ RequestHandler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 _BACKLOG: Final = 16
 _KEEPALIVE_INTERVAL: Final = 10.0  # seconds after which a silent stream says that it lives
-_WRITE_TIMEOUT: Final = 30.0  # seconds for which a stream may stand because nobody reads it
+_WRITE_TIMEOUT: Final = 30.0  # seconds for which a stream may stand because its client does not read
 _SHARE_PERIOD: Final = 1.0  # seconds for which one look serves all who ask the same
 _LOOPBACK: Final = frozenset({"localhost", "127.0.0.1", "[::1]"})
 _HEADERS: Final = {
@@ -55,13 +55,13 @@ _HEADERS: Final = {
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
 }
-_CONNECT_TIMEOUT: Final = 1.0  # seconds for whoever holds the socket to accept
+_CONNECT_TIMEOUT: Final = 1.0  # seconds for the holder of the socket to accept
 
 _log = logging.getLogger("meshdns.controller")
 
 
 class RunningServer(NamedTuple):
-    """What only a running server can tell or do: when clusters were heard of, live queries, orders by their path.
+    """Access to the running server: times of contact, live queries, and commands by their path.
 
     `mesh_counts` has its numbers of names and problems, `read_totals` those of its answers.
     """
@@ -87,8 +87,10 @@ async def serve_admin(*, socket: Path, listen: str | None, reports: Reports, run
             "admin socket %s: %s; explain and get read the name database: set admin.socket to change it", socket, reason
         )
         return
-    looks = ThreadPoolExecutor(1, thread_name_prefix="admin")
-    runner = web.AppRunner(_AdminServer(reports, running, looks).application(), access_log=None, shutdown_timeout=0.5)
+    executor = ThreadPoolExecutor(1, thread_name_prefix="admin")
+    runner = web.AppRunner(
+        _AdminServer(reports, running, executor).application(), access_log=None, shutdown_timeout=0.5
+    )
     try:
         await runner.setup()
         await web.SockSite(runner, listener, backlog=_BACKLOG).start()
@@ -98,7 +100,7 @@ async def serve_admin(*, socket: Path, listen: str | None, reports: Reports, run
         _remove_socket_file(socket)
         await runner.cleanup()
         listener.close()
-        looks.shutdown(cancel_futures=True)
+        executor.shutdown(cancel_futures=True)
 
 
 class _AdminServer:
@@ -136,33 +138,33 @@ class _AdminServer:
 
     async def _list(self, request: web.Request) -> web.Response:
         word = request.match_info["word"]
-        contacts, wanted = self._running.contact_ages(), read_selection(request.query)
-        if word == "names" and wanted is not None:
-            return await self._respond(lambda: self._reports.search(wanted))
-        if word == "problems" and wanted is not None:
-            return await self._respond(lambda: self._reports.worst_problems(wanted.limit))
+        contacts, selection = self._running.contact_ages(), read_selection(request.query)
+        if word == "names" and selection is not None:
+            return await self._respond(lambda: self._reports.search(selection))
+        if word == "problems" and selection is not None:
+            return await self._respond(lambda: self._reports.worst_problems(selection.limit))
         return await self._respond(lambda: self._reports.listing(word, contacts))
 
     async def _queries(self, request: web.Request) -> web.StreamResponse:
-        """The last sampled queries; live ones for whoever accepts events."""
-        live, wanted = self._running.live_queries, read_filter(request.query)
+        """The last sampled queries; live ones for a client that accepts events."""
+        live, query_filter = self._running.live_queries, read_filter(request.query)
         if "text/event-stream" not in request.headers.get("Accept", ""):
-            listing = Listing(kind="QueryList", items=tuple(live.recent(wanted)))
+            listing = Listing(kind="QueryList", items=tuple(live.recent_queries(query_filter)))
             return web.Response(body=msgspec.json.encode(listing), content_type="application/json")
         if live.is_full:
             return _error_response(503, "too many look at live queries; close one, and try again")
         response = web.StreamResponse(headers={**_HEADERS, "Content-Type": "text/event-stream"})
         await response.prepare(request)
-        view = Subscriber(wanted)
+        subscriber = Subscriber(query_filter)
         try:
-            async with contextlib.aclosing(live.subscribe(view, _KEEPALIVE_INTERVAL)) as turns:
+            async with contextlib.aclosing(live.subscribe(subscriber, _KEEPALIVE_INTERVAL)) as turns:
                 async for lines in turns:
-                    missed, view.missed = view.missed, 0
-                    told = lines + (b'event: missed\ndata: {"missed":%d}\n\n' % missed if missed else b"")
+                    missed, subscriber.missed_count = subscriber.missed_count, 0
+                    body = lines + (b'event: missed\ndata: {"missed":%d}\n\n' % missed if missed else b"")
                     async with asyncio.timeout(_WRITE_TIMEOUT):
-                        await response.write(told or b": nothing\n\n")
+                        await response.write(body or b": nothing\n\n")
         except ConnectionError:
-            pass  # whoever looked has gone
+            pass  # the client has gone
         except TimeoutError:
             if request.transport is not None:
                 request.transport.abort()
@@ -196,10 +198,10 @@ class _AdminServer:
         if taken is None or now >= until:
             taken = self._submit(read)
             self._shared_reads[key] = (now + _SHARE_PERIOD, taken)
-        return await _json_response(asyncio.shield(taken))  # whoever goes away takes it from nobody
+        return await _json_response(asyncio.shield(taken))  # a client that goes away cancels it for no other
 
     async def _respond(self, read: Callable[[], object]) -> web.Response:
-        """The result of a look, taken and encoded in the thread."""
+        """Respond with a report, made and encoded in the thread."""
         return await _json_response(self._submit(read))
 
     def _submit(self, read: Callable[[], object]) -> "asyncio.Future[bytes]":
@@ -264,7 +266,7 @@ def _error_response(status: int, reason: str) -> web.Response:
 def _open_listener(path: Path) -> sockets.socket:
     """A listening socket at `path` that its owner and group can use; its directory is made where it is missing.
 
-    Raises OSError, also where somebody answers there.
+    Raises OSError, also if a server answers there.
     """
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     if path.is_socket():
@@ -272,7 +274,7 @@ def _open_listener(path: Path) -> sockets.socket:
             raise OSError(errno.EADDRINUSE, "another server answers there")
         path.unlink()
     listener = sockets.socket(sockets.AF_UNIX, sockets.SOCK_STREAM)
-    before = os.umask(0o117)  # from its first moment on nobody else may connect
+    before = os.umask(0o117)  # no other user may connect, from its first moment on
     try:
         listener.bind(str(path))
     except OSError:
@@ -284,7 +286,7 @@ def _open_listener(path: Path) -> sockets.socket:
 
 
 def _remove_socket_file(path: Path) -> None:
-    """Remove the socket's file: from here on nobody can connect any more."""
+    """Remove the socket's file: from here on no client can connect any more."""
     with contextlib.suppress(OSError):
         path.unlink()
 
@@ -297,5 +299,5 @@ def _accepts_connections(path: Path) -> bool:
         except (ConnectionRefusedError, FileNotFoundError):
             return False
         except (TimeoutError, BlockingIOError):
-            return True  # somebody holds it and has a full backlog
+            return True  # a server holds it and has a full backlog
         return True

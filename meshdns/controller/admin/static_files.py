@@ -22,7 +22,7 @@ _FOR_EVER: Final = "public, max-age=31536000, immutable"
 
 
 class StaticFile(NamedTuple):
-    """What is sent for an address: octets, media type, and how long they may be kept (Cache-Control)."""
+    """A file by its address: bytes, media type, and how long they may be kept (Cache-Control)."""
 
     body: bytes
     content_type: str

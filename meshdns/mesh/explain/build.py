@@ -1,13 +1,10 @@
-"""Why a name is answered the way it is: from its answer and what stands around it to one value that can be shown.
+"""Builder of explanations: from an answer and its context to one value that can be shown.
 
 Rules:
 - What is explained is what is served: the answer of the name database, and the reply that the authority built from it.
-  Nothing is decided here a second time; only what lost, and to what, is read from the order of the candidates.
-- Nothing here does I/O. Whoever asks brings the `ExplainContext` and the reply.
-
-What became of each candidate of an answer: it answers, or it lost, and to what.
-
-The answer says which candidates were chosen; the order of the candidates, which is that of the levels, says the rest.
+  Nothing is decided here a second time; only which candidate lost, and to what, is read from the order of the
+  candidates.
+- Nothing here does I/O. The caller brings the `ExplainContext` and the reply.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -55,7 +52,7 @@ def explain(
     reply: PresentationReply | None,
     is_of_zone: bool = False,
 ) -> Explanation:
-    """The explanation of a normal name; `reply` is the authority's, None where the question is forwarded.
+    """Return the explanation of a normal name; `reply` is the authority's, None if the question is forwarded.
 
     `is_of_zone` says that it exists because of the zones alone (`Authority.is_of_zone`).
     """
@@ -65,7 +62,7 @@ def explain(
     found = context.answer(match.owner) if match.owner else None
     answer = found if found is not None else Answer(AnswerKind.NODATA)
     declarations = DeclarationExplainer(answer, zone, context).declarations()
-    gateways, carriage = tuple(_gateway_states(answer, context)), tuple(_passthrough(answer, context))
+    gateways, passthrough = tuple(_gateway_states(answer, context)), tuple(_passthrough(answer, context))
     forwarded = reply is None or answer.outcome is AnswerKind.FORWARD or (zone is not None and zone.fallback)
     unknown = match.kind in (MatchKind.NONE, MatchKind.OUTSIDE)
     return Explanation(
@@ -77,8 +74,8 @@ def explain(
         forwarding=_forward_zone(name, zone, vantage) if forwarded else None,
         declarations=declarations,
         gateways=gateways,
-        passthrough=carriage,
-        gateway_problems=tuple(dict.fromkeys(_gateway_problems(gateways, carriage, context))),
+        passthrough=passthrough,
+        gateway_problems=tuple(dict.fromkeys(_gateway_problems(gateways, passthrough, context))),
         refusals=tuple(context.refusals(name)) if unknown else (),
         reason=_no_answer_reason(match, answer, zone, rtype, reply),
         level=answer.level or 0,
@@ -108,17 +105,17 @@ def _find_match(
     answer = context.answer(name)
     tried = tuple(_covering_wildcards(name, zone, context))
     wildcards = tuple(owner for owner in tried if context.answer(owner) is not None)
-    hollow = answer is not None and _is_undeclared(answer)
-    if answer is not None and not hollow:
+    is_empty_nonterminal = answer is not None and _is_undeclared(answer)
+    if answer is not None and not is_empty_nonterminal:
         return Match(MatchKind.EXACT, name, less_specific=wildcards)
     if name == zone.name:
         return Match(MatchKind.APEX, name)
     if is_of_zone:
         return Match(MatchKind.ZONE)
-    if wildcards and not (hollow and zone.closest_encloser):
+    if wildcards and not (is_empty_nonterminal and zone.closest_encloser):
         before = (name, *tried[: tried.index(wildcards[0])])
-        return Match(MatchKind.WILDCARD, wildcards[0], () if hollow else before, wildcards[1:])
-    if hollow:
+        return Match(MatchKind.WILDCARD, wildcards[0], () if is_empty_nonterminal else before, wildcards[1:])
+    if is_empty_nonterminal:
         return Match(MatchKind.EMPTY_NON_TERMINAL, name)
     owner = _synthesized_from(name, zone, context) if exists else ""
     return Match(MatchKind.SYNTHESIZED, owner) if owner else Match(MatchKind.NONE)
@@ -220,7 +217,7 @@ def _gateway_problems(
     origins = [(each.cluster, each.origin) for each in gateways]
     for through in passthrough:
         yield from (GatewayProblem(through.cluster, each) for each in context.gateway_problems(through.cluster))
-        origins += [(through.cluster, opening.origin) for opening in through.rules or ()]
+        origins += [(through.cluster, rule.origin) for rule in through.rules or ()]
     for cluster, origin in origins:
         yield from (GatewayProblem(cluster, each) for each in context.problems(cluster, ObjectRef.parse(origin)))
 
@@ -248,7 +245,11 @@ GATEWAY_RULES: Final = (
 
 
 class DeclarationExplainer:
-    """The candidates of one answer, told apart: which of them answer, and what the others lost to."""
+    """Result of each candidate of one answer: it answers, or it lost, and to what.
+
+    The answer says which candidates were chosen; the order of the candidates, which is that of the levels, says the
+    rest.
+    """
 
     def __init__(self, answer: Answer, zone: ExplainedZone | None, context: ExplainContext) -> None:
         self._answer = answer
@@ -257,7 +258,7 @@ class DeclarationExplainer:
         self._chosen = answer.chosen
 
     def declarations(self) -> tuple[ExplainedDeclaration, ...]:
-        """Every declaration in the order in which it may answer, with its endpoints."""
+        """Return every declaration in the order in which it may answer, with its endpoints."""
         groups: dict[tuple[Level, str, ObjectRef, str], list[int]] = {}
         for index, candidate in enumerate(self._answer.candidates):
             key = (candidate.level, candidate.cluster, candidate.origin, candidate.host)
@@ -290,12 +291,12 @@ class DeclarationExplainer:
 
     def _endpoint(self, index: int, declaration: AnyDeclaration | None) -> ExplainedEndpoint:
         candidate = self._answer.candidates[index]
-        fate, reason = self._result(index)
+        result, reason = self._result(index)
         return ExplainedEndpoint(
             field=str(candidate.field),
             written=self._written_endpoint(candidate, declaration),
             rule=candidate.rule.value,
-            result=fate,
+            result=result,
             address=candidate.address,
             reason=reason,
             reach=REACH_TEXT[candidate.reach] if candidate.address else "",

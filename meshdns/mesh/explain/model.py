@@ -37,7 +37,7 @@ class ExplainedZone(msgspec.Struct, frozen=True, rename="camel"):
 
 
 class ForwardZone(msgspec.Struct, frozen=True, rename="camel"):
-    """Where names of a zone are forwarded to; the root is ``.``."""
+    """The upstreams of a forward zone; the root is ``.``."""
 
     zone: str
     servers: tuple[str, ...]
@@ -49,7 +49,7 @@ class ForwardZone(msgspec.Struct, frozen=True, rename="camel"):
 
 
 class Vantage(msgspec.Struct, frozen=True, rename="camel"):
-    """Where the server stands and what its settings say about names."""
+    """The vantage of the server, and its settings about names."""
 
     cluster: str
     network: str
@@ -66,7 +66,7 @@ class Vantage(msgspec.Struct, frozen=True, rename="camel"):
 
 
 class MatchKind(enum.Enum):
-    """How a name was found."""
+    """The ways in which a name was found."""
 
     EXACT = "exact"
     WILDCARD = "wildcard"
@@ -88,7 +88,7 @@ class Match(msgspec.Struct, frozen=True, rename="camel"):
 
 
 class EndpointResult(enum.Enum):
-    """What became of an endpoint."""
+    """The results of endpoints."""
 
     CHOSEN = "chosen"
     LOST = "lost"
@@ -113,7 +113,7 @@ class GatewayState(msgspec.Struct, frozen=True, rename="camel"):
 
 
 class ExplainedPassthrough(msgspec.Struct, frozen=True, rename="camel"):
-    """What the gateways of a cluster can carry: mesh TLS that they pass through, for the hosts of `rules` alone.
+    """Passthrough of the gateways of a cluster: mesh TLS that they pass through, for the hosts of `rules` alone.
 
     `passes` says whether the name is among them; both are None where nothing is known.
     """
@@ -161,7 +161,7 @@ class Refusal(msgspec.Struct, frozen=True, rename="camel"):
 
 
 class GatewayProblem(msgspec.Struct, frozen=True, rename="camel"):
-    """What is wrong with an object of a cluster that is, or should be, one of its gateways."""
+    """A problem of an object that is, or should be, a gateway of a cluster."""
 
     cluster: str
     problem: Problem
@@ -190,7 +190,7 @@ class Explanation(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
 
 
 class ExplainContext(Protocol):
-    """What stands around a name, in one consistent look."""
+    """The context of a name, read consistently."""
 
     def answer(self, owner: str) -> Answer | None:
         """The answer of exactly this owner name; None where it does not exist."""

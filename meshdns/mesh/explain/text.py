@@ -64,9 +64,9 @@ def _forwarded(explanation: Explanation) -> str:
 
 
 def _vantage(explanation: Explanation) -> str:
-    standing = explanation.vantage
-    where = f"cluster {standing.cluster}" if standing.cluster else "no cluster"
-    return f"seen from {where}, " + (f"network {standing.network}" if standing.network else "no network")
+    vantage = explanation.vantage
+    where = f"cluster {vantage.cluster}" if vantage.cluster else "no cluster"
+    return f"seen from {where}, " + (f"network {vantage.network}" if vantage.network else "no network")
 
 
 def _zone(explanation: Explanation) -> list[str]:
@@ -111,8 +111,8 @@ def _declaration(declaration: ExplainedDeclaration) -> list[str]:
         lines += _endpoint(endpoint)
     for problem in declaration.problems:
         own = (problem.object, problem.namespace, problem.name)
-        of = f" of {'/'.join(own)}" if own != (declaration.kind, declaration.namespace, declaration.name) else ""
-        lines.append(f"problem{of}: {_problem(problem)}")
+        suffix = f" of {'/'.join(own)}" if own != (declaration.kind, declaration.namespace, declaration.name) else ""
+        lines.append(f"problem{suffix}: {_problem(problem)}")
     return lines
 
 

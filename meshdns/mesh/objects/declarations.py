@@ -1,4 +1,4 @@
-"""Slim values of the Kubernetes objects that say something about names.
+"""Declarations: slim values of the Kubernetes objects that names rest on.
 
 Only what an answer or its explanation needs is kept; a raw ServiceEntry costs 8.8 kB in memory, a slim one about 1 kB.
 Every declaration is identified inside its cluster by ``(kind, namespace, name)`` and carries its own problems, so that
@@ -66,7 +66,7 @@ ItemPlace = tuple[int, str]
 
 
 class Declaration(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", gc=False):
-    """What all declarations have in common.
+    """Base of all declarations.
 
     ``where`` is ``file:line`` of the object for manifests and empty for objects from an API server.
     """
@@ -138,6 +138,11 @@ class Service(Declaration, frozen=True, kw_only=True, tag="Service"):
     export_to: tuple[str, ...] = ()
     node_selector: tuple[tuple[str, str], ...] | None = None  # annotation traffic.istio.io/nodeSelector
     publish_not_ready: bool = False
+
+    @property
+    def node_port_selector(self) -> tuple[tuple[str, str], ...] | None:
+        """The labels of nodes at whose addresses a gateway is reached; None unless annotated and of type NodePort."""
+        return self.node_selector if self.type == "NodePort" else None
 
 
 class SliceEndpoint(msgspec.Struct, frozen=True, gc=False):

@@ -1,7 +1,7 @@
-"""From a raw Kubernetes object to a slim declaration.
+"""Parser from a raw Kubernetes object to a slim declaration.
 
 Rules:
-- Never raises, whatever the object holds: old clusters accept objects that today's validation refuses (DESIGN 5.2).
+- Never raises, whatever the object holds: old clusters accept objects that today's validation refuses.
 - Each host and each endpoint is judged alone: the good ones are kept, the bad ones become problems.
 - An object that cannot even be named gives ``None``; one that can be named but not used gives `UnreadableObject`.
 - Unknown fields are ignored, as Kubernetes clients do.
@@ -15,10 +15,10 @@ import msgspec
 from meshdns.mesh.objects.declarations import AnyDeclaration, ObjectKind, UnreadableObject
 from meshdns.mesh.objects.istio import istio_gateway, service_entry, workload_entry
 from meshdns.mesh.objects.kubernetes import endpoint_slice, gateway, namespace, node, pod, service
-from meshdns.mesh.objects.raw import RawObject, Where
+from meshdns.mesh.objects.raw import FieldLocator, RawObject
 
 
-def parse_object(kind: ObjectKind, obj: object, *, where: Where | None = None) -> AnyDeclaration | None:
+def parse_object(kind: ObjectKind, obj: object, *, where: FieldLocator | None = None) -> AnyDeclaration | None:
     """Read one object of a known kind; see the rules above.
 
     `where` gives ``file:line`` for a field path and is left out for objects from an API server.

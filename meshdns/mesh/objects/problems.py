@@ -222,7 +222,7 @@ _VOLATILE_NUMBER: Final = re.compile(r"(?<![\w.:/-])\d+(?:\.\d+)?(?:ms|[smhd%])?
 def identity_of(cluster: str, problem: Problem) -> ProblemIdentity:
     """Return what tells one problem from another over time.
 
-    Advice, place and cause are left out: a problem whose manifest gains a line above it has not begun anew.
+    Advice, place and cause are left out: a problem whose manifest gains a line above it stays the same problem.
     """
     reason = _VOLATILE_NUMBER.sub("#", problem.reason)
     return (cluster, problem.kind, problem.object, problem.namespace, problem.name, problem.field, reason)

@@ -18,13 +18,13 @@ from meshdns.mesh.objects.problems import Problem, ProblemKind
 _NAMESPACED_DEFAULT: Final = "default"
 _CLUSTER_SCOPED: Final = frozenset({ObjectKind.NAMESPACE, ObjectKind.NODE})
 
-Where = Callable[[str], str]
+FieldLocator = Callable[[str], str]
 
 
 class RawObject:
     """A raw object with typed, tolerant access; collects problems as it is read."""
 
-    def __init__(self, kind: ObjectKind, obj: object, where: Where | None) -> None:
+    def __init__(self, kind: ObjectKind, obj: object, where: FieldLocator | None) -> None:
         self.kind = kind
         self._where = where
         self._problems: list[Problem] = []
@@ -143,7 +143,7 @@ def normalize_host(value: str) -> str:
 
 
 def host_fault(host: str) -> str:
-    """Why a normal host name cannot be served; empty where it can (a leading ``*.`` is a wildcard)."""
+    """Why a normalized host name cannot be served; empty where it can (a leading ``*.`` is a wildcard)."""
     if host == "*":
         return "is a bare wildcard"
     if canonical_address(host):

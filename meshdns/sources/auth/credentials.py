@@ -1,24 +1,23 @@
-"""Who asks an API server, now: tokens and certificates that rotate.
+"""Credentials for API servers: token files, credential plugins, and their expiry.
 
 Rules:
 - A token file is read again after a minute (as client-go does; the kubelet renews at 80 % of a token's life) and
   whenever the server does not accept what was read. A file that cannot be read, or is empty in that moment, costs
   nothing as long as the last token may still be good.
 - A credential plugin runs again when its credential expires, or was not accepted, never more often than once a second.
-- What a kubeconfig says outright does not rotate here: another content is another access.
+- A token or certificate that is written in the kubeconfig does not rotate here: other content is another access.
 
-Runs credential plugins: programs that a kubeconfig names and that print an ExecCredential.
-
-Rules (k8s.io/client-go plugin/pkg/client/auth/exec, and where it says nothing):
-- A plugin has 30 s and may print 1 MiB; then it is killed with all that it started. Its standard input is empty, and
-  it is told that nobody could answer a question.
+Rules for credential plugins, programs that a kubeconfig names and that print an ExecCredential
+(k8s.io/client-go plugin/pkg/client/auth/exec, and more where it says nothing):
+- A plugin has 30 s and may print 1 MiB; then it is killed with all processes that it started. Its standard input is
+  empty, and it is told that it is not interactive.
 - A bare command is looked up in PATH; one with a slash begins at the kubeconfig's folder.
-- What it prints on standard error is shown only when it fails, and only the end of it.
+- Its standard error is shown only when it fails, and only the end of it.
 
-Until when a credential is good, as far as it says so itself: nobody is asked.
-
-Of several ends the first one counts. A token is read if it is a JWT (RFC 7519 section 4.1.4), a certificate as far as
-its validity (RFC 5280 section 4.1.2.5); what cannot be read says nothing.
+Rules for the expiry:
+- Only the credential itself is read, no server is asked. If it names several ends, the first one counts.
+- A token is read if it is a JWT (RFC 7519 section 4.1.4), a certificate as far as its validity (RFC 5280 section
+  4.1.2.5); what cannot be read has no known end.
 """
 
 import asyncio
@@ -47,7 +46,7 @@ PLUGIN_TIMEOUT: Final = 30.0
 """How long a plugin may take: it may ask a cloud, but not a person."""
 
 PLUGIN_OUTPUT_LIMIT: Final = 2**20
-"""Octets that a plugin may print; credentials are some thousand."""
+"""Bytes that a plugin may print; credentials have some thousand."""
 
 _CHUNK: Final = 2**14
 _STDERR_SHOWN: Final = 300
@@ -55,7 +54,7 @@ _STDERR_SHOWN: Final = 300
 
 @dataclass(frozen=True, slots=True)
 class Credential:
-    """What the server is shown. `expires_at` is a Unix time, infinite where nothing was said."""
+    """A token, or a client certificate and its key. `expires_at` is a Unix time, infinite if unknown."""
 
     token: str = field(default="", repr=False)
     certificate: bytes = field(default=b"", repr=False)
@@ -66,7 +65,7 @@ class Credential:
 async def run_plugin(
     plugin: ExecPlugin, client_config: ClientConfig, *, environment: Mapping[str, str], seconds: float
 ) -> Credential:
-    """What `plugin` gives within `seconds`. Raises `SourceError`."""
+    """Run `plugin` for at most `seconds` and return its credential. Raises `SourceError`."""
     loop = asyncio.get_running_loop()
     try:  # as asyncio.create_subprocess_exec does, which hides the transport
         transport, protocol = await loop.subprocess_exec(
@@ -179,7 +178,7 @@ _PEM_END: Final = "-----END CERTIFICATE-----"
 
 
 def credential_expiry(credential: Credential) -> float:
-    """The Unix time at which a credential ends; infinite where nothing says so."""
+    """Return the Unix time at which a credential ends, infinite if it names none."""
     return min(credential.expires_at, _token_expiry(credential.token), _certificate_expiry(credential.certificate))
 
 
@@ -234,9 +233,9 @@ def _der_element(der: bytes, at: int) -> tuple[int, int, int]:
     """Tag, begin and end of the content of the element at `at`. Raises `IndexError` where there is none."""
     tag, size, begin = der[at], der[at + 1], at + 2
     if size & 0x80:
-        octets = size & 0x7F
-        size = int.from_bytes(der[begin : begin + octets], "big")
-        begin += octets
+        length = size & 0x7F
+        size = int.from_bytes(der[begin : begin + length], "big")
+        begin += length
     return tag, begin, begin + size
 
 
@@ -252,9 +251,9 @@ AuthProviderToken = Callable[[ClientConfig], Awaitable[str]]
 
 
 class CredentialSource:
-    """The credential for `client_config`; `clock` is monotonic, `wall_clock` the Unix time of expiries.
+    """Source of the credential for `client_config`; `clock` is monotonic, `wall_clock` the Unix time of expiries.
 
-    `on_credential` is told of each new one.
+    `on_credential` is called with each new one.
     """
 
     def __init__(
@@ -279,7 +278,7 @@ class CredentialSource:
         self._is_rejected = False
 
     async def credential(self) -> Credential:
-        """What to show now. Raises `SourceError`."""
+        """Return the credential to use now. Raises `SourceError`."""
         async with self._lock:
             if self._current is None or self._is_due():
                 self._current = await self._obtain()
@@ -289,7 +288,7 @@ class CredentialSource:
             return self._current
 
     def mark_rejected(self) -> None:
-        """The server did not accept it: get another, unless that was just done."""
+        """Get another credential because the server did not accept this one, unless that was just done."""
         self._is_rejected = True
 
     def _is_due(self) -> bool:
@@ -304,24 +303,26 @@ class CredentialSource:
         )
 
     async def _obtain(self) -> Credential:
-        access = self._client_config
-        if access.plugin is not None:
-            return await run_plugin(access.plugin, access, environment=self._environment, seconds=PLUGIN_TIMEOUT)
-        if access.token_file:
+        client_config = self._client_config
+        if client_config.plugin is not None:
+            return await run_plugin(
+                client_config.plugin, client_config, environment=self._environment, seconds=PLUGIN_TIMEOUT
+            )
+        if client_config.token_file:
             return await asyncio.to_thread(self._read_token)
-        if access.auth_provider:
+        if client_config.auth_provider:
             return Credential(
-                await self._auth_provider_token(access),
-                access.certificate,
-                access.key,
+                await self._auth_provider_token(client_config),
+                client_config.certificate,
+                client_config.key,
                 self._wall() + _TOKEN_FILE_INTERVAL,
             )
-        return Credential(access.token, access.certificate, access.key)
+        return Credential(client_config.token, client_config.certificate, client_config.key)
 
     def _read_token(self) -> Credential:
-        access = self._client_config
+        client_config = self._client_config
         try:
-            with Path(access.token_file).open("rb") as file:
+            with Path(client_config.token_file).open("rb") as file:
                 token = file.read(_TOKEN_LIMIT).decode("ascii").strip()
             reason = "" if token and not any(char.isspace() for char in token) else "is empty or no token"
         except OSError as error:
@@ -329,10 +330,10 @@ class CredentialSource:
         except UnicodeDecodeError:
             token, reason = "", "is no token"
         if not reason:
-            return Credential(token, access.certificate, access.key)
+            return Credential(token, client_config.certificate, client_config.key)
         if self._current is not None and not self._is_rejected:
             return self._current
-        raise SourceError(f"{access.title}: the token file {access.token_file} {reason}; correct it")
+        raise SourceError(f"{client_config.title}: the token file {client_config.token_file} {reason}; correct it")
 
 
 def auth_provider_kubeconfig(client_config: ClientConfig) -> dict[str, Any]:

@@ -1,17 +1,15 @@
-"""What it takes to reach one API server: one cluster and one user of a kubeconfig, checked.
+"""Kubeconfigs: reading files and choosing contexts, and the checked access to one API server.
 
-Rules:
-- A kubeconfig of the operator's own may name files (they are read here, so that a new content is a new access) and
-  credential plugins. One that came out of a Secret may not: whoever writes the Secret would read this machine's files
-  and run programs on it. What Istio refuses there is refused (pkg/kube sanitizeKubeConfig: exec, auth providers,
+Rules for an access, which is one cluster and one user of a kubeconfig:
+- A kubeconfig of the operator's own may name files (they are read here, so that new content is a new access) and
+  credential plugins. One from a Secret may not: the author of the Secret could read this machine's files and run
+  programs on it. What Istio refuses there is refused (pkg/kube sanitizeKubeConfig: exec, auth providers,
   certificate-authority, client-certificate, client-key, tokenFile), and insecure-skip-tls-verify too: it would give the
   token to anyone in between. A proxy-url is allowed, as Istio does: it learns no more than the server it leads to.
 - A token file stays a path: its content is a token that rotates, not another access.
-- What is not understood is refused where it would widen what is read: impersonation is not left out silently.
+- A key that is not supported is refused if leaving it out would widen the rights: impersonation is not ignored.
 
-Which contexts of which kubeconfig files are meant; all that can be wrong with them is said here.
-
-Rules (kubectl's, k8s.io/client-go tools/clientcmd/loader.go):
+Rules for files and contexts (kubectl's, k8s.io/client-go tools/clientcmd/loader.go):
 - Of several files the first that names a cluster, user, context or the current context wins; files that do not exist
   are passed over as long as one does. Relative paths begin at the folder of the file that says them.
 - These are the operator's own files: credential plugins (``exec``) and file references in them are allowed.
@@ -32,7 +30,7 @@ from urllib.parse import urlsplit
 from meshdns.sources.documents import DocumentError, parse_documents
 from meshdns.sources.settings import KubeconfigSource, SourceError
 
-_FILE_LIMIT: Final = 2**20  # octets of a certificate, key or bundle of them
+_FILE_LIMIT: Final = 2**20  # bytes of a certificate, key or bundle of them
 _INLINE_ADVICE: Final = "put its content into {key}-data in base64"
 _FORBIDDEN_USER_KEYS: Final = {
     "exec": "use a service account's token: meshdns remote kubeconfig prints such a Secret",
@@ -63,7 +61,7 @@ class ExecPlugin:
 
 @dataclass(frozen=True, slots=True)
 class ClientConfig:
-    """One API server and who asks it. Two that are equal need no new client."""
+    """The access to one API server as one user. Two that are equal need no new client."""
 
     title: str
     server: str
@@ -83,7 +81,7 @@ class ClientConfig:
 
     @property
     def has_rotating_credentials(self) -> bool:
-        """Whether what it shows is got anew now and then."""
+        """Whether its credentials are renewed from time to time."""
         return bool(self.token_file or self.plugin or self.auth_provider)
 
 
@@ -96,7 +94,7 @@ class KubeconfigEntry:
 
 
 def build_client_config(title: str, cluster: KubeconfigEntry, user: KubeconfigEntry, *, trusted: bool) -> ClientConfig:
-    """The access that a cluster and a user make. Raises `SourceError`, which says what to do."""
+    """Return the access of a cluster and a user. Raises `SourceError`, which says what to do."""
     if not trusted:
         _reject_keys(title, cluster, _FORBIDDEN_CLUSTER_KEYS)
         _reject_keys(title, user, _FORBIDDEN_USER_KEYS)
@@ -205,11 +203,11 @@ def _plugin(title: str, user: KubeconfigEntry) -> ExecPlugin | None:
     )
 
 
-_KUBECONFIG_LIMIT: Final = 8 * 2**20  # octets: thousands of contexts
+_KUBECONFIG_LIMIT: Final = 8 * 2**20  # bytes: thousands of contexts
 
 
 def default_paths(environ: Mapping[str, str], home: Path) -> tuple[Path, ...]:
-    """The files that kubectl would read: those of ``KUBECONFIG``, else ``~/.kube/config``."""
+    """Return the files that kubectl would read: those of ``KUBECONFIG``, else ``~/.kube/config``."""
     listed = tuple(Path(part).expanduser() for part in environ.get("KUBECONFIG", "").split(os.pathsep) if part)
     return listed or (home / ".kube" / "config",)
 
@@ -281,14 +279,14 @@ class Kubeconfig:
 
 
 def load_contexts(source: KubeconfigSource) -> dict[str, ClientConfig]:
-    """The contexts that a source of files means, by name and in its order. Raises `SourceError`."""
+    """Return the contexts of a source of files, by name and in its order. Raises `SourceError`."""
     merged = load_kubeconfig(source.paths)
     names = source.contexts or (merged.current_context(),)
     return {name: merged.context_config(name) for name in names}
 
 
 def load_kubeconfig(paths: Iterable[Path]) -> Kubeconfig:
-    """The files as one kubeconfig. Raises `SourceError`."""
+    """Read files and merge them into one kubeconfig. Raises `SourceError`."""
     listed = tuple(paths)
     files = [(path, _read_kubeconfig(path)) for path in listed if path.exists()]
     if not files:
@@ -298,7 +296,7 @@ def load_kubeconfig(paths: Iterable[Path]) -> Kubeconfig:
 
 
 def parse_kubeconfig(text: str, where: str, *, container: str) -> dict[str, Any]:
-    """The kubeconfig that a text is; `where` names it for people, `container` says what it is. Raises `SourceError`."""
+    """Parse the text of a kubeconfig; `where` and `container` name it in errors. Raises `SourceError`."""
     try:
         documents, _ = parse_documents(text)
     except DocumentError as error:
@@ -312,12 +310,12 @@ def parse_kubeconfig(text: str, where: str, *, container: str) -> dict[str, Any]
 def _read_kubeconfig(path: Path) -> dict[str, Any]:
     try:
         with path.open("rb") as file:
-            octets = file.read(_KUBECONFIG_LIMIT + 1)
-        text = octets.decode("utf-8")
+            content = file.read(_KUBECONFIG_LIMIT + 1)
+        text = content.decode("utf-8")
     except OSError as error:
         raise SourceError(f"{path} cannot be read: {error.strerror}; check who may read it") from None
     except UnicodeDecodeError:
         raise SourceError(f"{path} is not UTF-8; correct the file") from None
-    if len(octets) > _KUBECONFIG_LIMIT:
+    if len(content) > _KUBECONFIG_LIMIT:
         raise SourceError(f"{path} is larger than 8 MiB; name a kubeconfig")
     return parse_kubeconfig(text, str(path), container="file")

@@ -10,7 +10,7 @@ Rules:
 What is wrong with a file as a whole travels as one `UnreadableObject` declaration of kind ServiceEntry, with an empty
 namespace and the file's name. No real object has that identity (a ServiceEntry always has a namespace), so it is
 replaced and removed, stored in the name database and shown by every tool exactly as an object's own problems are, and
-the port to the controller needs no second path for problems.
+the `Sink` needs no second path for problems.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -33,7 +33,7 @@ _KIND_BY_NAME: Final = {
 
 @dataclass(frozen=True, slots=True)
 class FileContent:
-    """What one file declares: declarations with the place (``file:line``) of each, and what is wrong with the file."""
+    """Content of one file: declarations with the place (``file:line``) of each, and the problem of the file."""
 
     declarations: tuple[tuple[str, AnyDeclaration], ...] = ()
     problems: tuple[Problem, ...] = ()

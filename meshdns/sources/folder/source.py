@@ -4,7 +4,7 @@ Rules:
 - A subfolder is a cluster. Its ``*.yaml``, ``*.yml`` and ``*.json`` files are read; names that begin with a dot are not
   (``..data`` of a mounted ConfigMap, editors' swap files). Symbolic links are followed.
 - A path is taken as changed, added or removed only once two looks 50 ms apart agree on it. So a file is not read while
-  it is being written, one that an editor renames away and writes anew is not removed in between, and whatever is
+  it is being written, one that an editor renames away and rewrites is not removed in between, and whatever is
   written after the reading carries a later time stamp than what was read.
 - An empty file counts as broken, not as one without objects: ``kubectl get … >file`` empties it for seconds first. A
   writer that pauses for longer than 50 ms behind a complete document cannot be told from one that is done.
@@ -45,7 +45,7 @@ _SETTLE_TIME: Final = 0.05  # seconds between the two looks that must agree
 _CONTACT_INTERVAL: Final = 10.0  # seconds between reports of contact; a cluster is stale after 90
 _SUFFIXES: Final = (".yaml", ".yml", ".json")
 
-log = logging.getLogger(__name__)
+_log = logging.getLogger(__name__)
 
 FileStamp = tuple[int, int, int, int, int]
 """Device, inode, size, time of content and time of status change (ns): any rewrite, swap or chmod changes it."""
@@ -75,7 +75,7 @@ class _ClusterFolder:
 async def watch_folder(*, source: ManifestsSource, sink: Sink) -> None:
     """Report the folder and every change of it to `sink` until cancelled. A folder that is not there is waited for."""
     for problem in await asyncio.to_thread(_misplaced_files, source.path):
-        log.warning("%s %s; %s", problem.where, problem.reason, problem.advice)
+        _log.warning("%s %s; %s", problem.where, problem.reason, problem.advice)
     watched = _FolderPoller(source.path, sink)
     while True:
         await watched.poll()
@@ -211,7 +211,7 @@ class _FolderPoller:
 
     def _fail_all(self, reason: str) -> None:
         if reason != self._failure:
-            log.warning("%s", reason)
+            _log.warning("%s", reason)
         self._failure = reason
         for name, cluster in self._clusters.items():
             self._report_failure(name, cluster, reason)

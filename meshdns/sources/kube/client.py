@@ -1,4 +1,4 @@
-"""The way to one API server, and the only door to ``kubernetes``.
+"""Client of one API server: the only module that imports ``kubernetes``.
 
 Rules:
 - The library sends requests. Replies are taken as raw bytes: its typed models lose a whole list for one malformed
@@ -102,7 +102,7 @@ class ApiConnection:
             return reply.status, b"".join([chunk async for chunk in reply.chunks()])
 
     async def refresh(self) -> None:
-        """Get the credentials anew, unless that was just done. Raises `SourceError`."""
+        """Renew the credentials, unless that was just done. Raises `SourceError`."""
         self._credentials.mark_rejected()
         await self._credentials.credential()
 
@@ -259,7 +259,7 @@ def _with_user_agent(api: Any) -> Any:
 def _abort(response: aiohttp.ClientResponse) -> None:
     """End a reply that may not be over; one that was read to its end has given its connection back already.
 
-    The connection is cut without TLS's parting words: nobody would wait for them, and a watch is full of what is not
+    The connection is aborted without TLS close_notify: the peer does not need it, and a watch is full of what is not
     read any more.
     """
     if response.connection is not None and response.connection.transport is not None:

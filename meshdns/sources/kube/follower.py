@@ -1,4 +1,4 @@
-"""Does what a reflector asks for, over a connection to one API server.
+"""Follower: does what a reflector decides, over a connection to one API server.
 
 Rules:
 - The bytes of a watch reach the sink in the wake-up that brought them: no queue, no timer, no thread in between.
@@ -27,7 +27,7 @@ _PROBE_TIMEOUT: Final = 10.0
 _OPEN_TIMEOUT: Final = 30.0
 _WATCH_GRACE: Final = 30.0
 _STATUS_BODY_LIMIT: Final = 64 * 1024
-_PAGE_BODY_LIMIT: Final = 512 * 2**20  # octets; 100,000 ServiceEntries are 141 MB
+_PAGE_BODY_LIMIT: Final = 512 * 2**20  # bytes; 100,000 ServiceEntries are 141 MB
 
 
 class WatchReply(Protocol):
@@ -52,7 +52,7 @@ class Connection(Protocol):
         """Send a request; the reply's header is there on entry. Raises `SourceError`."""
 
     async def refresh(self) -> None:
-        """Load the credentials anew. Raises `SourceError`."""
+        """Renew the credentials. Raises `SourceError`."""
 
 
 class Follower:

@@ -1,10 +1,10 @@
-"""Which cluster answers: the UID of its namespace ``kube-system``, which no two clusters share and none changes.
+"""Identity of the cluster that answers: the UID of its namespace ``kube-system``, which is unique and never changes.
 
 Rules:
 - It is looked at before each list and each watch, since behind the same address another cluster may have come up
-  (restored, moved, a load balancer turned round). Lists and watches that begin together share one look.
+  (restored, moved, a load balancer turned round). Lists and watches that begin together share one look-up.
 - It has no deadline of its own: that of the request covers it, and leaves a credential plugin its time.
-- Whoever may not list namespaces has no identity; that alone keeps nothing from being read.
+- A reader that may not list namespaces gets no identity; that alone keeps nothing from being read.
 """
 
 import asyncio
@@ -54,7 +54,7 @@ class VerifiedConnection:
                 self._checked_at = float("-inf")  # its end may be that of the server
 
     async def refresh(self) -> None:
-        """Load the credentials anew. Raises `SourceError`."""
+        """Renew the credentials. Raises `SourceError`."""
         await self._connection.refresh()
 
     @asynccontextmanager

@@ -1,13 +1,9 @@
-"""What an API server sends, from bytes to values: list pages, watch events, Status objects.
+"""Decoder of what API servers send: list pages, watch events, Status objects, refusals and resource versions.
 
 Rules:
 - Bytes that are not what they should be raise `PayloadError`; nothing else is raised.
 - A page is split into its objects without reading them (14 ms for 33 MB), so that the reader can take them in slices
   and one malformed object does not lose a list.
-
-What a refusal of an API server means to people, and how long it asks to wait.
-
-Resource versions of objects and lists.
 """
 
 from dataclasses import dataclass
@@ -18,7 +14,7 @@ import msgspec
 from meshdns.sources.kube.resources import Resource
 
 LINE_LIMIT: Final = 16 * 2**20
-"""Octets of one watch event: etcd stores objects of 1.5 MiB by default, and operators raise that to 8 MiB at most."""
+"""Bytes of one watch event: etcd stores objects of 1.5 MiB by default, and operators raise that to 8 MiB at most."""
 
 _DECODE_ERRORS: Final = (msgspec.MsgspecError, ValueError, RecursionError)
 
@@ -153,7 +149,7 @@ _RETRY_AFTER_LIMIT: Final = 300.0  # seconds
 
 
 def refusal_reason(resource: Resource, status: ApiStatus) -> str:
-    """Why a request was refused, for people; ends with what to do."""
+    """Return why a request was refused, for people; it ends with what to do."""
     said = status.message or f"HTTP status {status.code}"
     if status.code == 401:
         return f"the credentials are not accepted ({said}); renew the token or certificate of this cluster"

@@ -1,9 +1,9 @@
-"""The rights that reading a cluster takes, as the manifests that grant them: made from what is read.
+"""Manifests of the rights that reading a cluster takes, made from the list of what is read.
 
 Rules:
 - ``list`` and ``watch`` only, of the resources in `meshdns.sources.kube.resources` and no others; in the own cluster
   also of the Secrets in one namespace. Nothing is ever written, and nothing got by name.
-- A service account stands for whoever reads: that of the pods in the own cluster, one per remote cluster elsewhere.
+- A service account stands for the reader: that of the pods in the own cluster, one per remote cluster elsewhere.
 """
 
 from collections.abc import Iterable, Mapping

@@ -24,10 +24,6 @@ Rules (client-go's reflector, tools/cache/reflector.go, where nothing else is sa
   come by then. That a watch was accepted is no contact: a proxy's welcome page is accepted with 200, too. Nor is a page
   that others follow: nothing of it is served yet, and what is may be old.
 - A watch that is over brings nothing more: neither what its connection still had nor what the list of one item says.
-
-What a reflector wants done next.
-
-How long to wait after failures in a row: full jitter, with a ceiling that doubles.
 """
 
 import math
@@ -73,7 +69,7 @@ class WatchRequest:
 
 @dataclass(frozen=True, slots=True)
 class Wait:
-    """Do nothing until then; `wake_on_recovery` says that the wait is over when the server is heard by another kind."""
+    """Wait until then; with `wake_on_recovery` only until the server replies to another kind."""
 
     until: float
     wake_on_recovery: bool = False
@@ -81,10 +77,11 @@ class Wait:
 
 @dataclass(frozen=True, slots=True)
 class RefreshCredentials:
-    """Load the credentials anew: the server did not accept them."""
+    """Load new credentials: the server did not accept the current ones."""
 
 
 ReflectorAction = ListRequest | WatchRequest | Wait | RefreshCredentials
+"""The next step of a reflector."""
 
 
 _FIRST_CEILING: Final = 0.8  # seconds
@@ -94,7 +91,10 @@ _RESET_AFTER: Final = 60.0
 
 
 class Backoff:
-    """The failures of one request; `draw` gives numbers from 0 to 1, below 1. Times are seconds of one clock."""
+    """Waits after failures in a row of one request: full jitter, with a ceiling that doubles.
+
+    `draw` gives numbers from 0 to 1, below 1. Times are seconds of one clock.
+    """
 
     def __init__(self, draw: Callable[[], float]) -> None:
         self._draw = draw
@@ -102,12 +102,15 @@ class Backoff:
         self._healthy_since: float | None = None
 
     def record_success(self, now: float) -> None:
-        """It works, from now on or for longer."""
+        """Record that the request works since `now` or longer."""
         if self._healthy_since is None:
             self._healthy_since = now
 
     def record_failure(self, now: float) -> float:
-        """It failed: the seconds to wait, from 0.1 to a ceiling of 0.8 to 30; 60 s of health bring that back."""
+        """Record a failure and return the seconds to wait, from 0.1 to a ceiling of 0.8 to 30.
+
+        60 s of health reset the ceiling.
+        """
         if self._healthy_since is not None and now - self._healthy_since >= _RESET_AFTER:
             self._failures = 0
         self._healthy_since = None
@@ -181,7 +184,7 @@ class Reflector:
         self.action = self._next_request()
 
     def on_credentials_refreshed(self, now: float) -> None:
-        """The credentials were loaded anew: the first time they are tried at once, then after a wait."""
+        """New credentials were loaded: the first time they are tried at once, then after a wait."""
         if self._unauthorized > 1:
             self._schedule_retry(now)
         else:

@@ -1,11 +1,11 @@
-"""When an API server that fails may be asked again: all kinds of a cluster share its patience.
+"""Pacing of requests to an API server that fails, shared by all watches of one cluster.
 
 Rules:
 - Each kind has its own backoff; this bounds their sum. While the server fails, all of them together send one request
   per 4 to 6 s: eight kinds that each wait 15 s on average would send one per 2 s.
 - It fails after two failures with no good reply in between. One alone may be the fault of one kind, a watch that broke
   or a token that has just expired, and must not hold up the others.
-- Before the first good reply one request goes ahead, and the others a second later: nobody knows whether it is there.
+- Before the first good reply one request goes ahead, and the others a second later: the server may not be there.
 - The first good reply lets all go on at once, those included that wait because the server could not be reached.
 """
 
@@ -23,7 +23,7 @@ _RENEWAL_INTERVAL: Final = 30.0  # seconds between two renewals of the credentia
 
 
 class RequestGate:
-    """The patience with one API server. `clock` is the running loop's; `draw` gives numbers from 0 to 1, for jitter."""
+    """Gate for requests to one API server. `clock` is the running loop's; `draw` gives numbers from 0 to 1."""
 
     def __init__(self, *, clock: Callable[[], float], draw: Callable[[], float]) -> None:
         self._clock = clock
@@ -45,7 +45,7 @@ class RequestGate:
             await self._wait_for_recovery(self._next_request_at)
 
     async def sleep(self, until: float, *, wake_on_recovery: bool) -> None:
-        """Wait; with `wake_on_recovery`, until a server that fails is heard again at the latest."""
+        """Wait; with `wake_on_recovery`, until a server that fails replies again at the latest."""
         rest = until - self._clock()
         if wake_on_recovery and not self._is_open:
             await self._wait_for_recovery(until)
@@ -66,7 +66,7 @@ class RequestGate:
             self._next_request_at = self._clock() + SPACING * (1 + 0.5 * self._draw())
 
     def record_renewal(self) -> None:
-        """The credentials were loaded anew: the next request goes ahead, now and then."""
+        """Record that credentials were renewed: the next request goes ahead, now and then."""
         now = self._clock()
         if now - self._renewed_at >= _RENEWAL_INTERVAL:
             self._renewed_at = now

@@ -19,7 +19,7 @@ from meshdns.mesh.objects.labels import NETWORK_LABEL, SERVICE_NAME_LABEL
 
 @dataclass(frozen=True, slots=True)
 class Resource:
-    """Where a kind is found: API group (empty for the core group), plural name, versions from best to oldest.
+    """The API resource of a kind: API group (empty for the core group), plural name, versions from best to oldest.
 
     An `optional` resource may be absent from a healthy cluster (no Istio CRDs, no EndpointSlices): a 404 then means
     that there are none. Where a core resource is missing, the address is not a Kubernetes API server.
