@@ -87,7 +87,11 @@ class InstanceCollector(Collector):
                 "Open exchanges with upstreams.",
                 lambda worker: board.forwards_and_cached_replies(worker)[0],
             ),
-            ("ready_replies", "Replies kept ready.", lambda worker: board.forwards_and_cached_replies(worker)[1]),
+            (
+                "ready_replies",
+                "Whole replies in the reply cache.",
+                lambda worker: board.forwards_and_cached_replies(worker)[1],
+            ),
             ("connections", "Open TCP connections.", board.open_connections),
             (
                 "worker_silence_seconds",

@@ -19,7 +19,7 @@ class WorkerCounters:
     """Counters as plain integers, which only grow."""
 
     queries: Annotated[int, CounterMetric("queries", "Messages received over UDP and TCP.")] = 0
-    reply_cache_hits: Annotated[int, CounterMetric("queries_ready", "Queries answered from ready replies.")] = 0
+    reply_cache_hits: Annotated[int, CounterMetric("queries_ready", "Queries answered from the reply cache.")] = 0
     answered: Annotated[int, CounterMetric("queries_answered", "Queries answered from the name database.")] = 0
     forwarded: Annotated[int, CounterMetric("queries_forwarded", "Queries for names outside the zones.")] = 0
     refused: Annotated[int, CounterMetric("queries_refused", "Queries from outside allowQuery.")] = 0
@@ -43,7 +43,7 @@ class WorkerCounters:
     connections_aborted: Annotated[
         int, CounterMetric("connections_cut", "TCP connections ended for others: idlest, or took no replies.")
     ] = 0
-    namedb_errors: Annotated[int, CounterMetric("namedb_faults", "Looks at the name database that failed.")] = 0
+    namedb_errors: Annotated[int, CounterMetric("namedb_faults", "Reads of the name database that failed.")] = 0
     panics: Annotated[
         int, CounterMetric(coredns_name="panics", coredns_help="Queries that ended in an unforeseen exception.")
     ] = 0
