@@ -79,8 +79,8 @@ RESPONSES: Final = _counter(
 REQUEST_DURATION: Final = _histogram(
     "dns_request_duration_seconds",
     "server zone view",
-    "Time from a query's receipt to its reply. Queries that are answered from the reply cache count with the time of the "
-    "batch that they came in; of several zones' in a fifth of a second each gets its share of those times.",
+    "Time from a query's receipt to its reply. Queries that are answered from the reply cache count with the time of "
+    "the batch that they came in; of several zones' in a fifth of a second each gets its share of those times.",
     DURATION_BUCKETS,
     coredns=True,
 )
