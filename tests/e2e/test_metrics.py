@@ -104,6 +104,7 @@ def test_corednss_names_have_its_labels(instance: Instance) -> None:
     _ask(instance, "www.example.com", 5)
     instance.ask("frontend.default.global", opts=["+dnssec"])
     eventually(lambda: instance.metric("coredns_dns_requests_total", zone=".") >= 5, what="they are counted")
+    eventually(lambda: instance.metric("coredns_dns_do_requests_total") >= 1, what="the DO bit is counted")
     families = {family.name: family for family in plain(instance.page("/metrics")[1])}
     told = {name: family for name, family in families.items() if name.startswith("coredns_")}
     assert set(told) == set(OF_COREDNS)

@@ -18,28 +18,32 @@ _TICK: Final = 1e-7  # seconds that each reading takes, so that what is asked fo
 
 
 class _Idle(selectors.DefaultSelector):
-    """Waits for a moment only, so that the loop then waits again; `idle` is how long nothing came in all."""
+    """Waits for a moment only, so that the loop then waits again; `idle` is how long nothing came in all.
 
-    def __init__(self) -> None:
+    A second of the loop lasts 1 / `speed` seconds.
+    """
+
+    def __init__(self, speed: float) -> None:
         super().__init__()
+        self._speed = speed
         self.idle = 0.0
 
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
         """What is ready."""
         began = time.monotonic()
-        ready = super().select(_LOOK if timeout is None else min(timeout, _LOOK))
+        ready = super().select(_LOOK if timeout is None else min(timeout / self._speed, _LOOK))
         if not ready:
-            self.idle += min(time.monotonic() - began, _LOOK)
+            self.idle += min(time.monotonic() - began, _LOOK) * self._speed
         return ready
 
 
 class StalledClockLoop(asyncio.SelectorEventLoop):
     """The loop; `skipped_seconds` puts its clock forward, so that hours need not be waited for."""
 
-    def __init__(self) -> None:
+    def __init__(self, speed: float = 1.0) -> None:
         self.skipped_seconds = 0.0
         self._passed = time.monotonic()
-        self._waiting = _Idle()
+        self._waiting = _Idle(speed)
         super().__init__(self._waiting)
 
     def time(self) -> float:

@@ -1,7 +1,6 @@
 """An API server that does what real ones can't be made to do, and a loop whose time runs fast."""
 
 import asyncio
-import selectors
 from collections import defaultdict
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -12,6 +11,7 @@ from aiohttp import web
 
 from meshdns.mesh.objects.declarations import ObjectKind
 from meshdns.sources.kube.resources import RESOURCES
+from tests.simulators.stalled_clock_loop import StalledClockLoop
 
 ENTRIES = RESOURCES[ObjectKind.SERVICE_ENTRY].path("v1")
 
@@ -103,19 +103,11 @@ class FakeApiServer:
         return response
 
 
-class FastLoop(asyncio.SelectorEventLoop):
-    """A loop whose seconds last a fiftieth, so that minutes of silence fit into a test with real sockets."""
+class FastLoop(StalledClockLoop):
+    """A loop whose seconds last a fiftieth, so that minutes of silence fit into a test with real sockets.
 
-    SPEED = 50.0
+    Its clock stands still while there is something to do: a busy machine makes no request time out.
+    """
 
     def __init__(self) -> None:
-        super().__init__(_FastSelector())
-
-    def time(self) -> float:
-        """Seconds of this loop."""
-        return super().time() * self.SPEED
-
-
-class _FastSelector(selectors.DefaultSelector):
-    def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
-        return super().select(timeout / FastLoop.SPEED if timeout else timeout)
+        super().__init__(speed=50.0)
