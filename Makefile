@@ -79,7 +79,7 @@ conformance: components
 
 fuzz: components
 	@$(INSTALL_LOCK) fuzz
-	@exec $(BIN)/python -m tests.fuzz
+	@exec $(BIN)/python -m tests.fuzz $(FUZZ)
 
 profile: components
 	@exec $(BIN)/python -m tests.bench.profiling $(PROFILE)

@@ -9,6 +9,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Final
 
@@ -29,6 +30,7 @@ _DATAGRAMS, _STREAMED, _IDLE, _WRITERS = 1_000_000, 50_000, 10_000, 100
 _STREAM_RATE: Final = 2000  # messages a second over TCP
 _EXECUTED: Final = re.compile(r"stat::number_of_executed_units: (\d+)")
 _EDGES: Final = re.compile(r"cov: (\d+)")
+_RESIDENT: Final = re.compile(r"^#(\d+)\s.* rss: (\d+)Mb", re.MULTILINE)
 _GRACE: Final = 60  # seconds
 
 
@@ -37,13 +39,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.fuzz", description=__doc__)
     parser.add_argument("--seconds", type=float, default=float(os.environ.get("FUZZ_SECONDS", "60")), help="per target")
     parser.add_argument("--findings", type=Path, help="folder for inputs that are new (default: a temporary one)")
+    parser.add_argument("--at-once", type=int, default=1, help="how many targets are fuzzed side by side")
     chosen = parser.parse_args(arguments)
     before = machine()
     findings = chosen.findings or Path(tempfile.mkdtemp(prefix="meshdns-fuzz-"))
-    guided = [_guided(target, chosen.seconds, findings / target.name) for target in targets().values()]
+    with ThreadPoolExecutor(chosen.at_once) as pool:
+        runs = [pool.submit(_guided, target, chosen.seconds, findings / target.name) for target in targets().values()]
+        guided = [run.result() for run in runs]
     costs = [_cost(number, chosen.seconds / 2) for number in range(len(SEARCHES))]
     attacked = _attack()
-    command = f"make fuzz FUZZ_SECONDS={chosen.seconds:g}"
+    command = f"make fuzz FUZZ_SECONDS={chosen.seconds:g}" + f' FUZZ="--at-once {chosen.at_once}"' * (
+        chosen.at_once > 1
+    )
     report = Report(command, before, guided, costs, attacked)
     PATH.parent.mkdir(exist_ok=True)
     PATH.write_text(report.markdown())
@@ -66,7 +73,7 @@ def _guided(target: Target, seconds: float, findings: Path) -> Guided:
         _say(f"{target.name}: replay alone; Atheris comes for Python 3.11: `make fuzz PYTHON=python3.11`")
         for file in corpus:
             target.run(file.read_bytes())
-        return Guided(target.name, len(corpus), time.monotonic() - began, -1, len(corpus), octets, 0)
+        return Guided(target.name, len(corpus), time.monotonic() - began, -1, len(corpus), octets, 0, 0, 0)
     _say(f"{target.name}: {seconds:g} s of coverage-guided fuzzing")
     findings.mkdir(parents=True, exist_ok=True)
     flags = [
@@ -89,7 +96,15 @@ def _guided(target: Target, seconds: float, findings: Path) -> Guided:
         len(corpus),
         octets,
         crashes,
+        *_memory(done.stderr),
     )
+
+
+def _memory(output: str) -> tuple[int, int]:
+    """The highest resident memory in MiB at half of the executions and at the end, as libFuzzer says it."""
+    told = [(int(match[1]), int(match[2])) for match in _RESIDENT.finditer(output)]
+    last = told[-1] if told else (0, 0)
+    return next((size for count, size in told if count >= last[0] / 2), 0), last[1]
 
 
 def _cost(number: int, seconds: float) -> Cost:

@@ -9,6 +9,9 @@ from tests.fuzz.flood import Outcome, Siege
 
 PATH: Final = Path(__file__).parents[2] / "docs" / "fuzzing.md"
 
+_MAX_GROWTH: Final = 32
+"""MiB that a target may grow by in the second half of its run: libFuzzer keeps new inputs, a leak has no end."""
+
 _HEAD: Final = """\
 # Hostile octets
 
@@ -18,7 +21,10 @@ Written by `{command}`; the rules of each target are in `tests/fuzz/targets.py`,
 
 @dataclass(frozen=True)
 class Guided:
-    """One run of a target; `edges` are libFuzzer's, -1 where only the corpus was replayed."""
+    """One run of a target; `edges` are libFuzzer's, -1 where only the corpus was replayed.
+
+    `halfway` and `at_end` are the highest resident memory (MiB) up to then, the kept inputs included.
+    """
 
     target: str
     executions: int
@@ -27,6 +33,8 @@ class Guided:
     corpus: int
     octets: int
     crashes: int
+    halfway: int
+    at_end: int
 
 
 @dataclass(frozen=True)
@@ -66,6 +74,11 @@ class Report:
     def faults(self) -> list[str]:
         """What must not be: crashes, messages over their bound, canaries without answer or with a wrong one."""
         found = [f"{run.target}: {run.crashes} crashes" for run in self.guided if run.crashes]
+        found += [
+            f"{run.target}: memory grew from {run.halfway} to {run.at_end} MiB in the second half"
+            for run in self.guided
+            if run.at_end - run.halfway > _MAX_GROWTH
+        ]
         found += [f"{cost.name}: {_ms(cost.worst)}" for cost in self.costs if cost.worst > cost.most]
         outcomes: list[tuple[str, Outcome | Siege]] = [*self.attack.floods.items(), *self.attack.sieges.items()]
         for name, outcome in outcomes:
@@ -83,7 +96,17 @@ class Report:
         parts.append(
             _table(
                 "Coverage-guided fuzzing",
-                ("target", "executions", "seconds", "edges", "kept inputs", "octets", "crashes"),
+                (
+                    "target",
+                    "executions",
+                    "seconds",
+                    "edges",
+                    "kept inputs",
+                    "octets",
+                    "crashes",
+                    "MiB halfway",
+                    "at the end",
+                ),
                 [
                     (
                         run.target,
@@ -93,6 +116,8 @@ class Report:
                         run.corpus,
                         run.octets,
                         run.crashes,
+                        run.halfway,
+                        run.at_end,
                     )
                     for run in self.guided
                 ],
