@@ -22,6 +22,9 @@ from meshdns.mesh.visibility import host_problems, service_problems
 GATEWAYS_OWNER: Final = b""
 """What stands for the gateways where an owner name shows problems; no owner name is empty."""
 
+LOOKUPS_OWNER: Final = b"\xc0lookups"
+"""What stands for the plan of look-ups; no label of an owner name is that long."""
+
 RESTORED_LIFETIME: Final = 600.0
 """Seconds for which the beginnings of an earlier controller's own problems are kept.
 

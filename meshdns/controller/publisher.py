@@ -12,6 +12,7 @@ from meshdns.controller.cluster_summary import ClusterSummary, GatewaySummary
 from meshdns.controller.gauges import MeshCounts
 from meshdns.controller.problem_index import (
     GATEWAYS_OWNER,
+    LOOKUPS_OWNER,
     OwnProblemTimes,
     ProblemIndex,
     clamp_start,
@@ -27,6 +28,7 @@ from meshdns.mesh.addresses import parse_address
 from meshdns.mesh.answer import Answer, AnswerKind, encode_answer
 from meshdns.mesh.candidates import Level
 from meshdns.mesh.diagnostics import ClusterProblem, check_answer, with_locations
+from meshdns.mesh.lookup_plan import LookupPlan, plan_lookups
 from meshdns.mesh.name_table import NameTable
 from meshdns.mesh.objects.declarations import AnyDeclaration, ObjectKey, ObjectKind, key_of
 from meshdns.mesh.objects.problems import DatedProblem, Problem, with_time
@@ -77,6 +79,9 @@ class Publisher:
         self._own_problems_stored: list[DatedProblem] = []
         self._unserved_names = UnservedNames(settings)
         self._checked_topology: Topology | None = None  # the topology whose problems are known
+        self.lookup_plan = LookupPlan({}, {})
+        """The host names to look up. It is another one wherever they changed."""
+        self._planned: tuple[int, Topology] | None = None  # what `lookup_plan` was made of
         self.change_count = 0  # of declarations, since this process began
         self.mesh_counts = MeshCounts(settings)
 
@@ -233,6 +238,7 @@ class Publisher:
         for name in stale:
             self._cluster_id(name)
         if not self.has_pending_names:
+            self._plan_lookups(now)
             self._remove_unchecked_rows()
             self._remove_unchecked_problems()
             self._unserved_names.update_pending(self.name_table.is_declared)
@@ -300,6 +306,15 @@ class Publisher:
             inventory = self.name_table.inventory
             found = with_locations(topology_problems(inventory, topology), inventory)
             self._update_derived_problems(GATEWAYS_OWNER, found, now)
+
+    def _plan_lookups(self, now: float) -> None:
+        """Choose the host names to look up anew, where those that are wanted changed."""
+        version, topology = self.name_table.hosts_to_resolve_version, self.name_table.topology
+        if self._planned is not None and self._planned[0] == version and self._planned[1] is topology:
+            return
+        self._planned = (version, topology)
+        self.lookup_plan = plan_lookups(self.name_table.host_owners(), self.lookup_plan.hosts)
+        self._update_derived_problems(LOOKUPS_OWNER, self.lookup_plan.problems(), now)
 
     def _update_derived_problems(self, owner: bytes, found: Iterable[ClusterProblem], now: float) -> None:
         for (cluster, problem), since in self._problem_index.update(owner, found, now).items():
