@@ -15,6 +15,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Final, NamedTuple
 
+from meshdns.controller.claim_log import ClaimLog
 from meshdns.controller.cluster_state import ClusterTracker, ServingState
 from meshdns.controller.gateway_prober import GatewayProber
 from meshdns.controller.gauges import ControllerMetrics, MeshCounts
@@ -85,6 +86,8 @@ class Controller:
         clock: Callable[[], float],
     ) -> None:
         self._publisher = publisher
+        publisher.expects_claims = tracker.has_been_read
+        self._claim_log = ClaimLog()
         self._snapshot_writer = SnapshotWriter(state_dir, publisher.declarations, loop=loop)
         self._hooks = hooks
         self._reported_reason: str | None = None
@@ -185,6 +188,7 @@ class Controller:
     def _commit(self) -> None:
         self._commit_scheduled = False
         now = self._clock()
+        self._report_claims()
         if self._recheck_due:
             self._serving_state = self._tracker.serving_state(now)
         try:
@@ -212,6 +216,13 @@ class Controller:
             if self._recheck_due:
                 self._after_commit(now)
                 self._recheck_due = self._commit_scheduled
+
+    def _report_claims(self) -> None:
+        """Count and log the names that somebody began to declare beside others."""
+        claims = self._publisher.take_claims()
+        for claim in claims:
+            self._hooks.metrics.record_claim(claim.claimant[0], is_between_clusters=claim.is_between_clusters)
+        self._claim_log.write(claims)
 
     def _after_commit(self, now: float) -> None:
         """Do what the state of the clusters asks for, once everything that came is committed."""

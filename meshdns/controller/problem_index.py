@@ -25,6 +25,9 @@ GATEWAYS_OWNER: Final = b""
 LOOKUPS_OWNER: Final = b"\xc0lookups"
 """What stands for the plan of look-ups; no label of an owner name is that long."""
 
+CLAIMS_OWNER: Final = b"\xc0claims"
+"""What stands for the claims that began."""
+
 RESTORED_LIFETIME: Final = 600.0
 """Seconds for which the beginnings of an earlier controller's own problems are kept.
 

@@ -192,7 +192,7 @@ class NameTable:
         }
 
     def probe_targets(self) -> dict[tuple[str, int], Owners]:
-        """The addresses and ports of all gateways with their owners, to be probed; host names by what they resolve to."""
+        """The addresses and ports of all gateways with their owners; host names by what they resolve to."""
         found: dict[tuple[str, int], dict[Owner, None]] = {}
         for gateway in self.topology.all_gateways():
             for text in self._resolved.get(gateway.address, (gateway.address,)):
