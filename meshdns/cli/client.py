@@ -18,11 +18,11 @@ from pathlib import Path
 from typing import Any, Final, NoReturn, TypeVar
 from urllib.parse import quote, urlencode
 
-import click
 import msgspec
 
 from meshdns.cli import exit_codes
 from meshdns.cli.options import exit_with_settings_error
+from meshdns.cli.printing import print_line
 from meshdns.config import Overrides, Settings, SettingsError, load_settings, resolve_sources
 
 _TIMEOUT: Final = 15.0  # seconds for a reply; 100,000 names take a few, a stream says at least each 10 that it lives
@@ -63,7 +63,7 @@ class _UnixConnection(http.client.HTTPConnection):
 
 def exit_with(error: AdminClientError) -> NoReturn:
     """Say why nothing was answered, and end the program."""
-    click.echo(str(error), err=True)
+    print_line(str(error), err=True)
     sys.exit(error.exit_code)
 
 
@@ -93,7 +93,7 @@ def fetch(
     except _NotRunningError as silence:
         result = _read_namedb(settings, fallback, str(silence))
     else:
-        click.echo(f"answered by the running server on {admin}", err=True)
+        print_line(f"answered by the running server on {admin}", err=True)
         try:
             return msgspec.json.decode(body, type=answer_type)
         except msgspec.DecodeError as error:
@@ -172,7 +172,7 @@ def _read_namedb(settings: Settings, fallback: _Fallback[_Answer], reason: str) 
             namedb.close()
     except NameDatabaseError as error:
         raise AdminClientError(f"{reason}; {error}; {_ADVICE}") from None
-    click.echo(f"{reason}: read from the name database {database}, as the last server left it", err=True)
+    print_line(f"{reason}: read from the name database {database}, as the last server left it", err=True)
     return result
 
 

@@ -6,6 +6,8 @@ from typing import Final
 
 import click
 
+from meshdns.dns.presentation import escape_unprintable
+
 _COMMANDS: Final = {
     "cache": "Forget what upstream servers answered.",
     "check": "Check settings files and folders of clusters.",
@@ -26,6 +28,15 @@ _COMMANDS: Final = {
 
 class _Commands(click.Group):
     """A group whose commands live in modules of their own name."""
+
+    def invoke(self, ctx: click.Context) -> object:
+        """Run a command; what it refuses is printable, whatever it quotes."""
+        try:
+            return super().invoke(ctx)
+        except click.ClickException as refusal:
+            # declared final, since nobody but click makes one
+            vars(refusal)["message"] = "\n".join(map(escape_unprintable, refusal.message.split("\n")))
+            raise
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 — click's signature
         return list(_COMMANDS)

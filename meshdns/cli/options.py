@@ -9,6 +9,7 @@ from typing import Any, Final, NoReturn
 import click
 
 from meshdns.cli import exit_codes
+from meshdns.cli.printing import print_lines
 from meshdns.config import Overrides, Settings, SettingsError, load_settings, resolve_sources
 from meshdns.upstream.routes import build_routes
 
@@ -60,7 +61,7 @@ def check_upstream_files(settings: Settings) -> Settings:
 
 def exit_with_settings_error(error: SettingsError) -> NoReturn:
     """Print what is wrong with the settings and exit with 65."""
-    click.echo(str(error), err=True)
+    print_lines(str(error), err=True)
     sys.exit(exit_codes.WRONG_SETTINGS)
 
 

@@ -36,6 +36,7 @@ class Overrides:
     cluster: str | None = None
     network: str | None = None
     listen: tuple[str, ...] = ()
+    http_listen: str | None = None
     workers: int | str | None = None
     state_dir: str | None = None
     log_level: str | None = None
@@ -48,6 +49,7 @@ _FLAGS: Final = {
     "cluster": "--cluster",
     "network": "--network",
     "listen": "--listen",
+    "httpListen": "--http-listen",
     "workers": "--workers",
     "stateDir": "--state-dir",
     "logLevel": "--log-level",
@@ -70,6 +72,7 @@ def overrides_from_environment(environ: Mapping[str, str]) -> Overrides:
         cluster=one("CLUSTER"),
         network=one("NETWORK"),
         listen=several("LISTEN"),
+        http_listen=one("HTTP_LISTEN"),
         workers=one("WORKERS"),
         state_dir=one("STATE_DIR"),
         log_level=one("LOG_LEVEL"),
@@ -83,8 +86,9 @@ def apply_overrides(settings: Settings, overrides: Overrides) -> Settings:
     if not changes:
         return settings
     tree = settings.model_dump(mode="json")
-    vantage = changes.pop("vantage", {})
-    tree.update(changes, vantage={**tree["vantage"], **vantage})
+    for section in ("vantage", "http"):
+        changes[section] = {**tree[section], **changes.get(section, {})}
+    tree.update(changes)
     try:
         changed = Settings.model_validate(tree, by_alias=True, by_name=False)
     except ValidationError as error:
@@ -104,6 +108,7 @@ def _changes(settings: Settings, overrides: Overrides) -> dict[str, Any]:
         "vantage": {key: value for key, value in vantage.items() if value is not None},
         "sources": _overriding_sources(settings, overrides),
         "listen": list(overrides.listen),
+        "http": {"listen": overrides.http_listen} if overrides.http_listen is not None else {},
         "workers": _as_integer(overrides.workers),
         "stateDir": overrides.state_dir,
         "logLevel": overrides.log_level,
@@ -134,6 +139,8 @@ def _origin(loc: tuple[str | int, ...], overrides: Overrides) -> str:
         key = "kubeconfig"
     if loc[-1:] == ("path",):
         key = "kubeconfig"
+    if loc[:1] == ("http",):
+        key = "httpListen"
     flag = _FLAGS.get(key, str(loc[0]))
     return "MESHDNS_" + flag.removeprefix("--").replace("-", "_").upper() if overrides.is_from_environment else flag
 

@@ -251,6 +251,16 @@ class HttpSection(SettingsModel):
     listen: SocketAddress = Field(
         default="127.0.0.1:9153", description="Default: 127.0.0.1:9153, CoreDNS's metrics port."
     )
+    health: SocketAddress | None = Field(
+        default=None,
+        description="An address of their own for /health and /ready, which listen does not answer then. For pods on "
+        "the network of their node, where the kubelet asks 127.0.0.1. Default: none, listen answers all three.",
+    )
+    allow: tuple[ClientMatch, ...] = Field(
+        default=("any",),
+        description="Who may read /metrics: CIDRs, private (loopback and private addresses) or any; [] is nobody. "
+        "Others get 403; /health and /ready are for all. Default: any: who reaches listen.",
+    )
 
 
 class AdminSection(SettingsModel):

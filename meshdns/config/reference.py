@@ -31,7 +31,8 @@ are errors with file, line and column; `meshdns check meshdns.yaml` finds them w
 
 The flags `--kubeconfig --context --cluster --network --listen --workers --state-dir --log-level` and the variables
 `MESHDNS_KUBECONFIG`, `MESHDNS_CONTEXT` … of the same names win over the file, flags over variables; lists are separated
-by commas in a variable. `--config` (`MESHDNS_CONFIG`) names the file. Paths in a file are relative to it.
+by commas in a variable. `--config` (`MESHDNS_CONFIG`) names the file. `MESHDNS_HTTP_LISTEN` stands for `http.listen`:
+an address that only the pod knows. Paths in a file are relative to it.
 
 A duration is a number and a unit: `500ms`, `10s`, `5m`, `1h`.
 """

@@ -116,6 +116,13 @@ class ClusterTracker:
             self.clusters[name] = ClusterState(name, self._started)
         return self.clusters[name]
 
+    def has_been_read(self, name: str) -> bool:
+        """Whether the ServiceEntries of a cluster were read before, and are not withheld now."""
+        state = self.clusters.get(name)
+        if state is None or state.is_withheld:
+            return False
+        return state.is_restored or ObjectKind.SERVICE_ENTRY in state.listed_kinds
+
     def exceeds_max_stale(self, state: ClusterState, now: float) -> bool:
         """Whether a cluster is stale for longer than it may be; what an earlier process knew is as old as this one."""
         longest = self._max_stale.get(state.name)

@@ -11,10 +11,11 @@ and the summaries shown to people are written with the next commit, in the turn 
 import asyncio
 import logging
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Final, NamedTuple
 
+from meshdns.controller.claim_log import ClaimLog
 from meshdns.controller.cluster_state import ClusterTracker, ServingState
 from meshdns.controller.gateway_prober import GatewayProber
 from meshdns.controller.gauges import ControllerMetrics, MeshCounts
@@ -24,6 +25,8 @@ from meshdns.controller.mass_delete_guard import MassDeleteGuard
 from meshdns.controller.publisher import Publisher
 from meshdns.controller.snapshot_writer import SnapshotWriter
 from meshdns.controller.summary_writer import SummaryWriter
+from meshdns.mesh.fair_timers import Owners
+from meshdns.mesh.lookup_plan import LookupPlan
 from meshdns.mesh.objects.declarations import ObjectKind
 from meshdns.mesh.objects.problems import DatedProblem, Problem, ProblemKind, cluster_cause
 from meshdns.namedb import snapshot
@@ -83,6 +86,8 @@ class Controller:
         clock: Callable[[], float],
     ) -> None:
         self._publisher = publisher
+        publisher.expects_claims = tracker.has_been_read
+        self._claim_log = ClaimLog()
         self._snapshot_writer = SnapshotWriter(state_dir, publisher.declarations, loop=loop)
         self._hooks = hooks
         self._reported_reason: str | None = None
@@ -99,8 +104,8 @@ class Controller:
         self._serving_state = ServingState()
         self._seen_topology = publisher.name_table.topology
         self._background: Background | None = None
-        self._resolver_version = -1  # the version of the hosts that are resolved
-        self._probe_targets: frozenset[tuple[str, int]] = frozenset()
+        self._lookup_plan: LookupPlan | None = None  # the plan that the resolver has
+        self._probe_targets: Mapping[tuple[str, int], Owners] = {}
         self._source_problems: dict[str, tuple[Problem, ...]] = {}
 
     def start(self) -> None:
@@ -183,6 +188,7 @@ class Controller:
     def _commit(self) -> None:
         self._commit_scheduled = False
         now = self._clock()
+        self._report_claims()
         if self._recheck_due:
             self._serving_state = self._tracker.serving_state(now)
         try:
@@ -210,6 +216,13 @@ class Controller:
             if self._recheck_due:
                 self._after_commit(now)
                 self._recheck_due = self._commit_scheduled
+
+    def _report_claims(self) -> None:
+        """Count and log the names that somebody began to declare beside others."""
+        claims = self._publisher.take_claims()
+        for claim in claims:
+            self._hooks.metrics.record_claim(claim.claimant[0], is_between_clusters=claim.is_between_clusters)
+        self._claim_log.write(claims)
 
     def _after_commit(self, now: float) -> None:
         """Do what the state of the clusters asks for, once everything that came is committed."""
@@ -292,18 +305,18 @@ class Controller:
 
     def _update_resolver(self) -> None:
         """Say what has to be resolved, where that changed."""
-        name_table = self._publisher.name_table
-        if self._background is not None and self._resolver_version != name_table.hosts_to_resolve_version:
-            self._resolver_version = name_table.hosts_to_resolve_version
-            self._background.hostname_resolver.set_hosts(name_table.hosts_to_resolve)
+        plan = self._publisher.lookup_plan
+        if self._background is not None and self._lookup_plan is not plan:
+            self._lookup_plan = plan
+            self._background.hostname_resolver.set_hosts(plan.hosts)
 
     def _update_prober(self) -> None:
         """Say what has to be probed."""
         if self._background is None:
             return
         name_table = self._publisher.name_table
-        targets = frozenset(name_table.probe_targets())
-        for address, port in self._probe_targets - targets:
+        targets = name_table.probe_targets()
+        for address, port in self._probe_targets.keys() - targets.keys():
             name_table.set_health(address, port, healthy=True)
         if targets != self._probe_targets:
             self._probe_targets = targets

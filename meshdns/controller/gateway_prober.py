@@ -21,14 +21,20 @@ import logging
 import os
 import socket
 import ssl
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Mapping
 from typing import Final
 
 from meshdns.config.model import ProbeSection
 from meshdns.controller.periodic import PeriodicRunner
-from meshdns.mesh.gateway_health import GatewayHealth, ProbedGateway, ProbeOutcome, ProbeTarget
+from meshdns.mesh.fair_timers import Owners
+from meshdns.mesh.gateway_health import (
+    MAX_CONCURRENT_PROBES,
+    GatewayHealth,
+    ProbedGateway,
+    ProbeOutcome,
+    ProbeTarget,
+)
 
-MAX_CONCURRENT_PROBES: Final = 64  # probes at once
 PROBE_TIMEOUT: Final = 3.0  # seconds that a probe waits; a lost SYN is sent again after one
 STALL_TOLERANCE: Final = 1.0  # seconds after its patience that a probe may end; later, this process stood still
 READY_PORT: Final = 15021  # Istio's status port of gateways
@@ -75,8 +81,11 @@ class GatewayProber:
         self._tls = _unverified_context() if settings.type == "tls" else None
         self._logged_errors: set[str] = set()
 
-    def set_targets(self, targets: Collection[ProbeTarget]) -> None:
-        """The complete set wanted now: IP addresses and ports. What is no IP address is never probed."""
+    def set_targets(self, targets: Mapping[ProbeTarget, Owners]) -> None:
+        """The complete set wanted now: IP addresses and ports, with their owners, whose gateways are probed by turns.
+
+        What is no IP address is never probed.
+        """
         if self._settings.type != "none":
             self._health.set_targets(targets, self._clock())
             self._runner.wake()

@@ -70,6 +70,7 @@ class MeshCounts:
 
 
 _STATUSES: Final = ("synced", "stale", "never synced", "removed")
+_CLAIMANTS: Final = ("namespace", "cluster")
 _OBJECT_COUNT_INTERVAL: Final = 10.0  # seconds between two counts of a cluster's objects: 10,000 take a millisecond
 _KIND_OF: Final = itemgetter(0)
 """The kind in a declaration's key."""
@@ -108,6 +109,10 @@ class ControllerMetrics:
         """A list or watch failed."""
         self._metric_page.add(metric_pages.CLUSTER_FAILURES, cluster, kind.value)
 
+    def record_claim(self, cluster: str, *, is_between_clusters: bool) -> None:
+        """A cluster began to declare a name of another cluster, or of another namespace."""
+        self._metric_page.add(metric_pages.NAMES_CLAIMED, cluster, _CLAIMANTS[is_between_clusters])
+
     def publish(
         self,
         *,
@@ -125,6 +130,8 @@ class ControllerMetrics:
         for name, each in summaries.items():
             for status in _STATUSES:
                 self._set_gauge(metric_pages.CLUSTER_STATUS, name, status, value=each.status == status)
+            for word in _CLAIMANTS:
+                self._metric_page.add(metric_pages.NAMES_CLAIMED, name, word, amount=0)  # an increase needs a beginning
             for healthy, word in ((True, "healthy"), (False, "unhealthy"), (None, "unknown")):
                 number = sum(gateway.healthy is healthy for gateway in each.gateways or ())
                 self._set_gauge(metric_pages.GATEWAYS, name, word, value=number)

@@ -1,4 +1,4 @@
-"""Looks up the host names of gateways, in the background, through the configured upstreams.
+"""Looks up the host names of gateways and endpoints, in the background, through the configured upstreams.
 
 When and what is kept is decided by `meshdns.mesh.host_resolution`; a query never waits for any of it. A host in no
 forward zone fails like one whose upstreams are silent.
@@ -6,7 +6,7 @@ forward zone fails like one whose upstreams are silent.
 
 import asyncio
 import logging
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Final
 
@@ -15,8 +15,10 @@ from meshdns.dns.query import parse_query
 from meshdns.forwarding.counters import ForwardCounters
 from meshdns.forwarding.question import Question
 from meshdns.forwarding.upstreams import Route
+from meshdns.mesh.fair_timers import Owners
 from meshdns.mesh.host_resolution import (
     FAMILIES,
+    MAX_CONCURRENT_LOOKUPS,
     ResolutionSchedule,
     ResolvedAddresses,
     ResolvedHost,
@@ -25,7 +27,6 @@ from meshdns.mesh.host_resolution import (
 )
 from meshdns.upstream.forwarder import Forwarder
 
-MAX_CONCURRENT_LOOKUPS: Final = 32  # hosts that are looked up at once
 _ATTEMPTS: Final = (
     2  # the second hears what comes late for the first: names slower than a client's patience resolve too
 )
@@ -58,8 +59,11 @@ class HostnameResolver:
         self._schedule = ResolutionSchedule(random)
         self._runner = PeriodicRunner(self._schedule.timers, concurrency=MAX_CONCURRENT_LOOKUPS, clock=clock)
 
-    def set_hosts(self, hosts: Collection[str]) -> None:
-        """Set the complete set of host names, lower-case and without trailing dot: new ones are looked up at once."""
+    def set_hosts(self, hosts: Mapping[str, Owners]) -> None:
+        """Set all wanted host names, lower-case and without trailing dot, with their owners.
+
+        New ones are looked up at once, by turns of their owners.
+        """
         self._schedule.set_hosts(hosts, self._clock())
         self._runner.wake()
 

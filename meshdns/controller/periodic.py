@@ -1,11 +1,11 @@
-"""Periodic background work: it is done when it falls due in a `TimerQueue`, a bounded number of items at once."""
+"""Periodic background work: it is done when it falls due in `FairTimers`, a bounded number of items at once."""
 
 import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable, Hashable
 from typing import Generic, TypeVar
 
-from meshdns.mesh.timer_queue import TimerQueue
+from meshdns.mesh.fair_timers import FairTimers
 
 T = TypeVar("T", bound=Hashable)
 
@@ -16,7 +16,7 @@ class PeriodicRunner(Generic[T]):
     Times are seconds of `clock`.
     """
 
-    def __init__(self, timers: TimerQueue[T], *, concurrency: int, clock: Callable[[], float]) -> None:
+    def __init__(self, timers: FairTimers[T], *, concurrency: int, clock: Callable[[], float]) -> None:
         self._timers = timers
         self._concurrency = concurrency
         self._clock = clock
@@ -49,6 +49,7 @@ class PeriodicRunner(Generic[T]):
     async def _run_item(self, work: Callable[[T], Awaitable[None]], item: T) -> None:
         await work(item)
         self._running.discard(item)
+        self._timers.finish(item)
         self.wake()
 
     async def _wait_until_due(self) -> None:

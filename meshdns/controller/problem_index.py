@@ -22,6 +22,12 @@ from meshdns.mesh.visibility import host_problems, service_problems
 GATEWAYS_OWNER: Final = b""
 """What stands for the gateways where an owner name shows problems; no owner name is empty."""
 
+LOOKUPS_OWNER: Final = b"\xc0lookups"
+"""What stands for the plan of look-ups; no label of an owner name is that long."""
+
+CLAIMS_OWNER: Final = b"\xc0claims"
+"""What stands for the claims that began."""
+
 RESTORED_LIFETIME: Final = 600.0
 """Seconds for which the beginnings of an earlier controller's own problems are kept.
 

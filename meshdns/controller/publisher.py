@@ -1,6 +1,6 @@
 """Publisher: changes of the name table become commits of the name database."""
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import Final
 
 import msgspec
@@ -11,7 +11,9 @@ from meshdns.authority.state import NamedbState
 from meshdns.controller.cluster_summary import ClusterSummary, GatewaySummary
 from meshdns.controller.gauges import MeshCounts
 from meshdns.controller.problem_index import (
+    CLAIMS_OWNER,
     GATEWAYS_OWNER,
+    LOOKUPS_OWNER,
     OwnProblemTimes,
     ProblemIndex,
     clamp_start,
@@ -26,7 +28,9 @@ from meshdns.dns.response import record
 from meshdns.mesh.addresses import parse_address
 from meshdns.mesh.answer import Answer, AnswerKind, encode_answer
 from meshdns.mesh.candidates import Level
+from meshdns.mesh.claims import Claim, ClaimIndex, is_claim
 from meshdns.mesh.diagnostics import ClusterProblem, check_answer, with_locations
+from meshdns.mesh.lookup_plan import LookupPlan, plan_lookups
 from meshdns.mesh.name_table import NameTable
 from meshdns.mesh.objects.declarations import AnyDeclaration, ObjectKey, ObjectKind, key_of
 from meshdns.mesh.objects.problems import DatedProblem, Problem, with_time
@@ -63,6 +67,11 @@ class Publisher:
     def __init__(self, settings: MeshSettings, writer: Writer) -> None:
         self.name_table = NameTable(settings)
         self._settings = settings
+        self._claims = ClaimIndex(self.name_table.inventory)
+        self._shown_claims = 0  # version of the claims whose problems are known
+        self._new_claims: list[Claim] = []
+        self.expects_claims: Callable[[str], bool] = lambda _: False
+        """Whether what a cluster begins to declare is a claim; not while it is read for the first time."""
         self._writer = writer
         self._commit = Commit()
         self._state = NamedbState()
@@ -77,6 +86,9 @@ class Publisher:
         self._own_problems_stored: list[DatedProblem] = []
         self._unserved_names = UnservedNames(settings)
         self._checked_topology: Topology | None = None  # the topology whose problems are known
+        self.lookup_plan = LookupPlan({}, {})
+        """The host names to look up. It is another one wherever they changed."""
+        self._planned: tuple[int, Topology] | None = None  # what `lookup_plan` was made of
         self.change_count = 0  # of declarations, since this process began
         self.mesh_counts = MeshCounts(settings)
 
@@ -122,21 +134,29 @@ class Publisher:
         return frozenset(clusters)
 
     def _restore_problems(self, stored: Iterable[tuple[ProblemKey, bytes]], now: float) -> None:
+        claims: list[ClusterProblem] = []
         for key, value in stored:
             problems = decode_dated(value)
             if is_derived(key):
                 self._unchecked_problems.add(key)
                 for problem in problems:
                     self._problem_index.restore(problem_cluster(key), problem, now)
+                    if is_claim(problem):
+                        claims.append((problem_cluster(key), problem))
             elif any(problem.since != clamp_start(problem.since, now) for problem in problems):
                 self._commit.problems[key] = date_problems(problems, problems, now)
+        self._claims.restore(claims)
 
     # ------------------------------------------------------------------------------------------ changes
 
     def upsert(self, cluster: str, declaration: AnyDeclaration) -> None:
         """Add or replace a declaration."""
+        claims = self._claims.find_new(cluster, declaration) if self.expects_claims(cluster) else []
         if self.name_table.upsert(cluster, declaration):
             self.change_count += 1
+            self._claims.update(cluster, key_of(declaration))
+            self._claims.add(claims)
+            self._new_claims += claims
             self._commit.put_declaration(cluster, declaration)
             found = list(problems_of(cluster, declaration, self._settings))
             self._object_problems[object_problems_key(cluster, key_of(declaration))] = found
@@ -146,6 +166,7 @@ class Publisher:
         """Forget a declaration."""
         if self.name_table.remove(cluster, key):
             self.change_count += 1
+            self._claims.update(cluster, key)
             self._commit.remove_declaration(cluster, key)
             self._object_problems[object_problems_key(cluster, key)] = []
             self._unserved_names.remove_declaration(cluster, key)
@@ -157,6 +178,11 @@ class Publisher:
     def declarations_of(self, cluster: str) -> list[AnyDeclaration]:
         """All declarations of a cluster."""
         return list(self.name_table.inventory.ensure_cluster(cluster).declarations.values())
+
+    def take_claims(self) -> list[Claim]:
+        """Return the claims that began since the last call."""
+        taken, self._new_claims = self._new_claims, []
+        return taken
 
     def remove_cluster(self, cluster: str) -> None:
         """Forget a cluster."""
@@ -229,10 +255,12 @@ class Publisher:
             self._unserved_names.update_name(name, owner, answer)
             self._update_answer_problems(name, owner, answer, now)
         self._update_gateway_problems(now)
+        self._update_claim_problems(now)
         self._date_object_problems(now)
         for name in stale:
             self._cluster_id(name)
         if not self.has_pending_names:
+            self._plan_lookups(now)
             self._remove_unchecked_rows()
             self._remove_unchecked_problems()
             self._unserved_names.update_pending(self.name_table.is_declared)
@@ -300,6 +328,21 @@ class Publisher:
             inventory = self.name_table.inventory
             found = with_locations(topology_problems(inventory, topology), inventory)
             self._update_derived_problems(GATEWAYS_OWNER, found, now)
+
+    def _update_claim_problems(self, now: float) -> None:
+        """Show the claims, where they changed."""
+        if self._shown_claims != self._claims.version:
+            self._shown_claims = self._claims.version
+            self._update_derived_problems(CLAIMS_OWNER, self._claims.problems(), now)
+
+    def _plan_lookups(self, now: float) -> None:
+        """Choose the host names to look up anew, where those that are wanted changed."""
+        version, topology = self.name_table.hosts_to_resolve_version, self.name_table.topology
+        if self._planned is not None and self._planned[0] == version and self._planned[1] is topology:
+            return
+        self._planned = (version, topology)
+        self.lookup_plan = plan_lookups(self.name_table.host_owners(), self.lookup_plan.hosts)
+        self._update_derived_problems(LOOKUPS_OWNER, self.lookup_plan.problems(), now)
 
     def _update_derived_problems(self, owner: bytes, found: Iterable[ClusterProblem], now: float) -> None:
         for (cluster, problem), since in self._problem_index.update(owner, found, now).items():

@@ -133,6 +133,12 @@ OBJECTS: Final = _gauge("objects", "cluster resource", "Objects known of a clust
 NAMES: Final = _gauge("names", "zone cluster", "Owner names whose answer rests on a cluster.")
 PROBLEMS: Final = _gauge("problems", "cluster kind", "Problems as meshdns get problems --all lists them.")
 GATEWAYS: Final = _gauge("gateways", "cluster health", "Gateway addresses of a cluster by health.")
+NAMES_CLAIMED: Final = _counter(
+    "names_claimed_total",
+    "cluster by",
+    "Names that a cluster's ServiceEntries began to declare while another cluster, or another namespace of the "
+    "cluster, declared them. Those of a cluster that is read for the first time do not count.",
+)
 PROPAGATION: Final = _histogram(
     "propagation_seconds",
     "",
@@ -178,6 +184,7 @@ CONTROLLER_METRICS: Final = (
     NAMES,
     PROBLEMS,
     GATEWAYS,
+    NAMES_CLAIMED,
     PROPAGATION,
     COMMITS,
     COMMIT_FAILURES,

@@ -18,16 +18,20 @@ Rules:
 """
 
 import enum
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Mapping
 from typing import Final, TypeAlias
 
 from meshdns.mesh.addresses import parse_address
-from meshdns.mesh.timer_queue import TimerQueue
+from meshdns.mesh.fair_timers import FairTimers, Owners, Shares
 
 JITTER: Final = 0.1  # of the interval
 RECHECK_FACTOR: Final = 0.5  # of the interval, between probes of a gateway in doubt
 MAX_ROUND_INTERVALS: Final = 1.5
 """Intervals in which every gateway has been probed: one, its jitter, and a probe's timeout."""
+
+MAX_CONCURRENT_PROBES: Final = 64
+PROBE_SHARES: Final = Shares(owner=16, cluster=32, urgent=0)
+"""Of `MAX_CONCURRENT_PROBES`: a probe of a silent address takes 3 s."""
 
 ProbeTarget: TypeAlias = tuple[str, int]
 """IP address in canonical text, port 1 to 65535."""
@@ -49,10 +53,11 @@ class ProbeOutcome(enum.Enum):
 class ProbedGateway:
     """Health of one gateway, and the failures that count towards it."""
 
-    __slots__ = ("contradictions", "healthy", "ipv6", "target")
+    __slots__ = ("contradictions", "healthy", "ipv6", "owners", "target")
 
-    def __init__(self, target: ProbeTarget) -> None:
+    def __init__(self, target: ProbeTarget, owners: Owners) -> None:
         self.target = target
+        self.owners = owners
         self.ipv6 = ":" in target[0]
         self.healthy = True
         self.contradictions = 0  # outcomes in a row that contradict `healthy`
@@ -65,7 +70,7 @@ class GatewayHealth:
     """
 
     def __init__(self, *, interval: float, unhealthy_after: int, healthy_after: int, draw: Callable[[], float]) -> None:
-        self.timers: TimerQueue[ProbedGateway] = TimerQueue()
+        self.timers: FairTimers[ProbedGateway] = FairTimers(lambda gateway: gateway.owners, PROBE_SHARES)
         self._interval = interval
         self._limits = {True: unhealthy_after, False: healthy_after}  # by what the gateway is held to be
         self._draw = draw
@@ -73,16 +78,28 @@ class GatewayHealth:
         self._held_back: dict[ProbedGateway, int] = {}  # probes without a route that are held back
         self._last_reply = {False: float("-inf"), True: float("-inf")}  # by family: when an address last replied
 
-    def set_targets(self, targets: Collection[ProbeTarget], now: float) -> None:
-        """The complete set wanted now; others are forgotten. What is no IP address with a port is never probed."""
-        wanted = {target for target in targets if parse_address(target[0]) is not None and 0 < target[1] < 65536}
-        for gone in self._gateways.keys() - wanted:
+    def set_targets(self, targets: Mapping[ProbeTarget, Owners], now: float) -> None:
+        """The complete set wanted now, with their owners; others are forgotten.
+
+        What is no IP address with a port is never probed.
+        """
+        wanted = {
+            target: owners
+            for target, owners in targets.items()
+            if parse_address(target[0]) is not None and 0 < target[1] < 65536
+        }
+        for gone in self._gateways.keys() - wanted.keys():
             gateway = self._gateways.pop(gone)
             self.timers.cancel(gateway)
             self._held_back.pop(gateway, None)
-        for target in wanted - self._gateways.keys():
-            gateway = self._gateways[target] = ProbedGateway(target)
-            self.timers.schedule(gateway, now + self._interval * self._draw())
+        for target, owners in wanted.items():
+            known = self._gateways.get(target)
+            if known is None:
+                gateway = self._gateways[target] = ProbedGateway(target, owners)
+                self.timers.schedule(gateway, now + self._interval * self._draw())
+            elif known.owners != owners:
+                known.owners = owners
+                self.timers.update_owners(known)
 
     def record_result(
         self, gateway: ProbedGateway, outcome: ProbeOutcome, *, started: float, now: float

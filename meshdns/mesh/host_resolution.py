@@ -20,7 +20,7 @@ Rules:
   highest are left out.
 """
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from ipaddress import IPv4Address, IPv6Address
 from typing import Final
 
@@ -29,7 +29,7 @@ import msgspec
 from meshdns.dns import names, reply
 from meshdns.dns.codes import TYPE_A, TYPE_AAAA
 from meshdns.dns.reply import RelayedPart, Reply, ReplyKind
-from meshdns.mesh.timer_queue import TimerQueue
+from meshdns.mesh.fair_timers import FairTimers, Owners, Shares
 
 MIN_LIFETIME: Final = 30.0  # seconds; istiod clamps the same
 MAX_LIFETIME: Final = 3600.0  # seconds
@@ -38,6 +38,9 @@ FIRST_RETRY: Final = 5.0  # seconds; outlasts a restart of most resolvers' pods
 MAX_RETRY: Final = 60.0  # seconds
 RETRY_JITTER: Final = 0.1
 MAX_RESOLVED_PER_FAMILY: Final = 50
+MAX_CONCURRENT_LOOKUPS: Final = 32
+LOOKUP_SHARES: Final = Shares(owner=8, cluster=16, urgent=24)
+"""Of `MAX_CONCURRENT_LOOKUPS`: a look-up of a silent server takes some 7 s."""
 
 FAMILIES: Final = (TYPE_A, TYPE_AAAA)
 """The types that are looked up for each host, in the order that `ResolutionSchedule.record_result` takes."""
@@ -93,10 +96,11 @@ def _rdata(part: RelayedPart, qtype: int) -> list[bytes]:
 class ResolvedHost:
     """One host name and what it last resolved to, by family; None is what no reply has told yet."""
 
-    __slots__ = ("_by_family", "_reported", "failures", "name")
+    __slots__ = ("_by_family", "_reported", "failures", "name", "owners")
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, owners: Owners) -> None:
         self.name = name
+        self.owners = owners
         self.failures = 0  # look-ups in a row in which a family failed
         self._by_family: list[tuple[str, ...] | None] = [None] * len(FAMILIES)
         self._reported: tuple[str, ...] | None = None
@@ -119,22 +123,26 @@ class ResolutionSchedule:
     """The hosts that are wanted. `draw` gives numbers from 0 up to 1; `timers` says who is to be looked up when."""
 
     def __init__(self, draw: Callable[[], float]) -> None:
-        self.timers: TimerQueue[ResolvedHost] = TimerQueue()
+        self.timers: FairTimers[ResolvedHost] = FairTimers(lambda host: host.owners, LOOKUP_SHARES)
         self._draw = draw
         self._hosts: dict[str, ResolvedHost] = {}
 
-    def set_hosts(self, hosts: Collection[str], now: float) -> None:
-        """The complete set wanted now: new ones are due at once, others are forgotten.
+    def set_hosts(self, hosts: Mapping[str, Owners], now: float) -> None:
+        """The complete set wanted now, with their owners: new ones are due at once, others are forgotten.
 
         Lower-case text without trailing dot; what is no host name (`names.invalid_reason`) is left out, it resolves to
         nothing.
         """
-        for gone in self._hosts.keys() - hosts:
+        for gone in self._hosts.keys() - hosts.keys():
             self.timers.cancel(self._hosts.pop(gone))
-        for name in hosts:
-            if name not in self._hosts and not names.invalid_reason(name):
-                host = self._hosts[name] = ResolvedHost(name)
+        for name, owners in hosts.items():
+            host = self._hosts.get(name)
+            if host is None and not names.invalid_reason(name):
+                host = self._hosts[name] = ResolvedHost(name, owners)
                 self.timers.schedule(host, now)
+            elif host is not None and host.owners != owners:
+                host.owners = owners
+                self.timers.update_owners(host)
 
     def record_result(
         self, host: ResolvedHost, outcomes: Collection[ResolvedAddresses | None], now: float

@@ -22,7 +22,9 @@ class DependencyIndex:
         self._dependencies: dict[str, tuple[Dependency, ...]] = {}
         self.hosts_to_resolve: set[str] = set()
         """The host names that some answer needs resolved."""
-        self.hosts_to_resolve_version = 0  # another one wherever `hosts_to_resolve` changed
+        self.hosts_to_resolve_version = 0  # another one wherever `hosts_to_resolve` or `host_askers` changed
+        self.host_askers: dict[str, set[tuple[str, str]]] = {}
+        """The clusters and namespaces whose declarations hold each host name; none holds some names of gateways."""
 
     def record(self, name: str, dependencies: AbstractSet[Dependency]) -> None:
         """Record everything that `name` rests on now."""
@@ -35,16 +37,28 @@ class DependencyIndex:
             owners.discard(name)
             if not owners:
                 del self._dependents[read]
-                if read[0] == "resolved":
-                    self.hosts_to_resolve.discard(read[1])
-                    self.hosts_to_resolve_version += 1
+                self._note_host(read, wanted=False)
         for read in dependencies - before:
-            self._dependents.setdefault(read, (read, set()))[1].add(name)
-            if read[0] == "resolved" and read[1] not in self.hosts_to_resolve:
-                self.hosts_to_resolve.add(read[1])
-                self.hosts_to_resolve_version += 1
+            if read not in self._dependents:
+                self._dependents[read] = (read, set())
+                self._note_host(read, wanted=True)
+            self._dependents[read][1].add(name)
         if dependencies:
             self._dependencies[name] = tuple(self._dependents[read][0] for read in dependencies)
+
+    def _note_host(self, dependency: Dependency, *, wanted: bool) -> None:
+        """Note that a dependency is the first or was the last of its kind, if it is about a host name."""
+        if dependency[0] == "resolved":
+            (self.hosts_to_resolve.add if wanted else self.hosts_to_resolve.discard)(dependency[1])
+        elif dependency[0] == "asker":
+            host, asker = dependency[1], (dependency[2], dependency[3])
+            askers = self.host_askers.setdefault(host, set())
+            (askers.add if wanted else askers.discard)(asker)
+            if not askers:
+                del self.host_askers[host]
+        else:
+            return
+        self.hosts_to_resolve_version += 1
 
     def dependents_of(self, *dependency: str) -> AbstractSet[str]:
         """Return the names that rest on one dependency."""

@@ -16,7 +16,9 @@ from meshdns.dns import names
 from meshdns.mesh.answer import Answer, AnswerKind, SelectionPolicy, choose_answer
 from meshdns.mesh.candidate_search import CandidateSearch
 from meshdns.mesh.candidates import Level
+from meshdns.mesh.fair_timers import Owner, Owners
 from meshdns.mesh.inventory import ClusterObjects, InvalidationSet, Inventory, ServiceKey
+from meshdns.mesh.lookup_plan import gateway_owners
 from meshdns.mesh.mesh_state import Dependency, MeshState, find_config_clusters
 from meshdns.mesh.name_index import DependencyIndex, NameTree
 from meshdns.mesh.objects.declarations import AnyDeclaration, EndpointSlice, ObjectKey, without_addresses
@@ -181,14 +183,21 @@ class NameTable:
         """A number that differs after each change of `hosts_to_resolve`."""
         return self._dependencies.hosts_to_resolve_version
 
-    def probe_targets(self) -> set[tuple[str, int]]:
-        """The addresses and ports of all gateways, to be probed; host names by what they resolve to."""
-        found = set()
-        for gateways in (*self.topology.gateways.values(), *self.topology.network_gateways.values()):
-            for gateway in gateways.members:
-                for text in self._resolved.get(gateway.address, (gateway.address,)):
-                    found.add((text, gateway.port))
-        return found
+    def host_owners(self) -> dict[str, Owners]:
+        """The host names to be resolved with their owners: gateways, which come first, and namespaces."""
+        askers, gateways = self._dependencies.host_askers, gateway_owners(self.topology)
+        return {
+            host: (*gateways.get(host, ()), *(Owner(*asker) for asker in sorted(askers.get(host, ()))))
+            for host in self._dependencies.hosts_to_resolve
+        }
+
+    def probe_targets(self) -> dict[tuple[str, int], Owners]:
+        """The addresses and ports of all gateways with their owners; host names by what they resolve to."""
+        found: dict[tuple[str, int], dict[Owner, None]] = {}
+        for gateway in self.topology.all_gateways():
+            for text in self._resolved.get(gateway.address, (gateway.address,)):
+                found.setdefault((text, gateway.port), {})[Owner(gateway.owner, gateway.origin)] = None
+        return {target: tuple(owners) for target, owners in found.items()}
 
     def is_healthy(self, gateway: Gateway) -> bool:
         """Whether a gateway counts as healthy: one known by a host name while any of its addresses does."""

@@ -136,7 +136,7 @@ class Reachability:
         if self._inventory.settings.zone_of(host) is not None:
             yield from self._mesh_name(declared, host)
             return
-        resolved = self._resolved_addresses(host)
+        resolved = self._resolved_for(declared, host)
         if resolved is None:
             yield declared.unaddressed_candidate(EndpointRule.HOST_NAME, pending=True)
             return
@@ -276,7 +276,7 @@ class Reachability:
         for text in texts:
             if parse_address(text) is not None:
                 yield text
-            elif (addresses := self._resolved_addresses(text)) is None:
+            elif (addresses := self._resolved_for(declared, text)) is None:
                 yield declared.unaddressed_candidate(EndpointRule.LOAD_BALANCER, pending=True)
             else:
                 yield from addresses
@@ -328,6 +328,11 @@ class Reachability:
             return None
         self._dependencies.add(("passthrough", gateway.owner))
         return passes_tls(self._topology.passthrough.get(gateway.owner), self._inventory, gateway.owner, self._name)
+
+    def _resolved_for(self, declared: DeclaredEndpoint, host: str) -> tuple[str, ...] | None:
+        """What a host name of a declaration resolves to; the declaration's namespace is one that asks for it."""
+        self._dependencies.add(("asker", host, declared.cluster, declared.origin.namespace))
+        return self._resolved_addresses(host)
 
     def _resolved_addresses(self, host: str) -> tuple[str, ...] | None:
         """What a host name resolves to; None where that is not known yet. Never loopback or the like."""

@@ -71,6 +71,11 @@ class Topology(msgspec.Struct, frozen=True):
         """All gateways that lead into a network."""
         return self.network_gateways.get(network, GatewaySet())
 
+    def all_gateways(self) -> Iterator[Gateway]:
+        """The gateways of all clusters, and those that lead into networks."""
+        for gateways in (*self.gateways.values(), *self.network_gateways.values()):
+            yield from gateways.members
+
     def gateways_in_cluster(self, cluster: str) -> tuple[Gateway, ...]:
         """The gateways of a cluster, and those that it holds for networks without clusters."""
         elsewhere = (each for gateways in self.network_gateways.values() for each in gateways.members)

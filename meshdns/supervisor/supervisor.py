@@ -33,7 +33,7 @@ from meshdns.supervisor.health_checks import HealthChecker, InstanceReadiness
 from meshdns.supervisor.querylog import QueryLog
 from meshdns.supervisor.sockets import BindError, Sockets, activated_sockets
 from meshdns.supervisor.usage import ProcessUsage
-from meshdns.supervisor.web import HttpReply, HttpServer
+from meshdns.supervisor.web import HttpPath, HttpReply, HttpServer
 from meshdns.supervisor.worker_settings import worker_settings
 
 WORKER_HEARTBEAT_TIMEOUT: Final = 5.0  # seconds without a heartbeat after which a worker is killed and replaced
@@ -88,9 +88,7 @@ class Supervisor:
         )
         self._readiness = InstanceReadiness([worker.name for worker in self._workers])
         self._scrape_executor = ThreadPoolExecutor(1, thread_name_prefix="scrapes", initializer=lower_priority)
-        self._http_server = HttpServer(
-            {"/health": self._reply_health, "/ready": self._reply_ready, "/metrics": self._reply_metrics}
-        )
+        self._http_servers = self._make_http_servers()
         self._health = HealthChecker()
         self._reload_failures = 0
         self._started = time.time()
@@ -122,7 +120,8 @@ class Supervisor:
             watching.cancel()
             await asyncio.gather(*(child.stop() for child in (*self._workers, self._controller)))
             logging_queries.cancel()
-        self._http_server.close()
+        for server, _ in self._http_servers:
+            server.close()
         self._sockets.close()
         os.close(self._lock)
 
@@ -314,13 +313,26 @@ class Supervisor:
 
     # ------------------------------------------------------------------------------------------ HTTP
 
+    def _make_http_servers(self) -> list[tuple[HttpServer, str]]:
+        """Return the HTTP ports, each with its setting. Health has its own port if the settings name one."""
+        http = self._settings.http
+        health = {
+            "/health": HttpPath(self._reply_health, is_open=True),
+            "/ready": HttpPath(self._reply_ready, is_open=True),
+        }
+        metrics = {"/metrics": HttpPath(self._reply_metrics)}
+        if http.health is None:
+            return [(HttpServer({**health, **metrics}, allow=http.allow), "listen")]
+        return [(HttpServer(health, allow=()), "health"), (HttpServer(metrics, allow=http.allow), "listen")]
+
     async def _listen_http(self) -> None:
-        host, port = split_host_port(self._settings.http.listen)
-        try:
-            await self._http_server.listen(host, port)
-        except OSError as error:
-            message = f"http {host} port {port}: {error.strerror}; choose another address with http.listen"
-            raise BindError(message) from None
+        for server, setting in self._http_servers:
+            host, port = split_host_port(getattr(self._settings.http, setting))
+            try:
+                await server.listen(host, port)
+            except OSError as error:
+                message = f"http {host} port {port}: {error.strerror}; choose another address with http.{setting}"
+                raise BindError(message) from None
 
     async def _reply_health(self, _accept: str) -> HttpReply:
         """Check each worker by a DNS query."""

@@ -9,6 +9,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from meshdns.cli.commands import tail
+from meshdns.cli.printing import print_fields
 from meshdns.config import Settings, read_settings_file
 from meshdns.instance import logs, metric_pages, samples
 from meshdns.instance.metric_pages import MetricPage
@@ -61,9 +62,10 @@ def test_the_query_log(name: bytes) -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_live_queries_on_the_terminal(name: bytes) -> None:
+def test_live_queries_on_the_terminal(name: bytes, capsys: pytest.CaptureFixture[str]) -> None:
     """A line of ``meshdns tail`` holds no control character but its own colours."""
-    line = tail._line(samples.as_json(query(name)))
+    print_fields(tail._fields(samples.as_json(query(name))))
+    line = capsys.readouterr().out.removesuffix("\n")
     assert re.sub(r"\x1b\[\d+m", "", line).isprintable()
 
 
@@ -121,6 +123,9 @@ def config(tmp_path: Path, state: Path) -> Path:
         (("check",), 2),
         (("get", "problems"), 3),
         (("get", "names", "-o", "wide"), 2),
+        (("get", "names", "-o", "name"), 1),
+        (("get", "problems", "-o", "name"), 2),
+        (("get", "problems", "--all", "-o", "name"), 2),
         (("explain", "x.global"), 11),
         (("zone", "--running"), 4),
     ],

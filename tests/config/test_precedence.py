@@ -39,6 +39,7 @@ def test_every_variable_of_the_environment_is_read() -> None:
         "MESHDNS_CLUSTER": "east",
         "MESHDNS_NETWORK": "",
         "MESHDNS_LISTEN": "127.0.0.1:1,[::1]:1",
+        "MESHDNS_HTTP_LISTEN": "10.1.0.7:9153",
         "MESHDNS_WORKERS": "4",
         "MESHDNS_STATE_DIR": "/s",
         "MESHDNS_LOG_LEVEL": "warning",
@@ -49,6 +50,7 @@ def test_every_variable_of_the_environment_is_read() -> None:
     assert settings.sources == (KubeconfigSection(path="k", contexts=("a", "b")),)
     assert settings.vantage == VantageSection(cluster="east")
     assert settings.listen == ("127.0.0.1:1", "[::1]:1")
+    assert settings.http.listen == "10.1.0.7:9153"
     assert (settings.workers, settings.state_dir, settings.log_level) == (4, "/s", "warning")
 
 
@@ -88,6 +90,10 @@ def test_contexts_alone_choose_in_the_kubeconfig_of_the_file() -> None:
         (Overrides(contexts=("a b",)), "--context: 'a b' is no name; use 1 to 253 characters without spaces"),
         (Overrides(contexts=("a", "a")), "--context: the cluster 'a' has another source already; remove one of them"),
         (Overrides(state_dir="\0"), "--state-dir: '\\x00' is no path; write one such as ./clusters"),
+        (
+            overrides_from_environment({"MESHDNS_HTTP_LISTEN": ":9153"}),
+            "MESHDNS_HTTP_LISTEN: ':9153' is no address and port; write both: 127.0.0.1:1053, or [::1]:1053",
+        ),
         (
             overrides_from_environment({"MESHDNS_WORKERS": "two"}),
             "MESHDNS_WORKERS: 'two' is wrong here; write a whole number",

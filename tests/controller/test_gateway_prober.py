@@ -17,6 +17,7 @@ import pytest
 
 from meshdns.config.model import ProbeSection
 from meshdns.controller.gateway_prober import READY_PORT, SERVER_NAME, GatewayProber, connect_outcome, tls_outcome
+from meshdns.mesh.fair_timers import NOBODY
 from meshdns.mesh.gateway_health import ProbeOutcome, ProbeTarget
 from tests.rig.packages import program
 from tests.rig.ports import LOOPBACK, free_port
@@ -121,7 +122,7 @@ class TestTcp:
 
         async def body(watch: ProberScene) -> None:
             gateway = watch.gateway()
-            watch.prober.set_targets([await gateway.open()])
+            watch.prober.set_targets(dict.fromkeys([await gateway.open()], NOBODY))
             await gateway.probed(5)
 
         with_prober(body)
@@ -132,7 +133,7 @@ class TestTcp:
         async def body(watch: ProberScene) -> None:
             gateway = watch.gateway()
             target = await gateway.open(port=free_port())
-            watch.prober.set_targets([target])
+            watch.prober.set_targets(dict.fromkeys([target], NOBODY))
             await gateway.probed(1)
             await gateway.close()
             await watch.expect_change(target, healthy=False)
@@ -152,7 +153,7 @@ class TestTcp:
                 listener.listen(0)
                 target: ProbeTarget = listener.getsockname()
                 waiting = [await _stuck(loop, target) for _ in range(3)]
-                watch.prober.set_targets([target])
+                watch.prober.set_targets(dict.fromkeys([target], NOBODY))
                 await watch.expect_change(target, healthy=False)
                 for client in waiting:
                     client.close()
@@ -166,7 +167,7 @@ class TestTcp:
             gateway = watch.gateway()
             alive = await gateway.open()
             dead = (LOOPBACK, free_port())
-            watch.prober.set_targets([alive, dead])
+            watch.prober.set_targets(dict.fromkeys([alive, dead], NOBODY))
             await watch.expect_change(dead, healthy=False)
             await gateway.probed(3)
 
@@ -178,7 +179,7 @@ class TestTcp:
         async def body(watch: ProberScene) -> None:
             gateway = watch.gateway()
             target = await gateway.open("::1")
-            watch.prober.set_targets([target])
+            watch.prober.set_targets(dict.fromkeys([target], NOBODY))
             await gateway.probed(2)
             await gateway.close()
             await watch.expect_change(target, healthy=False)
@@ -190,10 +191,10 @@ class TestTcp:
 
         async def body(watch: ProberScene) -> None:
             target = (LOOPBACK, free_port())
-            watch.prober.set_targets([target])
+            watch.prober.set_targets(dict.fromkeys([target], NOBODY))
             await watch.expect_change(target, healthy=False)
-            watch.prober.set_targets([])
-            watch.prober.set_targets([target])
+            watch.prober.set_targets({})
+            watch.prober.set_targets(dict.fromkeys([target], NOBODY))
             await watch.expect_change(target, healthy=False)
 
         with_prober(body)
@@ -219,7 +220,7 @@ class TestOwnFaults:
             with open(os.devnull) as lowest:  # noqa: ASYNC230, PTH123 — opened for its number
                 resource.setrlimit(resource.RLIMIT_NOFILE, (lowest.fileno(), limits[1]))
             try:
-                watch.prober.set_targets([target])
+                watch.prober.set_targets(dict.fromkeys([target], NOBODY))
                 for _ in range(6):
                     await asyncio.wait_for(watch.draws.get(), DEADLINE)
                 assert watch.changes.empty()
@@ -243,10 +244,10 @@ class TestOwnFaults:
                     pass
 
             gateway = watch.gateway(serve)
-            watch.prober.set_targets([await gateway.open()])
+            watch.prober.set_targets(dict.fromkeys([await gateway.open()], NOBODY))
             for _ in range(6):
                 await asyncio.wait_for(watch.draws.get(), DEADLINE)
-            watch.prober.set_targets([])
+            watch.prober.set_targets({})
 
         with_prober(body, "tls")
 
@@ -279,9 +280,9 @@ class TestNone:
 
         async def body(watch: ProberScene) -> None:
             idle, busy = watch.gateway(), watch.gateway()
-            watch.prober.set_targets([await idle.open(), (LOOPBACK, free_port())])
+            watch.prober.set_targets(dict.fromkeys([await idle.open(), (LOOPBACK, free_port())], NOBODY))
             other = ProberScene()
-            other.prober.set_targets([await busy.open()])
+            other.prober.set_targets(dict.fromkeys([await busy.open()], NOBODY))
             run = asyncio.create_task(other.prober.run(), name="probes")
             await busy.probed(5)
             run.cancel()
@@ -322,7 +323,7 @@ class TestHttp:
             address = f"127.{1 + secrets.randbelow(250)}.{secrets.randbelow(250)}.{2 + secrets.randbelow(250)}"
             await gateway.open(address, READY_PORT)
             target = (address, 15443)
-            watch.prober.set_targets([target])
+            watch.prober.set_targets(dict.fromkeys([target], NOBODY))
             if alive:
                 await gateway.probed(5)
             else:
@@ -381,9 +382,9 @@ class TestTls:
         async def body(watch: ProberScene) -> None:
             with socket.create_server((LOOPBACK, 0)) as listener:
                 listener.settimeout(DEADLINE)
-                watch.prober.set_targets([listener.getsockname()])
+                watch.prober.set_targets(dict.fromkeys([listener.getsockname()], NOBODY))
                 await asyncio.to_thread(_shake_hands, listener, tls, 5)
-                watch.prober.set_targets([])
+                watch.prober.set_targets({})
 
         with_prober(body, "tls", interval="300ms")
         assert names == [SERVER_NAME] * 5
@@ -399,7 +400,7 @@ class TestTls:
         async def body(watch: ProberScene) -> None:
             gateway = watch.gateway(serve)
             target = await gateway.open()
-            watch.prober.set_targets([target])
+            watch.prober.set_targets(dict.fromkeys([target], NOBODY))
             await watch.expect_change(target, healthy=False)
 
         with_prober(body, "tls", interval="300ms")
@@ -414,7 +415,7 @@ class TestTls:
         async def body(watch: ProberScene) -> None:
             gateway = watch.gateway(serve)
             target = await gateway.open()
-            watch.prober.set_targets([target])
+            watch.prober.set_targets(dict.fromkeys([target], NOBODY))
             await watch.expect_change(target, healthy=False)
 
         with_prober(body, "tls")

@@ -9,6 +9,8 @@ import pytest
 
 from meshdns.controller.hostname_resolver import HostnameResolver
 from meshdns.forwarding.upstreams import Address, Route
+from meshdns.mesh.fair_timers import NOBODY, Owner
+from meshdns.mesh.host_resolution import LOOKUP_SHARES
 from tests.rig.knot import Knot
 from tests.rig.ports import LOOPBACK, free_port
 from tests.rig.unbound import Unbound
@@ -51,12 +53,12 @@ class ResolverScene(logging.Handler):
     def set_hosts(self, *hosts: str) -> None:
         """Want these and no others."""
         self.hosts = hosts
-        self.resolver.set_hosts(hosts)
+        self.resolver.set_hosts(dict.fromkeys(hosts, NOBODY))
 
     def advance(self, seconds: float) -> None:
         """Let time pass."""
         self.skipped += seconds
-        self.resolver.set_hosts(self.hosts)
+        self.resolver.set_hosts(dict.fromkeys(self.hosts, NOBODY))
 
     async def expect_events(self, *events: str) -> None:
         """These events come next, in this order."""
@@ -324,5 +326,26 @@ def test_a_run_that_is_ended_and_begun_anew_goes_on(monkeypatch: pytest.MonkeyPa
         await watch.expect_events("late.test 192.0.2.1")
         again.cancel()
         await asyncio.gather(again, return_exceptions=True)
+
+    scripted(monkeypatch, body, A=["@ 60 IN A 192.0.2.1"])
+
+
+def test_silent_host_names_of_one_namespace_hold_up_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    """While they wait for their servers, and more of them are due, the name of another namespace is resolved."""
+
+    async def body(watch: ResolverScene, _script: Script) -> None:
+        asked = set()
+
+        def silent(case: Case) -> Messages:
+            asked.add(case.query.question[0].name)
+            return []
+
+        monkeypatch.setitem(BEHAVIOURS, "late", silent)
+        greedy = {f"late.n{number}.test": (Owner("east", "greedy"),) for number in range(100)}
+        watch.resolver.set_hosts(greedy)
+        await asyncio.sleep(0)
+        watch.resolver.set_hosts({**greedy, HOST: (Owner("east", "honest"),)})
+        await watch.expect_events(f"{HOST} 192.0.2.1")
+        assert len(asked) <= LOOKUP_SHARES.owner
 
     scripted(monkeypatch, body, A=["@ 60 IN A 192.0.2.1"])

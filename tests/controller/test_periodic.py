@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 import pytest
 
 from meshdns.controller.periodic import PeriodicRunner
-from meshdns.mesh.timer_queue import TimerQueue
+from meshdns.mesh.fair_timers import NOBODY, FairTimers, Shares
 
 DEADLINE = 15.0  # seconds; a condition that takes longer is a failure
 
@@ -15,7 +15,7 @@ class Work:
     """Rounds over items that are all due, whose work waits for the test."""
 
     def __init__(self, items: str, *, most: int) -> None:
-        self.timers: TimerQueue[str] = TimerQueue()
+        self.timers: FairTimers[str] = FairTimers(lambda _: NOBODY, Shares(owner=most, cluster=most, urgent=most))
         for item in items:
             self.timers.schedule(item, 0.0)
         self.begun: asyncio.Queue[str] = asyncio.Queue()

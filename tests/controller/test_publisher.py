@@ -7,6 +7,7 @@ import msgspec
 import pytest
 
 from meshdns.controller.publisher import Publisher
+from meshdns.mesh.lookup_plan import MAX_HOSTS_PER_OWNER
 from meshdns.mesh.objects.declarations import AnyDeclaration, ObjectKind, UnreadableObject, key_of
 from meshdns.mesh.objects.problems import Problem, ProblemKind
 from meshdns.mesh.settings import ClusterSettings, MeshSettings
@@ -201,3 +202,39 @@ def test_times_in_the_future_become_those_of_the_restart(troubled: Publisher, wr
     publish_all(later, NOW - 999)
     assert stored_times(writer) == {LOOPBACK: NOW - 1000, UNCARRIED: NOW - 1000}
     assert [each.since for each in later.date_own_problems([FAILED], NOW - 999)] == [NOW - 1000]
+
+
+# ------------------------------------------------------------------------------------------ host names
+
+
+def with_hosts(name: str, count: int) -> AnyDeclaration:
+    """An entry whose endpoints are host names."""
+    return entry(
+        *(f"{name}{number}.example" for number in range(count)),
+        name=name,
+        host=f"{name}.prod.global",
+        resolution="DNS",
+    )
+
+
+def test_namespace_with_too_many_host_names_keeps_what_is_known(writer: Writer) -> None:
+    """The excess is a problem that names the bound and ends with it; what was resolved before is served on."""
+    publisher = publisher_at(writer, NOW)
+    publisher.upsert("west", with_hosts("z", 200))
+    publish_all(publisher, NOW)
+    publisher.set_resolved_addresses("z7.example", ("203.0.113.7",))
+    publish_all(publisher, NOW)
+    for name in "abc":
+        publisher.upsert("west", with_hosts(name, 200))
+    publish_all(publisher, NOW + 1)
+    hosts = publisher.lookup_plan.hosts
+    assert len(hosts) == MAX_HOSTS_PER_OWNER
+    assert {f"z{number}.example" for number in range(200)} <= hosts.keys()
+    assert stored_times(writer)["prod", "unreadable"] == NOW + 1
+    with writer.read() as tables:
+        assert tables.resolved_hosts() == {"z7.example": ("203.0.113.7",)}
+    for name in "bc":
+        publisher.remove("west", key_of(with_hosts(name, 1)))
+    publish_all(publisher, NOW + 2)
+    assert len(publisher.lookup_plan.hosts) == 400
+    assert ("prod", "unreadable") not in stored_times(writer)

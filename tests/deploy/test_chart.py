@@ -42,6 +42,8 @@ def test_chart_has_the_version_of_the_program() -> None:
         ({"admin": {"listen": "0.0.0.0:8053"}}, "at '/admin/listen'"),
         ({"admin": {"listen": "127.0.0.256:8053"}}, "at '/admin/listen'"),
         ({"admin": {"listen": "127.0.0.1:80"}}, "at '/admin/listen'"),
+        ({"monitoring": {"cidrs": ["10.0.0.0"]}}, "at '/monitoring/cidrs/0'"),
+        ({"monitoring": {"namespaces": ["Monitoring"]}}, "at '/monitoring/namespaces/0'"),
         ({"grafanaDashboard": {"labels": {"grafana_dashboard": 1}}}, "at '/grafanaDashboard/labels/grafana_dashboard'"),
         ({"kind": "Deployment", "hostNetwork": {"enabled": True}}, "set kind: DaemonSet"),
         ({"kind": "Deployment", "state": {"type": "hostPath"}}, "set kind: DaemonSet"),
@@ -88,9 +90,10 @@ def test_pod_ranges_may_ask() -> None:
         {"kubeconfig": {"secretName": "clusters", "contexts": ["west"]}},
         {"remoteSecrets": {"enabled": True}},
         {"admin": {"listen": "[::1]:8053"}},
+        {"hostNetwork": {"enabled": True}, "monitoring": {"cidrs": ["10.1.0.0/16"]}},
         {"settings": {"zones": [{"name": "global", "ttl": 10}], "clusters": {"west": {"network": "net-west"}}}},
     ],
-    ids=["plain", "dual", "six", "kubeconfig", "secrets", "page", "settings"],
+    ids=["plain", "dual", "six", "kubeconfig", "secrets", "page", "host network", "settings"],
 )
 def test_settings_are_right(values: dict[str, Any], tmp_path: Path) -> None:
     """What the chart writes, the program accepts."""
@@ -179,3 +182,73 @@ def test_mesh_leaves_the_pods_alone() -> None:
     assert labels["sidecar.istio.io/inject"] == "false"
     assert labels["istio.io/dataplane-mode"] == "none"
     assert workload(rendered())["spec"]["template"]["spec"]["dnsPolicy"] == "Default"
+
+
+def _ingress(values: dict[str, Any], port: int) -> list[dict[str, Any]]:
+    rules = one(rendered(values), "NetworkPolicy")["spec"]["ingress"]
+    return [rule for rule in rules if port in [each["port"] for each in rule["ports"]]]
+
+
+def test_egress_reaches_what_the_program_asks() -> None:
+    """DNS in clear and over TLS, API servers, and gateways with Istio's port of their readiness."""
+    (rule,) = one(rendered(), "NetworkPolicy")["spec"]["egress"]
+    assert {each["port"] for each in rule["ports"] if each["protocol"] == "TCP"} == {
+        *(53, 853),
+        *(443, 6443),
+        *(15008, 15021, 15443),
+    }
+
+
+def test_metrics_are_for_nobody_until_monitoring_is_named() -> None:
+    """Without values no peer reaches /metrics; the kubelet's probes come from the node, which no policy keeps out."""
+    assert not _ingress({}, 9153)
+    assert not any(item.get("from") == [] for item in one(rendered(), "NetworkPolicy")["spec"]["ingress"])
+
+
+@pytest.mark.parametrize(
+    ("values", "peers"),
+    [
+        (
+            {"monitoring": {"namespaces": ["monitoring"]}},
+            [{"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "monitoring"}}}],
+        ),
+        ({"monitoring": {"cidrs": ["10.1.0.0/16"]}}, [{"ipBlock": {"cidr": "10.1.0.0/16"}}]),
+        (
+            {"networkPolicy": {"metricsFrom": [{"podSelector": {"matchLabels": {"app": "prometheus"}}}]}},
+            [{"podSelector": {"matchLabels": {"app": "prometheus"}}}],
+        ),
+    ],
+    ids=["namespace", "cidr", "peer"],
+)
+def test_metrics_are_for_those_that_monitor(values: dict[str, Any], peers: list[dict[str, Any]]) -> None:
+    """Each way to name them makes one rule with these peers."""
+    (rule,) = _ingress(values, 9153)
+    assert rule["from"] == peers
+
+
+@pytest.mark.parametrize(
+    ("family", "health", "host", "metrics"),
+    [("IPv4", "127.0.0.1:9153", "127.0.0.1", "$(POD_IP):9153"), ("IPv6", "[::1]:9153", "::1", "[$(POD_IP)]:9153")],
+)
+def test_health_is_on_loopback_where_the_network_is_the_nodes(
+    family: str, health: str, host: str, metrics: str
+) -> None:
+    """Probes ask loopback; /metrics is on the pod's address and for named prefixes, as no policy guards it there."""
+    values = {"hostNetwork": {"enabled": True}, "ipFamily": family}
+    container = workload(rendered(values))["spec"]["template"]["spec"]["containers"][0]
+    for probe in ("startupProbe", "livenessProbe", "readinessProbe"):
+        assert container[probe]["httpGet"]["host"] == host
+    environment = {each["name"]: each for each in container["env"]}
+    assert environment["POD_IP"]["valueFrom"]["fieldRef"]["fieldPath"] == "status.podIP"
+    assert environment["MESHDNS_HTTP_LISTEN"]["value"] == metrics
+    assert list(environment).index("POD_IP") < list(environment).index("MESHDNS_HTTP_LISTEN")
+    assert _settings(values)["http"] == {"health": health, "allow": []}
+    allowed = _settings({**values, "monitoring": {"cidrs": ["10.1.0.0/16"]}})["http"]["allow"]
+    assert allowed == ["10.1.0.0/16"]
+
+
+def test_probes_of_a_pods_own_network_name_no_host() -> None:
+    """There the kubelet asks the pod's address."""
+    container = workload(rendered())["spec"]["template"]["spec"]["containers"][0]
+    assert all("host" not in container[each]["httpGet"] for each in ("startupProbe", "livenessProbe", "readinessProbe"))
+    assert "MESHDNS_HTTP_LISTEN" not in [each["name"] for each in container["env"]]

@@ -377,3 +377,17 @@ def test_workers_take_short_turns_and_the_control_plane_gives_way(pair: Instance
     assert max(os.getpriority(os.PRIO_PROCESS, int(thread.name)) for thread in threads) == 10
     if tuple(map(int, platform.release().split(".")[:2])) >= (6, 12):  # kernels before take no notice
         assert [_slice(pid) for pid in pair.workers] == [100_000] * 2
+
+
+def test_health_has_an_address_of_its_own(clusters: Path, resolver: Unbound) -> None:
+    """With http.health set, /metrics alone is on http.listen, for the clients of http.allow, and health is for all."""
+    metrics, health = free_port(), free_port()
+    http = {"listen": f"127.0.0.1:{metrics}", "health": f"127.0.0.1:{health}", "allow": []}
+    with on_boutique(clusters, resolver, http=http) as instance:
+        instance.http = health
+        wait_until_ready(instance)
+        assert instance.page("/health") == (HTTPStatus.OK, "OK\n")
+        assert instance.page("/metrics")[0] == HTTPStatus.NOT_FOUND
+        instance.http = metrics
+        assert instance.page("/metrics")[0] == HTTPStatus.FORBIDDEN
+        assert instance.page("/health")[0] == HTTPStatus.NOT_FOUND

@@ -4,6 +4,7 @@ from itertools import cycle
 
 import pytest
 
+from meshdns.mesh.fair_timers import NOBODY, Owner
 from meshdns.mesh.gateway_health import GatewayHealth, HealthChanges, ProbeOutcome, ProbeTarget
 
 A: ProbeTarget = ("192.0.2.1", 15443)
@@ -27,7 +28,7 @@ class Story:
         self.now = 1000.0
         self.draw = draw
         self.health = GatewayHealth(interval=INTERVAL, unhealthy_after=down, healthy_after=up, draw=lambda: self.draw)
-        self.health.set_targets(targets, self.now)
+        self.health.set_targets(dict.fromkeys(targets, NOBODY), self.now)
 
     def probe(self, outcomes: dict[ProbeTarget, ProbeOutcome], *, patience: float = 0.0) -> HealthChanges:
         """Let the next probe that falls due bring its outcome."""
@@ -105,7 +106,7 @@ class TestPace:
         """Many gateways learned at once are not probed at once."""
         draws = cycle([number / 100 for number in range(100)])
         probes = GatewayHealth(interval=INTERVAL, unhealthy_after=3, healthy_after=2, draw=lambda: next(draws))
-        probes.set_targets([(f"192.0.2.{number}", 15443) for number in range(100)], 0.0)
+        probes.set_targets({(f"192.0.2.{number}", 15443): (Owner(str(number)),) for number in range(100)}, 0.0)
         assert [len(probes.timers.pop_due(moment, limit=100)) for moment in (2.45, 4.95, 7.45, 9.95)] == [
             25,
             25,
@@ -172,18 +173,18 @@ class TestWanted:
         """Its past is forgotten: it takes three failures again to take it down."""
         play = Story(A)
         assert play.until(1050.0, {A: ProbeOutcome.TIMEOUT}) == [(A, False)]
-        play.health.set_targets([], play.now)
+        play.health.set_targets({}, play.now)
         assert play.health.timers.next_due is None
-        play.health.set_targets([A], play.now)
+        play.health.set_targets({A: NOBODY}, play.now)
         assert [bool(play.probe({A: ProbeOutcome.TIMEOUT})) for _ in range(4)] == [False, False, True, False]
 
     def test_a_probe_that_outlives_the_wish_changes_nothing(self) -> None:
         """Neither while its gateway is gone nor after it returned."""
         play = Story(A, down=1)
         (gateway,) = play.health.timers.pop_due(2000.0, limit=1)
-        play.health.set_targets([], 2000.0)
+        play.health.set_targets({}, 2000.0)
         assert play.health.record_result(gateway, ProbeOutcome.TIMEOUT, started=2000.0, now=2001.0) == []
-        play.health.set_targets([A], 2001.0)
+        play.health.set_targets({A: NOBODY}, 2001.0)
         assert play.health.record_result(gateway, ProbeOutcome.TIMEOUT, started=2000.0, now=2002.0) == []
         assert len(play.health.timers) == 1
 
@@ -191,7 +192,7 @@ class TestWanted:
         """A gateway that is gone is not taken down by a later reply of another."""
         play = Story(A, B, down=1)
         play.until(1011.0, {A: ProbeOutcome.NO_ROUTE, B: ProbeOutcome.ALIVE})
-        play.health.set_targets([B], play.now)
+        play.health.set_targets({B: NOBODY}, play.now)
         assert play.until(1100.0, {B: ProbeOutcome.ALIVE}) == []
 
     @pytest.mark.parametrize("target", [("gw.example", 15443), ("192.0.2.1", 0), ("192.0.2.1", 65536), ("", 1)])

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from meshdns.dns.codes import TYPE_A, TYPE_AAAA
+from meshdns.mesh.fair_timers import NOBODY
 from meshdns.mesh.host_resolution import (
     FAMILIES,
     MAX_LIFETIME,
@@ -125,7 +126,7 @@ class Story:
     def __init__(self, draw: float = 0.5) -> None:
         self.now = 1000.0
         self.schedule = ResolutionSchedule(lambda: draw)
-        self.schedule.set_hosts([HOST], self.now)
+        self.schedule.set_hosts({HOST: NOBODY}, self.now)
 
     def look_up(self, a: str, aaaa: str) -> tuple[str, ...] | None:
         """Go to the next look-up and let it bring this; see `outcome`. Returns what is told."""
@@ -232,9 +233,9 @@ def test_a_forgotten_host_tells_nothing_and_begins_anew_when_it_returns() -> Non
     play.look_up("a1", "-")
     play.now += MAX_LIFETIME
     (host,) = play.schedule.timers.pop_due(play.now, limit=9)
-    play.schedule.set_hosts([], play.now)
+    play.schedule.set_hosts({}, play.now)
     assert play.schedule.record_result(host, [outcome("a2"), outcome("-")], play.now) is None
-    play.schedule.set_hosts([HOST], play.now)
+    play.schedule.set_hosts({HOST: NOBODY}, play.now)
     assert play.schedule.record_result(host, [outcome("a3"), outcome("-")], play.now) is None
     assert (len(play.schedule.timers), play.wait) == (1, 0.0)
     assert play.look_up("a1", "-") == ("a1",)
@@ -244,7 +245,7 @@ def test_wanting_the_same_again_changes_no_schedule() -> None:
     """Only new hosts are due at once."""
     play = Story()
     play.look_up("a1@100", "-@100")
-    play.schedule.set_hosts([HOST, "new.test"], play.now)
+    play.schedule.set_hosts({HOST: NOBODY, "new.test": NOBODY}, play.now)
     (host,) = play.schedule.timers.pop_due(play.now, limit=9)
     assert host.name == "new.test"
     assert play.wait == pytest.approx(105)
@@ -254,7 +255,7 @@ def test_wanting_the_same_again_changes_no_schedule() -> None:
 def test_what_is_no_host_name_is_never_looked_up(host: str) -> None:
     """A fault in a manifest is no question."""
     names = ResolutionSchedule(lambda: 0.5)
-    names.set_hosts([host], 0.0)
+    names.set_hosts({host: NOBODY}, 0.0)
     assert names.timers.next_due is None
 
 

@@ -40,6 +40,11 @@ app.kubernetes.io/part-of: meshdns
 {{- if .Values.hostNetwork.enabled }}{{ regexFind "[0-9]+$" (first .Values.hostNetwork.listen) }}{{ else }}1053{{ end }}
 {{- end }}
 
+{{/* The address of /health and /ready where the pod's network is the node's; else the pod's own, which needs no name. */}}
+{{- define "meshdns.probeHost" -}}
+{{- if .Values.hostNetwork.enabled }}host: {{ ternary "\"::1\"" "127.0.0.1" (eq .Values.ipFamily "IPv6") }}, {{ end }}
+{{- end }}
+
 {{- define "meshdns.settings" -}}
 {{- $sources := list (dict "kind" "inCluster" "cluster" .Values.cluster) }}
 {{- with .Values.kubeconfig }}
@@ -55,7 +60,11 @@ app.kubernetes.io/part-of: meshdns
 {{- $own := dict "apiVersion" "meshdns/v1" "listen" (include "meshdns.listen" . | fromJsonArray) "sources" $sources }}
 {{- $_ := set $own "allowQuery" (concat (list "private") .Values.podCIDRs) }}
 {{- $_ := set $own "workers" .Values.workers }}
+{{- if .Values.hostNetwork.enabled }}
+{{- $_ := set $own "http" (dict "health" (ternary "[::1]:9153" "127.0.0.1:9153" (eq .Values.ipFamily "IPv6")) "allow" .Values.monitoring.cidrs) }}
+{{- else }}
 {{- $_ := set $own "http" (dict "listen" (ternary "[::]:9153" "0.0.0.0:9153" (eq .Values.ipFamily "IPv6"))) }}
+{{- end }}
 {{- $admin := dict "socket" "/run/meshdns/admin.sock" }}
 {{- with .Values.admin.listen }}{{ $_ := set $admin "listen" . }}{{ end }}
 {{- $_ := set $own "admin" $admin }}

@@ -6,6 +6,7 @@ import click
 
 from meshdns.cli.client import AdminClientError, client_settings, exit_with, post
 from meshdns.cli.options import settings_flags
+from meshdns.cli.printing import print_line
 
 
 @click.group("cache")
@@ -39,4 +40,4 @@ def flush(**flags: Any) -> None:
         post(client_settings(flags), "/cache/flush")
     except AdminClientError as error:
         exit_with(error)
-    click.echo("flushed: within a fifth of a second all workers ask anew")
+    print_line("flushed: within a fifth of a second all workers ask anew")

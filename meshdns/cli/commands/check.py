@@ -8,12 +8,12 @@ import click
 
 from meshdns.cli import exit_codes
 from meshdns.cli.options import exit_with_settings_error
+from meshdns.cli.printing import print_line
 from meshdns.config import SettingsError, read_settings_file
 from meshdns.config.model import Settings
 from meshdns.config.sections import InClusterSection, KubeconfigSection, ManifestsSection, RemoteSecretsSection
 from meshdns.config.translate import mesh_settings
 from meshdns.controller import offline
-from meshdns.dns.presentation import escape_unprintable
 from meshdns.mesh.diagnostics import ClusterProblem
 from meshdns.mesh.objects.problems import Problem, Severity
 from meshdns.sources.kube.resources import resources_to_watch
@@ -42,16 +42,16 @@ def command(paths: tuple[str, ...], nodes: int | None, everything: bool) -> None
     quiet = 0
     for path in paths or ("meshdns.yaml",):
         for line in _watch_lines(Path(path), nodes) if nodes else ():
-            click.echo(line)
+            print_line(line)
         for cluster, problem in sorted(_problems(Path(path)), key=_sort_key):
             if problem.severity is Severity.EXPECTED and not everything:
                 quiet += 1
                 continue
             found += 1
-            click.echo(escape_unprintable(f"{problem.where or cluster}: {_line(problem)}"))
+            print_line(f"{problem.where or cluster}: {_line(problem)}")
     if quiet:
-        click.echo(f"{quiet} are outside the zones or not public (normal; list them with --all)", err=True)
-    click.echo(f"{found} problems" if found != 1 else "1 problem", err=True)
+        print_line(f"{quiet} are outside the zones or not public (normal; list them with --all)", err=True)
+    print_line(f"{found} problems" if found != 1 else "1 problem", err=True)
     sys.exit(exit_codes.PROBLEMS_FOUND if found else 0)
 
 

@@ -3,6 +3,8 @@
 import click
 from click.shell_completion import get_completion_class
 
+from meshdns.cli.printing import print_document
+
 
 @click.command("completion")
 @click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
@@ -23,4 +25,4 @@ def command(shell: str) -> None:
 
     kind = get_completion_class(shell)
     assert kind is not None  # noqa: S101 — the three are click's own
-    click.echo(kind(root, {}, "meshdns", "_MESHDNS_COMPLETE").source())
+    print_document(kind(root, {}, "meshdns", "_MESHDNS_COMPLETE").source())

@@ -10,6 +10,7 @@ from pydantic import ValidationError
 
 from meshdns.cli.commands.serve import run
 from meshdns.cli.options import check_upstream_files, exit_with_settings_error
+from meshdns.cli.printing import print_line, print_lines
 from meshdns.config import Overrides, Settings, SettingsError, apply_overrides, read_settings_file
 from meshdns.config.model import AdminSection, HttpSection
 from meshdns.instance import logs
@@ -49,7 +50,7 @@ def command(listen: str, http: str, page: str, cluster: str) -> None:
             reread_settings=lambda: settings,
             on_serving=lambda: _print_introduction(listen, page, cluster, state),
         )
-    click.echo("\nended")
+    print_lines("\nended")
     sys.exit(status)
 
 
@@ -78,10 +79,10 @@ def _settings(listen: str, http: str, page: str, cluster: str, state: str) -> Se
 
 def _print_introduction(listen: str, page: str, cluster: str, state: str) -> None:
     host, _, port = listen.rpartition(":")
-    click.echo(f"meshdns answers on {listen} (udp and tcp), as seen from {cluster}. Try in another terminal:\n")
+    print_lines(f"meshdns answers on {listen} (udp and tcp), as seen from {cluster}. Try in another terminal:\n")
     for name, meaning in _NAMES:
-        click.echo(f"  dig @{host.strip('[]')} -p {port} {name:<32} # {meaning}")
-    click.echo(f"  meshdns explain --state-dir {state} frontend.default.global")
-    click.echo(f"\nThe clusters are manifests in {example_folder(_EXAMPLE) / 'clusters'}.")
-    click.echo(f"The page about all of it: http://{page}")
-    click.echo("Ctrl-C ends it.")
+        print_line(f"  dig @{host.strip('[]')} -p {port} {name:<32} # {meaning}")
+    print_line(f"  meshdns explain --state-dir {state} frontend.default.global")
+    print_lines(f"\nThe clusters are manifests in {example_folder(_EXAMPLE) / 'clusters'}.")
+    print_line(f"The page about all of it: http://{page}")
+    print_line("Ctrl-C ends it.")

@@ -12,6 +12,7 @@ from meshdns.cli import exit_codes
 from meshdns.cli.client import AdminClientError, client_settings, exit_with, fetch
 from meshdns.cli.options import settings_flags
 from meshdns.cli.output import format_table, format_value, join_cell
+from meshdns.cli.printing import print_document, print_line
 from meshdns.controller.admin.api import LISTS, NameItem
 from meshdns.dns import names
 from meshdns.dns.codes import TYPE_A, TYPE_AAAA
@@ -59,7 +60,7 @@ def command(server: str, zone: str, form: str, **flags: Any) -> None:
         exit_with(error)
     known = [item for item in listed.items if _is_comparable(item, zone.lower().removesuffix("."))]
     if not known:
-        click.echo(f"no names of {zone} to compare; list all with: meshdns get names", err=True)
+        print_line(f"no names of {zone} to compare; list all with: meshdns get names", err=True)
         sys.exit(exit_codes.FAILED)
     found = asyncio.run(_differences(address, known))
     _print(DifferenceList(server=str(address), asked=len(known), items=tuple(found)), form)
@@ -101,7 +102,7 @@ def _expected_addresses(item: NameItem, qtype: int) -> list[str]:
 
 def _print(differences: DifferenceList, form: str) -> None:
     if form != "table":
-        click.echo(format_value(differences, form))
+        print_document(format_value(differences, form))
     elif differences.items:
         headers = ("NAME", "TYPE", "SERVER", "MESHDNS", "NOTE")
         rows = [
@@ -109,6 +110,6 @@ def _print(differences: DifferenceList, form: str) -> None:
             for each in differences.items
         ]
         for line in format_table(headers, rows, with_headers=True):
-            click.echo(line)
+            print_line(line)
     count = len({each.name for each in differences.items})
-    click.echo(f"{count} of {differences.asked} names differ from {differences.server}", err=True)
+    print_line(f"{count} of {differences.asked} names differ from {differences.server}", err=True)

@@ -6,6 +6,7 @@ import click
 
 from meshdns.cli.client import AdminClientError, client_settings, exit_with, fetch
 from meshdns.cli.options import settings_flags
+from meshdns.cli.printing import print_document, print_lines
 from meshdns.dns import names
 from meshdns.dns.presentation import type_number
 
@@ -47,4 +48,7 @@ def command(name: str, rtype: str, form: str, **flags: Any) -> None:
         explanation = fetch(settings, "explain", query, Explanation, lambda reports: reports.explain(wanted, kind))
     except AdminClientError as error:
         exit_with(error)
-    click.echo(render_text(explanation) if form == "text" else format_value(explanation, form))
+    if form == "text":
+        print_lines(render_text(explanation))
+    else:
+        print_document(format_value(explanation, form))

@@ -11,6 +11,7 @@ from meshdns.cli import exit_codes
 from meshdns.cli.client import AdminClientError, client_settings, exit_with, fetch
 from meshdns.cli.options import settings_flags
 from meshdns.cli.output import UNKNOWN, format_age, format_duration, format_table, format_value, join_cell
+from meshdns.cli.printing import print_document, print_line
 from meshdns.controller.admin.api import LISTS, AnyItem, ClusterItem, GatewayItem, Listing, ProblemItem, ServiceItem
 
 
@@ -189,24 +190,24 @@ def command(
         items = [item for item in items if not (isinstance(item, ProblemItem) and item.normal)]
     _print(what, items, found.kind, form, headers=not no_headers)
     if quiet:
-        click.echo(f"{quiet} hosts are outside the zones or not public (normal; list them with --all)", err=True)
+        print_line(f"{quiet} hosts are outside the zones or not public (normal; list them with --all)", err=True)
     if not items and not quiet:
-        click.echo(_nothing_found_text(what, name), err=True)
+        print_line(_nothing_found_text(what, name), err=True)
         sys.exit(exit_codes.FAILED if name is not None or what != "problems" else 0)
 
 
 def _print(what: str, items: list[AnyItem], kind: str, form: str, *, headers: bool) -> None:
     if form in ("json", "yaml"):
-        click.echo(format_value(Listing(kind=kind, items=tuple(items)), form))
+        print_document(format_value(Listing(kind=kind, items=tuple(items)), form))
     elif form == "name":
         for item in items:
-            click.echo(f"{singular(what)}/{identity(item)}")
+            print_line(f"{singular(what)}/{identity(item)}")
     elif items:
         columns = [column for column in COLUMNS[what] if form == "wide" or not column.wide]
         now = time.time()
         rows = ([column.cell(item, now) for column in columns] for item in items)
         for line in format_table([column.header for column in columns], rows, with_headers=headers):
-            click.echo(line)
+            print_line(line)
 
 
 def _nothing_found_text(what: str, name: str | None) -> str:

@@ -6,6 +6,7 @@ import click
 
 from meshdns.cli.client import AdminClientError, client_settings, exit_with, post
 from meshdns.cli.options import settings_flags
+from meshdns.cli.printing import print_line
 
 
 @click.command("reload")
@@ -29,4 +30,4 @@ def command(**flags: Any) -> None:
         post(client_settings(flags), "/reload")
     except AdminClientError as error:
         exit_with(error)
-    click.echo("asked the server to reread its settings; its log says whether they are in force")
+    print_line("asked the server to reread its settings; its log says whether they are in force")

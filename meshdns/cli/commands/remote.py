@@ -11,6 +11,7 @@ from typing import Any, Final
 import click
 import yaml
 
+from meshdns.cli.printing import print_document, print_line, print_lines
 from meshdns.sources.auth.kubeconfig import ClientConfig, default_paths, load_contexts
 from meshdns.sources.kube import rbac
 from meshdns.sources.oneshot import read_secret_token, request_token
@@ -62,7 +63,7 @@ def print_rbac(own: bool, namespace: str) -> None:  # noqa: FBT001 — a flag of
       meshdns remote print-rbac --own -n meshdns
     """
     manifests = rbac.own_manifests(namespace) if own else rbac.remote_manifests(namespace)
-    click.echo(yaml.safe_dump_all(manifests, sort_keys=False), nl=False)
+    print_document(yaml.safe_dump_all(manifests, sort_keys=False), nl=False)
 
 
 @command.command("kubeconfig")
@@ -94,10 +95,10 @@ def kubeconfig(output: str, secret_namespace: str, **options: Any) -> None:
     try:
         name, config = asyncio.run(_build_kubeconfig(_KubeconfigOptions(**options)))
     except SourceError as error:
-        click.echo(str(error), err=True)
+        print_lines(str(error), err=True)
         sys.exit(1)
     made = config if output == "kubeconfig" else _secret(name, config, secret_namespace)
-    click.echo(yaml.safe_dump(made, sort_keys=False), nl=False)
+    print_document(yaml.safe_dump(made, sort_keys=False), nl=False)
 
 
 async def _build_kubeconfig(options: _KubeconfigOptions) -> tuple[str, dict[str, Any]]:
@@ -114,7 +115,7 @@ async def _build_kubeconfig(options: _KubeconfigOptions) -> tuple[str, dict[str,
         token, expires = await request_token(
             client_config, options.namespace, options.service_account, options.duration
         )
-        click.echo(f"the token expires at {expires}; print and apply another one before", err=True)
+        print_line(f"the token expires at {expires}; print and apply another one before", err=True)
     return name, _kubeconfig_dict(name, client_config, options.server or client_config.server, authority, token)
 
 

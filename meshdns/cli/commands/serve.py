@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from meshdns.cli.options import settings_flags, settings_from_flags, settings_or_exit
+from meshdns.cli.printing import print_lines
 from meshdns.config import Settings
 from meshdns.instance import logs
 
@@ -48,6 +49,6 @@ def run(settings: Settings, *, reread_settings: Callable[[], Settings], on_servi
     try:
         asyncio.run(Supervisor(settings, reread_settings=reread_settings, on_serving=on_serving).run())
     except (StateDirError, BindError) as error:
-        click.echo(str(error), err=True)
+        print_lines(str(error), err=True)
         return 1
     return 0

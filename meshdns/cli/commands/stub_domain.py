@@ -11,6 +11,7 @@ from typing import Any, Final, NamedTuple, NoReturn
 import click
 
 from meshdns.cli.output import format_value
+from meshdns.cli.printing import print_document, print_line, print_lines
 from meshdns.dns.codes import TYPE_SOA, TYPE_TXT
 from meshdns.forwarding.upstreams import Address, parse_address
 from meshdns.sources.settings import SourceError
@@ -109,15 +110,15 @@ def print_(**options: Any) -> None:
         texts = [part.render(stub, deployed.get(part, "")) for part in target.snippets]
     except StubDomainError as error:
         _exit_with(error)
-    click.echo("\n".join(texts), nl=False)
+    print_document("\n".join(texts), nl=False)
     for part in target.snippets:
         if part.is_overwriting and part not in deployed:
-            click.echo(f"{part.place} is replaced; to keep what others wrote there, name --context or --file", err=True)
+            print_line(f"{part.place} is replaced; to keep what others wrote there, name --context or --file", err=True)
     for step in (target.whole_steps if any(deployed.values()) else ()) or target.steps:
-        click.echo(f"then: {step}", err=True)
+        print_line(f"then: {step}", err=True)
     for zone in stub.fallback:
-        click.echo(f"meshdns needs, too: fallback: [{{zone: {zone}, upstream: {target.fallback_upstream}}}]", err=True)
-    click.echo(f"when it counts: {target.effect}; then see: meshdns stub-domain check --via IP", err=True)
+        print_line(f"meshdns needs, too: fallback: [{{zone: {zone}, upstream: {target.fallback_upstream}}}]", err=True)
+    print_line(f"when it counts: {target.effect}; then see: meshdns stub-domain check --via IP", err=True)
 
 
 @command.command("diff")
@@ -147,9 +148,9 @@ def diff(**options: Any) -> None:
             _exit_with(error)
         for line in difflib.unified_diff(now, due, f"deployed: {part.place}", f"wanted: {part.place}", lineterm=""):
             different = True
-            click.echo(line)
+            print_line(line.expandtabs())
     if different:
-        click.echo(f"make it so: meshdns stub-domain print --target {target.name}, with the same options", err=True)
+        print_line(f"make it so: meshdns stub-domain print --target {target.name}, with the same options", err=True)
     sys.exit(1 if different else 0)
 
 
@@ -181,15 +182,15 @@ def check(via: str, zone: str, server: str | None, form: str) -> None:
     if form == "json":
         asked = {question: str(observed) for question, observed in _labelled_replies(observations)}
         verdict = {"kind": diagnosis.kind.value, "reason": diagnosis.reason, "advice": diagnosis.advice}
-        click.echo(
+        print_document(
             format_value(
                 {"apiVersion": "meshdns/v1", "kind": "StubDomainCheck", "verdict": verdict, "asked": asked}, form
             )
         )
     else:
         for question, observed in _labelled_replies(observations):
-            click.echo(f"{question}: {observed}")
-        click.echo(f"{diagnosis.reason}; {diagnosis.advice}")
+            print_line(f"{question}: {observed}")
+        print_line(f"{diagnosis.reason}; {diagnosis.advice}")
     sys.exit(0 if diagnosis.is_sound else 1)
 
 
@@ -270,5 +271,5 @@ def _read_cluster(options: _PrintOptions, target: Target) -> tuple[Address, dict
 
 
 def _exit_with(error: Exception) -> NoReturn:
-    click.echo(str(error), err=True)
+    print_lines(str(error), err=True)
     sys.exit(1)

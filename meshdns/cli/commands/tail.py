@@ -8,6 +8,7 @@ import msgspec
 
 from meshdns.cli.client import AdminClientError, client_settings, exit_with, stream_events
 from meshdns.cli.options import settings_flags
+from meshdns.cli.printing import print_document, print_fields, print_line
 
 _COLOURS = {"success": "green", "denial": "yellow", "error": "red"}
 
@@ -42,9 +43,12 @@ def command(name: str, rcode: str, rtype: str, client: str, lines: int | None, f
         with contextlib.suppress(KeyboardInterrupt):
             for kind, octets in stream_events(settings, "queries", query):
                 if kind == "missed":
-                    click.echo(f"{msgspec.json.decode(octets)['missed']} queries were too many to be shown", err=True)
+                    print_line(f"{msgspec.json.decode(octets)['missed']} queries were too many to be shown", err=True)
                     continue
-                click.echo(octets.decode() if form == "json" else _line(msgspec.json.decode(octets)))
+                if form == "json":
+                    print_document(octets.decode())
+                else:
+                    print_fields(_fields(msgspec.json.decode(octets)))
                 left -= 1
                 if not left:
                     break
@@ -52,12 +56,12 @@ def command(name: str, rcode: str, rtype: str, client: str, lines: int | None, f
         exit_with(error)
 
 
-def _line(shown: dict[str, Any]) -> str:
-    """One query for people; its name was escaped before it came here."""
+def _fields(shown: dict[str, Any]) -> list[tuple[str, str | None]]:
+    """One query for people, in parts with their colours."""
     took = f"{shown['ms']:.2f}ms"
     error = f" EDE {shown['ede']}" if "ede" in shown else ""
-    rcode = click.style(f"{shown['rcode']:8}", fg=_COLOURS.get(shown["class"]))
-    return (
-        f"{shown['ts'][11:23]}  {shown['client']:15}  {shown['proto']}  {rcode}  {shown['type']:5} "
-        f"{shown['name']}  {shown['source']} {took}{error}"
-    )
+    return [
+        (f"{shown['ts'][11:23]}  {shown['client']:15}  {shown['proto']}  ", None),
+        (f"{shown['rcode']:8}", _COLOURS.get(shown["class"])),
+        (f"  {shown['type']:5} {shown['name']}  {shown['source']} {took}{error}", None),
+    ]

@@ -5,9 +5,10 @@ import platform
 import click
 
 import meshdns
+from meshdns.cli.printing import print_line
 
 
 @click.command("version")
 def command() -> None:
     """Print the version of meshdns and of the Python it runs on."""
-    click.echo(f"meshdns {meshdns.__version__} (Python {platform.python_version()}, {platform.system()})")
+    print_line(f"meshdns {meshdns.__version__} (Python {platform.python_version()}, {platform.system()})")

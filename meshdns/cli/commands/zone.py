@@ -10,6 +10,7 @@ import click
 
 from meshdns.cli import exit_codes
 from meshdns.cli.options import settings_flags, settings_or_exit
+from meshdns.cli.printing import print_document, print_line
 from meshdns.config import Settings
 from meshdns.config.model import ZoneSection
 from meshdns.config.sections import ManifestsSection
@@ -43,7 +44,7 @@ def command(name: str | None, running: bool, **flags: Any) -> None:  # noqa: FBT
     serial, answers = _read_namedb(settings) if running else (1, _compute_answers(settings))
     for zone in zones:
         for line in master_file(zone, answers, serial=serial, servers=servers):
-            click.echo(line)
+            print_document(line)
 
 
 def master_file(
@@ -92,7 +93,7 @@ def _read_namedb(settings: Settings) -> tuple[int, dict[str, Answer]]:
     try:
         database = NameDatabase(path, writable=False)
     except NameDatabaseError as error:
-        click.echo(f"{error}; start meshdns serve, or name its directory with --state-dir", err=True)
+        print_line(f"{error}; start meshdns serve, or name its directory with --state-dir", err=True)
         sys.exit(exit_codes.UNREACHABLE)
     with read_tables(database) as tables:
         serial, provenance = tables.serial, list(tables.provenance.items())
