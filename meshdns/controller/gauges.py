@@ -108,6 +108,10 @@ class ControllerMetrics:
         """A list or watch failed."""
         self._metric_page.add(metric_pages.CLUSTER_FAILURES, cluster, kind.value)
 
+    def record_source_end(self, kind: str) -> None:
+        """A source ended."""
+        self._metric_page.add(metric_pages.SOURCE_ENDS, kind)
+
     def publish(
         self,
         *,
