@@ -32,6 +32,7 @@ from meshdns.controller.gauges import ControllerMetrics
 from meshdns.controller.hostname_resolver import HostnameResolver
 from meshdns.controller.mass_delete_guard import MassDeleteGuard
 from meshdns.controller.publisher import Publisher
+from meshdns.controller.source_runner import SourceRunner
 from meshdns.controller.source_settings import ControllerSettings, mass_delete_holds, max_stale, source_settings
 from meshdns.instance import logs
 from meshdns.instance.process import die_with_parent, lower_priority, open_supervisor_channel, send_to_supervisor
@@ -42,8 +43,8 @@ from meshdns.namedb.location import EXIT_DATABASE_DAMAGED
 from meshdns.namedb.writer import Writer
 from meshdns.sources.folder import source as manifests
 from meshdns.sources.registry import ClusterRegistry
-from meshdns.sources.settings import ManifestsSource, SourceError, problem_from_message
-from meshdns.sources.sink import SourceProblems
+from meshdns.sources.settings import ManifestsSource
+from meshdns.sources.sink import Sink
 from meshdns.upstream.routes import build_routes
 
 _GC_THRESHOLDS: Final = (200, 5, 100)
@@ -76,7 +77,7 @@ async def _run() -> None:
     ends = (asyncio.create_task(_supervisor_gone(control), name="end"), asyncio.create_task(stop.wait(), name="stop"))
     registrations = ClusterRegistry(vantage_cluster(settings))
     works = [
-        (f"source {settings.sources[rank].kind}", _run_source_isolated(rank, settings, controller, registrations))
+        (f"source {settings.sources[rank].kind}", _run_source(rank, settings, controller, registrations))
         for rank in range(len(settings.sources))
     ]
     works += _create_background(settings, controller, loop)
@@ -170,36 +171,34 @@ async def _run_isolated(work: Coroutine[Any, Any, None], name: str) -> None:
         _log.exception("%s ended; the names are served on without it until the next restart", name)
 
 
-async def _run_source_isolated(
-    rank: int, settings: Settings, controller: Controller, registrations: ClusterRegistry
-) -> None:
-    """Run one source for as long as the process lives; what it cannot do does not end the others."""
-    source = settings.sources[rank]
-    try:
-        await _run_source(rank, settings, controller, registrations)
-    except SourceError as error:
-        problem = problem_from_message("source", source.kind, str(error))
-        controller.report(SourceProblems(f"source {source.kind}", (problem,)))
-    except Exception:  # noqa: BLE001 — one source's fault must not end the others, nor go unsaid
-        _log.exception("source %s ended unforeseen; its clusters grow stale until a restart", source.kind)
-
-
 async def _run_source(rank: int, settings: Settings, controller: Controller, registrations: ClusterRegistry) -> None:
-    source = source_settings(settings.sources[rank], own_cluster=vantage_cluster(settings))
-    if isinstance(source, ManifestsSource):
-        await manifests.watch_folder(source=source, sink=controller)
-    else:
+    """Run one source for as long as the process lives; what it cannot do does not end the others."""
+    section = settings.sources[rank]
+
+    async def start(sink: Sink) -> None:
+        source = source_settings(section, own_cluster=vantage_cluster(settings))
+        if isinstance(source, ManifestsSource):
+            await manifests.watch_folder(source=source, sink=sink)
+            return
         from meshdns.sources import apiservers  # noqa: PLC0415 — a folder of manifests needs no Kubernetes client
 
         unready = [name for name, cluster in settings.clusters.items() if not cluster.readiness]
         await apiservers.watch_api_servers(
             source=source,
-            sink=controller,
+            sink=sink,
             draw=_random_fraction,
             registry=registrations,
             rank=rank,
             without_readiness=frozenset(unready),
         )
+
+    runner = SourceRunner(
+        f"source {rank + 1} ({section.kind})",
+        controller,
+        draw=_random_fraction,
+        on_end=lambda: controller.record_source_end(section.kind),
+    )
+    await runner.run(start)
 
 
 def _release_memory() -> None:

@@ -12,11 +12,13 @@ Pure: time comes in as monotonic seconds. Rules:
 """
 
 import math
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Final, NamedTuple
 
 from meshdns.controller.mass_delete_guard import Alarm
 from meshdns.mesh.objects.declarations import ObjectKind
+from meshdns.mesh.objects.foreign import listed
+from meshdns.mesh.objects.problems import Problem
 
 STALE_AFTER: Final = 90.0  # seconds without a successful contact
 DENIAL_BLOCK_TIMEOUT: Final = 30.0  # seconds for which a cluster that has no data blocks denials
@@ -108,6 +110,7 @@ class ClusterTracker:
         self._required_synced_since: float | None = None  # when the clusters that must be there were
         self._expected_sources: int | None = None
         self._listed_sources: set[str] = set()
+        self._source_faults: dict[str, str] = {}  # by source what is wrong with it, for people
         self.clusters: dict[str, ClusterState] = {}
 
     def state_of(self, name: str) -> ClusterState:
@@ -167,6 +170,7 @@ class ClusterTracker:
             return ""
         core = list(self._required_reasons())
         if core:
+            core += self._source_faults.values()
             self._required_synced_since = None
             return "; ".join(core)
         self._required_synced_since = now if self._required_synced_since is None else self._required_synced_since
@@ -227,6 +231,13 @@ class ClusterTracker:
     def record_source_listed(self, source: str) -> None:
         """A source has named all clusters that it has."""
         self._listed_sources.add(source)
+
+    def record_source_problems(self, source: str, problems: Sequence[Problem]) -> None:
+        """All problems that a source has now: what is waited for may wait for their end."""
+        self._source_faults.pop(source, None)
+        if problems:
+            texts = (f"{each.object} {each.name}: {each.reason}; {each.next_step}" for each in problems)
+            self._source_faults[source] = listed(texts, 1, "; ")
 
     def unclaimed_clusters(self, now: float) -> list[str]:
         """Clusters that only an earlier process knew: every source has named its clusters, and none of them these.

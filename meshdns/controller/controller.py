@@ -169,6 +169,10 @@ class Controller:
             self._logged_failures[event.cluster, event.kind] = event.reason
             _log.warning("cluster %s: %s: %s", event.cluster, event.kind.value, event.reason)
 
+    def record_source_end(self, kind: str) -> None:
+        """A source of this kind ended, and will be started again."""
+        self._hooks.metrics.record_source_end(kind)
+
     def _record_source_problems(self, event: SourceProblems) -> None:
         """Keep the problems of a source, and log each once."""
         before = self._source_problems.get(event.source, ())

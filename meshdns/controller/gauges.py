@@ -113,6 +113,10 @@ class ControllerMetrics:
         """A cluster began to declare a name of another cluster, or of another namespace."""
         self._metric_page.add(metric_pages.NAMES_CLAIMED, cluster, _CLAIMANTS[is_between_clusters])
 
+    def record_source_end(self, kind: str) -> None:
+        """A source ended."""
+        self._metric_page.add(metric_pages.SOURCE_ENDS, kind)
+
     def publish(
         self,
         *,

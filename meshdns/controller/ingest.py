@@ -129,8 +129,9 @@ class Ingest:
             case SourceListed(source):
                 self._tracker.record_source_listed(source)
                 return _NOTHING
-            case SourceProblems():
-                return _NOTHING  # about no cluster
+            case SourceProblems(source, problems):
+                self._tracker.record_source_problems(source, problems)
+                return _NOTHING
 
     def _apply_list(self, event: KindListed, now: float) -> float:
         """Replace a kind as far as the guard believes it; return the seconds after which another list is wanted."""

@@ -129,6 +129,9 @@ CREDENTIAL_EXPIRY: Final = _gauge(
 CLUSTER_FAILURES: Final = _counter(
     "watch_failures_total", "cluster resource", "Lists and watches that failed or were withheld, and began anew."
 )
+SOURCE_ENDS: Final = _counter(
+    "source_ends_total", "source", "Sources that ended unforeseen and were started again, by kind."
+)
 OBJECTS: Final = _gauge("objects", "cluster resource", "Objects known of a cluster.")
 NAMES: Final = _gauge("names", "zone cluster", "Owner names whose answer rests on a cluster.")
 PROBLEMS: Final = _gauge("problems", "cluster kind", "Problems as meshdns get problems --all lists them.")
@@ -180,6 +183,7 @@ CONTROLLER_METRICS: Final = (
     CLUSTER_AGE,
     CREDENTIAL_EXPIRY,
     CLUSTER_FAILURES,
+    SOURCE_ENDS,
     OBJECTS,
     NAMES,
     PROBLEMS,

@@ -26,6 +26,7 @@ from meshdns.mesh.objects.declarations import (
     ServiceEntry,
     WorkloadEntry,
 )
+from meshdns.mesh.objects.foreign import MAX_SHOWN, bounded_text
 from meshdns.mesh.objects.labels import ANSWER_ANNOTATION, TTL_ANNOTATION
 from meshdns.mesh.objects.problems import Problem, ProblemKind, cluster_cause, network_cause, object_cause
 from meshdns.mesh.objects.references import ENDPOINTS_FIELD, HOSTS_FIELD, FieldRef, ObjectRef, problem_ref
@@ -157,11 +158,12 @@ def _network_fault(network: str, topology: Topology) -> CandidateFault | None:
     """Why an endpoint of `network` has no address here. On the own network one without address says nothing: normal."""
     if network in ("", topology.vantage_network):
         return None
+    text = bounded_text(network, MAX_SHOWN)
     if topology.gateways_of_network(network).members:
-        reason = f"is on network {network}, and MESH_EXTERNAL cannot be carried by its gateways"
+        reason = f"is on network {text}, and MESH_EXTERNAL cannot be carried by its gateways"
         advice = "set location: MESH_INTERNAL, or give it a public address"
         return CandidateFault(ProblemKind.UNREACHABLE, reason, advice)
-    reason = f"is on network {network}, which has no gateways"
+    reason = f"is on network {text}, which has no gateways"
     advice = "label a gateway with the network, or set clusters.<name>.gateways"
     return CandidateFault(ProblemKind.UNREACHABLE, reason, advice, network_cause(network))
 
@@ -224,10 +226,9 @@ def _port_problems(candidate: Candidate, inventory: Inventory) -> Iterator[Clust
     for port in candidate.ports:
         number = services.get(port.name, port.number)
         if number != port.number:
-            reason = (
-                f"port {port.name} is {port.number} here, but clients dial {number}: an address record cannot say so"
-            )
-            advice = f"listen on {number}, or let clients ask for SRV _{port.name}._{port.protocol}.<host>"
+            label, protocol = (bounded_text(text, MAX_SHOWN) for text in (port.name, port.protocol))
+            reason = f"port {label} is {port.number} here, but clients dial {number}: an address record cannot say so"
+            advice = f"listen on {number}, or let clients ask for SRV _{label}._{protocol}.<host>"
             fault = CandidateFault(ProblemKind.PORT_MISMATCH, reason, advice)
             problem = _candidate_problem(candidate, "", inventory, fault)
             # written at the endpoint (a WorkloadEntry's is its spec), else as targetPort of the ServiceEntry's port

@@ -15,6 +15,7 @@ from typing import Final
 from meshdns.mesh.addresses import Scope, parse_address, scope_of
 from meshdns.mesh.inventory import ClusterObjects
 from meshdns.mesh.objects.declarations import KubernetesGateway, Service
+from meshdns.mesh.objects.foreign import MAX_SHOWN, bounded_text, listed
 from meshdns.mesh.objects.labels import GATEWAY_PORT_LABEL, NETWORK_LABEL, NODE_SELECTOR_ANNOTATION
 from meshdns.mesh.objects.problems import Problem, ProblemKind, cluster_cause
 
@@ -128,7 +129,7 @@ def no_address_problem(gateway: GatewayObject, cluster: ClusterObjects) -> Probl
         return _problem(gateway, cluster, field, f"does not offer the gateway port {wanted}", advice)
     unreal = [address for address, _ in _object_addresses(gateway, cluster)]
     if unreal:
-        reason = f"has no address that means anything outside the cluster, only {', '.join(unreal)[:120]}"
+        reason = f"has no address that means anything outside the cluster, only {listed(unreal)}"
     else:
         reason = "has no address yet" if may_get_address(gateway) else "has no address and will get none"
     field, advice = _address_advice(gateway)
@@ -140,6 +141,7 @@ def wrong_network_problem(gateway: GatewayObject, cluster: ClusterObjects, netwo
     label = network_label(gateway)
     if not label or label == network or is_remote(gateway):
         return None
+    label = bounded_text(label, MAX_SHOWN)
     reason = f"is labelled for network {label}, but cluster {cluster.name} is not on it: the label does not count"
     advice = _join_network_advice(label, cluster)
     return _problem(gateway, cluster, f"metadata.labels.{NETWORK_LABEL}", reason, advice)
@@ -150,6 +152,7 @@ def unknown_network_problem(gateway: GatewayObject, cluster: ClusterObjects) -> 
     label = network_label(gateway)
     if not label or is_remote(gateway):
         return None
+    label = bounded_text(label, MAX_SHOWN)
     reason = f"is labelled for network {label}, which no cluster is on: only endpoints of that network are led there"
     advice = f"{_join_network_advice(label, cluster)}; or, where that network has no cluster, name it under networks"
     return _problem(gateway, cluster, f"metadata.labels.{NETWORK_LABEL}", reason, advice)

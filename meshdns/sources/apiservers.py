@@ -66,7 +66,7 @@ async def watch_api_servers(
 
 
 def _joined_paths(source: KubeconfigSource) -> str:
-    return os.pathsep.join(map(str, source.paths))
+    return os.pathsep.join(map(os.fspath, source.paths))
 
 
 def _config_loader(kubeconfig: KubeconfigSource | None, environment: Mapping[str, str]) -> LoadClientConfig:

@@ -5,7 +5,7 @@ Rules:
   when it has listed every kind does it take the old one's place, in one turn of the loop; until then the old one is
   served. An old client that never got so far has nothing to keep, and gives way at once.
 - Each cluster has one client and, per kind, a task of its own; nothing that one of them meets reaches another. A fault
-  that was not foreseen is logged and reported as failed, and its kind restarts after a wait.
+  that was not foreseen is logged and reported as failed, and its kind, or the client, restarts after a wait.
 - Starts are spread: over half a second at first, over two seconds where all instances see the same change.
 - A cluster that is served under another name already is not served: see `meshdns.sources.registry`.
 """
@@ -17,6 +17,7 @@ from collections.abc import Callable, Collection
 from dataclasses import replace
 from typing import Final, NamedTuple
 
+from meshdns.mesh.objects.foreign import describe_error
 from meshdns.sources.auth.credentials import Credential, credential_expiry
 from meshdns.sources.auth.kubeconfig import ClientConfig
 from meshdns.sources.kube.client import ApiConnection
@@ -180,7 +181,19 @@ class _ClusterClient:
         self._task.cancel()
 
     async def _run(self) -> None:
+        """Read for ever; a fault of the client costs this cluster a pause, not the source."""
         await asyncio.sleep(self._start_delay)
+        while True:
+            try:
+                await self._follow_all()
+            except* Exception as group:  # noqa: BLE001 — the border between clusters
+                error = group.exceptions[0]
+                _log.exception("cluster %s stopped; it is begun anew", self._name)
+                for kind in self._resources:
+                    self.buffer.report(ReadFailed(self._name, kind, _fault_reason(error)))
+            await asyncio.sleep(5 + 25 * self._draw())
+
+    async def _follow_all(self) -> None:
         connection = ApiConnection(self.client_config, self._on_credential)
         identified = VerifiedConnection(connection, self._check_uid)
         gate = RequestGate(clock=self._clock, draw=self._draw)
@@ -200,8 +213,7 @@ class _ClusterClient:
                 await Follower(reflector, resource, connection, gate, self._clock).run()
             except Exception as error:  # noqa: BLE001 — a fault of one kind must not end the others
                 _log.exception("cluster %s: %s stopped; it is begun anew", self._name, resource.title)
-                reason = f"{type(error).__name__}: {error}; report this with the log"
-                self.buffer.report(ReadFailed(self._name, resource.kind, reason))
+                self.buffer.report(ReadFailed(self._name, resource.kind, _fault_reason(error)))
             await asyncio.sleep(5 + 25 * self._draw())
 
     def _on_credential(self, credential: Credential) -> None:
@@ -223,3 +235,7 @@ class _ClusterClient:
                 f"not {self.uid}); its names are "
                 "served once all are read: wait, or correct the kubeconfig"
             )
+
+
+def _fault_reason(error: BaseException) -> str:
+    return f"{describe_error(error)}; report this with the log"

@@ -1,18 +1,29 @@
-"""The clusters of one source, kept in step with what the source says."""
+"""The clusters of one source, kept in step with what the source says.
+
+Rules:
+- A cluster that cannot be begun, or whose name cannot be written down, is a problem and keeps no other from being read.
+- When a source ends, its names are free: whoever starts it again reads the same clusters under the same names. What was
+  read of them stays and grows old.
+"""
 
 import asyncio
+import itertools
 import logging
 from collections.abc import Collection, Mapping, Sequence
 from typing import Final
 
-from meshdns.mesh.objects.problems import Problem, ProblemKind
+from meshdns.mesh.objects.foreign import describe_error, shown
+from meshdns.mesh.objects.problems import Problem, ProblemKind, first_problems
 from meshdns.sources.auth.kubeconfig import ClientConfig
 from meshdns.sources.cluster_reader import ClusterReader, SourceContext
-from meshdns.sources.registry import NO_NAME
+from meshdns.sources.registry import NO_NAME, is_cluster_name
 from meshdns.sources.settings import problem_from_message
 from meshdns.sources.sink import SourceListed, SourceProblems
 
 _REPORT_INTERVAL: Final = 1.0  # seconds between looks at what became of a new access
+
+_MAX_PROBLEMS: Final = 200
+"""Problems of one source that are named one by one: all are written at each change of one of them."""
 
 _log = logging.getLogger(__name__)
 
@@ -27,6 +38,7 @@ class ClusterSet:
         self._clusters: dict[str, ClusterReader] = {}
         self._client_configs: dict[str, ClientConfig] = {}
         self._owners: dict[str, str] = {}
+        self._faults: dict[str, Problem] = {}  # by cluster why it cannot be begun
         self._source_problems: tuple[Problem, ...] = ()
         self._reported_problems: tuple[Problem, ...] = ()
         self._scheduled = False
@@ -53,8 +65,11 @@ class ClusterSet:
         """
         self._client_configs = {
             name: self._client_configs[name] for name in retained if name in self._client_configs
-        } | dict(client_configs)
-        self._source_problems = tuple(problems)
+        } | {name: config for name, config in client_configs.items() if is_cluster_name(name)}
+        self._source_problems = (
+            *problems,
+            *(_bad_name_problem(name) for name in client_configs if not is_cluster_name(name)),
+        )
         for name in self._clusters.keys() - self._client_configs.keys():
             _log.info("cluster %s is not in %s any more", name, self._title)
             self._clusters.pop(name).stop()
@@ -70,7 +85,15 @@ class ClusterSet:
                 await asyncio.sleep(_REPORT_INTERVAL)
                 self._report_problems()
         finally:
-            self._is_closed = True
+            self.close()
+
+    def close(self) -> None:
+        """Read none of the clusters any more, and give their names back; what was read of them stays."""
+        self._is_closed = True
+        self._context.registry.unsubscribe(self._schedule_reconcile)
+        for name in self._clusters:
+            self._context.registry.release(name)
+        self._clusters.clear()
 
     def _schedule_reconcile(self) -> None:
         if not self._scheduled:
@@ -82,21 +105,30 @@ class ClusterSet:
         self._scheduled = False
         if self._is_closed:
             return
-        self._owners = {}
+        self._owners, self._faults = {}, {}
         for name, client_config in self._client_configs.items():
-            if name in self._clusters:
-                self._clusters[name].set_client_config(client_config)
-                self._clusters[name].update_duplicate()
-                continue
-            holder = self._context.registry.claim(name, client_config.title, self._context.rank)
-            if holder == NO_NAME:
-                self._clusters[name] = ClusterReader(name, client_config, self._context)
-            else:
-                self._owners[name] = holder
+            try:
+                self._reconcile_cluster(name, client_config)
+            except Exception as error:  # noqa: BLE001 — the border between clusters
+                _log.exception("cluster %s cannot be begun", name)
+                reason = f"cannot be begun: {describe_error(error)}; report this with the log"
+                self._faults[name] = problem_from_message("cluster", name, reason)
         self._report_problems()
 
+    def _reconcile_cluster(self, name: str, client_config: ClientConfig) -> None:
+        if name in self._clusters:
+            self._clusters[name].set_client_config(client_config)
+            self._clusters[name].update_duplicate()
+            return
+        holder = self._context.registry.claim(name, client_config.title, self._context.rank)
+        if holder == NO_NAME:
+            self._clusters[name] = ClusterReader(name, client_config, self._context)
+        else:
+            self._owners[name] = holder
+
     def _report_problems(self) -> None:
-        problems = (*self._source_problems, *self._conflicts())
+        every = itertools.chain(self._source_problems, self._faults.values(), self._conflicts())
+        problems = first_problems(every, _MAX_PROBLEMS)
         if problems != self._reported_problems:
             self._reported_problems = problems
             self._context.sink.report(SourceProblems(self._title, problems))
@@ -119,6 +151,11 @@ class ClusterSet:
                     )
                 )
         return found
+
+
+def _bad_name_problem(name: str) -> Problem:
+    reason = f"the name {shown(name)} is not one line of text of at most 253 bytes; rename the cluster"
+    return problem_from_message("cluster", name, reason)
 
 
 def _conflict_problem(name: str, reason: str, advice: str) -> Problem:

@@ -6,8 +6,10 @@ Rules:
 - A key that occurs twice is an error: otherwise the last one would win in silence. So are merge keys (``<<``), which
   YAML 1.2 dropped, and tags other than the core schema's.
 - Values are built from parser events, without recursion and to a bounded depth: PyYAML's composer recurses in C and
-  crashes the process on a file of 100,000 opening brackets. An alias is the very object it names, so that nested
-  aliases cost no memory.
+  crashes the process on a file of 100,000 opening brackets.
+- An alias is the very object it names, so that nested aliases cost no memory. A walk over the values meets that object
+  once for each alias, so each counts with all that it expands to: see `NodeBudget`. A text over its budget is refused
+  before anything walks over it.
 - Errors are `DocumentError` with a line; nothing else is raised for any text.
 """
 
@@ -17,7 +19,9 @@ from typing import Any, Final, NamedTuple
 
 import yaml
 
-_MAX_DEPTH: Final = 64  # CRDs nest some 20 deep
+from meshdns.mesh.objects.foreign import MAX_SHOWN, bounded_text, describe_error, shown
+
+_MAX_DEPTH: Final = 64  # with what aliases stand for; CRDs nest some 20 deep
 _PARSER: Final[Any] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # the C parser is some ten times faster
 
 _KEYWORDS: Final[dict[str, bool | None]] = {
@@ -33,17 +37,32 @@ _INFINITY_OR_NAN: Final = re.compile(r"([-+]?)\.(inf|Inf|INF)|\.(nan|NaN|NAN)")
 _TEXT_TAGS: Final = frozenset({None, "!", "tag:yaml.org,2002:str"})
 _PLAIN_TAGS: Final = frozenset({f"tag:yaml.org,2002:{name}" for name in ("null", "bool", "int", "float")})
 _COLLECTION_TAGS: Final = frozenset({None, "!", "tag:yaml.org,2002:map", "tag:yaml.org,2002:seq"})
-_SURROGATES: Final = re.compile(r"(?<!\\)((?:\\\\)*)\\u([dD][89abAB]..)\\u([dD][c-fC-F]..)")
+_SURROGATES: Final = re.compile(r"(?<!\\)((?:\\\\)*)\\u([dD][89abAB][0-9a-fA-F]{2})\\u([dD][c-fC-F][0-9a-fA-F]{2})")
 _INDEX: Final = re.compile(r"\[(\d{1,9})\]")
 
 
+class NodeBudget(NamedTuple):
+    """Bounds on the values of a text: scalars, sequences and mappings, keys apart."""
+
+    written: int
+    """The values in all documents of the text, which take memory."""
+    aliased: int
+    """The values that the aliases of one document stand for, nested ones expanded, which take time."""
+
+
+FILE_BUDGET: Final = NodeBudget(written=500_000, aliased=100_000)
+"""For an operator's own file: the output of ``kubectl get`` on 10,000 Services."""
+SECRET_BUDGET: Final = NodeBudget(written=20_000, aliased=1000)
+"""For a key of a Secret: a kubeconfig for one cluster has some 20 values, one of a person's some thousand."""
+
+
 class DocumentError(Exception):
-    """Text that is no YAML or JSON, or says a thing twice; `line` counts from 1."""
+    """Text that is no YAML or JSON, says a thing twice or is over its budget; `line` counts from 1."""
 
     def __init__(self, reason: str, line: int) -> None:
-        super().__init__(reason)
-        self.reason = reason
+        self.reason = bounded_text(reason)
         self.line = line
+        super().__init__(self.reason)
 
 
 class ManifestDocument(NamedTuple):
@@ -94,10 +113,21 @@ def _next_step(field: str, children: dict[str | int, int]) -> tuple[str | int | 
     return None, ""
 
 
-def parse_documents(text: str) -> tuple[list[ManifestDocument], LineIndex]:
+def parse_documents(text: str, budget: NodeBudget = FILE_BUDGET) -> tuple[list[ManifestDocument], LineIndex]:
     """The documents of a text, in order, and where everything in them stands. Raises `DocumentError`."""
     lines = LineIndex()
-    return list(_documents(_SURROGATES.sub(_join_surrogates, text), lines)), lines
+    try:
+        return list(_documents(_SURROGATES.sub(_join_surrogates, text), lines, budget)), lines
+    except DocumentError:
+        raise
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        line = min(mark.line, text.rstrip().count("\n")) if mark else 0  # the end of the text is its last line
+        raise DocumentError(error.problem or describe_error(error), line + 1) from None
+    except yaml.reader.ReaderError as error:
+        raise DocumentError(error.reason, text.count("\n", 0, error.position) + 1) from None
+    except Exception as error:  # noqa: BLE001 — PyYAML and conversions raise many kinds; a text costs only itself
+        raise DocumentError(f"cannot be read: {describe_error(error)}", 1) from None
 
 
 def _join_surrogates(match: re.Match[str]) -> str:
@@ -105,107 +135,159 @@ def _join_surrogates(match: re.Match[str]) -> str:
     return match[1] + bytes.fromhex(match[2] + match[3]).decode("utf-16-be")
 
 
-def _documents(text: str, lines: LineIndex) -> Iterator[ManifestDocument]:
-    try:
-        parser = _PARSER(text)
-        builder = _DocumentBuilder(lines)
-        while parser.check_event():
-            event = parser.get_event()
-            if isinstance(event, yaml.DocumentStartEvent):
-                builder = _DocumentBuilder(lines)
-            elif isinstance(event, yaml.DocumentEndEvent):
-                yield ManifestDocument(builder.value, builder.line)
-            elif isinstance(event, yaml.NodeEvent | yaml.CollectionEndEvent):
-                builder.add(event)
-    except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        line = min(mark.line, text.rstrip().count("\n")) if mark else 0  # the end of the text is its last line
-        raise DocumentError(error.problem or str(error), line + 1) from None
-    except yaml.reader.ReaderError as error:
-        raise DocumentError(error.reason, text.count("\n", 0, error.position) + 1) from None
-    except (ValueError, OverflowError) as error:
-        raise DocumentError(str(error), 1) from None
+def _documents(text: str, lines: LineIndex, budget: NodeBudget) -> Iterator[ManifestDocument]:
+    parser = _PARSER(text)
+    builder = _DocumentBuilder(lines, budget)
+    while parser.check_event():
+        event = parser.get_event()
+        if isinstance(event, yaml.DocumentStartEvent):
+            builder = _DocumentBuilder(lines, budget, builder.written)
+        elif isinstance(event, yaml.DocumentEndEvent):
+            yield ManifestDocument(builder.value, builder.line)
+        elif isinstance(event, yaml.NodeEvent | yaml.CollectionEndEvent):
+            builder.add(event)
+
+
+class _Anchor(NamedTuple):
+    """What an anchor names: the values that a walk over it meets, and how deep it nests."""
+
+    value: Any
+    size: int
+    height: int
+
+
+class _OpenContainer:
+    """A mapping or sequence whose end was not read yet."""
+
+    __slots__ = ("anchor", "children", "height", "key", "size_before", "value")
+
+    def __init__(self, value: Any, children: dict[str | int, int], anchor: str | None, size_before: int) -> None:
+        self.value = value
+        self.children = children
+        self.anchor = anchor
+        self.size_before = size_before  # the values of the document before it
+        self.height = 1
+        self.key: str | None = None  # of a mapping, the key that waits for its value
 
 
 class _DocumentBuilder:
-    """Builds one document from parser events."""
+    """Builds one document from parser events; `written` values were in the documents before it."""
 
-    def __init__(self, lines: LineIndex) -> None:
+    def __init__(self, lines: LineIndex, budget: NodeBudget, written: int = 0) -> None:
         self.value: Any = None
         self.line = 1
+        self.written = written
+        self._aliased = 0
+        self._budget = budget
         self._lines = lines
-        self._open_containers: list[tuple[Any, dict[str | int, int]]] = []
-        self._keys: list[str | None] = []  # per open mapping the key that waits for its value
-        self._anchors: dict[str, Any] = {}
+        self._open_containers: list[_OpenContainer] = []
+        self._anchors: dict[str, _Anchor | _OpenContainer] = {}
 
     def add(self, event: Any) -> None:
         line = event.start_mark.line + 1
         if isinstance(event, yaml.CollectionEndEvent):
-            self._open_containers.pop()
-            self._keys.pop()
+            self._close_container()
         elif isinstance(event, yaml.AliasEvent):
-            self._add_value(self._resolve_alias(event.anchor, line), line)
+            self._add_alias(event.anchor, line)
         elif isinstance(event, yaml.ScalarEvent):
             self._add_scalar(event, line)
         else:
             self._add_collection(event, line)
 
-    def _resolve_alias(self, anchor: str | None, line: int) -> Any:
-        if anchor is None or anchor not in self._anchors:
-            raise DocumentError(f"the alias *{anchor} has no anchor before it", line)
-        value = self._anchors[anchor]
-        if any(value is container for container, _ in self._open_containers):
-            raise DocumentError(f"the alias *{anchor} stands inside what it names", line)
-        return value
+    @property
+    def _size(self) -> int:
+        """The values that a walk over the documents so far meets."""
+        return self.written + self._aliased
+
+    def _close_container(self) -> None:
+        closed = self._open_containers.pop()
+        if closed.anchor is not None and self._anchors[closed.anchor] is closed:
+            self._anchors[closed.anchor] = _Anchor(closed.value, self._size - closed.size_before, closed.height)
+        self._raise_height(closed.height)
+
+    def _raise_height(self, height: int) -> None:
+        if self._open_containers:
+            parent = self._open_containers[-1]
+            parent.height = max(parent.height, height + 1)
+
+    def _add_alias(self, written: str | None, line: int) -> None:
+        name = written or ""
+        anchor = self._anchors.get(name)
+        if anchor is None:
+            raise DocumentError(f"the alias *{bounded_text(name, MAX_SHOWN)} has no anchor before it", line)
+        if isinstance(anchor, _OpenContainer):
+            raise DocumentError(f"the alias *{bounded_text(name, MAX_SHOWN)} stands inside what it names", line)
+        self._check_depth(anchor.height, line)
+        self._aliased += anchor.size
+        if self._aliased > self._budget.aliased:
+            raise DocumentError(
+                f"its aliases stand for more than {self._budget.aliased} values; write fewer aliases", line
+            )
+        self._raise_height(anchor.height)
+        self._add_value(anchor.value, line)
+
+    def _check_depth(self, height: int, line: int) -> None:
+        if len(self._open_containers) + height > _MAX_DEPTH:
+            raise DocumentError(f"nested more than {_MAX_DEPTH} deep", line)
+
+    def _count_written(self, line: int) -> None:
+        self.written += 1
+        if self.written > self._budget.written:
+            raise DocumentError(f"holds more than {self._budget.written} values; split it into several files", line)
 
     def _add_scalar(self, event: Any, line: int) -> None:
         if self._expects_key():
             self._add_key(event, line)
             return
+        self._count_written(line)
         value = _scalar_value(event, line)
         if event.anchor:
-            self._anchors[event.anchor] = value
+            self._anchors[event.anchor] = _Anchor(value, 1, 0)
         self._add_value(value, line)
 
     def _expects_key(self) -> bool:
-        return bool(self._open_containers) and isinstance(self._open_containers[-1][0], dict) and self._keys[-1] is None
+        parent = self._open_containers[-1] if self._open_containers else None
+        return parent is not None and parent.key is None and isinstance(parent.value, dict)
 
     def _add_key(self, event: Any, line: int) -> None:
         key = event.value
-        mapping, children = self._open_containers[-1]
-        if key in mapping:
-            raise DocumentError(f"the key {key[:80]!r} occurs twice, first on line {children[key]}", line)
+        parent = self._open_containers[-1]
+        if key in parent.value:
+            raise DocumentError(f"the key {shown(key)} occurs twice, first on line {parent.children[key]}", line)
         if key == "<<" and event.implicit[0]:
             raise DocumentError("merge keys (<<) are not part of YAML 1.2", line)
-        self._keys[-1] = key
-        children[key] = line
+        if event.anchor:
+            self._anchors[event.anchor] = _Anchor(key, 1, 0)
+        parent.key = key
+        parent.children[key] = line
 
     def _add_collection(self, event: Any, line: int) -> None:
         if event.tag not in _COLLECTION_TAGS:
-            raise DocumentError(f"the tag {event.tag} is not known here", line)
-        if len(self._open_containers) == _MAX_DEPTH:
-            raise DocumentError(f"nested more than {_MAX_DEPTH} deep", line)
+            raise DocumentError(f"the tag {bounded_text(event.tag, MAX_SHOWN)} is not known here", line)
+        self._check_depth(1, line)
+        size_before = self._size
+        self._count_written(line)
         container: Any = {} if isinstance(event, yaml.MappingStartEvent) else []
-        if event.anchor:
-            self._anchors[event.anchor] = container
         self._add_value(container, line)
-        self._open_containers.append((container, self._lines.add_container(container, line)))
-        self._keys.append(None)
+        children = self._lines.add_container(container, line)
+        opened = _OpenContainer(container, children, event.anchor, size_before)
+        self._open_containers.append(opened)
+        if event.anchor is not None:
+            self._anchors[event.anchor] = opened
 
     def _add_value(self, value: Any, line: int) -> None:
         if not self._open_containers:
             self.value, self.line = value, line
             return
-        parent, children = self._open_containers[-1]
-        if isinstance(parent, list):
-            children[len(parent)] = line
-            parent.append(value)
+        parent = self._open_containers[-1]
+        if isinstance(parent.value, list):
+            parent.children[len(parent.value)] = line
+            parent.value.append(value)
             return
-        key = self._keys[-1]
-        if key is None:
+        if parent.key is None:
             raise DocumentError("a mapping key must be text", line)
-        parent[key] = value
-        self._keys[-1] = None
+        parent.value[parent.key] = value
+        parent.key = None
 
 
 def _scalar_value(event: Any, line: int) -> Any:
@@ -213,7 +295,7 @@ def _scalar_value(event: Any, line: int) -> Any:
         return _plain_scalar(event.value)
     if event.tag in _TEXT_TAGS:
         return event.value
-    raise DocumentError(f"the tag {event.tag} is not known here", line)
+    raise DocumentError(f"the tag {bounded_text(event.tag, MAX_SHOWN)} is not known here", line)
 
 
 def _plain_scalar(text: str) -> Any:

@@ -6,26 +6,34 @@ Rules:
 - Certificates that a kubeconfig names are looked at too: their content is part of the access.
 - What cannot be read removes nothing: the clusters it named are read as before, and the reason is a problem. It is
   tried again with each look.
-- A folder's file that is deleted takes its cluster along; of merged files that are gone, so is nothing.
+- A folder's file that is deleted takes its cluster along; of merged files that are gone, so is nothing. What was a file
+  once and is a folder now, or the other way round, is something that cannot be read.
+- Whatever a file or a context makes this program do costs that one; whatever a look does, the next one follows.
 """
 
 import asyncio
+import logging
 import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
+from meshdns.mesh.objects.foreign import describe_error, shown
 from meshdns.mesh.objects.problems import Problem
 from meshdns.sources.auth.kubeconfig import ClientConfig, load_kubeconfig
 from meshdns.sources.cluster_set import ClusterSet
-from meshdns.sources.settings import KubeconfigSource, SourceError, problem_from_message
+from meshdns.sources.regular_files import read_regular_file
+from meshdns.sources.settings import KubeconfigSource, SourceError, problem_from_message, source_errors
 
 _POLL_INTERVAL: Final = 1.0  # seconds between looks
 _SETTLE_TIME: Final = 0.1  # seconds between the two looks that must agree
+_AUTHORITY_LIMIT: Final = 2**20  # bytes
 _SERVICE_ACCOUNT_POLL_INTERVAL: Final = 10.0  # seconds; the authority of a cluster changes once in years
 SERVICE_ACCOUNT_DIR: Final = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 """Where a pod finds its token, and the authority and namespace that go with it."""
+
+_log = logging.getLogger(__name__)
 
 StampsByPath = dict[Path, tuple[int, ...]]
 """By path device, inode, size and times (ns): any rewrite, swap or chmod changes them. What is not there has none."""
@@ -44,7 +52,14 @@ async def watch_kubeconfigs(source: KubeconfigSource, cluster_set: ClusterSet) -
     """Keep `cluster_set` in step with the files until cancelled."""
     files = _KubeconfigPoller(source)
     while True:
-        found = await files.poll()
+        try:
+            found = await files.poll()
+        except Exception as error:  # noqa: BLE001 — one look must not end the source
+            _log.exception("kubeconfigs cannot be looked at")
+            reason = f"cannot be looked at: {describe_error(error)}; report this with the log"
+            problem = problem_from_message("kubeconfig", _join_paths(source.paths), reason)
+            cluster_set.set_clusters({}, [problem], retained=cluster_set.names, is_whole_source=False)
+            found = None
         if found is not None:
             cluster_set.set_clusters(
                 found.client_configs, found.problems, retained=found.unreadable, is_whole_source=not found.problems
@@ -56,11 +71,12 @@ async def watch_service_account(cluster: str, environment: Mapping[str, str], cl
     """Keep `cluster_set` in step with the pod's service account until cancelled."""
     while True:
         try:
-            client_config = await asyncio.to_thread(service_account_config, environment, SERVICE_ACCOUNT_DIR)
+            with source_errors(f"the service account at {SERVICE_ACCOUNT_DIR}"):
+                client_config = await asyncio.to_thread(service_account_config, environment, SERVICE_ACCOUNT_DIR)
             cluster_set.set_clusters({cluster: client_config}, ())
         except SourceError as error:
             cluster_set.set_clusters(
-                {}, [problem_from_message("cluster", cluster, str(error))], retained=[cluster], is_whole_source=False
+                {}, [problem_from_message("cluster", cluster, error.message)], retained=[cluster], is_whole_source=False
             )
         await asyncio.sleep(_SERVICE_ACCOUNT_POLL_INTERVAL)
 
@@ -73,13 +89,13 @@ def service_account_config(environment: Mapping[str, str], folder: Path) -> Clie
             "no service account here (KUBERNETES_SERVICE_HOST is not set); run in a pod, or name a kubeconfig"
         )
     try:
-        authority = (folder / "ca.crt").read_bytes()
+        authority = read_regular_file(folder / "ca.crt", _AUTHORITY_LIMIT)
         (folder / "token").stat()
     except OSError as error:
         reason = f"{error.filename}: {error.strerror}"
         raise SourceError(f"no service account here ({reason}); mount its token, or name a kubeconfig") from None
     server = f"https://[{host}]:{port}" if ":" in host else f"https://{host}:{port}"
-    token = str(folder / "token")
+    token = os.fspath(folder / "token")
     return ClientConfig("the pod's own cluster", server, ca_bundle=authority, token_file=token)
 
 
@@ -90,6 +106,7 @@ class _KubeconfigPoller:
         self._source = source
         self._stamps: StampsByPath | None = None
         self._folders: set[Path] = set()
+        self._plain_files: set[Path] = set()
         self._merged_clusters: set[str] = set()  # the clusters that the merged files last named
         self._cluster_by_file: dict[Path, str] = {}  # by file of a folder the cluster that it last named
         self._certificates: set[Path] = set()
@@ -120,7 +137,8 @@ class _KubeconfigPoller:
 
     def _read_all(self) -> FoundContexts:
         found = FoundContexts()
-        self._folders |= {path for path in self._source.paths if path.is_dir()}
+        self._folders |= {path for path in self._source.paths if _is_folder(path) and path not in self._plain_files}
+        self._plain_files |= {path for path in self._source.paths if _is_plain_file(path) and path not in self._folders}
         files = [path for path in self._source.paths if path not in self._folders]
         if files:
             self._read_merged(files, found)
@@ -129,20 +147,22 @@ class _KubeconfigPoller:
         return found
 
     def _read_merged(self, files: list[Path], found: FoundContexts) -> None:
-        where = os.pathsep.join(map(str, files))
+        where = _join_paths(files)
         try:
-            merged = load_kubeconfig(files)
-            names = self._source.contexts or (merged.current_context(),)
+            with source_errors(where):
+                merged = load_kubeconfig(files)
+                names = self._source.contexts or (merged.current_context(),)
         except SourceError as error:
-            found.problems.append(problem_from_message("kubeconfig", where, str(error)))
+            found.problems.append(problem_from_message("kubeconfig", where, error.message))
             found.unreadable |= self._merged_clusters
             return
         self._merged_clusters = set(names)
         for name in names:
             try:
-                found.client_configs[name] = merged.context_config(name)
+                with source_errors(f"{where}, context {shown(name)}"):
+                    found.client_configs[name] = merged.context_config(name)
             except SourceError as error:
-                found.problems.append(problem_from_message("kubeconfig", where, str(error)))
+                found.problems.append(problem_from_message("kubeconfig", where, error.message))
                 found.unreadable.add(name)
 
     def _read_folder(self, folder: Path, found: FoundContexts) -> None:
@@ -151,7 +171,7 @@ class _KubeconfigPoller:
             files = _list_files(folder)
         except OSError as error:
             reason = f"cannot be read: {error.strerror}; make it a readable folder of kubeconfigs"
-            found.problems.append(problem_from_message("kubeconfig", str(folder), reason))
+            found.problems.append(problem_from_message("kubeconfig", os.fspath(folder), reason))
             found.unreadable |= {name for path, name in self._cluster_by_file.items() if path.parent == folder}
             return
         self._cluster_by_file = {
@@ -162,14 +182,15 @@ class _KubeconfigPoller:
 
     def _read_file(self, path: Path, found: FoundContexts) -> None:
         try:
-            name, client_config = load_kubeconfig([path]).single_cluster(trusted=True)
+            with source_errors(os.fspath(path)):
+                name, client_config = load_kubeconfig([path]).single_cluster(trusted=True)
         except SourceError as error:
-            found.problems.append(problem_from_message("kubeconfig", str(path), str(error)))
+            found.problems.append(problem_from_message("kubeconfig", os.fspath(path), error.message))
             found.unreadable |= {self._cluster_by_file[path]} if path in self._cluster_by_file else set()
             return
         if name in found.client_configs:
-            reason = f"names the cluster {name}, as another file that is read does; rename one of the two"
-            found.problems.append(problem_from_message("kubeconfig", str(path), reason))
+            reason = f"names the cluster {shown(name)}, as another file that is read does; rename one of the two"
+            found.problems.append(problem_from_message("kubeconfig", os.fspath(path), reason))
             return
         self._cluster_by_file[path] = name
         found.client_configs[name] = client_config
@@ -181,6 +202,24 @@ def _expand(path: Path) -> list[Path]:
         return _list_files(path) if path.is_dir() else [path]
     except OSError:
         return []
+
+
+def _is_folder(path: Path) -> bool:
+    try:
+        return path.is_dir()
+    except OSError:
+        return False
+
+
+def _is_plain_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError:
+        return False
+
+
+def _join_paths(paths: Iterable[Path]) -> str:
+    return os.pathsep.join(map(os.fspath, paths))
 
 
 def _list_files(folder: Path) -> list[Path]:

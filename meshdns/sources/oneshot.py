@@ -9,6 +9,7 @@ from typing import Any, Final
 
 import msgspec
 
+from meshdns.mesh.objects.raw import mapping_of, text_of
 from meshdns.sources.auth.kubeconfig import ClientConfig
 from meshdns.sources.kube.client import ApiConnection
 from meshdns.sources.kube.payload import decode_status
@@ -46,7 +47,7 @@ def _decode_optional(path: str, status: int, reply: bytes) -> dict[str, Any] | N
         raise SourceError(f"{path} cannot be read: {said}; use a context that may read it")
     try:
         return msgspec.json.decode(reply, type=dict[str, Any])
-    except msgspec.MsgspecError:
+    except (msgspec.MsgspecError, ValueError, RecursionError):
         raise SourceError(f"{path} is no object; check that the server is a Kubernetes API") from None
 
 
@@ -68,8 +69,9 @@ async def request_token(
     if status == 404:
         advice = f"create it: meshdns remote print-rbac -n {namespace} | kubectl apply -f -"
         raise SourceError(f"there is no service account {namespace}/{service_account}; {advice}")
-    answer = _decode_object(status, reply, f"no token of {namespace}/{service_account} was given").get("status", {})
-    return str(answer.get("token", "")), str(answer.get("expirationTimestamp", ""))
+    reply_object = _decode_object(status, reply, f"no token of {namespace}/{service_account} was given")
+    answer = mapping_of(reply_object.get("status"))
+    return text_of(answer.get("token")), text_of(answer.get("expirationTimestamp"))
 
 
 async def read_secret_token(client_config: ClientConfig, namespace: str, secret: str) -> tuple[str, bytes]:
@@ -78,7 +80,7 @@ async def read_secret_token(client_config: ClientConfig, namespace: str, secret:
     Raises `SourceError`.
     """
     status, reply = await _send_request(client_config, f"/api/v1/namespaces/{namespace}/secrets/{secret}", None)
-    data = _decode_object(status, reply, f"the Secret {namespace}/{secret} cannot be read").get("data") or {}
+    data = mapping_of(_decode_object(status, reply, f"the Secret {namespace}/{secret} cannot be read").get("data"))
     try:
         token = base64.b64decode(data["token"], validate=True).decode("ascii")
         return token, base64.b64decode(data.get("ca.crt", ""), validate=True)
@@ -99,5 +101,5 @@ def _decode_object(status: int, reply: bytes, failure: str) -> dict[str, Any]:
         raise SourceError(f"{failure}: {said}; use a context that may")
     try:
         return msgspec.json.decode(reply, type=dict[str, Any])
-    except msgspec.MsgspecError:
+    except (msgspec.MsgspecError, ValueError, RecursionError):
         raise SourceError(f"{failure}: the reply is no object; check that the server is a Kubernetes API") from None

@@ -11,7 +11,15 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
+from meshdns.mesh.objects.raw import is_text
+
 NO_NAME: Final = ""
+_NAME_LIMIT: Final = 253  # bytes: as long as names of objects; keys of the name database begin with it
+
+
+def is_cluster_name(name: str) -> bool:
+    """Whether a cluster can be served under this name: one line of text, of bounded length."""
+    return is_text(name) and name.isprintable() and 0 < len(name.encode()) <= _NAME_LIMIT
 
 
 @dataclass(slots=True)
@@ -70,6 +78,10 @@ class ClusterRegistry:
     def subscribe(self, on_change: Callable[[], None]) -> None:
         """Call `on_change` whenever a name or an identity is free, or another's."""
         self._subscribers.append(on_change)
+
+    def unsubscribe(self, on_change: Callable[[], None]) -> None:
+        """Call `on_change` no more."""
+        self._subscribers = [each for each in self._subscribers if each != on_change]
 
     def _notify(self) -> None:
         for told in tuple(self._subscribers):

@@ -5,7 +5,8 @@ Rules (istiod's, istio/istio pkg/kube/multicluster/secretcontroller.go):
   that another Secret has already stays with that one; at the start the oldest Secret has it.
 - The own cluster needs no Secret: one that names it is passed over. One bad key harms only itself, and the cluster that
   was read by its last good value still is.
-- What is in a Secret is not trusted: see `meshdns.sources.auth.kubeconfig`.
+- What is in a Secret is not trusted: see `meshdns.sources.auth.kubeconfig`. Whatever a key makes this program do, it
+  costs that key; whatever a list does, it is a failed list, and the next one follows after a wait.
 
 Secrets are few and change rarely, so that their watch is only a wake-up: whatever it says, and however it ends, they
 are listed again. None of the ways in which a watch can go wrong needs a rule then. A new list follows after five
@@ -15,18 +16,21 @@ minutes at the latest.
 import asyncio
 import base64
 import binascii
+import logging
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Final, NamedTuple
 
 import msgspec
 
-from meshdns.mesh.objects.problems import Problem, ProblemKind
+from meshdns.mesh.objects.foreign import bounded_message, bounded_text, describe_error
+from meshdns.mesh.objects.problems import Problem, ProblemKind, ProblemList
 from meshdns.sources.auth.kubeconfig import ClientConfig, Kubeconfig, parse_kubeconfig
 from meshdns.sources.cluster_set import ClusterSet
+from meshdns.sources.documents import SECRET_BUDGET
 from meshdns.sources.kube.client import ApiConnection, ApiReply
 from meshdns.sources.kube.payload import LineBuffer, PayloadError, decode_event, decode_page, decode_status
-from meshdns.sources.settings import SourceError, problem_from_message
+from meshdns.sources.settings import SourceError, problem_from_message, source_errors
 
 LABEL_SELECTOR: Final = "istio/multiCluster=true"
 
@@ -37,7 +41,10 @@ _BATCH_DELAY: Final = 0.2  # seconds for which changes are gathered
 _BACKOFF_FIRST: Final = 0.8
 _BACKOFF_LAST: Final = 30.0
 _FORBIDDEN_RETRY: Final = 30.0  # to twice that
+_MAX_PROBLEMS_PER_SECRET: Final = 20
 _BODY_LIMIT: Final = 64 * 2**20  # bytes; a Secret holds 1 MiB
+
+_log = logging.getLogger(__name__)
 
 LoadClientConfig = Callable[[], ClientConfig]
 """The access to the API server that holds the Secrets. Blocks; raises `SourceError`."""
@@ -67,6 +74,7 @@ class _RefusedError(Exception):
 
     def __init__(self, reason: str, *, retry_after: float = 0.0) -> None:
         super().__init__(reason)
+        self.message = bounded_message(reason)
         self.retry_after = retry_after
 
 
@@ -79,20 +87,21 @@ async def watch_remote_secrets(
     draw: Callable[[], float],
 ) -> None:
     """Keep `cluster_set` in step with the Secrets of `namespace` until cancelled."""
-    secrets = _RemoteSecrets(namespace, own)
+    secrets = SecretKubeconfigs(namespace, own)
     failures = 0
     watch = _SecretWatch(load_client_config, namespace, draw)
     try:
         while True:
             wait = 0.0
             try:
-                secrets.apply_list(await watch.list_secrets())
+                await asyncio.to_thread(secrets.apply_list, await watch.list_secrets())
                 cluster_set.set_clusters(secrets.client_configs, secrets.problems, retained=secrets.unreadable)
                 failures = 0
                 await watch.wait_for_change()
-            except (SourceError, PayloadError, TimeoutError, _RefusedError) as error:
-                reason = str(error) or "the API server did not answer in time; check that it is well"
-                problem = problem_from_message("secrets", LABEL_SELECTOR, reason, namespace)
+            except Exception as error:  # noqa: BLE001 — whatever ends a list or a watch, the source goes on
+                if not isinstance(error, _EXPECTED_FAILURES):
+                    _log.exception("the remote secrets of namespace %s cannot be read", namespace)
+                problem = problem_from_message("secrets", LABEL_SELECTOR, _failure_reason(error), namespace)
                 cluster_set.set_clusters(
                     secrets.client_configs,
                     [problem, *secrets.problems],
@@ -105,6 +114,21 @@ async def watch_remote_secrets(
             await asyncio.sleep(wait or _BATCH_DELAY)
     finally:
         await watch.close()
+
+
+_EXPECTED_FAILURES: Final = (SourceError, PayloadError, TimeoutError, _RefusedError)
+
+
+def _failure_reason(error: Exception) -> str:
+    match error:
+        case SourceError() | _RefusedError():
+            return error.message
+        case PayloadError():
+            return f"{describe_error(error)}; check that the address is a Kubernetes API server"
+        case TimeoutError():
+            return "the API server did not answer in time; check that it is well"
+        case _:
+            return f"{describe_error(error)}; report this with the log"
 
 
 class _SecretWatch:
@@ -142,7 +166,7 @@ class _SecretWatch:
             "watch": "true",
             "allowWatchBookmarks": "true",
             "resourceVersion": self._version,
-            "timeoutSeconds": str(seconds),
+            "timeoutSeconds": f"{seconds:d}",
         }
         clock = asyncio.get_running_loop().time
         begun = clock()
@@ -191,13 +215,14 @@ async def _body(reply: ApiReply) -> bytes:
     return b"".join(chunks)
 
 
-class _RemoteSecrets:
+class SecretKubeconfigs:
     """What the Secrets say: the clusters' accesses, what is wrong, and which clusters go on as they were."""
 
     def __init__(self, namespace: str, own: str) -> None:
         self._namespace = namespace
         self._own = own
         self._owners: dict[str, str] = {}  # by cluster the Secret that it is read by
+        self._outcomes: dict[_SecretKey, ClientConfig | str] = {}  # by key its access, or why it has none
         self.client_configs: dict[str, ClientConfig] = {}
         self.problems: list[Problem] = []
         self.unreadable: set[str] = set()
@@ -212,25 +237,27 @@ class _RemoteSecrets:
             self._owners.setdefault(key.cluster, key.secret)
         client_configs: dict[str, ClientConfig] = {}
         self.unreadable = set()
+        outcomes, self._outcomes = self._outcomes, {}
         for key in keys:
             if self._owners[key.cluster] != key.secret:
                 self._report_conflict(key)
                 continue
-            try:
-                client_configs[key.cluster] = self._parse_client_config(key)
-            except SourceError as error:
-                self.problems.append(problem_from_message("Secret", key.secret, str(error), self._namespace))
+            outcome = self._outcomes[key] = outcomes[key] if key in outcomes else self._read_key(key)
+            if isinstance(outcome, ClientConfig):
+                client_configs[key.cluster] = outcome
+            else:
+                self.problems.append(problem_from_message("Secret", key.secret, outcome, self._namespace))
                 self.unreadable.add(key.cluster)
         self.client_configs = client_configs
+        self.problems = _bounded_per_secret(self.problems)
 
     def _keys(self, item: msgspec.Raw) -> list[_SecretKey]:
         """The keys of a Secret but that of the own cluster."""
         try:
             secret = msgspec.json.decode(item, type=_Secret)
         except (msgspec.MsgspecError, ValueError, RecursionError) as error:
-            self.problems.append(
-                problem_from_message("Secret", "", f"cannot be read: {error}; write it anew", self._namespace)
-            )
+            reason = f"cannot be read: {describe_error(error)}; write it anew"
+            self.problems.append(problem_from_message("Secret", "", reason, self._namespace))
             return []
         metadata = secret.metadata
         return [
@@ -247,12 +274,28 @@ class _RemoteSecrets:
             Problem(ProblemKind.CONFLICT, "Secret", self._namespace, key.secret, f"data.{key.cluster}", reason, advice)
         )
 
-    def _parse_client_config(self, key: _SecretKey) -> ClientConfig:
-        """The access that a key holds. Raises `SourceError`."""
-        where = f"Secret {self._namespace}/{key.secret}, key {key.cluster}"
+    def _read_key(self, key: _SecretKey) -> ClientConfig | str:
+        """The access that a key holds, or why it holds none."""
+        where = bounded_text(f"Secret {self._namespace}/{key.secret}, key {key.cluster}")
+        try:
+            with source_errors(where):
+                return self._parse_client_config(key, where)
+        except SourceError as error:
+            return error.message
+
+    @staticmethod
+    def _parse_client_config(key: _SecretKey, where: str) -> ClientConfig:
         try:
             text = base64.b64decode(key.value, validate=True).decode("utf-8")
         except (binascii.Error, ValueError):
             raise SourceError(f"{where} is not UTF-8; put a kubeconfig there") from None
-        config = parse_kubeconfig(text, where, container="Secret")
+        config = parse_kubeconfig(text, where, container="Secret", budget=SECRET_BUDGET)
         return Kubeconfig(where, [(Path("/nonexistent/kubeconfig"), config)]).single_cluster(trusted=False)[1]
+
+
+def _bounded_per_secret(problems: Iterable[Problem]) -> list[Problem]:
+    """The first problems of each Secret, and how many more it has: one Secret must not hide what others have."""
+    by_secret: dict[str, ProblemList] = {}
+    for problem in problems:
+        by_secret.setdefault(problem.name, ProblemList(_MAX_PROBLEMS_PER_SECRET)).add(problem)
+    return [problem for found in by_secret.values() for problem in found.problems()]

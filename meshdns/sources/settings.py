@@ -1,8 +1,11 @@
 """Settings of sources as plain values, checked and without defaults that depend on the machine, and their errors."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from meshdns.mesh.objects.foreign import bounded_message, describe_error
 from meshdns.mesh.objects.problems import Problem, ProblemKind
 
 
@@ -49,7 +52,26 @@ AnySource = ManifestsSource | KubeconfigSource | InClusterSource | RemoteSecrets
 
 
 class SourceError(Exception):
-    """A source that cannot be used as it is set up; the message is for people and ends with what to do."""
+    """A source that cannot be used as it is set up; `message` is for people and ends with what to do."""
+
+    def __init__(self, message: str) -> None:
+        self.message = bounded_message(message)
+        super().__init__(self.message)
+
+
+@contextmanager
+def source_errors(where: str) -> Iterator[None]:
+    """Turn every exception into a `SourceError` about `where`, a key or file that others write.
+
+    The one guard of what is read of a kubeconfig: no value in it can end more than itself.
+    """
+    try:
+        yield
+    except SourceError:
+        raise
+    except Exception as error:
+        reason = f"cannot be read: {describe_error(error)}"
+        raise SourceError(f"{where} {reason}; correct it, and report this if it is correct") from error
 
 
 def problem_from_message(subject: str, name: str, message: str, namespace: str = "") -> Problem:

@@ -19,6 +19,7 @@ from typing import Protocol
 import msgspec
 
 from meshdns.mesh.objects.declarations import AnyDeclaration, ObjectKey, ObjectKind
+from meshdns.mesh.objects.foreign import bounded_message
 from meshdns.mesh.objects.problems import Problem
 
 
@@ -69,7 +70,11 @@ class ReadFailed(msgspec.Struct, frozen=True):
     cluster: str
     kind: ObjectKind
     reason: str
-    """The reason for people, which ends with what to do."""
+    """The reason for people, which ends with what to do; its length is bounded."""
+
+    def __post_init__(self) -> None:
+        """Bound the reason: it quotes what servers say."""
+        msgspec.structs.force_setattr(self, "reason", bounded_message(self.reason))
 
 
 class ClusterIdentified(msgspec.Struct, frozen=True):

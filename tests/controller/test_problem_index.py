@@ -11,7 +11,7 @@ from meshdns.controller.problem_index import (
     date_problems,
 )
 from meshdns.mesh.diagnostics import ClusterProblem
-from meshdns.mesh.objects.problems import DatedProblem, Problem, ProblemKind, with_time
+from meshdns.mesh.objects.problems import MAX_PROBLEMS, DatedProblem, Problem, ProblemKind, with_time
 
 ONE = ("east", Problem(ProblemKind.NO_GATEWAY, "ServiceEntry", "prod", "reviews", "spec.endpoints[0]", "none", "do"))
 TWO = ("east", Problem(ProblemKind.NO_GATEWAY, "ServiceEntry", "prod", "reviews", "spec.endpoints[1]", "none", "do"))
@@ -49,6 +49,55 @@ def test_clusters_and_gateways_are_kept_apart() -> None:
         ("east", "spec.endpoints[1]"),
         ("west", "spec.endpoints[0]"),
     ]
+
+
+def endpoint_problems(number: int) -> list[ClusterProblem]:
+    """So many problems of one object."""
+    return [("east", msgspec.structs.replace(ONE[1], field=f"spec.endpoints[{at}]")) for at in range(number)]
+
+
+def test_of_one_object_a_bounded_number_is_listed() -> None:
+    """However many names show however many problems of it; the rest is one more, with its number."""
+    findings, view = ProblemIndex(), set[ClusterProblem]()
+    many = endpoint_problems(120)
+    for at in range(0, 120, 4):
+        apply_changes(view, findings.update(f"n{at}".encode(), many[at : at + 4], NOW))
+    apply_changes(view, findings.update(b"other", [WEST], NOW))
+    assert len(view) == MAX_PROBLEMS + 2
+    assert [problem.reason for _, problem in view if not problem.field] == [
+        "has 70 more problems, which are not listed"
+    ]
+
+
+def test_what_is_not_listed_takes_the_place_of_what_is_over() -> None:
+    """Until all are listed, and until none is left; the rest keeps the time at which it was first counted."""
+    findings, view = ProblemIndex(), set[ClusterProblem]()
+    many = endpoint_problems(52)
+    owners = {f"n{at}".encode(): many[at : at + 4] for at in range(0, 52, 4)}
+    for owner, problems in owners.items():
+        apply_changes(view, findings.update(owner, problems, NOW))
+    apply_changes(view, findings.update(b"n0", many[3:4], NOW + 1))
+    assert view == set(many[3:])
+    changes = findings.update(b"n0", many[:4], NOW + 2)
+    apply_changes(view, changes)
+    assert len(view) == MAX_PROBLEMS + 1
+    assert set(changes.values()) == {NOW + 2}
+    for owner in owners:
+        apply_changes(view, findings.update(owner, [], NOW + 3))
+    assert view == set()
+
+
+def test_the_rest_goes_with_its_object_in_one_turn() -> None:
+    """A name that shows nothing any more leaves nothing behind, and the index can begin again."""
+    findings, view = ProblemIndex(), set[ClusterProblem]()
+    many = endpoint_problems(60)
+    for _ in range(2):
+        for owner, part in ((b"a", many[:8]), *((f"b{at}".encode(), many[at : at + 4]) for at in range(8, 60, 4))):
+            apply_changes(view, findings.update(owner, part, NOW))
+        assert len(view) == MAX_PROBLEMS + 1
+        for owner in (b"a", *(f"b{at}".encode() for at in range(8, 60, 4))):
+            apply_changes(view, findings.update(owner, [], NOW))
+        assert view == set()
 
 
 def test_what_is_shown_again_changes_nothing() -> None:

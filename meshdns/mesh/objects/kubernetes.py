@@ -18,6 +18,7 @@ from meshdns.mesh.objects.declarations import (
     Service,
     SliceEndpoint,
 )
+from meshdns.mesh.objects.foreign import shown
 from meshdns.mesh.objects.labels import (
     CONTROL_PLANES,
     EXPORT_LABEL,
@@ -80,7 +81,7 @@ def _external_ips(raw: RawObject) -> Iterator[str]:
         if address:
             yield address
         else:
-            raw.add_problem(f"spec.externalIPs[{index}]", f"{str(item)[:80]!r} is no IP address", "write an address")
+            raw.add_problem(f"spec.externalIPs[{index}]", f"{shown(item)} is no IP address", "write an address")
 
 
 def _service_ports(raw: RawObject) -> Iterator[Port]:
@@ -201,9 +202,7 @@ def _gateway_addresses(raw: RawObject, parent: Mapping[str, Any], path: str) -> 
             yield host
         elif value:  # Gateway API v1.2: an empty value asks the controller to choose one
             place = f"{path}.addresses[{index}].value"
-            raw.add_problem(
-                place, f"{str(value)[:80]!r} is neither address nor host name", "look at the gateway's class"
-            )
+            raw.add_problem(place, f"{shown(value)} is neither address nor host name", "look at the gateway's class")
 
 
 def _listeners(raw: RawObject) -> Iterator[GatewayListener]:

@@ -13,6 +13,7 @@ from typing import Final
 import msgspec
 
 from meshdns.mesh.objects.declarations import AnyDeclaration, ObjectKind, UnreadableObject
+from meshdns.mesh.objects.foreign import describe_error
 from meshdns.mesh.objects.istio import istio_gateway, service_entry, workload_entry
 from meshdns.mesh.objects.kubernetes import endpoint_slice, gateway, namespace, node, pod, service
 from meshdns.mesh.objects.raw import FieldLocator, RawObject
@@ -28,8 +29,8 @@ def parse_object(kind: ObjectKind, obj: object, *, where: FieldLocator | None = 
         return None
     try:
         found = _READERS[kind](raw)
-    except (TypeError, ValueError, AttributeError, KeyError, OverflowError, RecursionError) as error:
-        raw.add_problem("spec", f"cannot be read: {error}", "compare it with the CRD's schema")
+    except Exception as error:  # noqa: BLE001 — the border: one object must not end a list
+        raw.add_problem("spec", f"cannot be read: {describe_error(error)}", "compare it with the CRD's schema")
         found = UnreadableObject(
             object_kind=kind, namespace=raw.namespace, name=raw.name, created=raw.created, problems=raw.problems
         )

@@ -3,15 +3,21 @@
 A problem never stops the good parts of its object from being served. It is shown by ``check``, ``get problems``, the
 metrics and the log alike, and it disappears with the declaration that carries it.
 
+Whatever a problem quotes, its texts are bounded where it is made, and so is the number of problems of one object
+(`first_problems`): what is stored and printed of an object does not grow with the object.
+
 Each kind of problem is declared once, in `ProblemKind`; ``docs/problems.md`` is written from there. To add a kind, add
 a member and a section of ``docs/runbooks.md``.
 """
 
 import enum
 import re
+from collections.abc import Iterable
 from typing import Final, Self
 
 import msgspec
+
+from meshdns.mesh.objects.foreign import MAX_PLACE, MAX_REASON, bounded_text
 
 
 class Severity(enum.Enum):
@@ -136,8 +142,25 @@ class ProblemKind(enum.Enum):
     )
 
 
+_MAX_NAME: Final = 253  # characters of the names of objects
+_LIMITS: Final = (
+    ("object", _MAX_NAME),
+    ("namespace", _MAX_NAME),
+    ("name", _MAX_NAME),
+    ("field", _MAX_NAME),
+    ("reason", MAX_REASON),
+    ("advice", MAX_REASON),
+    ("where", MAX_PLACE),
+    ("cause", 3 * _MAX_NAME),
+)
+"""The longest texts of a problem, in characters."""
+
+MAX_PROBLEMS: Final = 50
+"""Problems of one object that are named one by one."""
+
+
 class Problem(msgspec.Struct, frozen=True, gc=False):
-    """One thing wrong with one field of one object."""
+    """One thing wrong with one field of one object; every text of it is one line of bounded length."""
 
     kind: ProblemKind
     object: str
@@ -153,6 +176,13 @@ class Problem(msgspec.Struct, frozen=True, gc=False):
     """``file:line`` for manifests, empty for objects read from an API server."""
     cause: str = ""
     """What has to change for the problem to disappear (`cluster_cause`, …); empty where it is the object itself."""
+
+    def __post_init__(self) -> None:
+        """Bound the texts, which quote values of any size."""
+        for field, limit in _LIMITS:
+            text = getattr(self, field)
+            if len(text) > limit or not text.isprintable():
+                msgspec.structs.force_setattr(self, field, bounded_text(text, limit))
 
     @property
     def severity(self) -> Severity:
@@ -187,6 +217,58 @@ def with_time(problem: Problem, since: float) -> DatedProblem:
         since,
     )
 
+
+class ProblemList:
+    """Problems of one object: the first `most`, and how many more there are."""
+
+    def __init__(self, most: int = MAX_PROBLEMS) -> None:
+        self._most = most
+        self._listed: list[Problem] = []
+        self._unlisted = 0
+        self._urgent: tuple[ProblemKind, Problem] | None = None  # the most urgent kind of those that are not listed
+
+    @property
+    def is_full(self) -> bool:
+        """Whether a further problem is only counted."""
+        return len(self._listed) >= self._most
+
+    def add(self, problem: Problem) -> None:
+        """List a problem, or count it."""
+        if self.is_full:
+            self.count(problem.kind, problem)
+        else:
+            self._listed.append(problem)
+
+    def count(self, kind: ProblemKind, one: Problem | None = None) -> None:
+        """Count a problem that is not listed; without `one` it has the object of those that are."""
+        self._unlisted += 1
+        if self._urgent is None or _URGENCY[kind.severity] < _URGENCY[self._urgent[0].severity]:
+            self._urgent = kind, one or self._listed[0]
+
+    def problems(self) -> tuple[Problem, ...]:
+        """Return the listed ones, and one that stands for the others."""
+        if self._urgent is None:
+            return tuple(self._listed)
+        kind, one = self._urgent
+        return (*self._listed, unlisted_problem(kind, one, self._unlisted))
+
+
+def first_problems(problems: Iterable[Problem], most: int = MAX_PROBLEMS) -> tuple[Problem, ...]:
+    """Return the first `most` problems of an object, and one that stands for the others."""
+    found = ProblemList(most)
+    for each in problems:
+        found.add(each)
+    return found.problems()
+
+
+def unlisted_problem(kind: ProblemKind, one: Problem, number: int) -> Problem:
+    """Return the problem that stands for `number` problems that are not listed, of the object of `one`."""
+    reason = f"has {number} more problems, which are not listed"
+    advice = "correct those that are listed; the others are listed then"
+    return Problem(kind, one.object, one.namespace, one.name, "", reason, advice)
+
+
+_URGENCY: Final = {severity: number for number, severity in enumerate(Severity)}
 
 SETTINGS_CAUSE: Final = "settings"
 """The cause of problems that only the settings of this instance can end."""

@@ -13,7 +13,7 @@ from typing import Any, Final, TypeGuard
 from meshdns.dns import names
 from meshdns.mesh.addresses import parse_address
 from meshdns.mesh.objects.declarations import ItemPlace, ObjectKind
-from meshdns.mesh.objects.problems import Problem, ProblemKind
+from meshdns.mesh.objects.problems import Problem, ProblemKind, ProblemList
 
 _NAMESPACED_DEFAULT: Final = "default"
 _CLUSTER_SCOPED: Final = frozenset({ObjectKind.NAMESPACE, ObjectKind.NODE})
@@ -27,7 +27,7 @@ class RawObject:
     def __init__(self, kind: ObjectKind, obj: object, where: FieldLocator | None) -> None:
         self.kind = kind
         self._where = where
-        self._problems: list[Problem] = []
+        self._problems = ProblemList()
         root = obj if isinstance(obj, Mapping) else {}
         metadata = mapping_of(root.get("metadata"))
         self.root: Mapping[str, Any] = root
@@ -45,12 +45,15 @@ class RawObject:
     @property
     def problems(self) -> tuple[Problem, ...]:
         """What was found wrong so far."""
-        return tuple(self._problems)
+        return self._problems.problems()
 
     def add_problem(self, field: str, reason: str, advice: str, kind: ProblemKind = ProblemKind.MALFORMED) -> None:
         """Note what is wrong with `field`, a path inside the object."""
+        if self._problems.is_full:
+            self._problems.count(kind)
+            return
         where = self.place_of(field)
-        self._problems.append(
+        self._problems.add(
             Problem(kind, self.kind.value, self.namespace, self.name, field, reason, advice, where),
         )
 
@@ -128,12 +131,12 @@ def canonical_address(value: object) -> str:
     single = value.strip()
     if "/" not in single:
         address = parse_address(single) if "%" not in single else None
-        return str(address) if address is not None else ""
+        return address.compressed if address is not None else ""
     try:
         network = ipaddress.ip_network(single, strict=False)
     except ValueError:
         return ""
-    return str(network.network_address) if network.prefixlen == network.max_prefixlen else ""
+    return network.network_address.compressed if network.prefixlen == network.max_prefixlen else ""
 
 
 def normalize_host(value: str) -> str:

@@ -39,8 +39,10 @@ from typing import Any, Final
 
 import msgspec
 
+from meshdns.mesh.objects.foreign import bounded_text, words_of
 from meshdns.sources.auth.kubeconfig import ClientConfig, ExecPlugin
-from meshdns.sources.settings import SourceError
+from meshdns.sources.regular_files import read_regular_file
+from meshdns.sources.settings import SourceError, source_errors
 
 PLUGIN_TIMEOUT: Final = 30.0
 """How long a plugin may take: it may ask a cloud, but not a person."""
@@ -80,7 +82,9 @@ async def run_plugin(
         )
     except (OSError, ValueError) as error:
         hint = plugin.install_hint or "install it, or correct exec in the kubeconfig"
-        raise SourceError(f"{client_config.title}: {plugin.command} cannot be run: {error}; {hint}") from None
+        raise SourceError(
+            f"{client_config.title}: {plugin.command} cannot be run: {_run_reason(error)}; {hint}"
+        ) from None
     process = Process(transport, protocol, loop)
     try:
         async with asyncio.timeout(seconds):
@@ -100,19 +104,23 @@ async def run_plugin(
         _kill_process_group(transport)
         await process.wait()
     if status:
-        told = said.decode("utf-8", "replace").strip()[-_STDERR_SHOWN:]
+        told = bounded_text(said.decode("utf-8", "replace").strip()[-_STDERR_SHOWN:], _STDERR_SHOWN)
         words = f"failed with status {status}" + (f" ({told})" if told else "")
         raise SourceError(f"{client_config.title}: {plugin.command} {words}; run it by hand")
     try:
         return _parse_exec_credential(printed)
-    except (ValueError, TypeError, KeyError) as error:
+    except (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError) as error:
         raise SourceError(
-            f"{client_config.title}: {plugin.command} gave no credentials ({error}); run it by hand"
+            f"{client_config.title}: {plugin.command} gave no credentials ({words_of(error)}); run it by hand"
         ) from None
 
 
+def _run_reason(error: OSError | ValueError) -> str:
+    return error.strerror if isinstance(error, OSError) and error.strerror else words_of(error)
+
+
 def _executable(plugin: ExecPlugin) -> str:
-    return str(Path(plugin.folder, plugin.command)) if "/" in plugin.command else plugin.command
+    return os.fspath(Path(plugin.folder, plugin.command)) if "/" in plugin.command else plugin.command
 
 
 def _exec_info(plugin: ExecPlugin, client_config: ClientConfig) -> str:
@@ -154,7 +162,7 @@ def _kill_process_group(transport: asyncio.SubprocessTransport) -> None:
 
 
 def _parse_exec_credential(printed: bytes) -> Credential:
-    """The credential in an ExecCredential. Raises `ValueError`, `TypeError` or `KeyError`."""
+    """The credential in an ExecCredential. Raises many kinds of exceptions."""
     status = json.loads(printed)["status"]
     token, certificate = status.get("token") or "", status.get("clientCertificateData") or ""
     key, expires = status.get("clientKeyData") or "", status.get("expirationTimestamp")
@@ -165,9 +173,9 @@ def _parse_exec_credential(printed: bytes) -> Credential:
     moment = datetime.fromisoformat(expires) if expires else None
     if moment is not None and moment.tzinfo is None:
         moment = moment.replace(tzinfo=UTC)
-    return Credential(
-        token, str(certificate).encode(), str(key).encode(), moment.timestamp() if moment else float("inf")
-    )
+    if not isinstance(certificate, str) or not isinstance(key, str):
+        raise TypeError("certificate and key are not text")
+    return Credential(token, certificate.encode(), key.encode(), moment.timestamp() if moment else float("inf"))
 
 
 _JWT_PARTS: Final = 3
@@ -281,7 +289,8 @@ class CredentialSource:
         """Return the credential to use now. Raises `SourceError`."""
         async with self._lock:
             if self._current is None or self._is_due():
-                self._current = await self._obtain()
+                with source_errors(f"{self._client_config.title}: its credential"):
+                    self._current = await self._obtain()
                 self._obtained_at = self._clock()
                 self._is_rejected = False
                 self._on_credential(self._current)
@@ -322,8 +331,7 @@ class CredentialSource:
     def _read_token(self) -> Credential:
         client_config = self._client_config
         try:
-            with Path(client_config.token_file).open("rb") as file:
-                token = file.read(_TOKEN_LIMIT).decode("ascii").strip()
+            token = read_regular_file(Path(client_config.token_file), _TOKEN_LIMIT).decode("ascii").strip()
             reason = "" if token and not any(char.isspace() for char in token) else "is empty or no token"
         except OSError as error:
             token, reason = "", f"cannot be read: {error.strerror}"

@@ -27,9 +27,13 @@ from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
 
-from meshdns.sources.documents import DocumentError, parse_documents
-from meshdns.sources.settings import KubeconfigSource, SourceError
+from meshdns.mesh.objects.foreign import bounded_text, listed, shown
+from meshdns.mesh.objects.raw import is_text, mapping_of, text_of
+from meshdns.sources.documents import FILE_BUDGET, DocumentError, NodeBudget, parse_documents
+from meshdns.sources.regular_files import read_regular_file
+from meshdns.sources.settings import KubeconfigSource, SourceError, source_errors
 
+_URL_LIMIT: Final = 2048  # characters
 _FILE_LIMIT: Final = 2**20  # bytes of a certificate, key or bundle of them
 _INLINE_ADVICE: Final = "put its content into {key}-data in base64"
 _FORBIDDEN_USER_KEYS: Final = {
@@ -101,6 +105,7 @@ def build_client_config(title: str, cluster: KubeconfigEntry, user: KubeconfigEn
     refused = [key for key in _IMPERSONATION if user.body.get(key)]
     if refused:
         raise SourceError(f"{title}: impersonation ({refused[0]}) is not supported; name the user who shall read")
+    title = bounded_text(title)
     text = _EntryReader(title)
     token_file = text.text(user, "tokenFile")
     return ClientConfig(
@@ -117,7 +122,7 @@ def build_client_config(title: str, cluster: KubeconfigEntry, user: KubeconfigEn
         certificate=text.data(user, "client-certificate"),
         key=text.data(user, "client-key"),
         token="" if token_file else text.text(user, "token"),  # the file wins, as in client-go
-        token_file=str(user.folder / Path(token_file).expanduser()) if token_file else "",
+        token_file=os.fspath(user.folder / Path(token_file).expanduser()) if token_file else "",
         basic_auth=(text.text(user, "username"), text.text(user, "password")),
         plugin=_plugin(title, user),
         auth_provider=json.dumps(user.body["auth-provider"]) if user.body.get("auth-provider") else "",
@@ -127,24 +132,30 @@ def build_client_config(title: str, cluster: KubeconfigEntry, user: KubeconfigEn
 def _reject_keys(title: str, entry: KubeconfigEntry, forbidden: Mapping[str, str]) -> None:
     for key, advice in forbidden.items():
         if entry.body.get(key):
-            advised = advice.format(key=key)
+            advised = advice.replace("{key}", key)
             raise SourceError(f"{title}: {key} is refused in a kubeconfig that comes out of a Secret; {advised}")
 
 
 def _server(title: str, server: str) -> str:
-    try:
-        parts = urlsplit(server)
-        usable = parts.scheme in ("https", "http") and bool(parts.hostname) and parts.port != 0
-    except ValueError:
-        usable = False
-    if not usable:
-        raise SourceError(f"{title}: the server {server[:200]!r} is no https://host:port; correct it")
+    if not _is_url(server):
+        raise SourceError(f"{title}: the server {shown(server)} is no https://host:port; correct it")
     return server.rstrip("/")
 
 
+def _is_url(text: str) -> bool:
+    """Whether `text` is an HTTP URL with a host, of bounded length."""
+    try:
+        parts = urlsplit(text)
+        return (
+            len(text) <= _URL_LIMIT and parts.scheme in ("https", "http") and bool(parts.hostname) and parts.port != 0
+        )
+    except ValueError:
+        return False
+
+
 def _proxy(title: str, proxy: str) -> str:
-    if proxy and urlsplit(proxy).scheme not in ("http", "https"):
-        raise SourceError(f"{title}: the proxy-url {proxy[:200]!r} is not http:// or https://; use such a proxy")
+    if proxy and not _is_url(proxy):
+        raise SourceError(f"{title}: the proxy-url {shown(proxy)} is not http:// or https://; use such a proxy")
     return proxy
 
 
@@ -156,7 +167,7 @@ class _EntryReader:
 
     def text(self, entry: KubeconfigEntry, key: str) -> str:
         value = entry.body.get(key) or ""
-        if not isinstance(value, str) or "\0" in value or "\n" in value:
+        if not is_text(value) or "\0" in value or "\n" in value:
             raise SourceError(f"{self._title}: {key} is not one line of text; correct it")
         return value
 
@@ -165,22 +176,24 @@ class _EntryReader:
         written = entry.body.get(f"{key}-data")
         if written:
             try:
-                return base64.b64decode("".join(str(written).split()), validate=True)
+                decoded = base64.b64decode("".join(text_of(written).split()), validate=True)
             except (binascii.Error, ValueError):
-                raise SourceError(f"{self._title}: {key}-data is not base64; correct it") from None
+                decoded = b""
+            if not decoded:
+                raise SourceError(f"{self._title}: {key}-data is not base64; correct it")
+            return decoded
         return b"".join(self._read_file(Path(path), key) for path in self.file_paths(entry, key))
 
     def file_paths(self, entry: KubeconfigEntry, *keys: str) -> list[str]:
         """The files that are named for what is not written out."""
         paths = [self.text(entry, key) for key in keys if not entry.body.get(f"{key}-data")]
-        return [str(entry.folder / Path(path).expanduser()) for path in paths if path]
+        return [os.fspath(entry.folder / Path(path).expanduser()) for path in paths if path]
 
     def _read_file(self, path: Path, key: str) -> bytes:
         try:
-            with path.open("rb") as file:
-                return file.read(_FILE_LIMIT)
+            return read_regular_file(path, _FILE_LIMIT)
         except OSError as error:
-            reason = error.strerror or str(error)
+            reason = error.strerror
             raise SourceError(f"{self._title}: {key} {path} cannot be read: {reason}; correct it") from None
 
 
@@ -188,19 +201,27 @@ def _plugin(title: str, user: KubeconfigEntry) -> ExecPlugin | None:
     written = user.body.get("exec")
     if not written:
         return None
-    if not isinstance(written, dict) or not isinstance(written.get("command"), str) or not written["command"]:
+    if not isinstance(written, dict) or not text_of(written.get("command")):
         raise SourceError(f"{title}: exec names no command; correct it")
-    arguments = written.get("args") or ()
-    variables = written.get("env") or ()
+    arguments = _list_of(written.get("args"))
+    variables = [mapping_of(each) for each in _list_of(written.get("env"))]
+    names = [text_of(each.get("name")) for each in variables]
+    if not all(map(is_text, arguments)) or not all(names) or not all(is_text(v.get("value", "")) for v in variables):
+        raise SourceError(f"{title}: args or env of exec hold what is no text; put it in quotes")
     return ExecPlugin(
         command=written["command"],
-        arguments=tuple(str(each) for each in arguments),
-        environment=tuple((str(v.get("name")), str(v.get("value", ""))) for v in variables if isinstance(v, dict)),
-        api_version=str(written.get("apiVersion", "")),
-        install_hint=str(written.get("installHint") or "").strip(),
-        folder=str(user.folder),
+        arguments=tuple(map(text_of, arguments)),
+        environment=tuple((name, text_of(each.get("value"))) for name, each in zip(names, variables, strict=True)),
+        api_version=text_of(written.get("apiVersion")),
+        install_hint=text_of(written.get("installHint")).strip(),
+        folder=os.fspath(user.folder),
         provide_cluster_info=written.get("provideClusterInfo") is True,
     )
+
+
+def _list_of(value: object) -> list[Any]:
+    """The list; an empty one where it is none."""
+    return value if isinstance(value, list) else []
 
 
 _KUBECONFIG_LIMIT: Final = 8 * 2**20  # bytes: thousands of contexts
@@ -238,22 +259,22 @@ class Kubeconfig:
 
     def _client_config(self, name: str, title: str, *, trusted: bool) -> ClientConfig:
         if name not in self._contexts:
-            names = ", ".join(sorted(self._contexts)) or "none"
-            raise SourceError(f"{self._where} has no context {name!r}; choose one of: {names}")
+            names = listed(sorted(self._contexts)) or "none"
+            raise SourceError(f"{self._where} has no context {shown(name)}; choose one of: {names}")
         body = self._contexts[name].body
-        cluster = self._clusters.get(str(body.get("cluster")))
+        cluster = self._clusters.get(text_of(body.get("cluster")))
         if cluster is None or not cluster.body.get("server"):
             raise SourceError(
-                f"context {name!r} of {self._where} names no cluster with a server; correct it with kubectl config"
+                f"context {shown(name)} of {self._where} names no cluster with a server; correct it with kubectl config"
             )
-        user = self._users.get(str(body.get("user")), KubeconfigEntry({}, Path()))
+        user = self._users.get(text_of(body.get("user")), KubeconfigEntry({}, Path()))
         return build_client_config(title, cluster, user, trusted=trusted)
 
     def single_cluster(self, *, trusted: bool) -> tuple[str, ClientConfig]:
         """The one cluster of a kubeconfig that stands for itself, and its name. Raises `SourceError`."""
         name = self._first_context()
         if name:
-            cluster = str(self._contexts[name].body.get("cluster"))
+            cluster = text_of(self._contexts[name].body.get("cluster"))
             return cluster, self._client_config(name, self._where, trusted=trusted)
         for cluster, section in self._clusters.items():
             return cluster, build_client_config(self._where, section, KubeconfigEntry({}, Path()), trusted=trusted)
@@ -287,18 +308,19 @@ def load_contexts(source: KubeconfigSource) -> dict[str, ClientConfig]:
 
 def load_kubeconfig(paths: Iterable[Path]) -> Kubeconfig:
     """Read files and merge them into one kubeconfig. Raises `SourceError`."""
-    listed = tuple(paths)
-    files = [(path, _read_kubeconfig(path)) for path in listed if path.exists()]
-    if not files:
-        names = ", ".join(map(str, listed))
-        raise SourceError(f"no kubeconfig at {names}; set KUBECONFIG, or path in the settings, to one that exists")
-    return Kubeconfig(os.pathsep.join(map(str, listed)), files)
+    wanted = tuple(paths)
+    with source_errors(os.pathsep.join(map(os.fspath, wanted))):
+        files = [(path, _read_kubeconfig(path)) for path in wanted if path.exists()]
+        if not files:
+            names = listed(map(os.fspath, wanted))
+            raise SourceError(f"no kubeconfig at {names}; set KUBECONFIG, or path in the settings, to one that exists")
+        return Kubeconfig(os.pathsep.join(map(os.fspath, wanted)), files)
 
 
-def parse_kubeconfig(text: str, where: str, *, container: str) -> dict[str, Any]:
+def parse_kubeconfig(text: str, where: str, *, container: str, budget: NodeBudget = FILE_BUDGET) -> dict[str, Any]:
     """Parse the text of a kubeconfig; `where` and `container` name it in errors. Raises `SourceError`."""
     try:
-        documents, _ = parse_documents(text)
+        documents, _ = parse_documents(text, budget)
     except DocumentError as error:
         raise SourceError(f"{where}:{error.line}: {error.reason}; correct the {container}") from None
     value = documents[0].value if documents else None
@@ -309,13 +331,9 @@ def parse_kubeconfig(text: str, where: str, *, container: str) -> dict[str, Any]
 
 def _read_kubeconfig(path: Path) -> dict[str, Any]:
     try:
-        with path.open("rb") as file:
-            content = file.read(_KUBECONFIG_LIMIT + 1)
-        text = content.decode("utf-8")
+        text = read_regular_file(path, _KUBECONFIG_LIMIT).decode("utf-8")
     except OSError as error:
         raise SourceError(f"{path} cannot be read: {error.strerror}; check who may read it") from None
     except UnicodeDecodeError:
         raise SourceError(f"{path} is not UTF-8; correct the file") from None
-    if len(content) > _KUBECONFIG_LIMIT:
-        raise SourceError(f"{path} is larger than 8 MiB; name a kubeconfig")
-    return parse_kubeconfig(text, str(path), container="file")
+    return parse_kubeconfig(text, os.fspath(path), container="file")

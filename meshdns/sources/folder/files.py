@@ -3,6 +3,7 @@
 Rules:
 - A file is the unit: one that cannot be parsed keeps its last good content whole, and says so; the other files go on.
 - Inside a file that parses, each object is judged alone.
+- Whatever a file makes this program do costs that file alone: `read_file` is the border.
 - Of several objects with one identity the last file in name order counts, inside a file the last object, and the
   winner carries a problem that names the loser.
 - Kinds and API groups that are not read are passed over: a folder may hold whole ``kubectl get all`` output.
@@ -21,10 +22,15 @@ from typing import Any, Final
 import msgspec
 
 from meshdns.mesh.objects.declarations import AnyDeclaration, ObjectKey, ObjectKind, UnreadableObject, key_of
+from meshdns.mesh.objects.foreign import MAX_PLACE, bounded_text, describe_error
 from meshdns.mesh.objects.parse import parse_object
-from meshdns.mesh.objects.problems import Problem, ProblemKind
+from meshdns.mesh.objects.problems import Problem, ProblemKind, ProblemList
 from meshdns.sources.documents import DocumentError, LineIndex, ManifestDocument, parse_documents
 from meshdns.sources.kube.resources import KIND_BY_GROUP_AND_NAME
+from meshdns.sources.regular_files import read_regular_file
+
+FILE_LIMIT: Final = 32 * 2**20
+"""Bytes of a file of manifests: ten thousands of objects."""
 
 _KIND_BY_NAME: Final = {
     name: kind for (_, name), kind in reversed(KIND_BY_GROUP_AND_NAME.items())
@@ -44,9 +50,18 @@ def read_file(path: Path, previous: FileContent) -> FileContent:
 
     Raises `OSError` where the file cannot be read at all: that may pass without the file being changed.
     """
+    try:
+        return _parse_file(path, read_regular_file(path, FILE_LIMIT), previous)
+    except OSError:
+        raise
+    except Exception as error:  # noqa: BLE001 — the border: one file must not end the others
+        return _FileParser(path).broken_content(f"cannot be read: {describe_error(error)}", 0, previous)
+
+
+def _parse_file(path: Path, content: bytes, previous: FileContent) -> FileContent:
     file = _FileParser(path)
     try:
-        text = path.read_bytes().decode("utf-8-sig")
+        text = content.decode("utf-8-sig")
         documents, lines = parse_documents(text)
     except UnicodeDecodeError as error:
         line = error.object.count(b"\n", 0, error.start) + 1
@@ -74,7 +89,10 @@ def merge_files(files: Mapping[str, FileContent]) -> dict[ObjectKey, AnyDeclarat
             places[key] = place
         if files[name].problems:
             whole = UnreadableObject(
-                object_kind=ObjectKind.SERVICE_ENTRY, namespace="", name=name, problems=files[name].problems
+                object_kind=ObjectKind.SERVICE_ENTRY,
+                namespace="",
+                name=bounded_text(name),  # of bytes that are no UTF-8 Python makes what no key can hold
+                problems=files[name].problems,
             )
             merged[key_of(whole)] = whole
     return merged
@@ -100,24 +118,24 @@ class _FileParser:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._problems: list[Problem] = []
+        self._problems = ProblemList()
 
     def broken_content(self, reason: str, line: int, previous: FileContent) -> FileContent:
         kept = "; its last good content is served on" if previous.declarations else ""
         self._report(line, f"{reason}{kept}", "correct the file, or delete it to remove its objects")
-        return FileContent(previous.declarations, tuple(self._problems))
+        return FileContent(previous.declarations, self._problems.problems())
 
     def content(self, documents: list[ManifestDocument], lines: LineIndex) -> FileContent:
         declared = tuple(self._declarations(documents, lines))
-        return FileContent(declared, tuple(self._problems))
+        return FileContent(declared, self._problems.problems())
 
     def _report(self, line: int, reason: str, advice: str) -> None:
         where = self._location(line)
         name = self._path.name
-        self._problems.append(Problem(ProblemKind.UNREADABLE, "file", "", name, "", reason, advice, where))
+        self._problems.add(Problem(ProblemKind.UNREADABLE, "file", "", name, "", reason, advice, where))
 
     def _location(self, line: int) -> str:
-        return f"{self._path}:{line}" if line else str(self._path)
+        return bounded_text(f"{self._path}:{line}" if line else f"{self._path}", MAX_PLACE)
 
     def _declarations(
         self, documents: list[ManifestDocument], lines: LineIndex

@@ -8,7 +8,9 @@ Rules:
   written after the reading carries a later time stamp than what was read.
 - An empty file counts as broken, not as one without objects: ``kubectl get … >file`` empties it for seconds first. A
   writer that pauses for longer than 50 ms behind a complete document cannot be told from one that is done.
-- A folder that cannot be looked into removes nothing.
+- What is there and cannot be read now removes nothing: a folder that cannot be looked into, a file that became a folder
+  or a FIFO, a link that leads nowhere or in a circle. It keeps what the last reading gave, with a problem.
+- Whatever a cluster's folder makes this program do costs that cluster, and it is looked at again.
 
 Why looking (a stat of each file, four times a second, in a thread) and no kernel notifications: it is one code for
 every platform and file system (NFS, FUSE and overlay mounts deliver no events), it has no limits to run out of, no
@@ -19,14 +21,16 @@ milliseconds.
 import asyncio
 import logging
 import os
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
 from meshdns.mesh.objects.declarations import AnyDeclaration, ObjectKey, ObjectKind, key_of, kind_of
+from meshdns.mesh.objects.foreign import describe_error
 from meshdns.mesh.objects.problems import Problem, ProblemKind
 from meshdns.sources.folder.files import FileContent, merge_files, read_file, unreadable_file
+from meshdns.sources.registry import is_cluster_name
 from meshdns.sources.settings import ManifestsSource
 from meshdns.sources.sink import (
     ClusterAdded,
@@ -38,6 +42,7 @@ from meshdns.sources.sink import (
     ReadFailed,
     Sink,
     SourceListed,
+    SourceProblems,
 )
 
 _POLL_INTERVAL: Final = 0.25  # seconds between looks
@@ -87,9 +92,8 @@ def load_folder(path: Path) -> FolderContents:
     try:
         names = _cluster_names(path)
     except OSError as error:
-        return FolderContents(
-            {}, (_file_problem(path, f"cannot be read: {error.strerror}", "name a folder of cluster folders"),)
-        )
+        problem = _file_problem(path, f"cannot be read: {_os_reason(error)}", "name a folder of cluster folders")
+        return FolderContents({}, (problem,))
     problems = _misplaced_files(path)
     clusters: dict[str, tuple[AnyDeclaration, ...]] = {}
     for name in names:
@@ -98,12 +102,12 @@ def load_folder(path: Path) -> FolderContents:
             clusters[name] = tuple(merge_files({file: content for file, (content, _) in contents.items()}).values())
         except OSError as error:
             clusters[name] = ()
-            problems.append(_file_problem(path / name, f"cannot be read: {error.strerror}", "check who may read it"))
+            problems.append(_file_problem(path / name, f"cannot be read: {_os_reason(error)}", "check who may read it"))
     return FolderContents(clusters, tuple(problems))
 
 
 def _file_problem(path: Path, reason: str, advice: str) -> Problem:
-    return Problem(ProblemKind.UNREADABLE, "file", "", path.name, "", reason, advice, str(path))
+    return Problem(ProblemKind.UNREADABLE, "file", "", path.name, "", reason, advice, os.fspath(path))
 
 
 def _misplaced_files(path: Path) -> list[Problem]:
@@ -113,9 +117,13 @@ def _misplaced_files(path: Path) -> list[Problem]:
 
 
 def _cluster_names(path: Path) -> list[str]:
-    """The names of the cluster folders."""
+    """The names of the cluster folders; a name that is no text (of bytes that are not UTF-8) names no cluster."""
     with os.scandir(path) as entries:
-        return sorted(entry.name for entry in entries if not entry.name.startswith(".") and _is_folder(entry))
+        return sorted(
+            entry.name
+            for entry in entries
+            if not entry.name.startswith(".") and is_cluster_name(entry.name) and _is_folder(entry)
+        )
 
 
 def _is_folder(entry: os.DirEntry[str]) -> bool:
@@ -125,8 +133,11 @@ def _is_folder(entry: os.DirEntry[str]) -> bool:
         return False
 
 
-def _stat_files(folder: Path) -> StampsByName:
-    """The manifests of one cluster folder with their stamps; one that vanishes meanwhile, or dangles, is not there."""
+def _stat_files(folder: Path, known: Container[str] = ()) -> StampsByName:
+    """The manifests of one cluster folder with their stamps; one that vanishes meanwhile is not there.
+
+    A link that leads nowhere is a file that cannot be read if it is one of the `known` ones, else nothing.
+    """
     files: StampsByName = {}
     with os.scandir(folder) as entries:
         for entry in entries:
@@ -135,6 +146,8 @@ def _stat_files(folder: Path) -> StampsByName:
             try:
                 stat = entry.stat()
             except FileNotFoundError:
+                if entry.name in known and entry.is_symlink():
+                    files[entry.name] = _UNREADABLE_STAMP  # a mount or a swap that is not done
                 continue
             except OSError:
                 files[entry.name] = _UNREADABLE_STAMP  # reading it will say what is wrong
@@ -148,19 +161,30 @@ def _read_content(path: Path, previous: FileContent) -> tuple[FileContent, bool]
     try:
         return read_file(path, previous), True
     except OSError as error:
-        return unreadable_file(path, error.strerror or type(error).__name__, previous), False
+        return unreadable_file(path, _os_reason(error), previous), False
 
 
-def _scan_folder(path: Path) -> dict[str, StampsByName | str]:
-    """By cluster its files, or why its folder cannot be looked into. Raises `OSError` for `path` itself."""
+def _os_reason(error: OSError) -> str:
+    return error.strerror or type(error).__name__
+
+
+def _scan_folder(path: Path, known: Mapping[str, Container[str]]) -> dict[str, StampsByName | str]:
+    """By cluster its files, or why its folder cannot be looked into. Raises `OSError` for `path` itself.
+
+    `known` are the clusters that were found before, with their files: for these a link that leads nowhere is something
+    that cannot be read, for others it is nothing.
+    """
     found: dict[str, StampsByName | str] = {}
-    for name in _cluster_names(path):
+    for name in dict.fromkeys((*_cluster_names(path), *known)):
         try:
-            found[name] = _stat_files(path / name)
+            found[name] = _stat_files(path / name, known.get(name, ()))
         except FileNotFoundError:
+            if (path / name).is_symlink():
+                found[name] = "the link leads nowhere"
+        except NotADirectoryError:
             continue
         except OSError as error:
-            found[name] = error.strerror or type(error).__name__
+            found[name] = _os_reason(error)
     return found
 
 
@@ -172,26 +196,25 @@ class _FolderPoller:
         self._sink = sink
         self._clusters: dict[str, _ClusterFolder] = {}
         self._last_contact = -_CONTACT_INTERVAL
-        self._failure = ""
+        self._problems: tuple[Problem, ...] = ()
 
     async def poll(self) -> None:
         try:
-            first = await asyncio.to_thread(_scan_folder, self._path)
+            known = {name: frozenset(cluster.contents) for name, cluster in self._clusters.items()}
+            first = await asyncio.to_thread(_scan_folder, self._path, known)
             second = first
             if not self._is_unchanged(first):
                 await asyncio.sleep(_SETTLE_TIME)
-                second = await asyncio.to_thread(_scan_folder, self._path)
+                second = await asyncio.to_thread(_scan_folder, self._path, known)
         except OSError as error:
-            self._fail_all(
-                f"{self._path} cannot be read: {error.strerror}; make it a readable folder of cluster folders"
-            )
+            self._fail_all(f"cannot be read: {_os_reason(error)}", "make it a readable folder of cluster folders")
             return
-        self._failure = ""
+        self._set_failure(())
         for name in [name for name in self._clusters if name not in first and name not in second]:
             del self._clusters[name]
             self._sink.report(ClusterRemoved(name))
         for name in first.keys() & second.keys():
-            await self._apply_scans(name, first[name], second[name])
+            await self._apply_isolated(name, first[name], second[name])
         self._sink.report(SourceListed(f"manifests {self._path}"))
         self._report_contact()
 
@@ -209,12 +232,26 @@ class _FolderPoller:
                 for kind in ObjectKind:
                     self._sink.report(ContactMade(name, kind))
 
-    def _fail_all(self, reason: str) -> None:
-        if reason != self._failure:
-            _log.warning("%s", reason)
-        self._failure = reason
+    def _fail_all(self, reason: str, advice: str) -> None:
+        self._set_failure((_file_problem(self._path, reason, advice),))
         for name, cluster in self._clusters.items():
-            self._report_failure(name, cluster, reason)
+            self._report_failure(name, cluster, f"{self._path} {reason}; {advice}")
+
+    def _set_failure(self, problems: tuple[Problem, ...]) -> None:
+        """Report the problems of the folder itself where they changed."""
+        if problems != self._problems:
+            self._problems = problems
+            self._sink.report(SourceProblems(f"manifests {self._path}", problems))
+
+    async def _apply_isolated(self, name: str, first: StampsByName | str, second: StampsByName | str) -> None:
+        """Take over what was found of one cluster; a fault costs this cluster until the next look."""
+        try:
+            await self._apply_scans(name, first, second)
+        except Exception as error:  # noqa: BLE001 — the border between clusters
+            reason = f"{self._path / name} cannot be read: {describe_error(error)}; report this with the log"
+            if name in self._clusters and self._clusters[name].failure != reason:
+                _log.exception("cluster %s cannot be read", name)
+                self._report_failure(name, self._clusters[name], reason)
 
     def _report_failure(self, name: str, cluster: _ClusterFolder, reason: str) -> None:
         if cluster.failure == reason:

@@ -1,6 +1,7 @@
 """A folder of clusters is served as it is now, within a second of a change, whatever its files go through."""
 
 import asyncio
+import os
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -10,8 +11,10 @@ import pytest
 
 from meshdns.mesh.objects.declarations import ObjectKind, ServiceEntry, UnreadableObject
 from meshdns.sources.folder import source
+from meshdns.sources.folder.files import FILE_LIMIT
 from meshdns.sources.settings import ManifestsSource
 from meshdns.sources.sink import ObjectRemoved
+from tests.sources.alias_bomb import alias_bomb
 from tests.sources.recording_sink import RecordingSink
 
 ENTRY = """apiVersion: networking.istio.io/v1
@@ -197,6 +200,126 @@ def test_links_that_lead_nowhere_harm_nobody(clusters: Path) -> None:
     watch(clusters, steps)
 
 
+def to_fifo(path: Path) -> None:
+    """In place of a file: whoever opens it waits for a writer."""
+    path.unlink()
+    os.mkfifo(path)
+
+
+def to_folder(path: Path) -> None:
+    """In place of a file."""
+    path.unlink()
+    path.mkdir()
+
+
+def to_link(target: str) -> Callable[[Path], None]:
+    """A link in place of a file."""
+
+    def change(path: Path) -> None:
+        path.unlink()
+        path.symlink_to(target)
+
+    return change
+
+
+def to_text(text: str) -> Callable[[Path], None]:
+    """Other content of a file."""
+
+    def change(path: Path) -> None:
+        path.write_text(text)
+
+    return change
+
+
+UNREADABLE: dict[str, tuple[Callable[[Path], None], str]] = {
+    "a FIFO": (to_fifo, "it is no regular file"),
+    "a folder": (to_folder, "Is a directory"),
+    "a link to nowhere": (to_link("nowhere"), "No such file or directory"),
+    "a link to itself": (to_link("a.yaml"), "Too many levels of symbolic links"),
+    "a device without end": (to_link("/dev/zero"), "it is no regular file"),
+    "a huge file": (lambda path: os.truncate(path, FILE_LIMIT + 1), f"it is larger than {FILE_LIMIT} bytes"),
+    "surrogates that are none": (
+        to_text('# "\\ud8zz\\udczz"\n['),
+        "did not find expected node content",
+    ),
+    "a bomb of aliases": (
+        to_text(alias_bomb(9)),
+        "its aliases stand for more than 100000 values; write fewer aliases",
+    ),
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("change", UNREADABLE)
+def test_a_file_that_cannot_be_read_for_a_moment_removes_nothing(clusters: Path, change: str) -> None:
+    """What it gave stays with a problem, other files go on, and its return is seen."""
+    become, reason = UNREADABLE[change]
+
+    async def steps(sink: RecordingSink) -> None:
+        path = clusters / "west" / "a.yaml"
+        await sink.wait_until(lambda: sink.hosts("west") == ["a.global"])
+        become(path)
+        await sink.wait_until(lambda: sink.clusters["west"].reasons)
+        assert reason in sink.clusters["west"].reasons[0]
+        (clusters / "west" / "b.yaml").write_text(entry("b"))
+        await sink.wait_until(lambda: sink.hosts("west") == ["a.global", "b.global"])
+        path.rmdir() if path.is_dir() else path.unlink()
+        path.write_text(entry("c"))
+        await sink.wait_until(lambda: sink.hosts("west") == ["b.global", "c.global"])
+        assert sink.clusters["west"].reasons == []
+
+    watch(clusters, steps)
+
+
+def test_a_cluster_whose_link_leads_nowhere_stays(clusters: Path) -> None:
+    """A volume that is not mounted in this moment: its clusters fail, and none is removed."""
+    (clusters / "west").rename(clusters / ".west")
+    (clusters / "west").symlink_to(".west")
+
+    async def steps(sink: RecordingSink) -> None:
+        await sink.wait_until(lambda: sink.hosts("west") == ["a.global"])
+        west = sink.clusters["west"]
+        (clusters / ".west").rename(clusters / ".away")
+        await sink.wait_until(lambda: west.failures)
+        assert west.failures[0] == f"{clusters}/west cannot be read: the link leads nowhere; check who may read it"
+        contacts = west.contacts
+        (clusters / ".away").rename(clusters / ".west")
+        await sink.wait_until(lambda: west.contacts > contacts)
+        assert sink.hosts("west") == ["a.global"]
+
+    watch(clusters, steps)
+
+
+def test_names_that_are_no_text_harm_nobody(clusters: Path) -> None:
+    """File systems take any bytes: such a folder is no cluster, and a problem of such a file can be written down."""
+    (clusters / os.fsdecode(b"\xffeast")).mkdir()
+    (clusters / "west" / os.fsdecode(b"\xff.yaml")).write_text("[")
+
+    async def steps(sink: RecordingSink) -> None:
+        await sink.wait_until(lambda: sink.hosts("west") == ["a.global"])
+        assert list(sink.clusters) == ["west"]
+        assert (ObjectKind.SERVICE_ENTRY, "", "\\udcff.yaml") in sink.clusters["west"].declarations
+        (problem,) = sink.clusters["west"].reasons
+        assert problem.encode()
+
+    watch(clusters, steps)
+
+
+def test_a_folder_that_cannot_be_read_is_a_problem_of_its_source(tmp_path: Path) -> None:
+    """And no problem any more once it can be."""
+    title = f"manifests {tmp_path / 'later'}"
+
+    async def steps(sink: RecordingSink) -> None:
+        await sink.wait_until(lambda: sink.problems_by_source.get(title))
+        assert sink.problems_by_source[title] == [
+            "file later: cannot be read: No such file or directory; make it a readable folder of cluster folders"
+        ]
+        (tmp_path / "later" / "west").mkdir(parents=True)
+        await sink.wait_until(lambda: sink.problems_by_source[title] == [])
+
+    watch(tmp_path / "later", steps)
+
+
 def mount(volume: Path, generation: str, files: dict[str, str]) -> None:
     """Publish files as the kubelet does for a ConfigMap: a new folder, then ``..data`` swapped by rename."""
     folder = volume / f"..{generation}"
@@ -211,14 +334,16 @@ def mount(volume: Path, generation: str, files: dict[str, str]) -> None:
 
 
 def test_a_config_map_swap_is_seen(tmp_path: Path) -> None:
-    """The swap of ``..data`` changes every file at once; a file that is no longer in it is removed."""
+    """The swap of ``..data`` changes every file at once; a file that is no longer in it goes with its link."""
     mount(tmp_path / "west", "1", {"a.yaml": entry("a"), "b.yaml": entry("b")})
 
     async def steps(sink: RecordingSink) -> None:
         await sink.wait_until(lambda: sink.hosts("west") == ["a.global", "b.global"])
         mount(tmp_path / "west", "2", {"a.yaml": entry("z")})
-        await sink.wait_until(lambda: sink.hosts("west") == ["z.global"])
+        await sink.wait_until(lambda: sink.hosts("west") == ["b.global", "z.global"])
+        assert "No such file or directory; its last good content is served on" in sink.clusters["west"].reasons[0]
         (tmp_path / "west" / "b.yaml").unlink()
+        await sink.wait_until(lambda: sink.hosts("west") == ["z.global"])
 
     watch(tmp_path, steps)
 
