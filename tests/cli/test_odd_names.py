@@ -118,10 +118,10 @@ def config(tmp_path: Path, state: Path) -> Path:
 @pytest.mark.parametrize(
     ("arguments", "lines"),
     [
-        (("check",), 2),
-        (("get", "problems"), 3),
+        (("check",), 4),
+        (("get", "problems"), 5),
         (("get", "names", "-o", "wide"), 2),
-        (("explain", "x.global"), 11),
+        (("explain", "x.global"), 13),
         (("zone", "--running"), 4),
     ],
 )
