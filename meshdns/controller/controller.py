@@ -23,11 +23,13 @@ from meshdns.controller.hostname_resolver import HostnameResolver
 from meshdns.controller.ingest import Ingest
 from meshdns.controller.mass_delete_guard import MassDeleteGuard
 from meshdns.controller.publisher import Publisher
+from meshdns.controller.retry_delay import RetryDelay
 from meshdns.controller.snapshot_writer import SnapshotWriter
 from meshdns.controller.summary_writer import SummaryWriter
 from meshdns.mesh.fair_timers import Owners
 from meshdns.mesh.lookup_plan import LookupPlan
 from meshdns.mesh.objects.declarations import ObjectKind
+from meshdns.mesh.objects.foreign import describe_error, listed
 from meshdns.mesh.objects.problems import DatedProblem, Problem, ProblemKind, cluster_cause
 from meshdns.namedb import snapshot
 from meshdns.namedb.database import DamagedDatabaseError, NameDatabaseError
@@ -45,6 +47,7 @@ from meshdns.sources.sink import (
 )
 
 TICK_INTERVAL: Final = 1.0  # seconds
+_LONGEST_COMMIT_DELAY: Final = 16.0  # seconds until a commit that failed is tried again
 
 _log = logging.getLogger("meshdns.controller")
 
@@ -99,6 +102,7 @@ class Controller:
         self._clock = clock
         self._commit_scheduled = False
         self._commit_error = ""
+        self._commit_delay = RetryDelay(_LONGEST_COMMIT_DELAY)
         self._summary_writer = SummaryWriter(publisher, tracker, hooks.wall_clock)
         self._recheck_due = True  # whether more than declarations came since the clusters were judged
         self._serving_state = ServingState()
@@ -192,6 +196,8 @@ class Controller:
     def _commit(self) -> None:
         self._commit_scheduled = False
         now = self._clock()
+        if not self._commit_delay.is_due(now):
+            return  # the changes are kept; the clock tries again
         self._report_claims()
         if self._recheck_due:
             self._serving_state = self._tracker.serving_state(now)
@@ -201,12 +207,15 @@ class Controller:
             _log.error("the name database cannot be used any more, and is rebuilt: %s", error)
             sys.exit(EXIT_DATABASE_DAMAGED)
         except NameDatabaseError as error:
-            self._hooks.metrics.record_commit_failure()
-            if str(error) != self._commit_error:
-                _log.error("%s; the last good name database is served on", error)
-            self._commit_error = str(error)
+            self._record_commit_failure(str(error), now)
+        except Exception as error:  # noqa: BLE001 — whatever it is, the changes are kept and tried again
+            if not self._commit_error:
+                _log.exception("a commit failed")
+            self._record_commit_failure(describe_error(error), now)
         else:
             self._commit_error = ""
+            self._commit_delay.note_success()
+            self._hooks.metrics.record_name_failures(self._publisher.failure_count)
             topology = self._publisher.name_table.topology
             if self._recheck_due or topology is not self._seen_topology:
                 self._seen_topology, self._recheck_due = topology, True
@@ -227,6 +236,14 @@ class Controller:
         for claim in claims:
             self._hooks.metrics.record_claim(claim.claimant[0], is_between_clusters=claim.is_between_clusters)
         self._claim_log.write(claims)
+
+    def _record_commit_failure(self, reason: str, now: float) -> None:
+        """Count a failed commit, log each reason once, and wait for a while: the changes are kept."""
+        self._commit_delay.note_failure(now)
+        self._hooks.metrics.record_commit_failure()
+        if reason != self._commit_error:
+            _log.error("%s; the last good name database is served on", reason)
+        self._commit_error = reason
 
     def _after_commit(self, now: float) -> None:
         """Do what the state of the clusters asks for, once everything that came is committed."""
@@ -293,6 +310,9 @@ class Controller:
             for state in self._tracker.clusters.values()
             for alarm in state.alarms
         )
+        if self._publisher.unstorable:
+            reason = f"these cannot be stored, and are left out: {listed(self._publisher.unstorable)}"
+            sources += (Problem(ProblemKind.NOT_COMPUTED, "NameDatabase", "", "items", "", reason),)
         if not self._commit_error:
             return sources
         advice = "free space, or remove the directory of the name database and restart meshdns, which rebuilds it"

@@ -85,6 +85,7 @@ class ControllerMetrics:
         self._metric_page = MetricPage(board.read_page(CONTROLLER))
         self._clear_gauges()
         self._first_change_at: float | None = None
+        self._name_failures = 0
         self._object_counts: dict[str, Counter[ObjectKind]] = {}
         self._counted_at: dict[str, float] = {}
 
@@ -104,6 +105,12 @@ class ControllerMetrics:
     def record_commit_failure(self) -> None:
         """The name database did not take a commit."""
         self._metric_page.add(metric_pages.COMMIT_FAILURES)
+
+    def record_name_failures(self, number: int) -> None:
+        """So many times in this process a name could not be worked out."""
+        if number > self._name_failures:
+            self._metric_page.add(metric_pages.NAME_FAILURES, amount=number - self._name_failures)
+            self._name_failures = number
 
     def record_read_failure(self, cluster: str, kind: ObjectKind) -> None:
         """A list or watch failed."""

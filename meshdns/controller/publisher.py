@@ -5,8 +5,6 @@ from typing import Final
 
 import msgspec
 
-from meshdns.authority import row_format
-from meshdns.authority.row_format import ClusterPart, RowService, RowStatus, SynthesisData
 from meshdns.authority.state import NamedbState
 from meshdns.controller.cluster_summary import ClusterSummary, GatewaySummary
 from meshdns.controller.gauges import MeshCounts
@@ -21,22 +19,22 @@ from meshdns.controller.problem_index import (
     problems_of,
     settings_problems,
 )
+from meshdns.controller.retry_delay import RetryDelay
+from meshdns.controller.row_encoder import PENDING_ROW, RowContent, RowEncoder
 from meshdns.controller.unserved_names import UnservedNames
-from meshdns.dns import names, records
-from meshdns.dns.codes import TYPE_A, TYPE_AAAA
-from meshdns.dns.response import record
-from meshdns.mesh.addresses import parse_address
+from meshdns.dns import names
 from meshdns.mesh.answer import Answer, AnswerKind, encode_answer
-from meshdns.mesh.candidates import Level
 from meshdns.mesh.claims import Claim, ClaimIndex, is_claim
 from meshdns.mesh.diagnostics import ClusterProblem, check_answer, with_locations
 from meshdns.mesh.lookup_plan import LookupPlan, plan_lookups
 from meshdns.mesh.name_table import NameTable
-from meshdns.mesh.objects.declarations import AnyDeclaration, ObjectKey, ObjectKind, key_of
-from meshdns.mesh.objects.problems import DatedProblem, Problem, with_time
+from meshdns.mesh.objects.declarations import AnyDeclaration, ObjectKey, ObjectKind, UnreadableObject, key_of
+from meshdns.mesh.objects.foreign import bounded_text, describe_error, listed
+from meshdns.mesh.objects.problems import DatedProblem, Problem, ProblemKind, with_time
 from meshdns.mesh.passthrough import Passthrough
 from meshdns.mesh.settings import MeshSettings
 from meshdns.mesh.topology import Topology, topology_problems
+from meshdns.namedb.database import DamagedDatabaseError, NameDatabaseError
 from meshdns.namedb.tables import (
     ProblemKey,
     decode_dated,
@@ -48,17 +46,15 @@ from meshdns.namedb.tables import (
 )
 from meshdns.namedb.writer import Commit, Writer
 
-_ROW_STATUS: Final = {
-    AnswerKind.ADDRESSES: RowStatus.DATA,
-    AnswerKind.NODATA: RowStatus.DATA,
-    AnswerKind.PENDING: RowStatus.PENDING,
-    AnswerKind.FORWARD: RowStatus.FORWARD,
-}
 NAMES_PER_COMMIT: Final = 1000
-"""Some 100 ms of work: between two parts of a large change the heartbeat is written and other changes are applied."""
+CANDIDATES_PER_COMMIT: Final = 10_000
+"""Each some 100 ms of work, of small names and of large ones.
 
-_RowContent = tuple[tuple[object, ...], tuple[object, ...]]
-"""All of an answer that its row holds."""
+Between two parts of a large change the heartbeat is written and other changes are applied.
+"""
+
+_LONGEST_RETRY_DELAY: Final = 60.0  # seconds
+_UNASKABLE: Final = b"\xff"  # what names begin with that are no owner names: no label is so long
 
 
 class Publisher:
@@ -75,7 +71,7 @@ class Publisher:
         self._writer = writer
         self._commit = Commit()
         self._state = NamedbState()
-        self._cluster_ids: dict[str, int] = {}
+        self._rows = RowEncoder(settings)
         self._wildcards: set[str] = set()
         self._unchecked_rows: set[bytes] = set()  # rows of an earlier process that this one has not judged yet
         self._resolved: dict[str, tuple[str, ...]] = {}
@@ -89,6 +85,10 @@ class Publisher:
         self.lookup_plan = LookupPlan({}, {})
         """The host names to look up. It is another one wherever they changed."""
         self._planned: tuple[int, Topology] | None = None  # what `lookup_plan` was made of
+        self._topology_failure = ""
+        self._retries = RetryDelay(_LONGEST_RETRY_DELAY)  # of the names that could not be worked out
+        self.failure_count = 0  # of names, each time that one could not be worked out
+        self.unstorable: list[str] = []  # what was left out of commits, since no database can hold it
         self.change_count = 0  # of declarations, since this process began
         self.mesh_counts = MeshCounts(settings)
 
@@ -118,7 +118,7 @@ class Publisher:
             self._own_problems_stored = tables.own_problems()
             self.mesh_counts.update_problems(tables.problems.kinds())
             problems = list(tables.problems.encoded())
-        self._cluster_ids = {name: number for number, name in enumerate(self._state.clusters)}
+        self._rows.cluster_ids = {name: number for number, name in enumerate(self._state.clusters)}
         for host, addresses in self._resolved.items():
             self.name_table.set_resolved_addresses(host, addresses)
         clusters = set()
@@ -150,7 +150,17 @@ class Publisher:
     # ------------------------------------------------------------------------------------------ changes
 
     def upsert(self, cluster: str, declaration: AnyDeclaration) -> None:
-        """Add or replace a declaration."""
+        """Add or replace a declaration; one that cannot be taken in becomes an `UnreadableObject`."""
+        try:
+            self._upsert(cluster, declaration)
+        except Exception as error:  # noqa: BLE001 — whatever it is costs this object alone
+            kind, namespace, name = key_of(declaration)
+            reason = describe_error(error)
+            problem = Problem(ProblemKind.NOT_COMPUTED, kind.value, namespace, name, "", reason)
+            unreadable = UnreadableObject(object_kind=kind, namespace=namespace, name=name, problems=(problem,))
+            self._upsert(cluster, unreadable)
+
+    def _upsert(self, cluster: str, declaration: AnyDeclaration) -> None:
         claims = self._claims.find_new(cluster, declaration) if self.expects_claims(cluster) else []
         if self.name_table.upsert(cluster, declaration):
             self.change_count += 1
@@ -244,21 +254,12 @@ class Publisher:
         kept and tried with the next call.
         """
         commit = self._commit
-        made: dict[_RowContent, bytes] = {}
-        for name, answer in self.name_table.refresh(NAMES_PER_COMMIT).items():
-            self._track_wildcard(name, answer)
-            self.mesh_counts.update_name(name, answer)
-            owner = names.to_wire(name)
-            self._unchecked_rows.discard(owner)
-            commit.rows[owner] = self._row(answer, made) if answer is not None else None
-            commit.provenance[owner] = encode_answer(answer) if answer is not None else None
-            self._unserved_names.update_name(name, owner, answer)
-            self._update_answer_problems(name, owner, answer, now)
+        self._update_names(now)
         self._update_gateway_problems(now)
         self._update_claim_problems(now)
         self._date_object_problems(now)
         for name in stale:
-            self._cluster_id(name)
+            self._rows.cluster_id(name)
         if not self.has_pending_names:
             self._plan_lookups(now)
             self._remove_unchecked_rows()
@@ -268,21 +269,88 @@ class Publisher:
         state = NamedbState(
             ready=self._state.ready if self.has_pending_names else ready,
             complete=self._state.complete if self.has_pending_names else complete,
-            clusters=tuple(self._cluster_ids),
-            stale=tuple(sorted(self._cluster_ids[name] for name in stale)),
+            clusters=tuple(self._rows.cluster_ids),
+            stale=tuple(sorted(self._rows.cluster_ids[name] for name in stale)),
             wildcards=bool(self._wildcards),
         )
         if state != self._state:
             commit.state = state
         if not commit:
             return 0
-        changed = self._writer.apply(commit)
+        changed = self._apply(commit)
         self.mesh_counts.update_problems(
             (key, tuple(problem.kind.value for problem in problems)) for key, problems in commit.problems.items()
         )
         self._state = state
         self._commit = Commit()
         return changed
+
+    def _update_names(self, now: float) -> None:
+        """Put a part of the names that changed into the next commit, each on its own."""
+        if self.name_table.has_failed and self._retries.is_due(now):
+            self.name_table.retry_failed()
+        encoded_rows: dict[RowContent, bytes] = {}
+        answers = self.name_table.refresh(NAMES_PER_COMMIT, CANDIDATES_PER_COMMIT)
+        failures = self.name_table.take_failures()
+        for name, answer in answers.items():
+            try:
+                self._update_name(name, answer, encoded_rows, now)
+            except Exception as error:  # noqa: BLE001 — whatever it is costs this name alone
+                self.name_table.mark_failed(name)
+                failures[name] = describe_error(error)
+        for name, reason in failures.items():
+            self._keep_last_row(name, reason, now)
+        self.failure_count += len(failures)
+        if failures:
+            self._retries.note_failure(now)
+        elif not self.name_table.has_failed:
+            self._retries.note_success()
+
+    def _update_name(self, name: str, answer: Answer | None, encoded_rows: dict[RowContent, bytes], now: float) -> None:
+        """Put a name into the next commit, or raise with nothing of it put there."""
+        if fault := names.invalid_reason(name.removeprefix("*.")):
+            raise ValueError(fault)
+        owner = names.to_wire(name)
+        row = self._rows.row(answer, encoded_rows) if answer is not None else None
+        provenance = encode_answer(answer) if answer is not None else None
+        self._update_answer_problems(name, owner, answer, now)
+        self._unserved_names.update_name(name, owner, answer)
+        self._track_wildcard(name, answer)
+        self.mesh_counts.update_name(name, answer)
+        self._unchecked_rows.discard(owner)
+        self._commit.rows[owner] = row
+        self._commit.provenance[owner] = provenance
+
+    def _keep_last_row(self, name: str, reason: str, now: float) -> None:
+        """Leave a name that cannot be worked out as it was answered last, or have it answered with SERVFAIL."""
+        problem = Problem(ProblemKind.NOT_COMPUTED, "Name", "", bounded_text(name), "", reason)
+        if names.invalid_reason(name.removeprefix("*.")):  # which nobody can ask
+            self._update_derived_problems(_UNASKABLE + name.encode(errors="replace"), [("", problem)], now)
+            return
+        owner = names.to_wire(name)
+        self._unchecked_rows.discard(owner)
+        if self._commit.rows.get(owner) is None:
+            with self._writer.read() as tables:
+                is_known = owner not in self._commit.rows and tables.rows.get(owner) is not None
+            if not is_known:
+                self._commit.rows[owner] = PENDING_ROW
+                self._commit.provenance[owner] = encode_answer(Answer(AnswerKind.PENDING))
+        self._update_derived_problems(owner, [("", problem)], now)
+
+    def _apply(self, commit: Commit) -> int:
+        """Write a commit. What no database can hold is left out of the next try; all else stays in it."""
+        try:
+            return self._writer.apply(commit)
+        except DamagedDatabaseError:
+            raise
+        except Exception as error:  # noqa: BLE001 — one item that cannot be encoded must not keep all others
+            cause = error
+        dropped = commit.drop_unstorable()
+        self.unstorable += dropped
+        if dropped or not isinstance(cause, NameDatabaseError):
+            message = f"{describe_error(cause)}; {len(dropped)} items were left out: {listed(dropped)}"
+            raise NameDatabaseError(message) from cause
+        raise cause
 
     @property
     def has_pending_names(self) -> bool:
@@ -322,12 +390,19 @@ class Publisher:
 
     def _update_gateway_problems(self, now: float) -> None:
         """Look for what is wrong with gateway objects, where anything about them changed."""
-        topology = self.name_table.topology
-        if topology is not self._checked_topology:
-            self._checked_topology = topology
-            inventory = self.name_table.inventory
-            found = with_locations(topology_problems(inventory, topology), inventory)
-            self._update_derived_problems(GATEWAYS_OWNER, found, now)
+        topology, failure = self.name_table.topology, self.name_table.topology_failure
+        if topology is self._checked_topology and failure == self._topology_failure:
+            return
+        self._checked_topology, self._topology_failure = topology, failure
+        inventory = self.name_table.inventory
+        found: list[ClusterProblem] = []
+        try:
+            found += with_locations(topology_problems(inventory, topology), inventory)
+        except Exception as error:  # noqa: BLE001 — names are committed whatever is wrong with gateways
+            failure = failure or describe_error(error)
+        if failure:
+            found.append(("", Problem(ProblemKind.NOT_COMPUTED, "Topology", "", "gateways", "", failure)))
+        self._update_derived_problems(GATEWAYS_OWNER, found, now)
 
     def _update_claim_problems(self, now: float) -> None:
         """Show the claims, where they changed."""
@@ -353,77 +428,3 @@ class Publisher:
     def _track_wildcard(self, name: str, answer: Answer | None) -> None:
         if name.startswith("*."):
             (self._wildcards.discard if answer is None else self._wildcards.add)(name)
-
-    def _row(self, answer: Answer, encoded_rows: dict[_RowContent, bytes]) -> bytes:
-        """The row of an answer; names with the same addresses, ports and clusters share one of `encoded_rows`."""
-        static = answer.level is Level.STATIC
-        served = (
-            (answer.outcome, answer.level, answer.ttl, answer.ipv4, answer.ipv6),
-            (answer.clusters, answer.parts, answer.services, answer.records),
-        )
-        row = encoded_rows.get(served)
-        if row is None:
-            row = encoded_rows[served] = self._encode_row(answer, static=static)
-        return row
-
-    def _encode_row(self, answer: Answer, *, static: bool) -> bytes:
-        rrsets = _address_rrsets(answer.ipv4, answer.ipv6)
-        for own in answer.records:
-            rtype, rdata = records.encode_rdata(own.type, own.value)
-            rrsets.setdefault(rtype, []).append(rdata)
-        addresses = answer.outcome is AnswerKind.ADDRESSES
-        ttl = answer.ttl if addresses or not answer.records else answer.records[0].ttl
-        return row_format.encode_row(
-            RowStatus.DATA if rrsets else _ROW_STATUS[answer.outcome],
-            rrsets,
-            ttl=ttl,
-            clusters=[self._cluster_id(name) for name in answer.clusters if name],
-            static=static,
-            level=answer.level or 0,
-            synthesis=self._blocks(answer) if answer.parts or answer.services else None,
-        )
-
-    def _blocks(self, answer: Answer) -> SynthesisData:
-        """What further names are made of: by cluster, and SRV."""
-        return SynthesisData(
-            parts=tuple(
-                ClusterPart(
-                    self._cluster_label(part.cluster),
-                    part.port,
-                    {
-                        rtype: (len(rdatas), b"".join(record(rtype, answer.ttl, rdata) for rdata in rdatas))
-                        for rtype, rdatas in _address_rrsets(part.ipv4, part.ipv6).items()
-                    },
-                )
-                for part in answer.parts
-                if self._cluster_label(part.cluster)
-            ),
-            services=tuple(
-                RowService(
-                    service.name.lower().encode(),
-                    service.protocol.encode(),
-                    answer.ttl,
-                    tuple(
-                        (port, self._cluster_label(cluster) if cluster else b"") for port, cluster in service.targets
-                    ),
-                )
-                for service in answer.services
-            ),
-        )
-
-    def _cluster_label(self, cluster: str) -> bytes:
-        """The label of a cluster in names: ``dnsName`` of its settings, else its name where that is a label."""
-        label = self._settings.cluster(cluster).dns_name or cluster.lower()
-        return label.encode() if "." not in label and not names.invalid_reason(label) else b""
-
-    def _cluster_id(self, cluster: str) -> int:
-        """The number of a cluster in rows; it never changes while the name database exists."""
-        return self._cluster_ids.setdefault(cluster, len(self._cluster_ids))
-
-
-def _address_rrsets(ipv4: Sequence[str], ipv6: Sequence[str]) -> dict[int, list[bytes]]:
-    return {
-        rtype: [address.packed for text in texts if (address := parse_address(text)) is not None]
-        for rtype, texts in ((TYPE_A, ipv4), (TYPE_AAAA, ipv6))
-        if texts
-    }

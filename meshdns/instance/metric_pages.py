@@ -150,6 +150,12 @@ PROPAGATION: Final = _histogram(
 )
 COMMITS: Final = _counter("namedb_commits_total", "", "Commits of the name database.")
 COMMIT_FAILURES: Final = _counter("namedb_commit_failures_total", "", "Commits that the name database did not take.")
+NAME_FAILURES: Final = _counter(
+    "name_failures_total",
+    "",
+    "Tries to work out a name that an error in meshdns ended; the name keeps its last answer. "
+    "meshdns get problems names it.",
+)
 
 # ---------------------------------------------------------------------------------------------- by the supervisor
 
@@ -192,6 +198,7 @@ CONTROLLER_METRICS: Final = (
     PROPAGATION,
     COMMITS,
     COMMIT_FAILURES,
+    NAME_FAILURES,
 )
 SUPERVISOR_METRICS: Final = (HEALTH_DURATION, HEALTH_FAILURES)
 

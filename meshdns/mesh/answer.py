@@ -10,6 +10,7 @@ import enum
 import functools
 from collections.abc import Sequence
 from ipaddress import IPv4Address
+from operator import itemgetter
 
 import msgspec
 
@@ -23,6 +24,7 @@ MAX_PER_FAMILY = 15  # fits 512 bytes with a long name; BIND-based clients refus
 POD_TTL = 5  # seconds, CoreDNS's default for endpoint addresses; no answer with a pod address in it lives longer
 
 _CACHE_SIZE = 1 << 10  # names behind one gateway have addresses and ports in common: they are worked out once
+_MAX_CACHED = 128  # addresses and ports of what is kept there: whoever declares them decides how many there are
 
 
 class AnswerKind(enum.Enum):
@@ -171,8 +173,12 @@ def _served_indexes(
     )
 
 
-@functools.lru_cache(maxsize=_CACHE_SIZE)
 def _by_family(texts: tuple[str, ...]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    return (_find_families if len(texts) <= _MAX_CACHED else _find_families.__wrapped__)(texts)
+
+
+@functools.lru_cache(maxsize=_CACHE_SIZE)
+def _find_families(texts: tuple[str, ...]) -> tuple[tuple[str, ...], tuple[str, ...]]:
     addresses = sorted({address for text in texts if (address := parse_address(text)) is not None}, key=int)
     ipv4 = [str(address) for address in addresses if isinstance(address, IPv4Address)]
     ipv6 = [str(address) for address in addresses if not isinstance(address, IPv4Address)]
@@ -183,30 +189,52 @@ _Reached = tuple[str, Reach, str, tuple[NamedPort, ...]]
 """The cluster in which an address is reached, how, the address and its ports."""
 
 
-@functools.lru_cache(maxsize=_CACHE_SIZE)
 def _parts(reached: tuple[_Reached, ...], *, ported: bool) -> tuple[AnswerPart, ...]:
     """What is reached in each cluster, ready or not; by port only where the answer needs to tell ports apart."""
+    few = sum(1 + len(ports) for _, _, _, ports in reached) <= _MAX_CACHED
+    return (_find_parts if few else _find_parts.__wrapped__)(reached, ported=ported)
+
+
+@functools.lru_cache(maxsize=_CACHE_SIZE)
+def _find_parts(reached: tuple[_Reached, ...], *, ported: bool) -> tuple[AnswerPart, ...]:
+    by_cluster: dict[str, list[_Reached]] = {}
+    for each in reached:
+        by_cluster.setdefault(each[0], []).append(each)
     parts = []
-    for cluster in sorted({each[0] for each in reached}):
-        nearest = min(reach for its, reach, _, _ in reached if its == cluster)
-        mine = [(address, ports) for its, reach, address, ports in reached if (its, reach) == (cluster, nearest)]
+    for cluster, its in sorted(by_cluster.items(), key=itemgetter(0)):
+        nearest = min(reach for _, reach, _, _ in its)
+        mine = [(address, ports) for _, reach, address, ports in its if reach == nearest]
         parts.append(AnswerPart(cluster, 0, *_by_family(tuple(address for address, _ in mine))))
-        for number in sorted({port.number for _, ports in mine for port in ports}) if ported else ():
-            there = tuple(address for address, ports in mine if any(port.number == number for port in ports))
-            parts.append(AnswerPart(cluster, number, *_by_family(there)))
+        by_number: dict[int, dict[str, None]] = {}
+        for address, ports in mine if ported else ():
+            for port in ports:
+                by_number.setdefault(port.number, {})[address] = None
+        parts += (AnswerPart(cluster, number, *_by_family(tuple(by_number[number]))) for number in sorted(by_number))
     return tuple(parts)
 
 
+_Served = tuple[tuple[str, tuple[NamedPort, ...]], ...]
+"""What was chosen: each as the cluster in which it is reached and its ports."""
+
+
+def _services(group: _Served) -> tuple[ServicePort, ...]:
+    """The named ports of what was chosen."""
+    few = sum(1 + len(ports) for _, ports in group) <= _MAX_CACHED
+    return (_find_services if few else _find_services.__wrapped__)(group)
+
+
 @functools.lru_cache(maxsize=_CACHE_SIZE)
-def _services(group: tuple[tuple[str, tuple[NamedPort, ...]], ...]) -> tuple[ServicePort, ...]:
-    """The named ports of what was chosen, each as the cluster in which it is reached and its ports."""
+def _find_services(group: _Served) -> tuple[ServicePort, ...]:
+    places: dict[tuple[str, str], set[tuple[int, str]]] = {}
+    for cluster, ports in group:
+        for port in ports:
+            if port.name:
+                places.setdefault((port.name, port.protocol), set()).add((port.number, cluster))
     services = []
-    for name, protocol in sorted({(port.name, port.protocol) for _, ports in group for port in ports if port.name}):
-        places = sorted(
-            {(p.number, cluster) for cluster, ports in group for p in ports if (p.name, p.protocol) == (name, protocol)}
-        )
-        alike = len({number for number, _ in places}) == 1
-        services.append(ServicePort(name, protocol, ((places[0][0], ""),) if alike else tuple(places)))
+    for (name, protocol), found in sorted(places.items(), key=itemgetter(0)):
+        targets = sorted(found)
+        alike = len({number for number, _ in targets}) == 1
+        services.append(ServicePort(name, protocol, ((targets[0][0], ""),) if alike else tuple(targets)))
     return tuple(services)
 
 

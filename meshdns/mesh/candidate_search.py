@@ -5,16 +5,20 @@ other clusters' wildcards. A wildcard owner name is asked in the same way, witho
 """
 
 from collections.abc import Iterator
+from itertools import islice
+
+import msgspec
 
 from meshdns.dns import names
 from meshdns.mesh.candidates import Candidate, EndpointRule, Level, Reach
 from meshdns.mesh.declared_endpoint import DeclaredEndpoint
+from meshdns.mesh.endpoint_list import MAX_CANDIDATES
+from meshdns.mesh.entry_judge import EntryJudge, JudgedEntry
 from meshdns.mesh.inventory import ServiceKey, creation_order
-from meshdns.mesh.mesh_state import MeshState
+from meshdns.mesh.mesh_state import Dependency, MeshState
 from meshdns.mesh.objects.declarations import Endpoint, Resolution, Service, ServiceEntry
 from meshdns.mesh.objects.references import (
     ADDRESSES_FIELD,
-    ENDPOINTS_FIELD,
     HOSTS_FIELD,
     RECORDS_FIELD,
     SETTINGS,
@@ -37,8 +41,17 @@ _RESOLVING = (Resolution.DNS, Resolution.DNS_ROUND_ROBIN, Resolution.DYNAMIC_DNS
 class CandidateSearch:
     """The steps of one name, each a list of candidates."""
 
-    def __init__(self, state: MeshState, reachability: Reachability, zone: MeshZone) -> None:
+    def __init__(
+        self,
+        state: MeshState,
+        judge: EntryJudge,
+        reachability: Reachability,
+        dependencies: set[Dependency],
+        zone: MeshZone,
+    ) -> None:
         self._state = state
+        self._judge = judge
+        self._dependencies = dependencies
         self._inventory = state.inventory
         self._settings = state.inventory.settings
         self._reachability = reachability
@@ -98,7 +111,7 @@ class CandidateSearch:
         """Level 2: the ServiceEntries of the own cluster, and of the one that governs it."""
         for cluster in sorted(self._inventory.entries_by_host.get(host, {})):
             if self._state.is_own(cluster):
-                yield from self._cluster_entries(host, cluster, Level.OWN_ENTRY, service)
+                yield from islice(self._cluster_entries(host, cluster, Level.OWN_ENTRY, service), MAX_CANDIDATES)
 
     def _remote_entries(self, hosts: list[str], service: ServiceKey | None) -> Iterator[list[Candidate]]:
         """Level 4: for each host a step that all other clusters share."""
@@ -106,7 +119,13 @@ class CandidateSearch:
             clusters = [
                 name for name in sorted(self._inventory.entries_by_host.get(host, {})) if not self._state.is_own(name)
             ]
-            yield [c for cluster in clusters for c in self._cluster_entries(host, cluster, Level.REMOTE_ENTRY, service)]
+            yield [
+                candidate
+                for cluster in clusters
+                for candidate in islice(
+                    self._cluster_entries(host, cluster, Level.REMOTE_ENTRY, service), MAX_CANDIDATES
+                )
+            ]
 
     def _cluster_entries(
         self, host: str, cluster: str, level: Level, service: ServiceKey | None
@@ -136,14 +155,14 @@ class CandidateSearch:
         single_network: bool,
         ttl: int,
     ) -> Iterator[Candidate]:
-        origin = ref_of(entry)
-        found = list(self._endpoints(entry, cluster))
-        for field, endpoint in found:
-            declared = DeclaredEndpoint(
-                level, cluster, origin, field, service, endpoint, entry.internal, single_network, ttl, entry.ports, host
-            )
-            yield from self._reachability.endpoint_candidates(declared)
-        if not found and entry.selector is None and entry.resolution in _RESOLVING:
+        judged = self._judge.judge(entry, cluster, level, single_network=single_network, ttl=ttl)
+        yield from self._judged_candidates(judged, host, service)
+        if (
+            not judged.endpoints
+            and not entry.has_unread_endpoints
+            and entry.selector is None
+            and entry.resolution in _RESOLVING
+        ):
             # the host itself is what would be resolved: it counts where L declares it, elsewhere for nothing
             own = level is Level.OWN_ENTRY
             forwarded = own and any(
@@ -152,7 +171,7 @@ class CandidateSearch:
             yield Candidate(
                 level,
                 cluster,
-                origin,
+                ref_of(entry),
                 FieldRef(HOSTS_FIELD),
                 EndpointRule.SELF_REFERENCE,
                 pending=own and not forwarded,
@@ -160,23 +179,21 @@ class CandidateSearch:
                 host=host,
             )
 
-    def _endpoints(self, entry: ServiceEntry, cluster: str) -> Iterator[tuple[FieldRef, Endpoint]]:
-        """The endpoints of an entry with their fields: written, selected, or real destinations of NONE."""
-        for index, endpoint in enumerate(entry.endpoints):
-            yield FieldRef(ENDPOINTS_FIELD, index), endpoint
-        if entry.selector:  # Istio: an empty selector selects nothing
-            wanted = set(entry.selector)
-            workloads = self._inventory.ensure_cluster(cluster).workload_entries.get(entry.namespace, {})
-            for name in sorted(workloads):
-                if wanted <= set(workloads[name].labels):
-                    yield FieldRef(selected=ref_of(workloads[name])), workloads[name].endpoint
-            for _, pod in sorted(self._inventory.ensure_cluster(cluster).pods.get(entry.namespace, {}).items()):
-                if pod.ready and wanted <= set(pod.labels):
-                    for address in pod.addresses:
-                        yield FieldRef(selected=ref_of(pod)), Endpoint(address, network=pod.network)
-        if entry.resolution is Resolution.NONE:
-            for index, address in enumerate(entry.addresses):
-                yield FieldRef(ADDRESSES_FIELD, index), Endpoint(address, network=entry.network)
+    def _judged_candidates(
+        self, judged: JudgedEntry, host: str, service: ServiceKey | None, *, without: ServiceKey | None = None
+    ) -> Iterator[Candidate]:
+        """What the endpoints of an entry are for one of its hosts; not those for the Service `without` itself."""
+        self._dependencies |= judged.dependencies
+        for declared, candidates in judged.endpoints:
+            if without is not None:
+                domain = self._inventory.ensure_cluster(declared.cluster).settings.domain
+                if parse_service_host(declared.endpoint.address, domain) == without:
+                    continue
+            if candidates is None:
+                for_host = msgspec.structs.replace(declared, host=host, service=service)
+                yield from self._reachability.endpoint_candidates(for_host)
+            else:
+                yield from self._reachability.candidates_for_host(candidates, host)
 
     def _vips(self, entry: ServiceEntry, host: str, cluster: str, ttl: int) -> Iterator[Candidate]:
         allocated = [address for name, address in entry.status_addresses if name in ("", host)]
@@ -197,7 +214,7 @@ class CandidateSearch:
 
     def _own_service(self, service: ServiceKey | None) -> Iterator[Candidate]:
         if service is not None and self._own_cluster:
-            yield from self._service_candidates(service, self._own_cluster)
+            yield from islice(self._service_candidates(service, self._own_cluster), MAX_CANDIDATES)
 
     def _other_services(self, service: ServiceKey | None) -> Iterator[list[Candidate]]:
         """Levels 5 and 6."""
@@ -207,7 +224,7 @@ class CandidateSearch:
             yield [
                 found
                 for name in self._state.clusters_at_level[level]
-                for found in self._service_candidates(service, name)
+                for found in islice(self._service_candidates(service, name), MAX_CANDIDATES)
             ]
 
     def _service_candidates(self, key: ServiceKey, cluster: str) -> Iterator[Candidate]:
@@ -228,23 +245,9 @@ class CandidateSearch:
 
     def _svc_host_entry(self, entry: ServiceEntry, cluster: str, level: Level, key: ServiceKey) -> Iterator[Candidate]:
         """The endpoints of a ServiceEntry for a svc host; one that names its own host again says nothing."""
-        origin = ref_of(entry)
-        for field, endpoint in self._endpoints(entry, cluster):
-            domain = self._inventory.ensure_cluster(cluster).settings.domain
-            if parse_service_host(endpoint.address, domain) != key:
-                declared = DeclaredEndpoint(
-                    level,
-                    cluster,
-                    origin,
-                    field,
-                    key,
-                    endpoint,
-                    entry.internal,
-                    ttl=entry.ttl,
-                    ports=entry.ports,
-                    host=f"{key[1]}.{key[0]}.svc.{domain}",
-                )
-                yield from self._reachability.endpoint_candidates(declared)
+        domain = self._inventory.ensure_cluster(cluster).settings.domain
+        judged = self._judge.judge(entry, cluster, level, ttl=entry.ttl)
+        yield from self._judged_candidates(judged, f"{key[1]}.{key[0]}.svc.{domain}", key, without=key)
 
     def _pods(self, name: str) -> Iterator[list[Candidate]]:
         """Pods of headless Services by their host name: the own cluster's, then those on the own network."""
@@ -262,17 +265,12 @@ class CandidateSearch:
         service = self._exported_service(key, cluster)
         if service is None or not service.headless:
             return
-        slices = self._inventory.clusters[cluster].endpoint_slices.get(key, {})
         declared = DeclaredEndpoint(
             level, cluster, ref_of(service), FieldRef(hostname), key, Endpoint(""), ports=service.ports
         )
         reach = Reach.OWN if level is Level.OWN_SERVICE else Reach.DIRECT
-        for each in sorted(slices):
-            for point in slices[each].endpoints:
-                if point.hostname == hostname:
-                    yield declared.pod_candidate(
-                        point.address, EndpointRule.PODS, reach, slices[each].ports, ready=point.ready
-                    )
+        for point, ports in islice(self._inventory.clusters[cluster].pods_named(key, hostname), MAX_CANDIDATES):
+            yield declared.pod_candidate(point.address, EndpointRule.PODS, reach, ports, ready=point.ready)
 
     def _exported_service(self, key: ServiceKey, cluster: str) -> Service | None:
         known = self._inventory.clusters.get(cluster)

@@ -16,7 +16,8 @@ import msgspec
 
 from meshdns.mesh.addresses import Scope, parse_address, scope_of
 from meshdns.mesh.answer import Answer
-from meshdns.mesh.candidates import Candidate, EndpointRule
+from meshdns.mesh.candidates import Candidate, EndpointRule, Level
+from meshdns.mesh.endpoint_list import MAX_CANDIDATES, MAX_ENDPOINTS, has_more_endpoints, most_ports
 from meshdns.mesh.inventory import Inventory
 from meshdns.mesh.objects.declarations import (
     AnyDeclaration,
@@ -81,12 +82,16 @@ _DIALLED_AS_WRITTEN: Final = frozenset(
 )
 """The rows that serve an endpoint's own address: a client that dials it needs the endpoint's own port."""
 
+_MAX_FOUND_PER_OBJECT: Final = 64  # problems of one object in one answer, before equal ones are put together
 MAX_PROBLEMS_PER_OBJECT: Final = 8
 """Problems of one object that one name may show; more say nothing new, and the name database must stay small."""
 
 
 def check_answer(name: str, answer: Answer, inventory: Inventory, topology: Topology) -> Iterator[ClusterProblem]:
-    """Return the problems of the declarations behind the answer of `name`, each once, with its cluster."""
+    """Return the problems of the declarations behind the answer of `name`, each once, with its cluster.
+
+    Of one object no more than some `_MAX_FOUND_PER_OBJECT` are looked for.
+    """
     yield from dict.fromkeys(_answer_problems(name, answer, inventory, topology))
 
 
@@ -111,14 +116,47 @@ def with_locations(problems: Iterable[ClusterProblem], inventory: Inventory) -> 
 
 
 def _answer_problems(name: str, answer: Answer, inventory: Inventory, topology: Topology) -> Iterator[ClusterProblem]:
+    found: dict[tuple[str, ObjectRef], set[ClusterProblem]] = {}
     for candidate in answer.candidates:
-        fault = _address_fault(candidate, inventory, topology)
-        if fault is not None:
-            yield candidate.cluster, _candidate_problem(candidate, name, inventory, fault)
-        if candidate.level is answer.level:
-            yield from _port_problems(candidate, inventory)
-            yield from _passthrough_problems(candidate, name, inventory)
+        known = found.setdefault((candidate.cluster, candidate.origin), set())
+        if len(known) < _MAX_FOUND_PER_OBJECT:
+            problems = [*_candidate_problems(name, candidate, answer, inventory, topology)]
+            known.update(problems)
+            yield from problems
+    yield from _bound_problems(name, answer, inventory)
     yield from _contradictions(name, inventory)
+
+
+def _candidate_problems(
+    name: str, candidate: Candidate, answer: Answer, inventory: Inventory, topology: Topology
+) -> Iterator[ClusterProblem]:
+    fault = _address_fault(candidate, inventory, topology)
+    if fault is not None:
+        yield candidate.cluster, _candidate_problem(candidate, name, inventory, fault)
+    if candidate.level is answer.level:
+        yield from _port_problems(candidate, inventory)
+        yield from _passthrough_problems(candidate, name, inventory)
+
+
+def _bound_problems(name: str, answer: Answer, inventory: Inventory) -> Iterator[ClusterProblem]:
+    """What of the declarations was not judged, for there is more of it than the bounds allow."""
+    last: dict[tuple[str, Level], Candidate] = {}
+    counts: Counter[tuple[str, Level]] = Counter()
+    for candidate in answer.candidates:
+        counts[candidate.cluster, candidate.level] += 1
+        last[candidate.cluster, candidate.level] = candidate
+    for step, candidate in last.items():
+        if counts[step] >= MAX_CANDIDATES:
+            reason = f"gives {name} {MAX_CANDIDATES} possible addresses, the most that are judged of a cluster"
+            fault = CandidateFault(ProblemKind.OVER_BOUND, reason, "give the name fewer endpoints")
+            yield candidate.cluster, _candidate_problem(candidate, name, inventory, fault)
+    of_objects = Counter((each.cluster, each.origin) for each in answer.candidates)
+    for (cluster, ref), count in of_objects.items():
+        entry = _find_declaration(inventory, cluster, ref) if count >= MAX_ENDPOINTS else None
+        if isinstance(entry, ServiceEntry) and has_more_endpoints(entry, inventory.clusters[cluster]):
+            reason = f"has more than {MAX_ENDPOINTS} endpoints, of which the first are judged"
+            advice = "divide it into several ServiceEntries"
+            yield cluster, _declaration_problem(entry, ProblemKind.OVER_BOUND, ("spec", entry.where), reason, advice)
 
 
 def _passthrough_problems(candidate: Candidate, name: str, inventory: Inventory) -> Iterator[ClusterProblem]:
@@ -222,6 +260,8 @@ def _port_problems(candidate: Candidate, inventory: Inventory) -> Iterator[Clust
     entry = _find_declaration(inventory, candidate.cluster, candidate.origin)
     if not isinstance(entry, ServiceEntry):
         return
+    if all(theirs.number == port.number for theirs, port in zip(entry.ports, candidate.ports, strict=False)):
+        return  # a candidate has the ports of its entry, in their order
     services = {port.name: port.number for port in entry.ports}
     for port in candidate.ports:
         number = services.get(port.name, port.number)
@@ -302,6 +342,11 @@ def is_never_served(text: str) -> bool:
 
 
 def _entry_problems(entry: ServiceEntry) -> Iterator[Problem]:
+    if len(entry.ports) > most_ports(len(entry.endpoints)):
+        most = most_ports(len(entry.endpoints))
+        reason = f"has {len(entry.ports)} ports at {len(entry.endpoints)} endpoints: the first {most} are told apart"
+        advice = "divide it into several ServiceEntries"
+        yield _declaration_problem(entry, ProblemKind.OVER_BOUND, ("spec.ports", entry.where), reason, advice)
     for at, endpoint in enumerate(entry.endpoints):
         field, where = entry.endpoint_field(at)
         if is_never_served(endpoint.address):

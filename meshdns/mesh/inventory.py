@@ -5,7 +5,7 @@ recomputed; both are idempotent and independent of the order in which clusters a
 """
 
 from collections import defaultdict
-from collections.abc import Iterator, MutableMapping
+from collections.abc import Iterator, MutableMapping, Sequence
 from typing import TypeVar
 
 import msgspec
@@ -20,8 +20,10 @@ from meshdns.mesh.objects.declarations import (
     ObjectKey,
     ObjectKind,
     Pod,
+    Port,
     Service,
     ServiceEntry,
+    SliceEndpoint,
     WorkloadEntry,
     key_of,
 )
@@ -31,6 +33,9 @@ from meshdns.mesh.visibility import has_gateway_label, parse_service_host, serve
 
 ServiceKey = tuple[str, str]
 """Namespace and name of a Service."""
+
+NamedPod = tuple[SliceEndpoint, tuple[Port, ...]]
+"""An endpoint with a host name, and the ports of its slice."""
 
 _Outer = TypeVar("_Outer")
 _Inner = TypeVar("_Inner")
@@ -49,6 +54,13 @@ class InvalidationSet:
         self.services: set[tuple[str, ServiceKey]] = set()
         self.workloads: set[tuple[str, str]] = set()  # cluster and namespace whose selected workloads changed
         self.topology_changed = False
+
+    def merge(self, other: "InvalidationSet") -> None:
+        """Add what another change may have altered."""
+        self.hosts |= other.hosts
+        self.services |= other.services
+        self.workloads |= other.workloads
+        self.topology_changed = self.topology_changed or other.topology_changed
 
 
 class ServiceReadiness(msgspec.Struct, frozen=True):
@@ -76,6 +88,8 @@ class ClusterObjects:
         self.workload_entries: defaultdict[str, dict[str, WorkloadEntry]] = defaultdict(dict)
         self.pods: defaultdict[str, dict[str, Pod]] = defaultdict(dict)
         self.selecting_entries: defaultdict[str, dict[ObjectKey, ServiceEntry]] = defaultdict(dict)
+        self._readiness: dict[ServiceKey, ServiceReadiness] = {}
+        self._pods_by_hostname: dict[ServiceKey, dict[str, list[NamedPod]]] = {}
 
     @property
     def is_readiness_known(self) -> bool:
@@ -86,10 +100,32 @@ class ClusterObjects:
         """Readiness and endpoint addresses of a Service."""
         if not self.is_readiness_known:
             return ServiceReadiness(known=False, ready=True)
+        known = self._readiness.get(service)
+        if known is None:
+            known = self._readiness[service] = self._readiness_by_slices(service)
+        return known
+
+    def _readiness_by_slices(self, service: ServiceKey) -> ServiceReadiness:
         endpoints = [point for part in self.endpoint_slices.get(service, {}).values() for point in part.endpoints]
         ready = [point.address for point in endpoints if point.ready]
         addresses = ready or [point.address for point in endpoints]
         return ServiceReadiness(known=True, ready=bool(ready), addresses=tuple(filter(None, dict.fromkeys(addresses))))
+
+    def pods_named(self, service: ServiceKey, hostname: str) -> Sequence[NamedPod]:
+        """The endpoints of a Service with a host name, each with the ports of its slice, in the order of the slices."""
+        found = self._pods_by_hostname.get(service)
+        if found is None:
+            found = self._pods_by_hostname[service] = {}
+            for _, part in sorted(self.endpoint_slices.get(service, {}).items()):
+                for point in part.endpoints:
+                    if point.hostname:
+                        found.setdefault(point.hostname, []).append((point, part.ports))
+        return found.get(hostname, ())
+
+    def forget_endpoints(self, service: ServiceKey) -> None:
+        """The EndpointSlices of a Service have changed."""
+        self._readiness.pop(service, None)
+        self._pods_by_hostname.pop(service, None)
 
     @property
     def uses_node_addresses(self) -> bool:
@@ -180,6 +216,7 @@ class Inventory:
                     cluster.gateway_services[declaration.namespace, declaration.name] = declaration
             case EndpointSlice() if declaration.service:
                 cluster.endpoint_slices[declaration.namespace, declaration.service][declaration.name] = declaration
+                cluster.forget_endpoints((declaration.namespace, declaration.service))
             case WorkloadEntry():
                 cluster.workload_entries[declaration.namespace][declaration.name] = declaration
             case Pod():
@@ -208,6 +245,7 @@ class Inventory:
                 cluster.gateway_services.pop((declaration.namespace, declaration.name), None)
             case EndpointSlice() if declaration.service:
                 _remove_item(cluster.endpoint_slices, (declaration.namespace, declaration.service), declaration.name)
+                cluster.forget_endpoints((declaration.namespace, declaration.service))
             case WorkloadEntry():
                 _remove_item(cluster.workload_entries, declaration.namespace, declaration.name)
             case Pod():

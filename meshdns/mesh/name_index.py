@@ -65,10 +65,10 @@ class DependencyIndex:
         found = self._dependents.get(dependency)
         return found[1] if found is not None else frozenset()
 
-    def dependents_below(self, suffix: str) -> Iterator[str]:
-        """Return the names that rest on another name that ends with `suffix`."""
+    def dependents_below(self, parents: AbstractSet[str]) -> Iterator[str]:
+        """Return the names that rest on another name that is below one of `parents`."""
         for read, owners in self._dependents.values():
-            if read[0] == "name" and read[1].endswith(suffix):
+            if read[0] == "name" and not parents.isdisjoint(names.parents(read[1])):
                 yield from owners
 
 

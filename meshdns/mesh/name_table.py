@@ -4,8 +4,10 @@ Rules:
 - The outcome depends on the declarations alone, never on the order in which they arrived.
 - A change recomputes the names that rest on it and no others; what a name read is recorded while it is computed.
 - Nothing here does I/O or looks at a clock. `refresh` is where the work is done; everything before it only marks.
+- A name that cannot be computed costs only itself: it exists, its last answer stays, and `take_failures` tells of it.
 """
 
+import math
 from collections.abc import Iterator
 from collections.abc import Set as AbstractSet
 from typing import Final
@@ -16,6 +18,7 @@ from meshdns.dns import names
 from meshdns.mesh.answer import Answer, AnswerKind, SelectionPolicy, choose_answer
 from meshdns.mesh.candidate_search import CandidateSearch
 from meshdns.mesh.candidates import Level
+from meshdns.mesh.entry_judge import EntryJudge
 from meshdns.mesh.fair_timers import Owner, Owners
 from meshdns.mesh.inventory import ClusterObjects, InvalidationSet, Inventory, ServiceKey
 from meshdns.mesh.lookup_plan import gateway_owners
@@ -31,7 +34,29 @@ from meshdns.mesh.visibility import can_give_derived_name, has_derived_names, pa
 MAX_DEPTH: Final = 8
 """Names in our zones that lead to other names in our zones."""
 
+MAX_LOOKUPS: Final = 64
+"""Other names in our zones that one name may lead to, over all its endpoints."""
+
+MAX_CHAIN_CANDIDATES: Final = 1024
+"""Candidates of those names together; what is beyond is not looked up, which the answer waits for (PENDING)."""
+
 _EMPTY: Final = Answer(AnswerKind.NODATA)
+_OVER_BOUND: Final = Answer(AnswerKind.PENDING)
+_PORTS_PER_CANDIDATE: Final = 16  # so many ports cost about as much as a candidate
+
+
+class _NameChain:
+    """Chain of names: the answers of the names that one name leads to, and how many candidates they took."""
+
+    __slots__ = ("answers", "candidates")
+
+    def __init__(self, name: str) -> None:
+        self.answers: dict[str, Answer | None] = {name: None}
+        self.candidates = 0
+
+    @property
+    def is_over_bound(self) -> bool:
+        return len(self.answers) > MAX_LOOKUPS or self.candidates > MAX_CHAIN_CANDIDATES
 
 
 class NameTable:
@@ -55,7 +80,14 @@ class NameTable:
         self._config_clusters: dict[str, str] = {}
         self._ptr_targets: dict[str, str] = {}
         self._without_pod_addresses: set[str] = set()
+        self._failed: set[str] = set()
+        self._failures: dict[str, str] = {}
+        self.topology_failure = ""
+        """Why the topology could not be rebuilt, so that the one before is in force; empty where it could."""
+        self.judged_candidates = 0
+        """The work so far: candidates of names, with those that were looked at on the way to them."""
         self._state = self._current_state()
+        self._judge = EntryJudge(self._state)
 
     def _current_state(self) -> MeshState:
         """The state as it is now."""
@@ -132,37 +164,83 @@ class NameTable:
 
     # ------------------------------------------------------------------------------------------ results
 
-    def refresh(self, limit: int | None = None) -> dict[str, Answer | None]:
+    def refresh(self, limit: int | None = None, most_candidates: int | None = None) -> dict[str, Answer | None]:
         """The answers that may differ since the last call; None for owner names that no longer exist.
 
         Empty non-terminals come as answers without addresses (RFC 4592 section 2.2.2). With `limit` about so many names
-        are judged, and the others wait for the next call (`has_pending_names`): memory and time of one turn stay
-        bounded. What changed since the last call comes first, as far as it is no more than `limit`.
+        are judged, and no more once they had `most_candidates`; the others wait for the next call
+        (`has_pending_names`): memory and time of one turn stay bounded. What changed since the last call comes first,
+        as far as it is no more than `limit`.
         """
         touched, self._invalidated = self._invalidated, InvalidationSet()
-        dirty, self._dirty = self._dirty | self._invalidated_names(touched), set()
-        if touched.topology_changed:
-            dirty |= self._rebuild_topology()
-        for name in list(dirty):
-            dirty |= self._dependencies.dependents_of("name", name)
+        dirty, self._dirty = self._dirty, set()
+        try:
+            dirty |= self._invalidated_names(touched)
+            if touched.topology_changed:
+                dirty |= self._rebuild_topology()
+            for name in list(dirty):
+                dirty |= self._dependencies.dependents_of("name", name)
+        except BaseException:
+            touched.merge(self._invalidated)
+            self._invalidated, self._dirty = touched, self._dirty | dirty
+            raise
         changed: dict[str, Answer | None] = {}
         self._state = self._current_state()
-        for name in self._take_batch(dirty, limit):
-            self._recompute(name, changed)
+        self._judge = EntryJudge(self._state)
+        batch = self._take_batch(dirty, limit)
+        end = math.inf if most_candidates is None else self.judged_candidates + most_candidates
+        for done, name in enumerate(batch):
+            if self.judged_candidates >= end:
+                self._pending_names.update(batch[done:])
+                break
+            self._recompute_guarded(name, changed)
         return changed
 
-    def _take_batch(self, dirty: set[str], limit: int | None) -> set[str]:
+    def _recompute_guarded(self, name: str, changed: dict[str, Answer | None]) -> None:
+        self.judged_candidates += 1
+        try:
+            self._recompute(name, changed)
+        except Exception as error:  # noqa: BLE001 — whatever it is costs this name alone
+            self._failed.add(name)
+            self._failures[name] = f"{type(error).__name__}: {error}"
+            zone = self._settings.zone_of(name)
+            if zone is not None and name not in self._name_tree.names:
+                changed.update(dict.fromkeys(self._name_tree.add(name, zone), _EMPTY))
+        else:
+            self._failed.discard(name)
+
+    def take_failures(self) -> dict[str, str]:
+        """Return and forget why names could not be computed since the last call."""
+        taken, self._failures = self._failures, {}
+        return taken
+
+    def mark_failed(self, name: str) -> None:
+        """Count a name as failed whose answer could not be used."""
+        self._failed.add(name)
+
+    def retry_failed(self) -> None:
+        """Have the names that could not be computed, and the topology, computed again with the next `refresh`."""
+        self._dirty |= self._failed
+        self._invalidated.topology_changed = self._invalidated.topology_changed or bool(self.topology_failure)
+
+    @property
+    def has_failed(self) -> bool:
+        """Whether there is anything to retry."""
+        return bool(self._failed or self.topology_failure)
+
+    def _take_batch(self, dirty: set[str], limit: int | None) -> list[str]:
         """Some of the names that are due; those of a small change first, so that it does not wait for a large one.
 
         A set that is all taken is left behind: taking on from it would be slow.
         """
         if limit is None or len(self._pending_names) + len(dirty) <= limit:
-            taken, self._pending_names = self._pending_names | dirty, set()
+            taken, self._pending_names = [*dirty, *(self._pending_names - dirty)], set()
             return taken
         first = dirty if len(dirty) < limit else set[str]()
         self._pending_names |= dirty
         self._pending_names -= first
-        return first | {self._pending_names.pop() for _ in range(min(limit - len(first), len(self._pending_names)))}
+        most = min(limit - len(first), len(self._pending_names))
+        return [*first, *(self._pending_names.pop() for _ in range(most))]
 
     @property
     def has_pending_names(self) -> bool:
@@ -212,11 +290,11 @@ class NameTable:
             for entry in cluster.selecting_entries.get(namespace, {}).values() if cluster is not None else ():
                 self.inventory.invalidate_entry(name, entry, invalidated)
         dirty: set[str] = set()
-        for host in invalidated.hosts:
-            dirty.add(host)
-            if host.startswith("*."):
-                dirty.update(name for name in self._name_tree.names if name.endswith(host[1:]))
-                dirty.update(self._dependencies.dependents_below(host[1:]))
+        dirty.update(invalidated.hosts)
+        covering = {host[2:] for host in invalidated.hosts if host.startswith("*.")}
+        if covering:
+            dirty.update(name for name in self._name_tree.names if not covering.isdisjoint(names.parents(name)))
+            dirty.update(self._dependencies.dependents_below(covering))
         for name, service in invalidated.services:
             dirty.update(self._names_of_service(service))
             dirty |= self._dependencies.dependents_of("service", name, *service)
@@ -240,7 +318,13 @@ class NameTable:
 
     def _rebuild_topology(self) -> set[str]:
         """Rebuild the topology; return the names that rest on what changed in it."""
-        before, self.topology = self.topology, build_topology(self.inventory)
+        before = self.topology
+        try:
+            self.topology = build_topology(self.inventory)
+        except Exception as error:  # noqa: BLE001 — whatever it is: names are still judged, by the topology before
+            self.topology_failure = f"{type(error).__name__}: {error}"
+            return set()
+        self.topology_failure = ""
         governed, self._config_clusters = self._config_clusters, find_config_clusters(self.inventory)
         pointers, self._ptr_targets = self._ptr_targets, ptr_targets(self.topology, self._resolved, self._settings)
         if (before.networks, before.vantage_network, governed) != (
@@ -276,8 +360,8 @@ class NameTable:
         if zone is None:
             return
         reads: set[Dependency] = set()
-        seen: dict[str, Answer | None] = {name: None}
-        answer = self._compute_answer(name, zone, reads, seen, depth=0) if self._has_declaration(name, zone) else None
+        chain = _NameChain(name)
+        answer = self._compute_answer(name, zone, reads, chain, depth=0) if self._has_declaration(name, zone) else None
         self._dependencies.record(name, reads)
         if answer is not None:
             changed[name] = answer
@@ -290,13 +374,19 @@ class NameTable:
             changed[name] = _EMPTY if self._name_tree.is_ancestor(name) else None
 
     def _compute_answer(
-        self, name: str, zone: MeshZone, dependencies: set[Dependency], seen: dict[str, Answer | None], depth: int
+        self, name: str, zone: MeshZone, dependencies: set[Dependency], chain: _NameChain, depth: int
     ) -> Answer:
         reachability = Reachability(
-            name, self._state, dependencies, lambda host: self._lookup(host, dependencies, seen, depth + 1)
+            name, self._state, dependencies, lambda host: self._lookup(host, dependencies, chain, depth + 1)
         )
         policy = SelectionPolicy(zone.ttl, zone.order, zone.cross_levels)
-        answer = choose_answer(CandidateSearch(self._state, reachability, zone).steps(name), policy)
+        before = self._judge.calls
+        search = CandidateSearch(self._state, self._judge, reachability, dependencies, zone)
+        answer = choose_answer(search.steps(name), policy)
+        found = len(answer.candidates)
+        ports = sum(len(candidate.ports) for candidate in answer.candidates)
+        chain.candidates += found if depth else 0
+        self.judged_candidates += found + ports // _PORTS_PER_CANDIDATE + self._judge.calls - before
         others = [record for record in self._records.get(name, ()) if not record.is_address]
         if others and answer.level is None:
             answer = msgspec.structs.replace(answer, level=Level.STATIC)
@@ -304,22 +394,23 @@ class NameTable:
             others = [StaticRecord(name, "PTR", self._ptr_targets[name], zone.ttl)]
         return msgspec.structs.replace(answer, records=tuple(others)) if others else answer
 
-    def _lookup(
-        self, host: str, dependencies: set[Dependency], seen: dict[str, Answer | None], depth: int
-    ) -> Answer | None:
+    def _lookup(self, host: str, dependencies: set[Dependency], chain: _NameChain, depth: int) -> Answer | None:
         """The answer of another name in our zones, exact or by the longest wildcard that covers it.
 
-        Each name is computed once for the name that leads there, and a circle ends where it began (`seen`): a user
-        who may write ServiceEntries cannot make this take long.
+        Each name is computed once for the name that leads there, a circle ends where it began, and the chain has a
+        bound: a user who may write ServiceEntries cannot make this take long.
         """
         zone = self._settings.zone_of(host)
         if zone is None or depth > MAX_DEPTH:
             return None
+        seen = chain.answers
         if host not in seen:
+            if chain.is_over_bound:
+                return _OVER_BOUND
             seen[host] = None
             covering = (host, *(f"*.{parent}" for parent in names.parents(host)))
             name = next((name for name in covering if self._has_declaration(name, zone)), None)
-            seen[host] = self._compute_answer(name, zone, dependencies, seen, depth) if name is not None else None
+            seen[host] = self._compute_answer(name, zone, dependencies, chain, depth) if name is not None else None
         return seen[host]
 
     def _has_declaration(self, name: str, zone: MeshZone) -> bool:
@@ -348,8 +439,7 @@ class NameTable:
             return False
         if not has_derived_names(known, cluster.settings, self._settings, zone):
             return False
-        slices = cluster.endpoint_slices.get(service, {}).values()
-        return any(point.hostname == hostname for part in slices for point in part.endpoints)
+        return bool(cluster.pods_named(service, hostname))
 
     def _track_pod_name(self, name: str, zone: MeshZone, *, exists: bool) -> None:
         """Keep the pod names of each Service, which must be looked at again when its slices change."""

@@ -5,15 +5,22 @@ An AUTO_PASSTHROUGH server takes mesh TLS and finds the service by the SNI; its 
 server of its own.
 """
 
+import functools
 from collections.abc import Collection, Iterator
+from collections.abc import Set as AbstractSet
+from itertools import islice
 from typing import Final
 
 import msgspec
 
+from meshdns.dns import names
 from meshdns.mesh.gateways import GATEWAY_PORTS, gateway_port
 from meshdns.mesh.inventory import ClusterObjects, Inventory
 from meshdns.mesh.objects.declarations import IstioGateway
 from meshdns.mesh.visibility import parse_service_host
+
+MAX_RULES: Final = 16_384
+"""Rules of one cluster, of all its Gateways together."""
 
 _AUTOMATIC: Final = "AUTO_PASSTHROUGH"
 
@@ -31,17 +38,30 @@ class PassthroughRule(msgspec.Struct, frozen=True, rename="camel"):
     origin: str
 
 
-class Passthrough(msgspec.Struct, frozen=True, rename="camel"):
-    """Rules by which the gateways of a cluster pass mesh TLS through."""
+class Passthrough(msgspec.Struct, frozen=True, rename="camel", dict=True):
+    """Rules by which the gateways of a cluster pass mesh TLS through.
+
+    Where they are not `complete`, nothing is known of a host that none of them is for.
+    """
 
     rules: tuple[PassthroughRule, ...] = msgspec.field(default=(), name="openings")
+    complete: bool = True
 
-    def allows(self, host: str, namespaces: set[str]) -> bool:
+    def allows(self, host: str, namespaces: AbstractSet[str]) -> bool:
         """Whether mesh TLS for `host` gets through; its `namespaces` count where they are known."""
         return any(
-            _matches(each.host, host) and (not each.namespace or not namespaces or each.namespace in namespaces)
-            for each in self.rules
+            not namespaces or "" in limits or not limits.isdisjoint(namespaces)
+            for pattern in ("*", host, *(f"*.{parent}" for parent in names.parents(host)))
+            if (limits := self._limits.get(pattern)) is not None
         )
+
+    @functools.cached_property
+    def _limits(self) -> dict[str, set[str]]:
+        """By host pattern, the namespaces that it is limited to; an empty one means any."""
+        found: dict[str, set[str]] = {}
+        for rule in self.rules:
+            found.setdefault(rule.host, set()).add(rule.namespace)
+        return found
 
 
 def passthrough_of(cluster: ClusterObjects) -> Passthrough | None:
@@ -50,8 +70,11 @@ def passthrough_of(cluster: ClusterObjects) -> Passthrough | None:
     Nothing is known of a cluster without Istio Gateways and without TLS listeners on its labelled Gateways: they may
     not be read there.
     """
-    rules = tuple(_rules(cluster))
-    return Passthrough(rules) if rules or cluster.istio_gateways else None
+    rules = tuple(islice(_rules(cluster), MAX_RULES + 1))
+    if not rules and not cluster.istio_gateways:
+        return None
+    unread = any(gateway.has_unread_hosts for gateway in cluster.istio_gateways.values())
+    return Passthrough(rules[:MAX_RULES], complete=len(rules) <= MAX_RULES and not unread)
 
 
 def passes_tls(passthrough: Passthrough | None, inventory: Inventory, cluster: str, host: str) -> bool | None:
@@ -61,11 +84,11 @@ def passes_tls(passthrough: Passthrough | None, inventory: Inventory, cluster: s
     """
     if passthrough is None:
         return None
-    namespaces = {entry.namespace for entry in inventory.entries(host, cluster)}
+    namespaces = {entry.namespace for entry in inventory.entries_by_host.get(host, {}).get(cluster, {}).values()}
     service = parse_service_host(host, inventory.settings.cluster(cluster).domain)
     if service is not None:
         namespaces.add(service[0])
-    return passthrough.allows(host, namespaces)
+    return passthrough.allows(host, namespaces) or (False if passthrough.complete else None)
 
 
 def _rules(cluster: ClusterObjects) -> Iterator[PassthroughRule]:
@@ -105,7 +128,3 @@ def _server_rule(host: str, gateway: IstioGateway, port: int) -> PassthroughRule
     namespace, _, pattern = host.rpartition("/")
     namespace = {"*": "", ".": gateway.namespace}.get(namespace, namespace)
     return PassthroughRule(pattern, namespace, port, f"IstioGateway {gateway.namespace}/{gateway.name}")
-
-
-def _matches(pattern: str, host: str) -> bool:
-    return pattern in ("*", host) or (pattern.startswith("*.") and host.endswith(pattern[1:]))

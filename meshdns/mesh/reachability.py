@@ -6,6 +6,8 @@ read in it is recorded in `dependencies`, so that a change recomputes only the n
 """
 
 from collections.abc import Callable, Iterable, Iterator
+from itertools import islice
+from typing import Final
 
 import msgspec
 
@@ -13,6 +15,7 @@ from meshdns.mesh.addresses import IpAddress, Scope, parse_address, scope_of
 from meshdns.mesh.answer import Answer, AnswerKind
 from meshdns.mesh.candidates import Candidate, EndpointRule, Level, Reach
 from meshdns.mesh.declared_endpoint import DeclaredEndpoint
+from meshdns.mesh.endpoint_list import judged_ports
 from meshdns.mesh.inventory import ServiceKey
 from meshdns.mesh.mesh_state import Dependency, MeshState
 from meshdns.mesh.objects.declarations import Endpoint, Port, Service
@@ -21,16 +24,26 @@ from meshdns.mesh.passthrough import passes_tls
 from meshdns.mesh.topology import Gateway, GatewaySet
 from meshdns.mesh.visibility import parse_service_host
 
+MAX_RESOLVED: Final = 64
+"""Addresses of one host name that count: whoever answers for it decides how many there are."""
+
 NameLookup = Callable[[str], Answer | None]
 """The answer of another name in our zones; None where it has none or the chain of names is too long."""
 
 
 class Reachability:
-    """The rules for one name, seen from the vantage; records what they read."""
+    """The rules for one name, seen from the vantage; records what they read.
 
-    def __init__(self, name: str, state: MeshState, dependencies: set[Dependency], lookup: NameLookup) -> None:
+    Without a name they say what an endpoint means for any host of its declaration, and `needs_name` whether that cannot
+    be said; ``passes_tls`` of a candidate is then true where it depends on the name.
+    """
+
+    def __init__(self, name: str | None, state: MeshState, dependencies: set[Dependency], lookup: NameLookup) -> None:
         """`name` is the one that is looked at."""
+        self.needs_name = False
         self._name = name
+        self._passing: dict[str, bool | None] = {}  # by owner of the gateways
+        self._pods: dict[str, frozenset[str]] = {}  # by mesh name, the addresses of pods in its answer
         self._state = state
         self._inventory = state.inventory
         self._topology = state.topology
@@ -38,6 +51,12 @@ class Reachability:
         self._lookup = lookup
 
     # ------------------------------------------------------------------------------------------ endpoints
+
+    def candidates_for_host(self, candidates: Iterable[Candidate], host: str) -> Iterator[Candidate]:
+        """What was judged without a name, for the name and the host of the declaration that speaks for it."""
+        for each in candidates:
+            passes = self._passes_by_owner(each.via_cluster) if each.passes_tls else each.passes_tls
+            yield msgspec.structs.replace(each, host=host, passes_tls=passes)
 
     def endpoint_candidates(self, declared: DeclaredEndpoint) -> Iterator[Candidate]:
         """The rows of the endpoint table, in order."""
@@ -97,6 +116,9 @@ class Reachability:
     def _hairpin(self, declared: DeclaredEndpoint, gateway: Gateway) -> Iterator[Candidate]:
         """The own gateway: L's own Service that the host names, if it has ready endpoints, else the address."""
         vantage = self._inventory.clusters[self._topology.vantage]
+        if self._name is None:
+            self.needs_name = True  # the Service that the host names
+            return
         if declared.service is not None:
             self._dependencies.add(("service", vantage.name, *declared.service))
             service = vantage.services.get(declared.service)
@@ -150,12 +172,17 @@ class Reachability:
 
     def _mesh_name(self, declared: DeclaredEndpoint, host: str) -> Iterator[Candidate]:
         """A name in our zones: its answer, which lives no longer here than there and is awaited where it is there."""
+        if self._name is None:
+            self.needs_name = True  # which ends circles of names
+            return
         self._dependencies.add(("name", host))
         answer = self._lookup(host)
         addresses = (*answer.ipv4, *answer.ipv6) if answer is not None else ()
-        pods = (
-            {candidate.address for candidate in answer.candidates if candidate.is_pod} if answer is not None else set()
-        )
+        pods = self._pods.get(host)
+        if pods is None:
+            pods = self._pods[host] = frozenset(
+                candidate.address for candidate in (answer.candidates if answer is not None else ()) if candidate.is_pod
+            )
         for address in addresses:
             yield declared.direct_candidate(address, EndpointRule.HOST_NAME, Reach.DIRECT, pod=address in pods)
         if not addresses:
@@ -240,7 +267,7 @@ class Reachability:
         elif readiness.known and (
             self._state.is_near(declared.cluster) or (declared.single_network and readiness.addresses)
         ):
-            ports = self._pod_ports(declared.cluster, key)
+            ports = judged_ports(self._pod_ports(declared.cluster, key), len(readiness.addresses))
             for address in readiness.addresses:
                 yield declared.pod_candidate(address, EndpointRule.PODS, Reach.DIRECT, ports, ready=readiness.ready)
         else:
@@ -252,8 +279,9 @@ class Reachability:
         """The own cluster's Service: its ClusterIPs, or its endpoints where it is headless."""
         key = (service.namespace, service.name)
         if service.headless:
-            ports = self._pod_ports(self._topology.vantage, key)
-            for address in self._inventory.clusters[self._topology.vantage].readiness(key).addresses:
+            addresses = self._inventory.clusters[self._topology.vantage].readiness(key).addresses
+            ports = judged_ports(self._pod_ports(self._topology.vantage, key), len(addresses))
+            for address in addresses:
                 yield declared.pod_candidate(address, rule, Reach.OWN, ports, ready=ready)
         for address in service.cluster_ips:
             yield declared.service_candidate(address, rule, Reach.OWN, service.ports, ready=ready)
@@ -327,7 +355,14 @@ class Reachability:
         if gateway.network:
             return None
         self._dependencies.add(("passthrough", gateway.owner))
-        return passes_tls(self._topology.passthrough.get(gateway.owner), self._inventory, gateway.owner, self._name)
+        return self._passes_by_owner(gateway.owner)
+
+    def _passes_by_owner(self, owner: str) -> bool | None:
+        if self._name is None:
+            return True
+        if owner not in self._passing:
+            self._passing[owner] = passes_tls(self._topology.passthrough.get(owner), self._inventory, owner, self._name)
+        return self._passing[owner]
 
     def _resolved_for(self, declared: DeclaredEndpoint, host: str) -> tuple[str, ...] | None:
         """What a host name of a declaration resolves to; the declaration's namespace is one that asks for it."""
@@ -340,4 +375,5 @@ class Reachability:
         addresses = self._state.resolved_addresses.get(host)
         if addresses is None:
             return None
-        return tuple(address for address in addresses if scope_of(address) not in (None, Scope.NEVER_SERVED))
+        usable = (address for address in addresses if scope_of(address) not in (None, Scope.NEVER_SERVED))
+        return tuple(islice(usable, MAX_RESOLVED))

@@ -5,6 +5,7 @@ changed, and compares the two.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
+from itertools import islice
 from typing import Final
 
 import msgspec
@@ -26,9 +27,12 @@ from meshdns.mesh.gateways import (
     wrong_network_problem,
 )
 from meshdns.mesh.inventory import ClusterObjects, Inventory
-from meshdns.mesh.objects.problems import Problem
-from meshdns.mesh.passthrough import Passthrough, passthrough_of
+from meshdns.mesh.objects.problems import Problem, ProblemKind, cluster_cause
+from meshdns.mesh.passthrough import MAX_RULES, Passthrough, passthrough_of
 from meshdns.mesh.settings import MeshSettings
+
+MAX_GATEWAYS: Final = 256
+"""Addresses of the gateways of one cluster or network that count, the first in order."""
 
 EAST_WEST: Final = "eastwestgateway"
 INGRESS: Final = "ingressgateway"
@@ -217,11 +221,14 @@ def _gateways_of_object(gateway: GatewayObject, holder: ClusterObjects, cluster:
 
 
 def _without_duplicates(gateways: Iterable[Gateway]) -> tuple[Gateway, ...]:
-    """Each place once, in order: Istio makes a Service for a Gateway, and both hold the same addresses."""
+    """Each place once, in order, no more than `MAX_GATEWAYS`.
+
+    Istio makes a Service for a Gateway, and both hold the same addresses.
+    """
     first: dict[tuple[str, int, str], Gateway] = {}
     for gateway in sorted(set(gateways), key=_sort_key):
         first.setdefault((gateway.address, gateway.port, gateway.owner), gateway)
-    return tuple(first.values())
+    return tuple(islice(first.values(), MAX_GATEWAYS))
 
 
 def topology_problems(inventory: Inventory, topology: Topology) -> Iterator[tuple[str, Problem]]:
@@ -233,6 +240,21 @@ def topology_problems(inventory: Inventory, topology: Topology) -> Iterator[tupl
         if cluster.settings.gateways is None:
             for problem in _cluster_problems(cluster, topology):
                 yield name, problem
+        for problem in _bound_problems(name, topology):
+            yield name, problem
+
+
+def _bound_problems(cluster: str, topology: Topology) -> Iterator[Problem]:
+    """What of the gateways of a cluster does not count, for there is more of it than the bounds allow."""
+    passthrough = topology.passthrough.get(cluster)
+    for field, found, most, what in (
+        ("gateways", len(topology.gateways.get(cluster, GatewaySet()).members), MAX_GATEWAYS, "gateway addresses"),
+        ("passthrough", len(passthrough.rules) if passthrough is not None else 0, MAX_RULES, "hosts of Gateways"),
+    ):
+        if found >= most:
+            reason = f"has {most} {what}, the most that count: of further ones nothing is known"
+            cause = cluster_cause(cluster)
+            yield Problem(ProblemKind.OVER_BOUND, "Cluster", "", cluster, field, reason, "name fewer", cause=cause)
 
 
 def _cluster_problems(cluster: ClusterObjects, topology: Topology) -> Iterator[Problem]:

@@ -14,6 +14,7 @@ from typing import Final
 
 from meshdns.authority.state import NamedbState, encode_state
 from meshdns.mesh.objects.declarations import AnyDeclaration, ObjectKey, key_of
+from meshdns.mesh.objects.foreign import shown
 from meshdns.mesh.objects.problems import Problem
 from meshdns.namedb.database import NameDatabase, Transaction
 from meshdns.namedb.tables import (
@@ -34,6 +35,8 @@ INVALIDATION_RING_SIZE: Final = 256
 
 MAX_CHANGED_NAMES: Final = 4096
 """A commit that changes more owner names than this has the entry `ALL_CHANGED`."""
+
+_MAX_KEY: Final = 511  # bytes, LMDB's bound
 
 _commit_key = struct.Struct(">Q").pack
 ALL_CHANGED: Final = b"\xff"
@@ -97,6 +100,35 @@ class Commit:
         if self.own_problems is not None:
             meta[OWN_PROBLEMS_KEY] = encode_problems(self.own_problems)
         yield b"meta", meta
+
+    def drop_unstorable(self) -> list[str]:
+        """Leave out what no name database can hold: a key that is too long, a value that cannot be encoded.
+
+        Return what was left out, for people.
+        """
+        dropped = []
+        for table, items in (
+            ("row", self.rows),
+            ("provenance", self.provenance),
+            ("unserved reason", self.unserved_reasons),
+            ("declaration", self._declarations),
+            ("problems", self.problems),
+            ("cluster", self.clusters),
+        ):
+            for key in [key for key, value in items.items() if not _is_storable(key, value)]:
+                del items[key]  # type: ignore[arg-type]
+                dropped.append(f"{table} {shown(key.decode(errors='replace') if isinstance(key, bytes) else key)}")
+        return dropped
+
+
+def _is_storable(key: bytes | str, value: bytes | Sequence[Problem] | None) -> bool:
+    try:
+        size = len(key.encode() if isinstance(key, str) else key)
+        if value and not isinstance(value, bytes):
+            encode_problems(value)
+    except (TypeError, ValueError):
+        return False
+    return 0 < size <= _MAX_KEY
 
 
 class Writer:

@@ -120,13 +120,13 @@ def config(tmp_path: Path, state: Path) -> Path:
 @pytest.mark.parametrize(
     ("arguments", "lines"),
     [
-        (("check",), 2),
-        (("get", "problems"), 3),
+        (("check",), 4),
+        (("get", "problems"), 5),
         (("get", "names", "-o", "wide"), 2),
         (("get", "names", "-o", "name"), 1),
-        (("get", "problems", "-o", "name"), 2),
-        (("get", "problems", "--all", "-o", "name"), 2),
-        (("explain", "x.global"), 11),
+        (("get", "problems", "-o", "name"), 4),
+        (("get", "problems", "--all", "-o", "name"), 4),
+        (("explain", "x.global"), 13),
         (("zone", "--running"), 4),
     ],
 )

@@ -127,7 +127,7 @@ def test_claim_of_what_a_service_host_declares() -> None:
 def test_shown_claims_of_a_namespace_are_bounded() -> None:
     """All are found, so that they can be counted; a bounded number is shown, and other namespaces keep theirs."""
     scene = Mesh()
-    hosts = [f"h{number}.prod.global" for number in range(3 * MAX_CLAIMS)]
+    hosts = [f"h{number}.prod.global" for number in range(2 * MAX_CLAIMS)]
     for number, host in enumerate(hosts):
         scene.declare("east", entry("10.0.0.1", host=host, name=f"own{number}"))
     assert len(scene.declare("west", entry("10.9.9.9", hosts=hosts, name="greedy", namespace="evil"))) == len(hosts)

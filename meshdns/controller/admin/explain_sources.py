@@ -6,6 +6,7 @@ from typing import Final
 
 import msgspec
 
+from meshdns.controller.admin.each_alone import each_alone
 from meshdns.controller.cluster_summary import ClusterSummary
 from meshdns.dns import names
 from meshdns.mesh.answer import Answer, decode_answer
@@ -106,4 +107,6 @@ def _may_be_gateway(declaration: AnyDeclaration | None) -> bool:
 
 def decode_summaries(items: Iterable[tuple[str, bytes]]) -> dict[str, ClusterSummary]:
     """The summary of each cluster, from what the name database holds."""
-    return {cluster: msgspec.json.decode(value, type=ClusterSummary) for cluster, value in items}
+    return dict(
+        each_alone(lambda item: (item[0], msgspec.json.decode(item[1], type=ClusterSummary)), items, what="a cluster")
+    )

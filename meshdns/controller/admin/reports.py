@@ -10,7 +10,8 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from datetime import UTC, datetime
-from itertools import islice
+from itertools import chain, islice
+from operator import itemgetter
 from typing import Final
 
 import msgspec
@@ -42,6 +43,7 @@ from meshdns.controller.admin.api import (
     ZoneOverview,
     kind_of_list,
 )
+from meshdns.controller.admin.each_alone import each_alone
 from meshdns.controller.admin.explain_sources import ExplainSources, decode_summaries
 from meshdns.controller.admin.search import NameSelection, select_names
 from meshdns.controller.cluster_summary import ClusterSummary
@@ -191,14 +193,12 @@ class Reports:
 
     def _decode_answers(self, provenance: Iterable[tuple[str, bytes]]) -> Iterator[tuple[str, Answer]]:
         """The names that are declared; empty non-terminals are left out."""
-        for name, value in provenance:
-            answer = decode_answer(value)
-            if answer.candidates or answer.records:
-                yield name, answer
+        decoded = each_alone(lambda item: (item[0], decode_answer(item[1])), provenance, what="a name")
+        return ((name, answer) for name, answer in decoded if answer.candidates or answer.records)
 
     def _names(self) -> Iterator[NameItem]:
-        for name, answer in sorted(self._decode_stored(self._copy_provenance())):
-            yield _name_item(name, answer)
+        found = sorted(self._decode_stored(self._copy_provenance()), key=itemgetter(0))
+        return each_alone(lambda item: _name_item(*item), found, what="a name")
 
     def _services(self) -> Iterator[ServiceItem]:
         with self._begin_read() as tables:
@@ -206,14 +206,18 @@ class Reports:
             owners = set(tables.rows.owners())
         slices: dict[tuple[str, str, str], list[EndpointSlice]] = defaultdict(list)
         services: list[tuple[str, Service]] = []
-        for cluster, value in declared:
-            declaration = decode_declaration(value)
+        decoded = each_alone(lambda item: (item[0], decode_declaration(item[1])), declared, what="a declaration")
+        for cluster, declaration in decoded:
             if isinstance(declaration, EndpointSlice):
                 slices[cluster, declaration.namespace, declaration.service].append(declaration)
             elif isinstance(declaration, Service):
                 services.append((cluster, declaration))
-        for cluster, service in sorted(services, key=lambda each: (each[0], each[1].namespace, each[1].name)):
-            yield self._service(cluster, service, slices.get((cluster, service.namespace, service.name), []), owners)
+        services.sort(key=lambda each: (each[0], each[1].namespace, each[1].name))
+        yield from each_alone(
+            lambda each: self._service(*each, slices.get((each[0], each[1].namespace, each[1].name), []), owners),
+            services,
+            what="a Service",
+        )
 
     def _service(
         self, cluster: str, service: Service, slices: Sequence[EndpointSlice], owners: set[bytes]
@@ -230,7 +234,7 @@ class Reports:
             ports=tuple(f"{port.number}/{port.protocol}" for port in service.ports),
             ready=sum(points.values()) if slices else -1,
             endpoints=len(points) if slices else -1,
-            names=tuple(name for name in derived if names.to_wire(name) in owners),
+            names=tuple(name for name in derived if not names.invalid_reason(name) and names.to_wire(name) in owners),
             created=service.created,
         )
 
@@ -282,7 +286,8 @@ class Reports:
         with self._begin_read() as tables:
             stored = list(tables.problems.encoded())
         own = (("", problem) for problem in self._controller_problems())
-        for cluster, problem in (*own, *decode_problems(stored)):
+        decoded = each_alone(lambda item: list(decode_problems([item])), stored, what="a problem")
+        for cluster, problem in chain(own, chain.from_iterable(decoded)):
             yield ProblemItem(
                 cluster=cluster,
                 kind=problem.kind.value,

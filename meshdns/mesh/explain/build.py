@@ -40,6 +40,7 @@ from meshdns.mesh.objects.references import ADDRESSES_FIELD, ENDPOINTS_FIELD, Ob
 MAX_COMPARED_NAMES: Final = 10_000
 """Names that are compared with an unknown one: a tenth of a second at most."""
 
+_MAX_RULES: Final = 100  # of the Gateways of a cluster: more say nothing new to a reader
 _MAX_NEAREST: Final = 3
 
 
@@ -133,7 +134,7 @@ def _synthesized_from(name: str, zone: ExplainedZone, context: ExplainContext) -
 
 def _is_undeclared(answer: Answer) -> bool:
     """Whether nobody declares the name itself."""
-    return not answer.candidates and not answer.records
+    return not answer.candidates and not answer.records and answer.outcome is not AnswerKind.PENDING
 
 
 def _covering_wildcards(name: str, zone: ExplainedZone, context: ExplainContext) -> Iterable[str]:
@@ -207,7 +208,11 @@ def _passthrough(answer: Answer, context: ExplainContext) -> Iterator[ExplainedP
     passes = {c.via_cluster: c.passes_tls for c in answer.candidates if c.via_cluster}
     for cluster in _gateway_clusters(answer):
         known = context.passthrough(cluster)
-        yield ExplainedPassthrough(cluster, passes.get(cluster), known.rules if known is not None else None)
+        if known is None:
+            yield ExplainedPassthrough(cluster, passes.get(cluster))
+        else:
+            more = max(len(known.rules) - _MAX_RULES, 0)
+            yield ExplainedPassthrough(cluster, passes.get(cluster), known.rules[:_MAX_RULES], more)
 
 
 def _gateway_problems(
@@ -218,7 +223,7 @@ def _gateway_problems(
     for through in passthrough:
         yield from (GatewayProblem(through.cluster, each) for each in context.gateway_problems(through.cluster))
         origins += [(through.cluster, rule.origin) for rule in through.rules or ()]
-    for cluster, origin in origins:
+    for cluster, origin in dict.fromkeys(origins):
         yield from (GatewayProblem(cluster, each) for each in context.problems(cluster, ObjectRef.parse(origin)))
 
 

@@ -115,12 +115,14 @@ class GatewayState(msgspec.Struct, frozen=True, rename="camel"):
 class ExplainedPassthrough(msgspec.Struct, frozen=True, rename="camel"):
     """Passthrough of the gateways of a cluster: mesh TLS that they pass through, for the hosts of `rules` alone.
 
-    `passes` says whether the name is among them; both are None where nothing is known.
+    `passes` says whether the name is among them; both are None where nothing is known. Of many rules the first are
+    there, and `more` is the number of the others.
     """
 
     cluster: str
     passes: bool | None = None
     rules: tuple[PassthroughRule, ...] | None = msgspec.field(default=None, name="openings")
+    more: int = 0
 
 
 class ExplainedEndpoint(msgspec.Struct, frozen=True, rename="camel"):

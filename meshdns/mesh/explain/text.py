@@ -172,6 +172,8 @@ def _passthrough_lines(passthrough: ExplainedPassthrough, name: str) -> Iterator
         hosts.setdefault((each.port, each.origin), []).append("/".join(filter(None, (each.namespace, each.host))))
     for (port, origin), found in hosts.items():
         yield f"{passthrough.cluster}: port {port}, for {', '.join(found)} ({origin})"
+    if passthrough.more:
+        yield f"{passthrough.cluster}: and for {passthrough.more} hosts more"
     if not hosts:
         yield f"{passthrough.cluster}: for no host: no Gateway of it passes TLS through by itself"
     if passthrough.passes is not None:

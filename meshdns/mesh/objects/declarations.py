@@ -12,7 +12,7 @@ import enum
 
 import msgspec
 
-from meshdns.mesh.objects.problems import Problem
+from meshdns.mesh.objects.problems import Problem, ProblemKind
 
 
 class ObjectKind(enum.Enum):
@@ -78,6 +78,10 @@ class Declaration(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", g
     problems: tuple[Problem, ...] = ()
 
 
+def _is_over_bound(declaration: Declaration, field: str) -> bool:
+    return any(each.kind is ProblemKind.OVER_BOUND and each.field == field for each in declaration.problems)
+
+
 class ServiceEntry(Declaration, frozen=True, kw_only=True, tag="ServiceEntry"):
     """An Istio ServiceEntry.
 
@@ -102,6 +106,11 @@ class ServiceEntry(Declaration, frozen=True, kw_only=True, tag="ServiceEntry"):
     ttl: int = -1  # annotation meshdns.io/ttl, seconds; -1 = the zone's
     host_places: tuple[ItemPlace, ...] = ()
     endpoint_places: tuple[ItemPlace, ...] = ()
+
+    @property
+    def has_unread_endpoints(self) -> bool:
+        """Whether it has more endpoints than are read: it is an entry with endpoints whatever became of these."""
+        return _is_over_bound(self, "spec.endpoints")
 
     def host_field(self, at: int) -> tuple[str, str]:
         """The field of ``hosts[at]`` in the object as it was written, and its ``file:line``."""
@@ -215,6 +224,11 @@ class IstioGateway(Declaration, frozen=True, kw_only=True, tag="IstioGateway"):
 
     selector: tuple[tuple[str, str], ...] = ()
     servers: tuple[GatewayServer, ...] = ()
+
+    @property
+    def has_unread_hosts(self) -> bool:
+        """Whether it has more hosts than are read: of one that is not among them nothing is known."""
+        return _is_over_bound(self, "spec.servers")
 
 
 class Node(Declaration, frozen=True, kw_only=True, tag="Node"):

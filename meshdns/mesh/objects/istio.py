@@ -19,6 +19,7 @@ from meshdns.mesh.objects.declarations import (
 from meshdns.mesh.objects.foreign import shown
 from meshdns.mesh.objects.labels import ANSWER_ANNOTATION, NETWORK_LABEL, TTL_ANNOTATION
 from meshdns.mesh.objects.raw import (
+    MAX_ITEMS,
     RawObject,
     canonical_address,
     host_fault,
@@ -32,19 +33,25 @@ from meshdns.mesh.objects.raw import (
 )
 
 _RESOLUTIONS: Final = {each.value: each for each in Resolution}
+MAX_GATEWAY_SERVERS: Final = 1024
+MAX_GATEWAY_HOSTS: Final = 4096
+"""Servers of one Gateway, and hosts of all of them; the CRD has no bound."""
+
 _ANSWER_MODES: Final = ("gateway", "vip", "endpoints")
 _MAX_TTL: Final = 86400
+_MAX_ENDPOINT_PORTS: Final = 128  # of one endpoint, by the CRD
 _NO_NAMESPACE: Final = "~"  # Istio's word for an export to no namespace
 
 
 def service_entry(raw: RawObject) -> AnyDeclaration:
     """A ServiceEntry (networking.istio.io)."""
+    items = raw.list_at("endpoints")  # first: that it has more than are read must be among its problems
     resolution = _resolution(raw)
     selector = raw.mapping_at("workloadSelector", raw.spec) if raw.spec.get("workloadSelector") is not None else None
     hosts: dict[str, int] = {}
     for index, host in _hosts(raw):
         hosts.setdefault(host, index)
-    endpoints = dict(_endpoints(raw))
+    endpoints = dict(_endpoints(raw, items))
     return ServiceEntry(
         namespace=raw.namespace,
         name=raw.name,
@@ -56,7 +63,11 @@ def service_entry(raw: RawObject) -> AnyDeclaration:
         internal=raw.spec.get("location") in ("MESH_INTERNAL", 1),
         resolution=resolution,
         endpoints=tuple(endpoints.values()),
-        selector=label_pairs(selector.get("labels")) if selector is not None else None,
+        selector=(
+            label_pairs(raw.first_pairs(mapping_of(selector.get("labels")), "spec.workloadSelector.labels"))
+            if selector is not None
+            else None
+        ),
         export_to=tuple(_export_to(raw)),
         network=raw.labels.get(NETWORK_LABEL, ""),
         answer=_answer_mode(raw),
@@ -115,7 +126,7 @@ def _is_network(item: object) -> bool:
 
 def _status_addresses(raw: RawObject) -> Iterator[tuple[str, str]]:
     """``status.addresses[]`` as Istio's allocator writes them: ``{value, host}``."""
-    for item in raw.list_at("addresses", raw.status, "status"):
+    for item in raw.list_at("addresses", raw.status, "status", most=2 * MAX_ITEMS):  # of each host one per family
         entry = mapping_of(item)
         address = canonical_address(entry.get("value"))
         if address:
@@ -133,9 +144,9 @@ def _istio_ports(raw: RawObject) -> Iterator[Port]:
             raw.add_problem(f"spec.ports[{index}]", "has no number from 1 to 65535", "set number")
 
 
-def _endpoints(raw: RawObject) -> Iterator[tuple[int, Endpoint]]:
+def _endpoints(raw: RawObject, items: list[Any]) -> Iterator[tuple[int, Endpoint]]:
     """The endpoints that can be understood, each with its index in the list."""
-    for index, item in enumerate(raw.list_at("endpoints")):
+    for index, item in enumerate(items):
         path = f"spec.endpoints[{index}]"
         if not isinstance(item, Mapping):
             raw.add_problem(path, "is not a mapping", "write address, ports and network below it")
@@ -168,7 +179,7 @@ def _endpoint(raw: RawObject, item: Mapping[str, Any], path: str, network: str) 
 
 
 def _endpoint_ports(raw: RawObject, item: Mapping[str, Any], path: str) -> Iterator[tuple[str, int]]:
-    for name, value in raw.mapping_at("ports", item, path).items():
+    for name, value in raw.mapping_at("ports", item, path, most=_MAX_ENDPOINT_PORTS).items():
         number = port_number(value)
         if number and is_text(name):
             yield name, number
@@ -179,7 +190,8 @@ def _endpoint_ports(raw: RawObject, item: Mapping[str, Any], path: str) -> Itera
 def _export_to(raw: RawObject) -> Iterator[str]:
     """``spec.exportTo``; what cannot be read exports to nobody, for a mistake must not publish a host."""
     value = raw.spec.get("exportTo")
-    for index, item in enumerate(value if isinstance(value, list) else [] if value is None else [value]):
+    listed = raw.list_at("exportTo") if isinstance(value, list) else [] if value is None else [value]
+    for index, item in enumerate(listed):
         if isinstance(value, list) and is_text(item):
             yield item
         else:
@@ -219,7 +231,10 @@ def workload_entry(raw: RawObject) -> AnyDeclaration:
         return UnreadableObject(
             object_kind=raw.kind, namespace=raw.namespace, name=raw.name, created=raw.created, problems=raw.problems
         )
-    labels = {**raw.labels, **texts_of(raw.spec.get("labels"))}
+    labels = {
+        **texts_of(raw.first_pairs(raw.labels, "metadata.labels")),
+        **texts_of(raw.first_pairs(mapping_of(raw.spec.get("labels")), "spec.labels")),
+    }
     return WorkloadEntry(
         namespace=raw.namespace,
         name=raw.name,
@@ -236,27 +251,35 @@ def istio_gateway(raw: RawObject) -> AnyDeclaration:
         namespace=raw.namespace,
         name=raw.name,
         created=raw.created,
-        selector=label_pairs(raw.spec.get("selector")),
+        selector=label_pairs(raw.first_pairs(mapping_of(raw.spec.get("selector")), "spec.selector")),
         servers=tuple(_gateway_servers(raw)),
         problems=raw.problems,
     )
 
 
 def _gateway_servers(raw: RawObject) -> Iterator[GatewayServer]:
-    for index, item in enumerate(raw.list_at("servers")):
+    """The servers that can be read, with `MAX_GATEWAY_HOSTS` hosts in all."""
+    servers = raw.list_at("servers", most=MAX_GATEWAY_SERVERS)
+    total = sum(len(hosts) for item in servers if isinstance(hosts := mapping_of(item).get("hosts"), list))
+    if total > MAX_GATEWAY_HOSTS:
+        raw.add_bound_problem("spec.servers", total, MAX_GATEWAY_HOSTS, "hosts")
+    left = MAX_GATEWAY_HOSTS
+    for index, item in enumerate(servers):
         server = mapping_of(item)
         path = f"spec.servers[{index}]"
         number = port_number(mapping_of(server.get("port")).get("number"))
         if number:
-            hosts = tuple(_server_hosts(raw, server, path))
+            written = raw.list_at("hosts", server, path, most=MAX_GATEWAY_HOSTS)[:left]
+            left -= len(written)
+            hosts = tuple(_server_hosts(raw, written, path))
             yield GatewayServer(number, hosts, text_of(mapping_of(server.get("tls")).get("mode")))
         else:
             raw.add_problem(f"{path}.port", "has no number from 1 to 65535", "set number")
 
 
-def _server_hosts(raw: RawObject, server: Mapping[str, Any], path: str) -> Iterator[str]:
+def _server_hosts(raw: RawObject, items: list[Any], path: str) -> Iterator[str]:
     """``host`` or ``namespace/host``, where the host may be ``*`` or begin with ``*.``."""
-    for index, item in enumerate(raw.list_at("hosts", server, path)):
+    for index, item in enumerate(items):
         namespace, slash, written = text_of(item).rpartition("/")
         host = normalize_host(written)
         if host != "*" and (fault := host_fault(host)):

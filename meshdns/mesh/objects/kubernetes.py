@@ -30,8 +30,10 @@ from meshdns.mesh.objects.labels import (
     SERVICE_NAME_LABEL,
 )
 from meshdns.mesh.objects.raw import (
+    MAX_ITEMS,
     RawObject,
     canonical_address,
+    host_fault,
     label_pairs,
     mapping_of,
     normalize_host,
@@ -39,6 +41,9 @@ from meshdns.mesh.objects.raw import (
     text_of,
     texts_of,
 )
+
+MAX_SLICE_ENDPOINTS: Final = 1000
+"""Endpoints of one EndpointSlice, as Kubernetes validates."""
 
 _GATEWAY_LABELS: Final = frozenset({NETWORK_LABEL, GATEWAY_PORT_LABEL})
 _SERVICE_LABELS: Final = frozenset({NETWORK_LABEL, GATEWAY_PORT_LABEL, EXPORT_LABEL, "istio"})
@@ -58,11 +63,19 @@ def service(raw: RawObject) -> AnyDeclaration:
         ingress=tuple(dict.fromkeys(_ingress(raw))),
         external_ips=tuple(_external_ips(raw)),
         labels=_select_labels(_SERVICE_LABELS, raw.labels),
-        export_to=tuple(filter(None, map(str.strip, raw.annotations.get(EXPORT_TO_ANNOTATION, "").split(",")))),
+        export_to=_comma_list(raw, EXPORT_TO_ANNOTATION, raw.annotations.get(EXPORT_TO_ANNOTATION, "")),
         node_selector=_node_selector(raw),
         publish_not_ready=raw.spec.get("publishNotReadyAddresses") is True,
         problems=raw.problems,
     )
+
+
+def _comma_list(raw: RawObject, annotation: str, text: str) -> tuple[str, ...]:
+    """The texts between commas in the value of an annotation."""
+    found = tuple(filter(None, map(str.strip, text.split(","))))
+    if len(found) > MAX_ITEMS:
+        raw.add_bound_problem(f"metadata.annotations.{annotation}", len(found), MAX_ITEMS)
+    return found[:MAX_ITEMS]
 
 
 def _select_labels(kept: frozenset[str], labels: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
@@ -119,10 +132,10 @@ def _node_selector(raw: RawObject) -> tuple[tuple[str, str], ...] | None:
     value = raw.annotations.get(NODE_SELECTOR_ANNOTATION)
     if value is None:
         return None
+    path = f"metadata.annotations.{NODE_SELECTOR_ANNOTATION}"
     try:
-        return label_pairs(msgspec.json.decode(value, type=dict[str, Any]))
+        return label_pairs(raw.first_pairs(msgspec.json.decode(value, type=dict[str, Any]), path))
     except (msgspec.DecodeError, RecursionError):
-        path = f"metadata.annotations.{NODE_SELECTOR_ANNOTATION}"
         raw.add_problem(path, "is no JSON object", "write a JSON object of labels, {} for every node")
         return None
 
@@ -133,22 +146,31 @@ def endpoint_slice(raw: RawObject) -> AnyDeclaration:
         namespace=raw.namespace,
         name=raw.name,
         created=raw.created,
-        service=raw.labels.get(SERVICE_NAME_LABEL, ""),
+        service=_label(raw, raw.labels.get(SERVICE_NAME_LABEL, ""), f"metadata.labels.{SERVICE_NAME_LABEL}"),
         endpoints=tuple(_slice_endpoints(raw)),
         ports=tuple(_slice_ports(raw)),
         problems=raw.problems,
     )
 
 
+def _label(raw: RawObject, text: str, field: str) -> str:
+    """A text that becomes a label of names; empty, with a problem, where it cannot."""
+    fault = names.invalid_reason(text) or ("is more than one label" if "." in text else "")
+    if text and fault:
+        raw.add_problem(field, f"{shown(text)} {fault}", "use lower-case letters, digits and -")
+    return "" if fault else text
+
+
 def _slice_endpoints(raw: RawObject) -> Iterator[SliceEndpoint]:
-    for item in raw.list_at("endpoints", raw.root, ""):
+    for index, item in enumerate(raw.list_at("endpoints", raw.root, "", most=MAX_SLICE_ENDPOINTS)):
         entry = mapping_of(item)
         addresses = entry.get("addresses")
         address = canonical_address(addresses[0]) if isinstance(addresses, list) and addresses else ""
         if address:
             ready = mapping_of(entry.get("conditions")).get("ready")
             # discovery.k8s.io/v1: an unset ready condition is unknown and should be read as true
-            yield SliceEndpoint(address, ready is not False, text_of(entry.get("hostname")))
+            hostname = _label(raw, text_of(entry.get("hostname")), f"endpoints[{index}].hostname")
+            yield SliceEndpoint(address, ready is not False, hostname)
 
 
 def _slice_ports(raw: RawObject) -> Iterator[Port]:
@@ -168,7 +190,7 @@ def namespace(raw: RawObject) -> AnyDeclaration:
         created=raw.created,
         uid=raw.uid,
         network=raw.labels.get(NETWORK_LABEL, ""),
-        control_planes=tuple(filter(None, map(str.strip, planes.split(",")))),
+        control_planes=_comma_list(raw, CONTROL_PLANES, planes),
         problems=raw.problems,
     )
 
@@ -214,7 +236,12 @@ def _listeners(raw: RawObject) -> Iterator[GatewayListener]:
             automatic = texts_of(tls.get("options")).get(LISTENER_PROTOCOL_OPTION) == "auto-passthrough"
             mode = "AUTO_PASSTHROUGH" if automatic else text_of(tls.get("mode"))
             hostname = normalize_host(text_of(listener.get("hostname")))
-            yield GatewayListener(number, text_of(listener.get("protocol")), hostname, mode)
+            fault = host_fault(hostname) if hostname else ""
+            if fault:
+                place = f"spec.listeners[{index}].hostname"
+                raw.add_problem(place, f"{shown(hostname)} {fault}", "use a DNS name, or *. and a suffix")
+            else:
+                yield GatewayListener(number, text_of(listener.get("protocol")), hostname, mode)
         else:
             raw.add_problem(f"spec.listeners[{index}]", "has no port from 1 to 65535", "set port")
 
@@ -228,7 +255,7 @@ def node(raw: RawObject) -> AnyDeclaration:
         name=raw.name,
         created=raw.created,
         addresses=tuple(dict.fromkeys(filter(None, external))),
-        labels=label_pairs(raw.labels),
+        labels=label_pairs(raw.first_pairs(raw.labels, "metadata.labels")),
         problems=raw.problems,
     )
 
@@ -245,8 +272,8 @@ def pod(raw: RawObject) -> AnyDeclaration:
         created=raw.created,
         addresses=tuple(filter(None, (canonical_address(mapping_of(item).get("ip")) for item in items))),
         ready=ready and not ends,
-        hostname=text_of(raw.spec.get("hostname")),
+        hostname=_label(raw, text_of(raw.spec.get("hostname")), "spec.hostname"),
         network=raw.labels.get(NETWORK_LABEL, ""),
-        labels=label_pairs(raw.labels),
+        labels=label_pairs(raw.first_pairs(raw.labels, "metadata.labels")),
         problems=raw.problems,
     )

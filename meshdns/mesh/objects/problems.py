@@ -140,6 +140,20 @@ class ProblemKind(enum.Enum):
         "check whether the API server of the cluster lost them",
         "problem-mass-delete",
     )
+    OVER_BOUND = (
+        "over bound",
+        Severity.ERROR,
+        "An object, or what a name rests on, has more parts than are read; the others count as unreadable.",
+        "divide the object into several",
+        "problem-over-bound",
+    )
+    NOT_COMPUTED = (
+        "not computed",
+        Severity.ERROR,
+        "An error in meshdns keeps a name, the gateways or a stored item from being worked out; all others are.",
+        "report it with the reason; it is tried again by itself",
+        "problem-not-computed",
+    )
 
 
 _MAX_NAME: Final = 253  # characters of the names of objects

@@ -3,9 +3,13 @@
 Rules:
 - Nothing here raises on what an object holds; a value of the wrong type reads as absent.
 - Text that cannot be written down again reads as absent too: YAML and JSON escapes can spell half a surrogate pair.
+- Lists and mappings are read up to a bound, `MAX_ITEMS` where nothing else is said. What is over a bound counts as
+  unreadable: a problem names the bound.
 """
 
+import hashlib
 import ipaddress
+import itertools
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, TypeGuard
@@ -13,10 +17,19 @@ from typing import Any, Final, TypeGuard
 from meshdns.dns import names
 from meshdns.mesh.addresses import parse_address
 from meshdns.mesh.objects.declarations import ItemPlace, ObjectKind
+from meshdns.mesh.objects.foreign import bounded_text
 from meshdns.mesh.objects.problems import Problem, ProblemKind, ProblemList
+
+MAX_ITEMS: Final = 256
+"""How much of a list or mapping of an object is read: the ``maxItems`` of most lists in Istio's CRDs."""
+MAX_NAME: Final = 253
+"""Characters of the longest name of an object (Kubernetes, DNS subdomain)."""
 
 _NAMESPACED_DEFAULT: Final = "default"
 _CLUSTER_SCOPED: Final = frozenset({ObjectKind.NAMESPACE, ObjectKind.NODE})
+
+_SEPARATORS: Final = frozenset(" /")  # what tells the parts of a reference apart
+_SHOWN_NAME: Final = 60
 
 FieldLocator = Callable[[str], str]
 
@@ -31,8 +44,10 @@ class RawObject:
         root = obj if isinstance(obj, Mapping) else {}
         metadata = mapping_of(root.get("metadata"))
         self.root: Mapping[str, Any] = root
-        self.name = text_of(metadata.get("name"))
-        self.namespace = sys.intern(_namespace(kind, text_of(metadata.get("namespace"))))  # few, and named by many
+        self.written_name = text_of(metadata.get("name"))
+        self.written_namespace = _namespace(kind, text_of(metadata.get("namespace")))
+        self.name = identity_text(self.written_name)
+        self.namespace = sys.intern(identity_text(self.written_namespace))  # few, and named by many
         self.created = text_of(metadata.get("creationTimestamp"))
         self.uid = text_of(metadata.get("uid"))
         self.labels = texts_of(metadata.get("labels"))
@@ -66,23 +81,59 @@ class RawObject:
         found = tuple((index, self.place_of(f"{path}[{index}]")) for index in indexes)
         return found if self._where or any(index != at for at, (index, _) in enumerate(found)) else ()
 
-    def list_at(self, field: str, parent: Mapping[str, Any] | None = None, path: str = "spec") -> list[Any]:
-        """The list at `field` of the spec, or of `parent` at `path` (empty: the root); a problem where it is none."""
+    def add_bound_problem(self, field: str, found: int, most: int, items: str = "items") -> None:
+        """Note that `field` has more `items` than are read."""
+        reason = f"has {found} {items}, of which the first {most} are read; the others count as unreadable"
+        self.add_problem(field, reason, "divide the object into several", ProblemKind.OVER_BOUND)
+
+    def list_at(
+        self, field: str, parent: Mapping[str, Any] | None = None, path: str = "spec", *, most: int = MAX_ITEMS
+    ) -> list[Any]:
+        """The first items of the list at `field` of the spec, or of `parent` at `path` (empty: the root).
+
+        A problem where it is no list, or has more than `most` items.
+        """
         value = (self.spec if parent is None else parent).get(field)
         if value is None:
             return []
-        if isinstance(value, list):
-            return value
         place = f"{path}.{field}" if path else field
+        if isinstance(value, list):
+            if len(value) <= most:
+                return value
+            self.add_bound_problem(place, len(value), most)
+            return value[:most]
         self.add_problem(place, "is not a list", "write each item on a line of its own after a dash")
         return []
 
-    def mapping_at(self, field: str, parent: Mapping[str, Any], path: str = "spec") -> Mapping[str, Any]:
-        """The mapping at `field` of `parent`, whose place is `path`; a problem where it is none."""
+    def mapping_at(
+        self, field: str, parent: Mapping[str, Any], path: str = "spec", *, most: int = MAX_ITEMS
+    ) -> Mapping[str, Any]:
+        """The first pairs of the mapping at `field` of `parent`, whose place is `path`.
+
+        A problem where it is no mapping, or has more than `most` pairs.
+        """
         value = parent.get(field)
         if value is not None and not isinstance(value, Mapping):
             self.add_problem(f"{path}.{field}", "is not a mapping", "write its fields below it")
-        return mapping_of(value)
+        return self.first_pairs(mapping_of(value), f"{path}.{field}", most)
+
+    def first_pairs(self, pairs: Mapping[str, Any], place: str, most: int = MAX_ITEMS) -> Mapping[str, Any]:
+        """The first pairs of the mapping at `place`; a problem where there are more than `most`."""
+        if len(pairs) <= most:
+            return pairs
+        self.add_bound_problem(place, len(pairs), most, "pairs")
+        return dict(itertools.islice(pairs.items(), most))
+
+
+def identity_text(written: str) -> str:
+    """The name or namespace by which an object is known: as written, or a digest of what is no such text at all.
+
+    Kubernetes refuses such names, but what claims to be an API server may send any.
+    """
+    if len(written) <= MAX_NAME and written.isprintable() and not _SEPARATORS.intersection(written):
+        return written
+    digest = hashlib.blake2b(written.encode(), digest_size=8).hexdigest()
+    return f"{bounded_text(written, _SHOWN_NAME)}#{digest}".replace("/", "_").replace(" ", "_")
 
 
 def _namespace(kind: ObjectKind, written: str) -> str:

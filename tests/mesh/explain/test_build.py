@@ -327,6 +327,7 @@ class TestGateways:
             "cluster": "west",
             "passes": False,
             "openings": [{**opening, "origin": "IstioGateway istio-system/cross-network"}],
+            "more": 0,
         }
 
     def test_a_gateway_known_by_name_is_named_with_its_object(self) -> None:
