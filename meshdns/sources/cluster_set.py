@@ -2,13 +2,14 @@
 
 import asyncio
 import logging
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Final
 
+from meshdns.mesh.objects.foreign import listed
 from meshdns.mesh.objects.problems import Problem, ProblemKind
 from meshdns.sources.auth.kubeconfig import ClientConfig
 from meshdns.sources.cluster_reader import ClusterReader, SourceContext
-from meshdns.sources.registry import NO_NAME
+from meshdns.sources.registry import NO_NAME, server_identity
 from meshdns.sources.settings import problem_from_message
 from meshdns.sources.sink import SourceListed, SourceProblems
 
@@ -83,16 +84,26 @@ class ClusterSet:
         if self._is_closed:
             return
         self._owners = {}
+        added = []
         for name, client_config in self._client_configs.items():
             if name in self._clusters:
                 self._clusters[name].set_client_config(client_config)
                 self._clusters[name].update_duplicate()
                 continue
-            holder = self._context.registry.claim(name, client_config.title, self._context.rank)
+            holder = self._context.registry.claim(
+                name,
+                client_config.title,
+                self._context.rank,
+                server_identity(client_config),
+                is_named=self._context.is_named,
+            )
             if holder == NO_NAME:
                 self._clusters[name] = ClusterReader(name, client_config, self._context)
+                added.append(self._clusters[name])
             else:
                 self._owners[name] = holder
+        for cluster in added:
+            cluster.update_duplicate()
         self._report_problems()
 
     def _report_problems(self) -> None:
@@ -112,6 +123,7 @@ class ClusterSet:
             if cluster.duplicate_of not in (NO_NAME, self._own):
                 reason = f"is the same cluster as {cluster.duplicate_of}, by the UID of kube-system, and served as that"
                 found.append(_conflict_problem(name, reason, f"remove {name} or {cluster.duplicate_of}"))
+            found += self._rival_problems(name, cluster)
             if cluster.pending_reason:
                 found.append(
                     problem_from_message(
@@ -119,6 +131,22 @@ class ClusterSet:
                     )
                 )
         return found
+
+    def _rival_problems(self, name: str, cluster: ClusterReader) -> Iterator[Problem]:
+        """That another server says that it is this cluster: a problem of both, until the settings decide."""
+        registry = self._context.registry
+        rivals = registry.rivals(name)
+        own = [other for other in rivals if registry.own in (name, other) and registry.is_same_authority(name, other)]
+        rivals = [other for other in rivals if other not in own]
+        is_decided = bool(registry.believed_uid(name)) and cluster.rival == NO_NAME
+        if not rivals or is_decided:
+            return
+        served = "this one is served" if cluster.rival == NO_NAME else "nothing of this one is served"
+        yield _conflict_problem(
+            name,
+            f"has the same UID of kube-system as {listed(rivals)}, from another server or authority; {served}",
+            "remove what is wrong, or give its UID as clusters.<name>.uid of the one that is right",
+        )
 
 
 def _conflict_problem(name: str, reason: str, advice: str) -> Problem:
