@@ -22,6 +22,7 @@ from meshdns.config.values import (
     Bool,
     Cidr,
     ClientMatch,
+    ClusterUid,
     DnsLabel,
     Domain,
     Duration,
@@ -117,6 +118,11 @@ class ClusterSection(SettingsModel):
         default=60.0,
         description="How long objects are served on that a list suddenly lacks, more than 10 and more than 30 % of a "
         "kind, before a second list is believed that lacks them too. Default: 60s; 0s believes every list.",
+    )
+    uid: ClusterUid | None = Field(
+        default=None,
+        description="The UID of its namespace kube-system. A server with another is not read, and of several that say "
+        "they are this cluster this one is believed. Default: whatever its server says.",
     )
     config_cluster: Identifier | None = Field(
         default=None,

@@ -51,6 +51,7 @@ _SCALARS: Final[Mapping[Callable[..., Any], str]] = {
     values.read_path: "path",
     values.read_socket_path: "path",
     values.read_identifier: "name",
+    values.read_uid: "UID",
     values.read_namespace: "namespace",
     values.read_namespace_or_all: "namespace or `*`",
     values.read_gateway: "address or host name, with a port or not",

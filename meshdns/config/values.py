@@ -214,6 +214,14 @@ def read_identifier(text: str) -> str:
     return text
 
 
+def read_uid(text: str) -> str:
+    """The UID of an object of Kubernetes: 1 to 64 letters, digits and ``._:-``."""
+    if not 0 < len(text) <= 64 or not text.isascii() or not all(c.isalnum() or c in "._:-" for c in text):
+        advice = "copy that of: kubectl get namespace kube-system -o jsonpath={.metadata.uid}"
+        raise ValueError(f"{_quoted(text)} is no UID; {advice}")
+    return text
+
+
 def read_namespace(text: str) -> str:
     """A Kubernetes namespace (a DNS label, RFC 1123)."""
     if not _LABEL.fullmatch(text):
@@ -300,6 +308,7 @@ FilePath = Annotated[str, AfterValidator(read_path)]
 LoopbackAddress = Annotated[str, AfterValidator(read_loopback_address)]
 SocketPath = Annotated[str, AfterValidator(read_socket_path)]
 Identifier = Annotated[str, AfterValidator(read_identifier)]
+ClusterUid = Annotated[str, AfterValidator(read_uid)]
 NamespaceName = Annotated[str, AfterValidator(read_namespace)]
 NamespaceOrAll = Annotated[str, AfterValidator(read_namespace_or_all)]
 GatewayHost = Annotated[str, AfterValidator(read_gateway)]

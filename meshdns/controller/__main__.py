@@ -33,7 +33,13 @@ from meshdns.controller.hostname_resolver import HostnameResolver
 from meshdns.controller.mass_delete_guard import MassDeleteGuard
 from meshdns.controller.publisher import Publisher
 from meshdns.controller.source_runner import SourceRunner
-from meshdns.controller.source_settings import ControllerSettings, mass_delete_holds, max_stale, source_settings
+from meshdns.controller.source_settings import (
+    ControllerSettings,
+    believed_uids,
+    mass_delete_holds,
+    max_stale,
+    source_settings,
+)
 from meshdns.instance import logs
 from meshdns.instance.process import die_with_parent, lower_priority, open_supervisor_channel, send_to_supervisor
 from meshdns.instance.scoreboard import Scoreboard
@@ -75,7 +81,9 @@ async def _run() -> None:
     gc.collect()
     gc.freeze()  # a full collection over what stays would delay heartbeats and commits
     ends = (asyncio.create_task(_supervisor_gone(control), name="end"), asyncio.create_task(stop.wait(), name="stop"))
-    registrations = ClusterRegistry(vantage_cluster(settings))
+    registrations = ClusterRegistry(
+        vantage_cluster(settings), believed=believed_uids(settings), remembered=controller.served_identities()
+    )
     works = [
         (f"source {settings.sources[rank].kind}", _run_source(rank, settings, controller, registrations))
         for rank in range(len(settings.sources))

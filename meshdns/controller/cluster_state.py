@@ -35,7 +35,8 @@ class ClusterState:
     def __init__(self, name: str, now: float) -> None:
         self.name = name
         self.source = ""
-        self.uid = ""  # of its namespace kube-system, as far as known
+        self.uid = ""  # of the namespace kube-system of the cluster that is read, as far as known
+        self.served_uid: str | None = None  # of the one whose declarations are served; None: not looked for yet
         self.credentials_expire_at = math.inf  # Unix time at which what it is read with ends, as far as that says so
         self.credentials_renewable = False  # whether another is got before
         self.kinds: frozenset[ObjectKind] = frozenset()

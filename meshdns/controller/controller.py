@@ -140,6 +140,10 @@ class Controller:
             _log.info("began with the snapshot of %s", ", ".join(sorted(clusters)))
         return frozenset(clusters)
 
+    def served_identities(self) -> dict[str, str]:
+        """By cluster the UID of the one whose names are served, where it is known."""
+        return self._ingest.served_identities()
+
     # ------------------------------------------------------------------------------------------ sources
 
     def expect_sources(self, sources: int) -> None:

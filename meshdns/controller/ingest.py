@@ -2,6 +2,8 @@
 
 Rules:
 - A list replaces a kind, as far as the mass-delete guard believes it.
+- What another identity of the cluster declares is kept apart until all of it is known
+  (`meshdns.controller.identity_change`). Until then the served data have no contact, and age.
 - A removed cluster is served on for a while (`cluster_state.REMOVAL_GRACE_PERIOD`); one that comes back in between was
   never away.
 - Data that are withheld (`maxStale`) are kept apart (`_WithheldStore`), where events still reach them: a watch that
@@ -13,6 +15,7 @@ from collections.abc import Sequence
 from typing import Final, NamedTuple, Protocol
 
 from meshdns.controller.cluster_state import REMOVAL_GRACE_PERIOD, ClusterState, ClusterTracker
+from meshdns.controller.identity_change import PendingIdentity, identity_in
 from meshdns.controller.mass_delete_guard import MassDeleteGuard
 from meshdns.mesh.objects.declarations import AnyDeclaration, ObjectKey, ObjectKind, key_of
 from meshdns.sources.sink import (
@@ -94,6 +97,7 @@ class Ingest:
         self._tracker = tracker
         self._guard = guard
         self._withheld: dict[str, _WithheldStore] = {}
+        self._pending: dict[str, PendingIdentity] = {}
 
     # ------------------------------------------------------------------------------------------ events
 
@@ -101,12 +105,12 @@ class Ingest:
         """Apply an event to the store or to the tracker; return what follows from it."""
         match event:
             case ObjectChanged():
-                self._store_of(event.cluster).upsert(event.cluster, event.declaration)
+                self._target_of(event.cluster).upsert(event.cluster, event.declaration)
                 return self._release_held(event.cluster, key_of(event.declaration))
             case ContactMade():
                 return _RECHECK if self._record_contact(event.cluster, event.kind, now) else _NOTHING
             case ObjectRemoved():
-                self._store_of(event.cluster).remove(event.cluster, event.key)
+                self._target_of(event.cluster).remove(event.cluster, event.key)
                 return self._release_held(event.cluster, event.key)
             case KindListed():
                 return IngestResult(commit=True, recheck=True, relist_after=self._apply_list(event, now))
@@ -116,11 +120,11 @@ class Ingest:
             case ClusterAdded():
                 self._add_cluster(event)
                 return _COMMIT_AND_RECHECK
-            case ClusterRemoved(cluster):
-                self._tracker.state_of(cluster).removed_at = now
+            case ClusterRemoved():
+                self._mark_removed(event, now)
                 return _COMMIT_AND_RECHECK
             case ClusterIdentified(cluster, uid):
-                self._tracker.state_of(cluster).uid = uid
+                self._set_identity(self._tracker.state_of(cluster), uid)
                 return _NOTHING
             case CredentialsObtained(cluster, expires_at, renewable):
                 state = self._tracker.state_of(cluster)
@@ -137,11 +141,18 @@ class Ingest:
         """Replace a kind as far as the guard believes it; return the seconds after which another list is wanted."""
         cluster, kind = event.cluster, event.kind
         state = self._tracker.state_of(cluster)
+        if state.can_relist and not state.uid and cluster not in self._pending and self._served_identity(state):
+            self._pending[cluster] = PendingIdentity("")
+        pending = self._pending.get(cluster)
+        if pending is not None:
+            pending.replace_kind(kind, event.declarations)
+            self._record_contact(cluster, kind, now)
+            return self._end_pending(state, pending, now) if pending.listed_kinds >= state.kinds else 0.0
         declared = self._store_of(cluster)
         known, keys = declared.keys(cluster, kind), {key_of(each) for each in event.declarations}
         gone, again = frozenset(known - keys), 0.0
         if state.can_relist:
-            gone, again = self._guard.check_list(cluster, kind, known, keys, cluster_uid=state.uid, now=now)
+            gone, again = self._guard.check_list(cluster, kind, known, keys, now=now)
         for key in gone:
             declared.remove(cluster, key)
         for declaration in event.declarations:
@@ -151,8 +162,77 @@ class Ingest:
         state.alarms = tuple(self._guard.alarms(cluster))
         return again
 
+    # ------------------------------------------------------------------------------------------ identity
+
+    def served_identities(self) -> dict[str, str]:
+        """By cluster the identity of what is served, where that is known."""
+        found = {name: self._served_identity(state) for name, state in self._tracker.clusters.items()}
+        return {name: uid for name, uid in found.items() if uid}
+
+    def _served_identity(self, state: ClusterState) -> str:
+        """The identity of what is served; that of an earlier process is found in its declarations."""
+        if state.served_uid is None:
+            state.served_uid = identity_in(self._store_of(state.name).declarations_of(state.name))
+        return state.served_uid
+
+    def _set_identity(self, state: ClusterState, uid: str) -> None:
+        """A source is about to list every kind of the cluster with this identity; empty: it is not known yet."""
+        state.uid = uid
+        served = self._served_identity(state)
+        self._pending.pop(state.name, None)
+        if uid == served or not state.can_relist:
+            return
+        if self._store_of(state.name).declarations_of(state.name):
+            self._pending[state.name] = PendingIdentity(uid)
+        else:
+            state.served_uid = uid
+
+    def _end_pending(self, state: ClusterState, pending: PendingIdentity, now: float) -> float:
+        """Every kind is listed: what is served gives way, but for a cluster that turns out to be the same."""
+        cluster = state.name
+        del self._pending[cluster]
+        declarations = pending.declarations_of(cluster)
+        same = pending.uid == self._served_identity(state)
+        state.uid = pending.uid or state.uid
+        if same:
+            lists = [
+                KindListed(cluster, kind, tuple(each for each in declarations if key_of(each)[0] is kind))
+                for kind in pending.listed_kinds
+            ]
+            return max(self._apply_list(each, now) for each in lists)
+        self._guard.forget_cluster(cluster)
+        declared, listed = self._store_of(cluster), {key_of(each) for each in declarations}
+        for known in declared.declarations_of(cluster):
+            if key_of(known) not in listed:
+                declared.remove(cluster, key_of(known))
+        for declaration in declarations:
+            declared.upsert(cluster, declaration)
+        state.served_uid = pending.uid
+        state.alarms = ()
+        state.listed_kinds = set(pending.listed_kinds)
+        for kind in state.kinds:
+            self._record_contact(cluster, kind, now)
+        return 0.0
+
+    def _mark_removed(self, event: ClusterRemoved, now: float) -> None:
+        """Serve a cluster for a while longer, or no more where it is not what it says it is."""
+        state = self._tracker.state_of(event.cluster)
+        state.removed_at = now
+        self._pending.pop(event.cluster, None)
+        if event.at_once:
+            state.removed_at = now - REMOVAL_GRACE_PERIOD
+            state.is_restored = state.is_withheld = False
+            state.served_uid = ""
+            state.listed_kinds.clear()
+            self._withheld.pop(event.cluster, None)
+            self._guard.forget_cluster(event.cluster)
+            for declaration in self._store.declarations_of(event.cluster):
+                self._store.remove(event.cluster, key_of(declaration))
+
     def _add_cluster(self, event: ClusterAdded) -> None:
         state = self._tracker.state_of(event.cluster)
+        state.uid = ""
+        self._pending.pop(event.cluster, None)
         if state.removed_at is not None:
             state.is_restored = state.is_synced
             state.listed_kinds.clear()
@@ -162,9 +242,10 @@ class Ingest:
         state.can_relist = event.can_relist
 
     def _record_contact(self, cluster: str, kind: ObjectKind, now: float) -> bool:
-        """Note a contact; return whether that ends a failure."""
+        """Note a contact; return whether that ends a failure. What is not served yet has none."""
         state = self._tracker.state_of(cluster)
-        state.last_contacts[kind] = now
+        if cluster not in self._pending:
+            state.last_contacts[kind] = now
         return state.failures.pop(kind, None) is not None
 
     # ------------------------------------------------------------------------------------------ time
@@ -199,15 +280,22 @@ class Ingest:
     def _remove_cluster(self, cluster: str) -> None:
         self._tracker.clusters.pop(cluster, None)
         self._withheld.pop(cluster, None)
+        self._pending.pop(cluster, None)
         self._guard.forget_cluster(cluster)
         self._store.remove_cluster(cluster)
 
     def _release_held(self, cluster: str, key: ObjectKey) -> IngestResult:
         """Let the guard keep an object no longer; its alarms may have changed by that."""
+        if cluster in self._pending:
+            return _NOTHING
         if not self._guard.release(cluster, key):
             return _COMMIT
         self._tracker.state_of(cluster).alarms = tuple(self._guard.alarms(cluster))
         return _COMMIT_AND_RECHECK
+
+    def _target_of(self, cluster: str) -> "DeclarationStore | _WithheldStore | PendingIdentity":
+        """Where changes of a cluster go."""
+        return self._pending.get(cluster) or self._store_of(cluster)
 
     def _store_of(self, cluster: str) -> "DeclarationStore | _WithheldStore":
         return self._withheld.get(cluster, self._store)

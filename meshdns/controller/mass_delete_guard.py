@@ -5,7 +5,8 @@ answer 200 OK with what they have. Rules, for each kind of a cluster:
 
 - Where a list lacks more than 10 objects that were known, and more than 30 % of them, what it lacks is kept and served.
 - What is kept goes once it lacks in another complete list, at least the hold (60 s) after the first that lacked it.
-  Another cluster identity (UID of ``kube-system``) in between restarts the hold.
+- It is for lists of one and the same cluster: another identity replaces everything at once
+  (`meshdns.controller.identity_change`), and nothing is kept then.
 - While anything is kept, whatever else a list lacks is kept too: a cluster that vanishes piecemeal is no better.
 - What the cluster itself says is believed at once: an object that is deleted by an event, or that comes back.
 
@@ -46,7 +47,6 @@ class MassDeleteGuard:
         self._holds = holds
         self._missing: dict[_ClusterKind, dict[ObjectKey, float]] = {}  # since when
         self._known_counts: dict[_ClusterKind, int] = {}  # how many objects there were then
-        self._cluster_uids: dict[_ClusterKind, str] = {}
 
     def check_list(
         self,
@@ -55,19 +55,15 @@ class MassDeleteGuard:
         known: AbstractSet[ObjectKey],
         listed: Collection[ObjectKey],
         *,
-        cluster_uid: str,
         now: float,
     ) -> GuardDecision:
-        """A complete list came: `known` is what is served, `cluster_uid` the cluster's UID as far as known."""
+        """A complete list came: `known` is what is served of the same cluster."""
         place = (cluster, kind)
         hold = self._holds.get(cluster, DEFAULT_HOLD)
         gone = frozenset(known) - frozenset(listed)
         before = self._missing.pop(place, {})
         if not hold or not (before or self._is_suspicious(len(gone), len(known))):
             return GuardDecision(gone, 0.0)
-        if self._cluster_uids.get(place) != cluster_uid:
-            self._cluster_uids[place] = cluster_uid
-            before = {}
         missing = {key: before.get(key, now) for key in gone}
         confirmed = frozenset(key for key, since in missing.items() if now - since >= hold)
         kept = {key: since for key, since in missing.items() if key not in confirmed}
@@ -89,9 +85,8 @@ class MassDeleteGuard:
 
     def forget_cluster(self, cluster: str) -> None:
         """The cluster is gone with all that is kept of it."""
-        for place in [place for place in self._cluster_uids.keys() | self._missing.keys() if place[0] == cluster]:
-            self._missing.pop(place, None)
-            self._cluster_uids.pop(place, None)
+        for place in [place for place in self._missing if place[0] == cluster]:
+            del self._missing[place]
 
     def alarms(self, cluster: str) -> list[Alarm]:
         """What is kept of a cluster; one alarm per kind."""

@@ -35,6 +35,11 @@ def mass_delete_holds(settings: Settings) -> dict[str, float]:
     return {name: each.mass_delete_hold for name, each in settings.clusters.items()}
 
 
+def believed_uids(settings: Settings) -> dict[str, str]:
+    """The UIDs of clusters that the settings give."""
+    return {name: each.uid for name, each in settings.clusters.items() if each.uid}
+
+
 def source_settings(source: SourceSection, *, own_cluster: str) -> AnySource:
     """What the source's reader is told; `own_cluster` is the cluster this instance stands in."""
     match source:

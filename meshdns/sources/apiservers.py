@@ -46,7 +46,8 @@ async def watch_api_servers(
     secrets source without a namespace raises `SourceError` outside of a pod.
     """
     async with asyncio.TaskGroup() as group:
-        context = SourceContext(sink, registry, draw, group, rank, without_readiness)
+        is_named = not isinstance(source, RemoteSecretsSource)
+        context = SourceContext(sink, registry, draw, group, rank, without_readiness, is_named)
         match source:
             case KubeconfigSource():
                 cluster_set = ClusterSet(f"kubeconfig {_joined_paths(source)}", "", context)

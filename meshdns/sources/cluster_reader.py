@@ -7,7 +7,11 @@ Rules:
 - Each cluster has one client and, per kind, a task of its own; nothing that one of them meets reaches another. A fault
   that was not foreseen is logged and reported as failed, and its kind, or the client, restarts after a wait.
 - Starts are spread: over half a second at first, over two seconds where all instances see the same change.
-- A cluster that is served under another name already is not served: see `meshdns.sources.registry`.
+- A cluster that is served under another name already is not served, nor one that another has a better claim to be:
+  see `meshdns.sources.registry`. The first is not read. What was known of the second goes at once; it is asked who it
+  is from time to time, and read when that is no one else, unless the same authority vouches for both.
+- Nothing counts before the identity is known to be right. A cluster that was identified once is not read over a
+  connection that does not tell its identity.
 """
 
 import asyncio
@@ -17,7 +21,7 @@ from collections.abc import Callable, Collection
 from dataclasses import replace
 from typing import Final, NamedTuple
 
-from meshdns.mesh.objects.foreign import describe_error
+from meshdns.mesh.objects.foreign import bounded_text, describe_error
 from meshdns.sources.auth.credentials import Credential, credential_expiry
 from meshdns.sources.auth.kubeconfig import ClientConfig
 from meshdns.sources.kube.client import ApiConnection
@@ -26,7 +30,7 @@ from meshdns.sources.kube.identity import VerifiedConnection
 from meshdns.sources.kube.reflector import Reflector
 from meshdns.sources.kube.request_gate import RequestGate
 from meshdns.sources.kube.resources import Resource, resources_to_watch
-from meshdns.sources.registry import NO_NAME, ClusterRegistry
+from meshdns.sources.registry import NO_NAME, UNKNOWN_SERVER, ClusterRegistry, server_identity
 from meshdns.sources.settings import SourceError
 from meshdns.sources.sink import ClusterAdded, ClusterIdentified, ClusterRemoved, CredentialsObtained, ReadFailed, Sink
 from meshdns.sources.sync_buffer import SyncBuffer
@@ -41,7 +45,7 @@ class SourceContext(NamedTuple):
     """Context that all clusters of a source share; `draw` gives numbers from 0 to 1 for jitter.
 
     `rank` is the source's place in the settings, `without_readiness` are the clusters whose EndpointSlices are not
-    read.
+    read. `is_named` says that its clusters are named by the settings, or by files of the operator.
     """
 
     sink: Sink
@@ -50,6 +54,7 @@ class SourceContext(NamedTuple):
     group: asyncio.TaskGroup
     rank: int = 0
     without_readiness: Collection[str] = ()
+    is_named: bool = True
 
 
 class ClusterReader:
@@ -62,6 +67,8 @@ class ClusterReader:
         self._pending: _ClusterClient | None = None
         self.duplicate_of = NO_NAME
         """The name under which this cluster is served instead."""
+        self.rival = NO_NAME
+        """The name of the other server with the same UID that is served instead."""
         self._current: _ClusterClient | None = self._start()
 
     @property
@@ -82,31 +89,45 @@ class ClusterReader:
         _log.info("cluster %s has new credentials or another address; it is read anew", self._name)
         if self._current is None:
             self.duplicate_of = NO_NAME
-            self._context.registry.set_uid(self._name, "")
+            self._context.registry.set_uid(self._name, "", server_identity(client_config))
             self._current = self._start()
         else:
             self._start_replacement(self._current)
 
     def update_duplicate(self) -> None:
         """Serve it, or not, by what is registered now."""
-        duplicate = self._context.registry.duplicate_of(self._name)
-        if duplicate != NO_NAME and self._current is not None:
+        registry = self._context.registry
+        rival = registry.rival_of(self._name)
+        is_same = rival != NO_NAME and registry.is_same_authority(self._name, rival)
+        duplicate = registry.duplicate_of(self._name) if rival == NO_NAME else NO_NAME
+        if rival != NO_NAME and self.rival == NO_NAME:
+            _log.warning("cluster %s says that it is %s; nothing of it is served", self._name, rival)
+            self.stop(at_once=True)
+        elif duplicate != NO_NAME and self._current is not None:
             self.stop()
-        elif duplicate == NO_NAME and self._current is None:
+        elif rival == NO_NAME and self.rival != NO_NAME and self._current is not None:
+            self._current.stop()
+            self._current = self._new_client(buffering=False)
+        if self._current is None and duplicate == NO_NAME and not is_same:
             self._current = self._start()
-        self.duplicate_of = duplicate
+        self.duplicate_of, self.rival = duplicate, rival
 
-    def stop(self) -> None:
-        """Read and serve it no more."""
+    def stop(self, *, at_once: bool = False) -> None:
+        """Read and serve it no more; `at_once` without the grace of clusters that leave."""
         for client in (self._current, self._pending):
             if client is not None:
                 client.stop()
+        self._context.registry.set_pending(self._name, "", UNKNOWN_SERVER)
         if self._current is not None:
-            self._context.sink.report(ClusterRemoved(self._name))
+            self._context.sink.report(ClusterRemoved(self._name, at_once=at_once))
         self._current = self._pending = None
 
     def _start(self) -> "_ClusterClient":
         kinds = frozenset(resources_to_watch(readiness=self._name not in self._context.without_readiness))
+        registry = self._context.registry
+        believed, remembered = registry.believed_uid(self._name), registry.remembered_uid(self._name)
+        if believed and remembered and believed != remembered:
+            self._context.sink.report(ClusterRemoved(self._name, at_once=True))
         self._context.sink.report(ClusterAdded(self._name, kinds, self._client_config.title))
         return self._new_client(buffering=False)
 
@@ -116,19 +137,28 @@ class ClusterReader:
     def _start_replacement(self, current: "_ClusterClient") -> None:
         """Begin to read with the current access, and serve what `current` knows until that is done."""
         if self._pending is not None:
-            self._pending.stop()
+            self._stop_pending()
         if current.buffer.is_complete:
             self._pending = self._new_client(buffering=True)
         else:
             current.stop()
+            self._context.registry.set_uid(self._name, "", server_identity(self._client_config))
+            self._context.sink.report(ClusterIdentified(self._name, ""))
             self._current = self._new_client(buffering=False)
+
+    def _stop_pending(self) -> None:
+        if self._pending is not None:
+            self._pending.stop()
+            self._context.registry.set_pending(self._name, "", UNKNOWN_SERVER)
+        self._pending = None
 
     def on_complete(self, client: "_ClusterClient") -> None:
         """A client has listed everything."""
         if client is self._pending and self._current is not None:
             self._current.stop()
             self._current, self._pending = client, None
-            self._context.registry.set_uid(self._name, client.uid)
+            self._context.registry.set_pending(self._name, "", UNKNOWN_SERVER)
+            self._context.registry.set_uid(self._name, client.uid, server_identity(client.client_config))
             again = client.buffer.flush()
             _log.info("cluster %s is served by its new client", self._name)
             if again:
@@ -141,17 +171,26 @@ class ClusterReader:
             self._start_replacement(client)
 
     def on_identified(self, client: "_ClusterClient", uid: str) -> None:
-        """A client knows for the first time which cluster answers."""
-        if client is self._current:
-            self._context.registry.set_uid(self._name, uid)
+        """A client knows which cluster answers. Raises `SourceError` where another one has a better claim to be it."""
+        registry, server = self._context.registry, server_identity(client.client_config)
+        if client is self._pending:
+            registry.set_pending(self._name, uid, server)
+            rival = registry.rival_of(self._name, pending=True)
+        else:
+            registry.set_uid(self._name, uid, server)
+            rival = registry.rival_of(self._name)
+        if rival != NO_NAME:
+            raise SourceError(
+                f"it says that it is the cluster {bounded_text(rival)} (UID {uid} of kube-system) from another server, "
+                f"so that nothing of it is served; give the UID as clusters.<name>.uid of the one that is right"
+            )
 
     def on_cluster_replaced(self, client: "_ClusterClient") -> None:
         """Another cluster answers to a client than before."""
         if client is self._current and self._pending is None:
             self._start_replacement(client)
         elif client is self._pending:
-            client.stop()
-            self._pending = None
+            self._stop_pending()
             if self._current is not None and self._current.client_config != self._client_config:
                 self._start_replacement(self._current)
 
@@ -170,6 +209,7 @@ class _ClusterClient:
         )
         self._cluster = cluster
         self._name = name
+        self._believed = context.registry.believed_uid(name)
         self._draw = context.draw
         self._clock = asyncio.get_running_loop().time
         self._start_delay = (_SWAP_SPREAD if buffering else _START_SPREAD) * context.draw()
@@ -223,18 +263,30 @@ class _ClusterClient:
         self.buffer.report(CredentialsObtained(self._name, credential_expiry(stated), is_renewable))
 
     def _check_uid(self, uid: str) -> None:
-        """Which cluster answers. Raises `SourceError` where it is another than before."""
-        if not self.uid:
+        """Which cluster answers. Raises `SourceError` where nothing of it may count."""
+        server = bounded_text(self.client_config.server)
+        if self._believed and uid != self._believed:
+            raise SourceError(
+                f"another cluster answers at {server} (kube-system {uid or 'does not show its UID'}) than "
+                f"clusters.<name>.uid says ({self._believed}); correct one of the two"
+            )
+        if self.uid and not uid:
+            raise SourceError(
+                f"the server {server} does not show any more which cluster it is (kube-system was {self.uid}); "
+                "grant the verb list on namespaces by a ClusterRole"
+            )
+        if uid and uid != self.uid:
+            if self.uid or self.buffer.has_lists:
+                asyncio.get_running_loop().call_soon(self._cluster.on_cluster_replaced, self)
+                raise SourceError(
+                    f"another cluster answers at {server} (kube-system {uid}, not {self.uid or 'known before'}); its "
+                    "names are served once all are read: wait, or correct the kubeconfig"
+                )
+            self._cluster.on_identified(self, uid)
             self.uid = uid
             self.buffer.report(ClusterIdentified(self._name, uid))
+        elif uid:
             self._cluster.on_identified(self, uid)
-        elif uid != self.uid:
-            asyncio.get_running_loop().call_soon(self._cluster.on_cluster_replaced, self)
-            raise SourceError(
-                f"another cluster answers at {self.client_config.server} (kube-system {uid}, "
-                f"not {self.uid}); its names are "
-                "served once all are read: wait, or correct the kubeconfig"
-            )
 
 
 def _fault_reason(error: BaseException) -> str:

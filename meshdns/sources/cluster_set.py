@@ -9,14 +9,15 @@ Rules:
 import asyncio
 import itertools
 import logging
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from functools import partial
 from typing import Final
 
-from meshdns.mesh.objects.foreign import describe_error, shown
+from meshdns.mesh.objects.foreign import describe_error, listed, shown
 from meshdns.mesh.objects.problems import Problem, ProblemKind, first_problems
 from meshdns.sources.auth.kubeconfig import ClientConfig
 from meshdns.sources.cluster_reader import ClusterReader, SourceContext
-from meshdns.sources.registry import NO_NAME, is_cluster_name
+from meshdns.sources.registry import NO_NAME, is_cluster_name, server_identity
 from meshdns.sources.settings import problem_from_message
 from meshdns.sources.sink import SourceListed, SourceProblems
 
@@ -106,21 +107,33 @@ class ClusterSet:
         if self._is_closed:
             return
         self._owners, self._faults = {}, {}
+        before = set(self._clusters)
         for name, client_config in self._client_configs.items():
-            try:
-                self._reconcile_cluster(name, client_config)
-            except Exception as error:  # noqa: BLE001 — the border between clusters
-                _log.exception("cluster %s cannot be begun", name)
-                reason = f"cannot be begun: {describe_error(error)}; report this with the log"
-                self._faults[name] = problem_from_message("cluster", name, reason)
+            self._isolate(name, partial(self._reconcile_cluster, name, client_config))
+        for name in [name for name in self._clusters if name not in before]:
+            self._isolate(name, self._clusters[name].update_duplicate)
         self._report_problems()
+
+    def _isolate(self, name: str, action: Callable[[], None]) -> None:
+        try:
+            action()
+        except Exception as error:  # noqa: BLE001 — the border between clusters
+            _log.exception("cluster %s cannot be begun", name)
+            reason = f"cannot be begun: {describe_error(error)}; report this with the log"
+            self._faults[name] = problem_from_message("cluster", name, reason)
 
     def _reconcile_cluster(self, name: str, client_config: ClientConfig) -> None:
         if name in self._clusters:
             self._clusters[name].set_client_config(client_config)
             self._clusters[name].update_duplicate()
             return
-        holder = self._context.registry.claim(name, client_config.title, self._context.rank)
+        holder = self._context.registry.claim(
+            name,
+            client_config.title,
+            self._context.rank,
+            server_identity(client_config),
+            is_named=self._context.is_named,
+        )
         if holder == NO_NAME:
             self._clusters[name] = ClusterReader(name, client_config, self._context)
         else:
@@ -144,6 +157,7 @@ class ClusterSet:
             if cluster.duplicate_of not in (NO_NAME, self._own):
                 reason = f"is the same cluster as {cluster.duplicate_of}, by the UID of kube-system, and served as that"
                 found.append(_conflict_problem(name, reason, f"remove {name} or {cluster.duplicate_of}"))
+            found += self._rival_problems(name, cluster)
             if cluster.pending_reason:
                 found.append(
                     problem_from_message(
@@ -151,6 +165,22 @@ class ClusterSet:
                     )
                 )
         return found
+
+    def _rival_problems(self, name: str, cluster: ClusterReader) -> Iterator[Problem]:
+        """That another server says that it is this cluster: a problem of both, until the settings decide."""
+        registry = self._context.registry
+        rivals = registry.rivals(name)
+        own = [other for other in rivals if registry.own in (name, other) and registry.is_same_authority(name, other)]
+        rivals = [other for other in rivals if other not in own]
+        is_decided = bool(registry.believed_uid(name)) and cluster.rival == NO_NAME
+        if not rivals or is_decided:
+            return
+        served = "this one is served" if cluster.rival == NO_NAME else "nothing of this one is served"
+        yield _conflict_problem(
+            name,
+            f"has the same UID of kube-system as {listed(rivals)}, from another server or authority; {served}",
+            "remove what is wrong, or give its UID as clusters.<name>.uid of the one that is right",
+        )
 
 
 def _bad_name_problem(name: str) -> Problem:

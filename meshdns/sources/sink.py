@@ -78,11 +78,14 @@ class ReadFailed(msgspec.Struct, frozen=True):
 
 
 class ClusterIdentified(msgspec.Struct, frozen=True):
-    """The identity of the cluster is known: reported before its lists, and again when it changed."""
+    """The identity of the cluster is known: reported before its lists, and again when it changed.
+
+    Every kind is listed anew after it. The sink keeps what another identity lists apart until it has all kinds.
+    """
 
     cluster: str
     uid: str
-    """The UID of the namespace ``kube-system``."""
+    """The UID of the namespace ``kube-system``; empty where a new connection does not know it yet."""
 
 
 class CredentialsObtained(msgspec.Struct, frozen=True):
@@ -99,6 +102,8 @@ class ClusterRemoved(msgspec.Struct, frozen=True):
     """The cluster was removed from its source."""
 
     cluster: str
+    at_once: bool = False
+    """Whether its names go at once: it is not the cluster that it says it is."""
 
 
 class SourceListed(msgspec.Struct, frozen=True):

@@ -42,6 +42,7 @@ class SyncBuffer:
         self._on_complete = on_complete
         self._is_buffering = buffering
         self._is_closed = False
+        self._has_lists = False
         self._cluster_events: dict[type[SourceEvent], SourceEvent] = {}  # the last one of each type
         self._lists: dict[ObjectKind, dict[ObjectKey, AnyDeclaration]] = {}
         self._failures: dict[ObjectKind, ReadFailed] = {}
@@ -50,6 +51,11 @@ class SyncBuffer:
     def is_complete(self) -> bool:
         """Whether every kind was listed."""
         return not self._unlisted_kinds
+
+    @property
+    def has_lists(self) -> bool:
+        """Whether any kind was listed."""
+        return self._has_lists
 
     @property
     def failure_reason(self) -> str:
@@ -95,6 +101,7 @@ class SyncBuffer:
         self._is_closed = True
 
     def _mark_listed(self, kind: ObjectKind) -> None:
+        self._has_lists = True
         if kind in self._unlisted_kinds:
             self._unlisted_kinds.remove(kind)
             if not self._unlisted_kinds and not self._is_closed:

@@ -29,7 +29,7 @@ sources:
 clusters:
   west: {network: net-west, domain: cluster.local, gateways: [203.0.113.7, GW.example.], zones: [global],
          namespaces: ["*"], hosts: any, required: false, discover: all, readiness: true, maxStale: 90s,
-         configCluster: east, dnsName: west}
+         configCluster: east, dnsName: west, uid: 2f4b7c1e-9d3a-4e8b-8a55-0c6f1d2e3a4b}
 networks: {vm-net: {cidrs: [10.128.0.0/16]}}
 defaultNetwork: null
 systemNamespace: istio-system

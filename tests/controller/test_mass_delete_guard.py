@@ -19,13 +19,10 @@ class Served:
     def __init__(self, count: int, holds: dict[str, float] | None = None) -> None:
         self.guard = MassDeleteGuard(holds or {})
         self.known = keys(count)
-        self.identity = "uid-1"
 
     def list(self, listed: frozenset[ObjectKey], after: float) -> GuardDecision:
         """A list comes so many seconds after the start."""
-        verdict = self.guard.check_list(
-            "west", ObjectKind.SERVICE_ENTRY, self.known, listed, cluster_uid=self.identity, now=START + after
-        )
+        verdict = self.guard.check_list("west", ObjectKind.SERVICE_ENTRY, self.known, listed, now=START + after)
         self.known = (self.known - verdict.deleted) | listed
         return verdict
 
@@ -57,16 +54,6 @@ def test_a_second_list_a_minute_later_is_believed() -> None:
     for after in (0, 1, 30, 59.9):
         assert served.list(frozenset(), after).deleted == frozenset()
     assert served.list(frozenset(), 60) == GuardDecision(keys(100), 0.0)
-
-
-def test_another_identity_begins_the_hold_anew() -> None:
-    """Two lists of different clusters never agree."""
-    served = Served(100)
-    served.list(frozenset(), 0)
-    served.identity = "uid-2"
-    assert served.list(frozenset(), 60) == GuardDecision(frozenset(), 60.0)
-    assert served.list(frozenset(), 119).deleted == frozenset()
-    assert served.list(frozenset(), 120).deleted == keys(100)
 
 
 def test_objects_that_come_back_are_held_no_longer() -> None:

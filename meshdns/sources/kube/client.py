@@ -9,14 +9,21 @@ Rules:
 - A dead peer is found within 25 s by TCP keepalive, and by the user timeout where there is one.
 - ``~/.netrc`` is not read: aiohttp would refuse every request whose host is found there beside its bearer token. The
   proxy variables of the environment are honoured, as kubectl does.
+- No redirect is followed, neither of an API server nor of an identity provider: it would have this process send
+  requests to wherever the server likes. Cookies are not kept.
+- Clients that trust the same certificates and show the same one share their TLS context: with the authorities of the
+  system it takes half a MiB.
 """
 
 import asyncio
 import os
 import socket
+import ssl
 import tempfile
 import time
 import urllib.request
+import weakref
+from asyncio import sslproto
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from typing import Any, Final
@@ -24,8 +31,10 @@ from urllib.parse import urlsplit
 
 import aiohttp
 from kubernetes.aio import client, config
+from kubernetes.aio.config import kube_config, openid
 
 from meshdns import __version__
+from meshdns.mesh.objects.foreign import bounded_text, shown
 from meshdns.sources.auth.credentials import Credential, CredentialSource, auth_provider_kubeconfig
 from meshdns.sources.auth.kubeconfig import ClientConfig
 from meshdns.sources.settings import SourceError
@@ -37,6 +46,23 @@ _PROVIDER_ERRORS: Final = (OSError, ValueError, TypeError, KeyError, AttributeEr
 _REQUEST_ERRORS: Final = (aiohttp.ClientError, OSError, ValueError, client.ApiException)
 
 _load_from_dict: Final[Any] = config.load_kube_config_from_dict  # carries no types
+_kube_config: Final[Any] = kube_config
+_Requestor: Final[Any] = openid.OpenIDRequestor
+
+sslproto.SSLProtocol.max_size = _READ_BUFFER  # asyncio's 256 KiB for each connection are 2 MiB for each cluster
+
+
+class _OpenIdRequestor(_Requestor):  # type: ignore[misc]
+    """Asks an identity provider for a token, and no other server that it may name."""
+
+    async def _get(self, session: aiohttp.ClientSession, *args: Any, **options: Any) -> Any:
+        return await super()._get(session, *args, allow_redirects=False, **options)
+
+    async def _post(self, session: aiohttp.ClientSession, *args: Any, **options: Any) -> Any:
+        return await super()._post(session, *args, allow_redirects=False, **options)
+
+
+_kube_config.OpenIDRequestor = _OpenIdRequestor
 
 
 async def auth_provider_token(client_config: ClientConfig) -> str:
@@ -164,6 +190,30 @@ class ApiReply:
             raise _connection_error(self._server, error) from None
 
 
+class _Session:
+    """A session of aiohttp as the library uses it, which follows no redirect."""
+
+    def __init__(self, connector: aiohttp.TCPConnector) -> None:
+        self._session = aiohttp.ClientSession(
+            connector=connector,
+            connector_owner=False,
+            cookie_jar=aiohttp.DummyCookieJar(),
+            read_bufsize=_READ_BUFFER,
+            trust_env=False,
+        )
+
+    async def request(self, **arguments: Any) -> aiohttp.ClientResponse:
+        return await self._session.request(**arguments, allow_redirects=False)
+
+    async def close(self) -> None:
+        await self._session.close()
+
+
+_ContextKey = tuple[bytes, bytes, bytes, bool]
+
+_shared_contexts: Final[weakref.WeakValueDictionary[_ContextKey, ssl.SSLContext]] = weakref.WeakValueDictionary()
+
+
 class _Client:
     """One certificate (or none) with its pool of connections."""
 
@@ -177,14 +227,11 @@ class _Client:
             self._api = _create_api_client(client_config, credential)
         except (OSError, ValueError) as error:
             raise SourceError(f"{self._server}: the certificates cannot be used: {error}; correct them") from None
-        self._connector = aiohttp.TCPConnector(
-            limit=0, ssl=self._api.rest_client.ssl_context, socket_factory=_create_socket
-        )
-        self._api.configuration.client_session_kwargs = {
-            "connector": self._connector,
-            "read_bufsize": _READ_BUFFER,
-            "trust_env": False,
-        }
+        rest = self._api.rest_client
+        shared = (client_config.ca_bundle, credential.certificate, credential.key, client_config.insecure)
+        rest.ssl_context = _shared_contexts.setdefault(shared, rest.ssl_context)
+        self._connector = aiohttp.TCPConnector(limit=0, ssl=rest.ssl_context, socket_factory=_create_socket)
+        rest.pool_manager = _Session(self._connector)
 
     @asynccontextmanager
     async def send(
@@ -192,6 +239,8 @@ class _Client:
     ) -> AsyncIterator[ApiReply]:
         response = await self._request(method, path, query, token, body)
         try:
+            if 300 <= response.status < 400:
+                raise _redirect_error(self._server, response)
             yield ApiReply(response, self._server)
         finally:
             _abort(response)
@@ -267,8 +316,16 @@ def _abort(response: aiohttp.ClientResponse) -> None:
     response.close()
 
 
+def _redirect_error(server: str, response: aiohttp.ClientResponse) -> SourceError:
+    target = shown(response.headers.get("Location", ""))
+    return SourceError(
+        f"{server} redirects to {target} (HTTP status {response.status}), which is not followed; "
+        "give the address of the API server itself"
+    )
+
+
 def _connection_error(server: str, error: Exception) -> SourceError:
-    what = str(error) or type(error).__name__
+    what = bounded_text(str(error)) or type(error).__name__
     if isinstance(error, aiohttp.ClientSSLError):
         return SourceError(f"{server}: {what}; check certificate-authority and the clock")
     return SourceError(f"{server} cannot be read: {what}; check that the API server is up and reachable from here")

@@ -3,11 +3,13 @@
 Rules:
 - It is looked at before each list and each watch, since behind the same address another cluster may have come up
   (restored, moved, a load balancer turned round). Lists and watches that begin together share one look-up.
+- It is looked at again after a list that took longer than a look holds, before that list counts.
 - It has no deadline of its own: that of the request covers it, and leaves a credential plugin its time.
-- A reader that may not list namespaces gets no identity; that alone keeps nothing from being read.
+- A reader that may not list namespaces gets no identity, and `check_uid` an empty one: it decides what that means.
 """
 
 import asyncio
+import re
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from typing import Final
@@ -16,14 +18,17 @@ import msgspec
 
 from meshdns.sources.kube.follower import Connection, WatchReply
 from meshdns.sources.kube.payload import PayloadError, decode_item, decode_page
+from meshdns.sources.settings import SourceError
 
 _PATH: Final = "/api/v1/namespaces"
 _QUERY: Final = {"fieldSelector": "metadata.name=kube-system", "resourceVersion": "0"}  # from the watch cache
 _CHECK_VALIDITY: Final = 1.0  # seconds for which one look holds: no cluster takes another's place faster
 _BODY_LIMIT: Final = 2**20
+_UID: Final = re.compile(r"[0-9A-Za-z._:-]{1,64}")  # API servers give a UUID
 
 CheckUid = Callable[[str], None]
-"""Takes the UID of the cluster that answers. Raises `SourceError` where it must not be read."""
+"""Takes the UID of the cluster that answers, empty if it is not told. Raises `SourceError` where it must not be read.
+"""
 
 
 class VerifiedConnection:
@@ -52,6 +57,13 @@ class VerifiedConnection:
         finally:
             if "watch" in query:
                 self._checked_at = float("-inf")  # its end may be that of the server
+        if "watch" not in query and reply.status == 200:
+            async with self._verify_cluster() as refusal:
+                if refusal is not None:
+                    raise SourceError(
+                        f"the API server refused to say who it is after a list (HTTP status {refusal.status}); "
+                        "look at its load"
+                    )
 
     async def refresh(self) -> None:
         """Renew the credentials. Raises `SourceError`."""
@@ -73,8 +85,7 @@ class VerifiedConnection:
                     yield reply
                     return
                 uid = _kube_system_uid(await _body(reply)) if reply.status == 200 else ""
-            if uid:
-                self._check_uid(uid)
+            self._check_uid(uid)
             self._checked_at = clock()
             yield None
 
@@ -95,7 +106,8 @@ def _kube_system_uid(body: bytes) -> str:
         read = [msgspec.convert(namespace, _Namespace).metadata for namespace in namespaces]
     except (PayloadError, msgspec.ValidationError):
         return ""
-    return next((metadata.uid for metadata in read if metadata.name == "kube-system"), "")
+    uid = next((metadata.uid for metadata in read if metadata.name == "kube-system"), "")
+    return uid if _UID.fullmatch(uid) else ""
 
 
 class _NamespaceMetadata(msgspec.Struct):

@@ -1,0 +1,64 @@
+"""Lists of a cluster whose identity is another than that of the declarations that are served.
+
+Rules:
+- Declarations belong to one identity, the UID of the namespace ``kube-system``. What is stored says it itself: that
+  namespace is one of the declarations.
+- What a source reports of another identity, or of one that is not known yet where the served one is, is kept apart
+  until every kind is listed. It then takes the place of all that was served, in one turn and without the mass-delete
+  guard: that is for lists of the same cluster. Nothing of two clusters is served side by side, in neither direction.
+- If the served cluster comes back before, what was kept apart is dropped.
+
+Pure.
+"""
+
+from collections.abc import Iterable
+from typing import Final
+
+from meshdns.mesh.objects.declarations import AnyDeclaration, Namespace, ObjectKey, ObjectKind, key_of
+
+SYSTEM_NAMESPACE: Final[ObjectKey] = (ObjectKind.NAMESPACE, "", "kube-system")
+
+
+def identity_in(declarations: Iterable[AnyDeclaration]) -> str:
+    """The identity of the cluster that declares these; empty where they do not say."""
+    for declaration in declarations:
+        if isinstance(declaration, Namespace) and declaration.name == SYSTEM_NAMESPACE[2]:
+            return declaration.uid
+    return ""
+
+
+class PendingIdentity:
+    """What was reported of one cluster under the identity `uid` (empty: not known) while another is served."""
+
+    def __init__(self, uid: str) -> None:
+        self._uid = uid
+        self._declarations: dict[ObjectKey, AnyDeclaration] = {}
+        self.listed_kinds: set[ObjectKind] = set()
+
+    @property
+    def uid(self) -> str:
+        """The identity, as the source says or the lists do."""
+        namespace = self._declarations.get(SYSTEM_NAMESPACE)
+        return self._uid or (identity_in([namespace]) if namespace is not None else "")
+
+    def replace_kind(self, kind: ObjectKind, declarations: Iterable[AnyDeclaration]) -> None:
+        """A complete list of one kind came."""
+        self._declarations = {key: value for key, value in self._declarations.items() if key[0] is not kind}
+        self._declarations.update((key_of(each), each) for each in declarations)
+        self.listed_kinds.add(kind)
+
+    def upsert(self, _: str, declaration: AnyDeclaration) -> None:
+        """Add or replace a declaration."""
+        self._declarations[key_of(declaration)] = declaration
+
+    def remove(self, _: str, key: ObjectKey) -> None:
+        """Forget a declaration; nothing happens where it is unknown."""
+        self._declarations.pop(key, None)
+
+    def keys(self, _: str, kind: ObjectKind) -> set[ObjectKey]:
+        """The keys known of one kind."""
+        return {key for key in self._declarations if key[0] is kind}
+
+    def declarations_of(self, _: str) -> list[AnyDeclaration]:
+        """All declarations."""
+        return list(self._declarations.values())
