@@ -180,10 +180,10 @@ def _read_options(query: Query, data: bytes, at: int, end: int) -> bool:
             query.nsid = True
         elif code == OPTION_TCP_KEEPALIVE:
             query.keepalive = True
-        elif code == OPTION_COOKIE:
+        elif code == OPTION_COOKIE and not query.cookie:  # RFC 7873 5.2: the first one counts, the others are ignored
             if length not in _COOKIE_SIZES:
                 return False
-            query.cookie = query.cookie or data[at : at + length]
+            query.cookie = data[at : at + length]
         at += length
     return True
 

@@ -12,7 +12,8 @@ Rules:
   is read.
 - Pointers only lead backwards, so an answer section with nothing to drop is kept octet by octet behind a question of
   the same length. If records are dropped, the others are written again without compression.
-- TTLs with the top bit set are 0, all are capped (RFC 2181 section 8, RFC 2308 section 5).
+- TTLs with the top bit set are 0, all are capped (RFC 2181 section 8, RFC 2308 section 5). The records of an RRset and
+  the signatures over it get its lowest TTL (RFC 2181 section 5.2): a cache in front would drop some before the others.
 """
 
 import enum
@@ -289,6 +290,8 @@ class _Message:
 
     def _positive(self, kept: list[_Record]) -> Reply:
         proofs = self._proofs(with_soa=False)
+        self._level_ttls(kept)
+        self._level_ttls(proofs)
         ttl = min(record.ttl for record in (*kept, *proofs))
         return self._check_size(Reply(ReplyKind.POSITIVE, NOERROR, ttl, self._answer(kept), self._uncompressed(proofs)))
 
@@ -299,6 +302,8 @@ class _Message:
             minimum = int.from_bytes(self.data[soa.end - 4 : soa.end], "big")
             soa.ttl = ttl = min(soa.ttl, minimum, MAX_NEGATIVE_TTL)
             believed = [soa, *self._proofs(with_soa=True)]
+            self._level_ttls(believed)
+        self._level_ttls(kept)
         ttl = min([ttl, *(record.ttl for record in (*kept, *believed))])
         kind = ReplyKind.NXDOMAIN if rcode == NXDOMAIN else ReplyKind.NODATA
         return self._check_size(Reply(kind, rcode, ttl, self._answer(kept), self._uncompressed(believed)))
@@ -316,6 +321,18 @@ class _Message:
                 record.rtype in _PROOF_TYPES or (record.rtype == _TYPE_RRSIG and self._covered_type(record) in covered)
             )
         ]
+
+    def _level_ttls(self, records: list[_Record]) -> None:
+        """Give the records of each RRset, and their signatures, the lowest TTL among them."""
+        lowest: dict[tuple[bytes, int], int] = {}
+        keys = [
+            (record.owner_lower, self._covered_type(record) if record.rtype == _TYPE_RRSIG else record.rtype)
+            for record in records
+        ]
+        for key, record in zip(keys, records, strict=True):
+            lowest[key] = min(record.ttl, lowest.get(key, record.ttl))
+        for key, record in zip(keys, records, strict=True):
+            record.ttl = lowest[key]
 
     def _covered_type(self, record: _Record) -> int:
         """The type that an RRSIG covers (RFC 4034 3.1.1)."""
