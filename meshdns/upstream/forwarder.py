@@ -3,7 +3,9 @@
 Rules:
 - A cached answer is returned at once: no task, no future, no timer.
 - One exchange at a time for one question and route; all clients that send it meanwhile wait for it (RFC 5452 section
-  5).
+  5). What else of a client's query is sent on, the loop markers, makes the exchange its own, and nothing of it is
+  cached.
+- A failure by a limit of this process is not cached: another client may have used it up.
 - Every client gets one reply, within 1.8 s. The waiting clients are bounded, in all and for each address, and so are
   the open exchanges: those whose clients have been answered already are closed first.
 - Different names of one domain that wait at a time have a bound of their own, so that a flood of random names leaves
@@ -32,6 +34,7 @@ from meshdns.forwarding.policy import Attempt, Exchange, Failure, Step
 from meshdns.forwarding.question import (
     cache_key,
     encode_loop_marker,
+    exchange_key,
     is_loop,
     read_loop_markers,
     suffix_key,
@@ -40,6 +43,7 @@ from meshdns.forwarding.question import (
 from meshdns.forwarding.upstreams import Address, Route, route_indexes
 from meshdns.forwarding.waiting import PendingExchange, PerKeyLimit, Waiter, WaitLimits
 from meshdns.upstream.entropy import Entropy
+from meshdns.upstream.local_errors import is_local_error
 from meshdns.upstream.pools import UpstreamPools
 from meshdns.upstream.tcp import TcpExchanges
 from meshdns.upstream.timer_wheel import TimerWheel
@@ -115,9 +119,10 @@ class Forwarder:
         cached = self._replies.cached_reply(query, key, now=now, tcp=tcp)
         if cached is not None:
             return cached
-        error = self._refusal(query, key, client, now=now, tcp=tcp)
+        markers = read_loop_markers(query)
+        error = self._refusal(query, key, client, markers, now=now, tcp=tcp)
         if error is None:
-            error = self._join_or_start(Waiter(query, tcp, client, on_reply), key, route_index, now)
+            error = self._join_or_start(Waiter(query, tcp, client, on_reply), key, markers, route_index, now)
         return None if error is None else ImmediateReply(error)
 
     @property
@@ -143,7 +148,9 @@ class Forwarder:
 
     # ------------------------------------------------------------------------------------------ clients
 
-    def _refusal(self, query: Query, key: bytes, client: bytes, *, now: float, tcp: bool) -> bytes | None:
+    def _refusal(
+        self, query: Query, key: bytes, client: bytes, markers: bytes, *, now: float, tcp: bool
+    ) -> bytes | None:
         """Return the refusal or failure for a client that may not wait for an upstream; None if it may."""
         counters = self._counters
         failure = self._cache.get_failure(key, now)
@@ -152,7 +159,6 @@ class Forwarder:
             return self._replies.failure_reply(query, key, failure, now=now, tcp=tcp)
         if not query.rd:
             return self._replies.refusal(query, client_reply.NOT_RECURSIVE, tcp=tcp)
-        markers = read_loop_markers(query)
         if markers and is_loop(markers, self._own_marker):
             counters.loops += 1
             return self._replies.refusal(query, client_reply.LOOP, tcp=tcp)
@@ -167,9 +173,10 @@ class Forwarder:
             )
         return None
 
-    def _join_or_start(self, waiter: Waiter, key: bytes, route_index: int, now: float) -> bytes | None:
+    def _join_or_start(self, waiter: Waiter, key: bytes, markers: bytes, route_index: int, now: float) -> bytes | None:
         """Join the exchange for the question, or start it."""
-        pending = self._pending_by_key.get(key)
+        shared = exchange_key(key, markers)
+        pending = self._pending_by_key.get(shared)
         if pending is None:
             domain = suffix_key(waiter.query, route_index)
             if self._suffix_limit.is_at_limit(domain):
@@ -177,8 +184,8 @@ class Forwarder:
                 self._counters.over_suffix_limit += 1
                 return self._replies.refusal(waiter.query, client_reply.OVERLOAD_SUFFIX, tcp=waiter.tcp)
             self._counters.misses += 1
-            exchange = self._new_exchange(waiter.query, route_index, now)
-            pending = PendingExchange(key, domain, route_index, exchange)
+            exchange = self._new_exchange(waiter.query, markers, route_index, now)
+            pending = PendingExchange(shared, key, domain, route_index, exchange)
             self._admit(pending, now)
             failure = self._apply_step(pending, exchange.start(now), now)
             if failure is not None:
@@ -189,14 +196,14 @@ class Forwarder:
         self._wait_limits.add(waiter.client)
         return None
 
-    def _new_exchange(self, query: Query, route_index: int, now: float) -> Exchange:
+    def _new_exchange(self, query: Query, markers: bytes, route_index: int, now: float) -> Exchange:
         """A new exchange for a client's question."""
         return Exchange(
             to_question(query),
             self._upstream_groups[route_index],
             self._counters,
             now=now,
-            loop_markers=read_loop_markers(query) + self._own_marker,
+            loop_markers=markers + self._own_marker,
             random_bits=self._entropy.random_bytes(len(query.qname_lower)) if self._random_case[route_index] else b"",
         )
 
@@ -208,7 +215,7 @@ class Forwarder:
             if isinstance(outcome, Reply):
                 reply(self._replies.fresh_reply(query, outcome, tcp=tcp))
             else:
-                reply(self._replies.failure_reply(query, pending.key, outcome, now=now, tcp=tcp))
+                reply(self._replies.failure_reply(query, pending.cache_key, outcome, now=now, tcp=tcp))
 
     # ------------------------------------------------------------------------------------------ exchanges
 
@@ -234,7 +241,8 @@ class Forwarder:
         if isinstance(step, Reply):
             self._on_answer(pending, step, now)
         elif isinstance(step, Failure):
-            self._cache.store_failure(pending.key, step, now)
+            if pending.is_cached and not step.is_local:
+                self._cache.store_failure(pending.cache_key, step, now)
             self._answer_waiters(pending, step, now)
             if not exchange.closed:
                 self._keep_for_late_reply(pending)
@@ -244,7 +252,8 @@ class Forwarder:
 
     def _on_answer(self, pending: PendingExchange, reply: Reply, now: float) -> None:
         """Cache the answer and send it, also to clients that retried after a failure."""
-        self._cache.store(pending.key, reply, now)
+        if pending.is_cached:
+            self._cache.store(pending.cache_key, reply, now)
         live = self._pending_by_key.get(pending.key)
         if live is not pending:
             self._counters.late_answers += 1
@@ -298,21 +307,21 @@ class Forwarder:
         address = self._address(pending, attempt)
         if attempt.tcp and address.tls is None:
             sent = self._tcp_exchanges.send(address, attempt)
-            return None if sent else attempt.exchange.on_error(attempt, now)
+            return None if sent else attempt.exchange.on_error(attempt, now, is_local=True)
         try:
             self._pools.pool_for(address).send(attempt)
-        except OSError:
-            return attempt.exchange.on_error(attempt, now)
+        except OSError as error:
+            return attempt.exchange.on_error(attempt, now, is_local=is_local_error(error))
         return None
 
-    def _on_tcp_result(self, attempt: Attempt, ident: int, message: bytes | None) -> None:
+    def _on_tcp_result(self, attempt: Attempt, ident: int, message: bytes | None, *, is_local: bool = False) -> None:
         """Handle the end of an exchange over TCP (for `TcpExchanges`)."""
         pending = self._open.get(attempt.exchange)
         if pending is None:
             return
         if message is None:
             now = self._loop.time()
-            self._apply_step(pending, attempt.exchange.on_error(attempt, now), now)
+            self._apply_step(pending, attempt.exchange.on_error(attempt, now, is_local=is_local), now)
         else:
             self.on_reply(attempt, ident, message)
 
@@ -343,7 +352,7 @@ class Forwarder:
             if pending is not None:
                 self._apply_step(pending, attempt.exchange.on_icmp_error(attempt, now), now)
 
-    def on_connection_closed(self, attempts: tuple[Attempt, ...], *, served: bool) -> None:
+    def on_connection_closed(self, attempts: tuple[Attempt, ...], *, served: bool, is_local: bool) -> None:
         """Handle the end of a connection on which `attempts` were awaited (for `TlsPool`)."""
         now = self._loop.time()
         for attempt in attempts:
@@ -352,7 +361,9 @@ class Forwarder:
             if pending is not None:
                 self._apply_step(
                     pending,
-                    exchange.on_connection_closed(attempt, now) if served else exchange.on_error(attempt, now),
+                    exchange.on_connection_closed(attempt, now)
+                    if served
+                    else exchange.on_error(attempt, now, is_local=is_local),
                     now,
                 )
 
