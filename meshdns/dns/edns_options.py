@@ -31,7 +31,7 @@ def shorten_texts(options: bytes, limit: int) -> bytes:
         return options
     return b"".join(
         encode_option(code, value[:2] + shorten_text(value[2:], limit) if code == OPTION_EDE else value)
-        for code, value in _options(options)
+        for code, value in split_options(options)
     )
 
 
@@ -48,7 +48,7 @@ def shorten_text(text: bytes, limit: int) -> bytes:
 def drop_options(options: bytes, excess: int) -> bytes:
     """Return the options without what must go first, `excess` bytes of them if that many can go."""
     for drop in (_drop_text, _drop_error, _drop_nsid):
-        kept = b"".join(drop(code, value) for code, value in _options(options))
+        kept = b"".join(drop(code, value) for code, value in split_options(options))
         if len(options) - len(kept) >= excess:
             return kept
     return kept
@@ -66,8 +66,8 @@ def _drop_nsid(code: int, value: bytes) -> bytes:
     return b"" if code in (OPTION_EDE, OPTION_NSID) else encode_option(code, value)
 
 
-def _options(options: bytes) -> Iterator[tuple[int, bytes]]:
-    """The options, which are well-formed because they are ours."""
+def split_options(options: bytes) -> Iterator[tuple[int, bytes]]:
+    """Yield code and value of each option; they are well-formed because they are ours."""
     at = 0
     while at < len(options):
         end = at + 4 + (options[at + 2] << 8 | options[at + 3])

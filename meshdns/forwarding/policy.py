@@ -169,7 +169,7 @@ class Exchange:
         ):
             self._counters.mismatches += 1
             return self._retry_over_tcp(attempt, now)
-        reply = parse_reply(message, self.question.wire, dnssec=self.question.do)
+        reply = parse_reply(message, self.question.wire, dnssec=self.question.do, rules=self._upstreams.rules)
         if reply is None or (reply.kind is ReplyKind.TRUNCATED and attempt.tcp):
             self._counters.malformed += 1
             return self._upstream_failed(attempt, MALFORMED_REPLY, now)

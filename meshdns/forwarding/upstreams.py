@@ -1,12 +1,14 @@
 """Addresses of upstream servers, as settings and resolv.conf write them, and the routes by zone."""
 
 import ipaddress
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Final
 
 import msgspec
 
 from meshdns.dns.names import ZoneMap
+from meshdns.dns.own_names import OwnNames
+from meshdns.dns.reply import ReplyRules
 
 DNS_PORT: Final = 53
 TLS_PORT: Final = 853  # RFC 7858 section 3.1
@@ -116,6 +118,16 @@ class Route(msgspec.Struct, frozen=True):
     zone: bytes
     upstreams: tuple[Address, ...]
     random_case: bool = False
+
+
+def reply_rules(route: Route, own_zones: Mapping[bytes, bool]) -> ReplyRules:
+    """Return the rules for replies of a route's upstreams.
+
+    `own_zones` are the zones whose names they may not set; True marks a fallback zone, for whose names its own
+    upstreams are asked first. In all other own zones an upstream speaks for the queried name alone, if at all.
+    """
+    zones = {zone: not (is_fallback and zone == route.zone) for zone, is_fallback in own_zones.items()}
+    return ReplyRules(OwnNames(zones))
 
 
 def route_indexes(routes: Sequence[Route]) -> ZoneMap[int]:

@@ -20,14 +20,14 @@ Rules:
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 from meshdns.dns.query import Query
 from meshdns.dns.reply import Reply
 from meshdns.forwarding import client_reply
 from meshdns.forwarding.cache import Cache
-from meshdns.forwarding.client_reply import ClientReplies, ImmediateReply
+from meshdns.forwarding.client_reply import Alias, ClientReplies, ImmediateReply
 from meshdns.forwarding.counters import ForwardCounters
 from meshdns.forwarding.health import UpstreamGroup
 from meshdns.forwarding.policy import Attempt, Exchange, Failure, Step
@@ -40,7 +40,7 @@ from meshdns.forwarding.question import (
     suffix_key,
     to_question,
 )
-from meshdns.forwarding.upstreams import Address, Route, route_indexes
+from meshdns.forwarding.upstreams import Address, Route, reply_rules, route_indexes
 from meshdns.forwarding.waiting import PendingExchange, PerKeyLimit, Waiter, WaitLimits
 from meshdns.upstream.entropy import Entropy
 from meshdns.upstream.local_errors import is_local_error
@@ -62,7 +62,9 @@ class Forwarder:
     that wait, `max_per_client` those of one client. `nsid` identifies the server to clients that send NSID (RFC 5001);
     `instance_id` are the 8 bytes by which this instance detects a query that it has sent (see `forwarding.question`),
     empty for no loop detection. `on_reply_time` is called with each reply of an upstream: its address, RCODE and the
-    time it took in seconds. It is used from the loop's thread only.
+    time it took in seconds. `own_zones` are the zones whose names no upstream may set, each with whether it is a
+    fallback zone, of which its own route may speak. `on_alias` is called instead of a client's `on_reply` if its answer
+    leads to such a name. It is used from the loop's thread only.
     """
 
     def __init__(  # noqa: PLR0913 — what the worker knows and three bounds, all by keyword
@@ -76,17 +78,22 @@ class Forwarder:
         counters: ForwardCounters,
         nsid: bytes = b"",
         instance_id: bytes = b"",
+        own_zones: Mapping[bytes, bool] | None = None,
+        on_alias: Callable[[Waiter, Alias], None] | None = None,
         on_reply_time: Callable[[Address, int, float], None] = lambda _address, _rcode, _seconds: None,
     ) -> None:
         self._loop = loop
         self._route_indexes = route_indexes(routes)
-        self._upstream_groups = [UpstreamGroup(route.upstreams) for route in routes]
+        self._upstream_groups = [
+            UpstreamGroup(route.upstreams, reply_rules(route, own_zones or {})) for route in routes
+        ]
         self._random_case = [route.random_case for route in routes]
         self._cache = Cache(max_cache_bytes, counters)
         self._replies = ClientReplies(self._cache, counters, nsid)
         self._max_in_flight = max_in_flight
         self._counters = counters
         self._own_marker = encode_loop_marker(instance_id)
+        self._on_alias = on_alias or _refuse_alias
         self._on_reply_time = on_reply_time
         self._entropy = Entropy()
         self._pools = UpstreamPools(loop, self._entropy, self)
@@ -123,6 +130,8 @@ class Forwarder:
         error = self._refusal(query, key, client, markers, now=now, tcp=tcp)
         if error is None:
             error = self._join_or_start(Waiter(query, tcp, client, on_reply), key, markers, route_index, now)
+        if isinstance(error, Alias):
+            return ImmediateReply(b"", alias=error)
         return None if error is None else ImmediateReply(error)
 
     @property
@@ -139,8 +148,8 @@ class Forwarder:
         self._closed = True
         for pending in list(self._open.values()):
             pending.exchange.close()
-            self._answer_waiters(pending, client_reply.CLOSING, self._loop.time())
             self._discard(pending)
+            self._answer_waiters(pending, client_reply.CLOSING, self._loop.time())
         if self._timer is not None:
             self._timer.cancel()
         await self._pools.close()
@@ -150,7 +159,7 @@ class Forwarder:
 
     def _refusal(
         self, query: Query, key: bytes, client: bytes, markers: bytes, *, now: float, tcp: bool
-    ) -> bytes | None:
+    ) -> bytes | Alias | None:
         """Return the refusal or failure for a client that may not wait for an upstream; None if it may."""
         counters = self._counters
         failure = self._cache.get_failure(key, now)
@@ -173,7 +182,9 @@ class Forwarder:
             )
         return None
 
-    def _join_or_start(self, waiter: Waiter, key: bytes, markers: bytes, route_index: int, now: float) -> bytes | None:
+    def _join_or_start(
+        self, waiter: Waiter, key: bytes, markers: bytes, route_index: int, now: float
+    ) -> bytes | Alias | None:
         """Join the exchange for the question, or start it."""
         shared = exchange_key(key, markers)
         pending = self._pending_by_key.get(shared)
@@ -210,12 +221,16 @@ class Forwarder:
     def _answer_waiters(self, pending: PendingExchange, outcome: Reply | Failure, now: float) -> None:
         """Answer all clients that wait for the exchange."""
         waiters, pending.waiters = pending.waiters, []
-        for query, tcp, client, reply in waiters:
-            self._wait_limits.remove(client)
+        for waiter in waiters:
+            self._wait_limits.remove(waiter.client)
             if isinstance(outcome, Reply):
-                reply(self._replies.fresh_reply(query, outcome, tcp=tcp))
+                reply = self._replies.fresh_reply(waiter.query, outcome, tcp=waiter.tcp)
             else:
-                reply(self._replies.failure_reply(query, pending.cache_key, outcome, now=now, tcp=tcp))
+                reply = self._replies.failure_reply(waiter.query, pending.cache_key, outcome, now=now, tcp=waiter.tcp)
+            if isinstance(reply, Alias):
+                self._on_alias(waiter, reply)
+            else:
+                waiter.on_reply(reply)
 
     # ------------------------------------------------------------------------------------------ exchanges
 
@@ -243,10 +258,12 @@ class Forwarder:
         elif isinstance(step, Failure):
             if pending.is_cached and not step.is_local:
                 self._cache.store_failure(pending.cache_key, step, now)
-            self._answer_waiters(pending, step, now)
-            if not exchange.closed:
+            if exchange.closed:
+                self._discard(pending)
+            else:
                 self._keep_for_late_reply(pending)
-        if exchange.closed:
+            self._answer_waiters(pending, step, now)
+        elif exchange.closed:
             self._discard(pending)
         return step if isinstance(step, Failure) else None
 
@@ -259,8 +276,8 @@ class Forwarder:
             self._counters.late_answers += 1
         if live is not None:
             live.exchange.close()
+            self._discard(live)  # first: the answer to a waiting client may be an alias for the same question
             self._answer_waiters(live, reply, now)
-            self._discard(live)
 
     def _keep_for_late_reply(self, pending: PendingExchange) -> None:
         """Keep an exchange open for a late answer; one per question is enough."""
@@ -369,3 +386,8 @@ class Forwarder:
 
     def _address(self, pending: PendingExchange, attempt: Attempt) -> Address:
         return self._upstream_groups[pending.route_index].addresses[attempt.upstream]
+
+
+def _refuse_alias(waiter: Waiter, _: Alias) -> None:
+    """Fail a query whose answer leads to a name of ours, without a way to look that up."""
+    waiter.on_reply(client_reply.error_reply(waiter.query, client_reply.NO_ROUTE, tcp=waiter.tcp))

@@ -14,8 +14,10 @@ from typing import Any, Final
 
 from meshdns.authority.authority import Authority
 from meshdns.authority.special import ChaosNames, SpecialNames
+from meshdns.forwarding.client_reply import Alias
 from meshdns.forwarding.counters import ForwardCounters
 from meshdns.forwarding.question import INSTANCE_ID_SIZE
+from meshdns.forwarding.waiting import Waiter
 from meshdns.instance.metric_pages import MetricPage
 from meshdns.instance.scoreboard import Scoreboard
 from meshdns.namedb.database import DamagedDatabaseError, NameDatabaseError
@@ -119,7 +121,7 @@ class Worker:
 
     def reconfigure(self, settings: WorkerSettings) -> None:
         """Apply other settings; sockets stay as they are."""
-        if settings.routes != self._routes:  # else the cache and the open exchanges stay
+        if (settings.routes, _own_zones(settings)) != self._forwarded:  # else the cache and the open exchanges stay
             self._close_after_drain(self._forwarder)
             self._forwarder = self._make_forwarder(settings)
         self._responder.reconfigure(
@@ -276,15 +278,20 @@ class Worker:
             self._responder.invalidate_all()
 
     def _make_forwarder(self, settings: WorkerSettings) -> Forwarder:
-        self._routes = settings.routes
+        self._forwarded = settings.routes, _own_zones(settings)
         return Forwarder(
             loop=self._loop,
             routes=settings.routes,
             counters=self._forward_counters,
             nsid=settings.nsid,
             instance_id=_instance_id(settings),
+            own_zones=_own_zones(settings),
+            on_alias=self._complete_alias,
             on_reply_time=self._metrics.observe_upstream,
         )
+
+    def _complete_alias(self, waiter: Waiter, alias: Alias) -> None:
+        self._responder.complete_alias(waiter, alias)  # made after the forwarder
 
     def _udp_transport(self, sock: socket.socket) -> BatchSocket | DatagramSocket:
         counters = self._responder.counters
@@ -293,9 +300,8 @@ class Worker:
 
 def _local_answers(settings: WorkerSettings) -> LocalAnswers:
     """Return the local answers of these settings."""
-    configured = [*(zone.apex for zone in settings.zones), *(route.zone for route in settings.routes)]
     return LocalAnswers(
-        special=SpecialNames(settings.special, configured),
+        special=_special_names(settings),
         chaos=ChaosNames(identity=settings.identity, version=settings.version),
         nsid=settings.nsid,
         secret=settings.cookie_secret,
@@ -303,6 +309,17 @@ def _local_answers(settings: WorkerSettings) -> LocalAnswers:
         rate_limit=settings.rate_limit,
         clock=time.time,
     )
+
+
+def _own_zones(settings: WorkerSettings) -> dict[bytes, bool]:
+    """Return the zones whose names no upstream may set, each with whether it is a fallback zone."""
+    special = _special_names(settings).zones
+    return {**dict.fromkeys(special, False), **{zone.apex: zone.fallback for zone in settings.zones}}
+
+
+def _special_names(settings: WorkerSettings) -> SpecialNames:
+    configured = [*(zone.apex for zone in settings.zones), *(route.zone for route in settings.routes)]
+    return SpecialNames(settings.special, configured)
 
 
 def _diagnostic_names(settings: WorkerSettings) -> DiagnosticNames:

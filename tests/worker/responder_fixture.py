@@ -129,13 +129,13 @@ class ResponderFixture:
         allow: Sequence[str] = (),
         forwarder: QueryForwarder | None = None,
         clock: Callable[[], float] = lambda: 0.0,
+        zones: Sequence[ServedZone] = (ServedZone(names.to_wire("global")),),
     ) -> None:
         self.namedb = DictNamedb(addresses)
         self.upstream = ManualForwarder()
         self.database_errors: list[NameDatabaseError] = []
-        zone = ServedZone(names.to_wire("global"))
         self.responder = Responder(
-            authority=Authority([zone]),
+            authority=Authority(zones),
             access_list=AccessList(allow),
             forwarder=forwarder or self.upstream,
             begin_read=self.namedb.begin_read,
@@ -148,7 +148,9 @@ class ResponderFixture:
                 secret=b"0123456789abcdef",
                 clock=lambda: 1_800_000_000.0,
             ),
-            diagnostic_names=DiagnosticNames(Authority([zone]), [zone.apex], AccessList(["127.0.0.0/8"])),
+            diagnostic_names=DiagnosticNames(
+                Authority(zones), [zone.apex for zone in zones], AccessList(["127.0.0.0/8"])
+            ),
             metrics=ReplyMetrics(MetricPage()),
             sampler=Sampler(None, 0, random=lambda: 0.5, clock=lambda: 1_800_000_000.0),
         )
