@@ -43,6 +43,7 @@ from meshdns.dns.codes import (
 from meshdns.dns.compression import HEADER_SIZE, MalformedError, NameReader, is_wire_subdomain
 from meshdns.dns.fast_reply import read_address_reply
 from meshdns.dns.own_names import NO_OWN_NAMES, OwnNames
+from meshdns.dns.rebinding import holds_private_address
 from meshdns.dns.response import EMPTY_SECTION, Section
 
 MAX_RECORDS: Final = 1000  # in one message; BIND refuses more than 100 of one RRset
@@ -100,7 +101,8 @@ class Reply(msgspec.Struct, frozen=True, gc=False):
 
     `ttl` is its lifetime in seconds, 0 to 86400; `rcode` includes the extended bits of OPT (RFC 6891 6.1.3). Both parts
     are empty for FAILURE and TRUNCATED. `continues_at` is the lower-case wire name of our own that the answer leads to,
-    empty for a whole reply; such an answer is aliases alone, without compression.
+    empty for a whole reply; such an answer is aliases alone, without compression. `is_blocked`: NODATA stands for an
+    answer that held a private address; without an SOA no cache in front keeps it (RFC 2308 section 2.2).
     """
 
     kind: ReplyKind
@@ -109,12 +111,14 @@ class Reply(msgspec.Struct, frozen=True, gc=False):
     answer: RelayedPart = EMPTY_PART
     authority: RelayedPart = EMPTY_PART
     continues_at: bytes = b""
+    is_blocked: bool = False
 
 
 class ReplyRules(NamedTuple):
-    """The names of which the upstreams of a route may say nothing."""
+    """The names of which the upstreams of a route may say nothing, and whether they may answer private addresses."""
 
     own_names: OwnNames = NO_OWN_NAMES
+    refuse_private: bool = False
 
 
 NO_RULES: Final = ReplyRules()
@@ -223,11 +227,24 @@ def parse_reply(data: bytes, question: bytes, *, dnssec: bool = False, rules: Re
     plain = read_address_reply(data, question, max_ttl=MAX_TTL)
     if plain is not None:
         lifetime, records, ttls = plain
+        if rules.refuse_private and any(
+            holds_private_address(question[-4] << 8 | question[-3], records[at + 6 : at + 6 + records[at + 5]])
+            for at, _ in ttls
+        ):
+            return _blocked(lifetime)
         return Reply(ReplyKind.POSITIVE, NOERROR, lifetime, RelayedPart(Section(len(ttls), records), ttls))
     try:
-        return _Message(data, question, rules.own_names, dnssec=dnssec).reply(flags)
+        message = _Message(data, question, rules.own_names, dnssec=dnssec)
+        reply = message.reply(flags)
     except MalformedError:
         return None
+    if rules.refuse_private and reply.kind is ReplyKind.POSITIVE and message.holds_private_address():
+        return _blocked(reply.ttl)
+    return reply
+
+
+def _blocked(ttl: int) -> Reply:
+    return Reply(ReplyKind.NODATA, NOERROR, min(ttl, MAX_NEGATIVE_TTL), is_blocked=True)
 
 
 class _Message:
@@ -237,6 +254,7 @@ class _Message:
         self.data = data
         self.own_names = own_names
         self.continues_at = b""
+        self.kept: list[_Record] = []
         self.names = NameReader(data)
         self.qtype = question[-4] << 8 | question[-3]
         self.dnssec = dnssec
@@ -266,7 +284,7 @@ class _Message:
         rcode = flags & 0x0F | self._extended_rcode()
         if rcode not in (NOERROR, NXDOMAIN):
             return Reply(ReplyKind.FAILURE, rcode)
-        kept = [record for record in self.answers if self._on_chain(record)]
+        kept = self.kept = [record for record in self.answers if self._on_chain(record)]
         if self.answers and not kept:
             raise MalformedError  # neither an answer to the question nor a denial of it
         if self.continues_at:
@@ -279,6 +297,10 @@ class _Message:
         if rcode == NOERROR and soa is None and not kept and not flags & FLAG_AA and self._is_referral():
             return Reply(ReplyKind.FAILURE, rcode)  # a referral: this upstream does not recurse
         return self._negative(rcode, kept, soa)
+
+    def holds_private_address(self) -> bool:
+        """Return whether any believed record of the answer section holds a private address."""
+        return any(holds_private_address(each.rtype, self.data[each.rdata_start : each.end]) for each in self.kept)
 
     def _extended_rcode(self) -> int:
         """The upper bits of the RCODE from OPT, of which there is at most one, owned by the root (RFC 6891 6.1.1)."""

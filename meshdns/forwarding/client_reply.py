@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 from meshdns.dns.codes import (
+    EDE_BLOCKED,
     EDE_OTHER,
     EDE_PROHIBITED,
     EDE_STALE_ANSWER,
@@ -26,6 +27,7 @@ from meshdns.forwarding.policy import Failure
 
 STALE_TTL: Final = 30  # seconds, on every record of an answer past its lifetime (RFC 8767 section 4)
 
+_BLOCKED_TEXT: Final = b"a private address; see privateAddresses of this forward zone"
 _KEEPALIVE: Final = 100  # units of 100 ms: the idle timeout of a client's connection (RFC 7766 6.2.3)
 
 _write_ttl = struct.Struct(">I").pack_into
@@ -33,12 +35,13 @@ _write_ttl = struct.Struct(">I").pack_into
 
 def forwarded_reply(query: Query, reply: Reply, *, age: int, tcp: bool, nsid: bytes = b"") -> bytes:
     """Return a reply that is `age` whole seconds old; its TTLs are lowered by that, to 0 at least."""
+    ede = EDE_BLOCKED if reply.is_blocked else -1
     return build_reply(
         query,
         reply.rcode,
         answer=_with_age(reply.answer, age),
         authority=_with_age(reply.authority, age),
-        edns_options=_edns_options(query, nsid=nsid, tcp=tcp),
+        edns_options=_edns_options(query, nsid=nsid, tcp=tcp, ede=ede, text=_BLOCKED_TEXT if reply.is_blocked else b""),
         tcp=tcp,
     )
 

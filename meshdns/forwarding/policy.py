@@ -179,6 +179,7 @@ class Exchange:
             return self._retry_without_edns(attempt, now)
         if reply.kind is ReplyKind.FAILURE:
             return self._upstream_failed(attempt, UPSTREAM_ERRORS, now)
+        self._counters.private_addresses += reply.is_blocked
         self._upstreams.record_success(attempt.upstream, now)
         self.close()
         return reply

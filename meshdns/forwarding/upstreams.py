@@ -112,12 +112,14 @@ def _port(port: str, text: str) -> int:
 class Route(msgspec.Struct, frozen=True):
     """One ``forward`` entry of the settings: a zone as lower-case wire name, its upstreams in order of preference.
 
-    `random_case` says that names are sent in letters of random case.
+    `random_case` says that names are sent in letters of random case, `refuse_private` that an answer with a private
+    address becomes one without records (see `meshdns.dns.rebinding`).
     """
 
     zone: bytes
     upstreams: tuple[Address, ...]
     random_case: bool = False
+    refuse_private: bool = False
 
 
 def reply_rules(route: Route, own_zones: Mapping[bytes, bool]) -> ReplyRules:
@@ -127,7 +129,7 @@ def reply_rules(route: Route, own_zones: Mapping[bytes, bool]) -> ReplyRules:
     upstreams are asked first. In all other own zones an upstream speaks for the queried name alone, if at all.
     """
     zones = {zone: not (is_fallback and zone == route.zone) for zone, is_fallback in own_zones.items()}
-    return ReplyRules(OwnNames(zones))
+    return ReplyRules(OwnNames(zones), route.refuse_private)
 
 
 def route_indexes(routes: Sequence[Route]) -> ZoneMap[int]:

@@ -11,15 +11,15 @@ from time import perf_counter
 from typing import Protocol
 
 from meshdns.authority.authority import NO_SOURCE, Authority, AuthorityReply, Verdict
+from meshdns.authority.rrl import RateLimiter, RrlAction
 from meshdns.dns import query as wire
-from meshdns.dns.codes import EDE_PROHIBITED, REFUSED
 from meshdns.dns.query import OPT_SIZE, Query
-from meshdns.dns.response import build_reply, reply_options
+from meshdns.dns.response import ReplyClass
 from meshdns.forwarding.client_reply import Alias, ImmediateReply
 from meshdns.forwarding.waiting import Waiter
 from meshdns.namedb.database import NameDatabaseError
 from meshdns.namedb.reader import ChangedNames
-from meshdns.worker.acl import AccessList, RefusalLog, source_key
+from meshdns.worker.acl import REFUSAL_LIMIT, AccessList, RefusalLog, build_refusal, source_key
 from meshdns.worker.alias_completion import AliasCompletion
 from meshdns.worker.database_read import DatabaseRead
 from meshdns.worker.diagnostic_names import DiagnosticNames
@@ -81,6 +81,7 @@ class Responder:
         self._aliases = self._make_alias_completion()
         self._denial_hints = DenialHints(clock)
         self._refusal_log = RefusalLog()
+        self._refusals = RateLimiter(REFUSAL_LIMIT)
         self._open_read: DatabaseRead | None = None
 
     def reconfigure(
@@ -201,11 +202,7 @@ class Responder:
         if query.cookie:
             query.reply_cookie = self._local_answers.reply_cookie(query, source)
         if not self.access_list.admits(source):
-            self.counters.refused += 1
-            self._refusal_log.log_once(source)
-            extra = reply_options(query, ede=EDE_PROHIBITED, text=b"see allowQuery") if query.edns else b""
-            refusal = build_reply(query, REFUSED, edns_options=extra, tcp=tcp)
-            return self._recorder.record(received, refusal, PLUGIN_ACL)
+            return self._refuse(received)
         own = self._local_answers.respond(query, source, tcp=tcp)
         if own is not None:
             self.counters.answered += 1
@@ -235,6 +232,16 @@ class Responder:
             elif not tcp or len(message) <= query.udp_size:  # else the reply over UDP is truncated
                 self._reply_cache.store(query, self._authority, rows, reply)
         return self._recorder.record(received, message, PLUGIN_MESH, answer_source)
+
+    def _refuse(self, received: ReceivedQuery) -> bytes | None:
+        """Return the refusal for a client outside the access list, or None if it got too many."""
+        query, source, _, tcp, _ = received
+        self.counters.refused += 1
+        self._refusal_log.log_once(source)
+        if not tcp and self._refusals.check(source, ReplyClass.ERROR, self._clock()) is not RrlAction.PASS:
+            self.counters.refusals_dropped += 1
+            return None
+        return self._recorder.record(received, build_refusal(query, tcp=tcp), PLUGIN_ACL)
 
     def _with_hint(self, query: Query, reply: bytes, rows: DatabaseRead, *, may_see_clusters: bool, tcp: bool) -> bytes:
         """Return a reply without an answer, with the reason added if one is known."""

@@ -24,6 +24,7 @@ from meshdns.namedb.database import DamagedDatabaseError, NameDatabaseError
 from meshdns.namedb.location import EXIT_DATABASE_DAMAGED
 from meshdns.namedb.reader import ALL_NAMES, ChangedNames, Reader, ReadTransaction
 from meshdns.upstream.forwarder import Forwarder
+from meshdns.worker.accept_failures import AcceptFailures
 from meshdns.worker.acl import AccessList
 from meshdns.worker.diagnostic_names import DiagnosticNames
 from meshdns.worker.local_answers import LocalAnswers
@@ -32,7 +33,7 @@ from meshdns.worker.responder import Responder
 from meshdns.worker.sampling import Sampler
 from meshdns.worker.scoreboard_counters import CounterPublisher
 from meshdns.worker.selector import ServingSelector
-from meshdns.worker.settings import WorkerSettings
+from meshdns.worker.settings import WorkerSettings, admitted_prefixes
 from meshdns.worker.stale_datagrams import drop_stale, enable_receive_timestamps
 from meshdns.worker.tcp_server import TcpConnections, connection_limit
 from meshdns.worker.udp_batch import BatchSocket, is_available
@@ -77,7 +78,7 @@ class Worker:
         self._forwarder = self._make_forwarder(settings)
         self._responder = Responder(
             authority=Authority(settings.zones, nsid=settings.nsid),
-            access_list=AccessList(settings.allow),
+            access_list=AccessList(admitted_prefixes(settings.allow)),
             forwarder=self._forwarder,
             begin_read=self._begin_read,
             on_database_error=self._on_database_error,
@@ -88,6 +89,7 @@ class Worker:
             sampler=self._sampler,
         )
         self._connections = TcpConnections(self._responder, loop=loop, max_connections=connection_limit())
+        self._accept_failures = AcceptFailures(self._responder.counters, self._connections.evict_idlest, time.monotonic)
         self._servers: list[asyncio.Server] = []
         self._udp_sockets = [_inherited_socket(fd) for fd in (*settings.udp, settings.private)]
         self._udp_transports = [self._udp_transport(sock) for sock in self._udp_sockets]
@@ -126,7 +128,7 @@ class Worker:
             self._forwarder = self._make_forwarder(settings)
         self._responder.reconfigure(
             authority=Authority(settings.zones, nsid=settings.nsid),
-            access_list=AccessList(settings.allow),
+            access_list=AccessList(admitted_prefixes(settings.allow)),
             forwarder=self._forwarder,
             local_answers=_local_answers(settings),
             diagnostic_names=_diagnostic_names(settings),
@@ -246,6 +248,8 @@ class Worker:
 
     def _count_panic(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
         """Count an unexpected exception in a callback: one batch is lost, and the next is answered."""
+        if self._accept_failures.handle(context):
+            return
         self._responder.counters.panics += 1
         loop.default_exception_handler(context)
 
@@ -324,7 +328,7 @@ def _special_names(settings: WorkerSettings) -> SpecialNames:
 
 def _diagnostic_names(settings: WorkerSettings) -> DiagnosticNames:
     zones = (zone.apex for zone in settings.zones)
-    return DiagnosticNames(Authority(settings.zones), zones, AccessList(settings.debug))
+    return DiagnosticNames(Authority(settings.zones), zones, AccessList(admitted_prefixes(settings.debug)))
 
 
 def _instance_id(settings: WorkerSettings) -> bytes:

@@ -22,7 +22,8 @@ SOA = "example. 900 IN SOA ns.example. root.example. 1 2 3 4 60"
 
 def question(name: str = "www.example.", rtype: str = "A") -> bytes:
     """Lower-case wire name, type and class."""
-    return dns.message.make_query(name, rtype).to_wire()[12:].lower()
+    wired = dns.message.make_query(name, rtype).to_wire()[12:]
+    return wired[:-4].lower() + wired[-4:]  # the type of HTTPS is a capital letter
 
 
 def wire(

@@ -58,6 +58,18 @@ def test_a_missing_resolv_conf_is_told_with_advice(tmp_path: Path) -> None:
         read_resolv_conf(tmp_path / "absent")
 
 
+@pytest.mark.parametrize(
+    ("written", "refused"),
+    [({}, False), ({"privateAddresses": "allow"}, False), ({"privateAddresses": "refuse"}, True)],
+    ids=["default", "allow", "refuse"],
+)
+def test_private_addresses_are_refused_where_the_settings_say_so(written: dict[str, str], *, refused: bool) -> None:
+    """For each forward zone by itself."""
+    forward = [{"zone": ".", "to": ["192.0.2.53"], **written}, {"zone": "corp", "to": ["192.0.2.53"]}]
+    found = routes.build_routes(Settings.model_validate({"forward": forward}))
+    assert [route.refuse_private for route in found] == [refused, False]
+
+
 def test_random_numbers_are_spread_evenly() -> None:
     """Chi-square of 65,536 octets over 256 values: beyond 400 with probability below 1 in 10 million."""
     entropy = Entropy()

@@ -27,6 +27,7 @@ from meshdns.worker.recorder import SendReply
 from meshdns.worker.reply_metrics import ReplyMetrics
 from meshdns.worker.responder import QueryForwarder, Responder
 from meshdns.worker.sampling import Sampler
+from meshdns.worker.settings import ANY_CLIENT
 
 PORT = 5353  # that queries are sent from
 
@@ -126,7 +127,7 @@ class ResponderFixture:
         self,
         addresses: Mapping[str, Sequence[str]],
         *,
-        allow: Sequence[str] = (),
+        allow: Sequence[str] = ANY_CLIENT,
         forwarder: QueryForwarder | None = None,
         clock: Callable[[], float] = lambda: 0.0,
         zones: Sequence[ServedZone] = (ServedZone(names.to_wire("global")),),
