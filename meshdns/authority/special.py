@@ -73,6 +73,7 @@ class SpecialNames:
     def __init__(self, groups: Iterable[SpecialNameGroup], configured_zones: Collection[bytes] = ()) -> None:
         configured = frozenset(configured_zones) - {ROOT}
         special = {zone for group in groups for zone in _zones(group)}
+        self.zones = frozenset(special)  # lower-case wire names; names in configured zones are not special there
         self._zones = ZoneMap({zone: zone for zone in special})
         self._configured = ZoneMap(dict.fromkeys(configured, True))
         self._above = configured.union(*(ancestors(zone) for zone in configured))

@@ -231,6 +231,13 @@ class ForwardSection(SettingsModel):
         "Default: false, as unbound: id and port are random already, and a server that does not keep the letters is "
         "then asked over TCP each time.",
     )
+    private_addresses: Literal["allow", "refuse"] = Field(
+        default="allow",
+        description="refuse: an answer that holds a private, loopback, link-local or other reserved address (RFC 6890, "
+        "also inside IPv6 and in hints of HTTPS records) becomes one without records, with EDE 15 (Blocked), as "
+        "protection against DNS rebinding; for zones of your own that have such addresses write a forward entry of "
+        "their own. Default: allow: names of private networks are what many forward zones are for.",
+    )
 
 
 class ProbeSection(SettingsModel):
@@ -332,11 +339,12 @@ class Settings(SettingsModel):
     rate_limit: RateLimitSection = Field(
         default_factory=RateLimitSection, description="How many replies strangers may draw over UDP."
     )
-    allow_debug: tuple[ClientMatch, ...] = Field(
-        default=("127.0.0.0/8", "::1/128"),
+    allow_debug: tuple[ClientMatch, ...] | None = Field(
+        default=None,
         description="Who may ask _explain.<name> and _status.<zone>, which tell the mesh's inside, and hears in "
         "extended errors which cluster's object is not served and why, of those who may ask at all. "
-        "Default: this machine.",
+        "Default: this machine, 127.0.0.0/8 and ::1; none if one of the listen addresses is a loopback address, for a "
+        "cache on this machine asks there for all of its clients. If there is none, write [127.0.0.0/8, '::1/128'].",
     )
     special_names: SpecialNamesSection = Field(
         default_factory=SpecialNamesSection, description="Which special names are answered here."

@@ -8,6 +8,8 @@ The sets look alike and differ on purpose:
   link-local are of the former.
 - `LOCAL_REVERSE_PREFIXES`: addresses whose reverse names are denied here instead of forwarded. RFC 6303 adds
   blocks for documentation, and has only the half of fc00::/7 that is in use.
+- `REFUSED_ANSWER_PREFIXES`: addresses that a route may refuse in answers of its upstreams, against DNS rebinding: all
+  that is reserved, because no public name needs it.
 - `is_globally_reachable`: what the IANA registries of special-purpose addresses say; for upstream servers, where any
   block that is not global counts as private.
 
@@ -59,6 +61,22 @@ LOCAL_REVERSE_PREFIXES: Final = (
 )
 """RFC 6303 section 4."""
 
+REFUSED_ANSWER_PREFIXES: Final = (
+    *("0.0.0.0/8", "10.0.0.0/8", "100.64.0.0/10", "127.0.0.0/8", "169.254.0.0/16", "172.16.0.0/12", "192.0.0.0/24"),
+    *("192.0.2.0/24", "192.168.0.0/16", "198.18.0.0/15", "198.51.100.0/24", "203.0.113.0/24", "224.0.0.0/3"),
+    *("::/127", "100::/64", "2001::/23", "2001:db8::/32", "3fff::/20", "64:ff9b:1::/48"),
+    *("fc00::/7", "fe80::/9", "ff00::/8"),  # fec0::/10, the second half of fe80::/9, was for sites (RFC 3879)
+)
+"""RFC 6890 with its updates, RFC 6303, multicast and class E."""
+
+_EMBEDDED_IPV4: Final = (
+    ("::/96", 12),  # IPv4-compatible (RFC 4291 section 2.5.5.1)
+    ("::ffff:0:0/96", 12),  # IPv4-mapped
+    ("64:ff9b::/96", 12),  # NAT64 (RFC 6052)
+    ("2002::/16", 2),  # 6to4 (RFC 3056)
+)
+"""Blocks of IPv6 whose addresses carry one of IPv4, and the byte at which it begins."""
+
 _IPV4_MAPPED: Final = b"\0" * 10 + b"\xff\xff"  # ::ffff:0:0/96, IPv4 over an IPv6 socket
 _IPV6_LOOPBACK: Final = ip_address("::1").packed
 
@@ -78,6 +96,21 @@ def is_loopback(source: bytes) -> bool:
     return source[0] == 127 if len(source) == 4 else source == _IPV6_LOOPBACK
 
 
+def is_refused_answer(address: bytes) -> bool:
+    """Return whether a packed address is in `REFUSED_ANSWER_PREFIXES`, or carries an IPv4 address that is.
+
+    Bytes of any other length are no address, and count as refused.
+    """
+    if len(address) not in (4, 16):
+        return True
+    number = int.from_bytes(address, "big")
+    if any(number >> shift == head for head, shift in _REFUSED_ANSWERS[len(address)]):
+        return True
+    return len(address) == 16 and any(
+        number >> shift == head and is_refused_answer(address[at : at + 4]) for head, shift, at in _EMBEDDED_HEADS
+    )
+
+
 def is_globally_reachable(host: str) -> bool:
     """Return whether an address in text is in no block of special purpose."""
     return ip_address(host).is_global
@@ -94,4 +127,16 @@ def _heads(size: int) -> frozenset[bytes]:
     )
 
 
+def _head(prefix: str) -> tuple[int, int]:
+    """The bits of a prefix, and by how many bits an address is longer."""
+    network = ip_network(prefix)
+    shift = network.max_prefixlen - network.prefixlen
+    return int(network[0]) >> shift, shift
+
+
+_REFUSED_ANSWERS: Final = {
+    size: [_head(prefix) for prefix in REFUSED_ANSWER_PREFIXES if len(ip_network(prefix)[0].packed) == size]
+    for size in (4, 16)
+}
+_EMBEDDED_HEADS: Final = [(*_head(prefix), at) for prefix, at in _EMBEDDED_IPV4]
 _LOCAL_HEADS: Final = {4: _heads(4), 16: _heads(16)}

@@ -16,6 +16,7 @@ _SIZES: Final = {b"\xc0\x0c\0\1\0\1": 4, b"\xc0\x0c\0\x1c\0\1": 16}
 _BARE_OPT: Final = re.compile(rb"\0\0\x29..\0...\0\0", re.DOTALL).match
 """An OPT without options, without upper bits of an RCODE."""
 
+_write_ttl = struct.Struct(">I").pack_into
 _record = struct.Struct(">6sIH").unpack_from
 
 
@@ -24,7 +25,8 @@ def read_address_reply(
 ) -> tuple[int, bytes, tuple[tuple[int, int], ...]] | None:
     """Return the answer section of such a reply without TC: its lifetime in seconds, its bytes, its TTLs by offset.
 
-    None if the reply is of another kind, or malformed, or has a TTL above `max_ttl` seconds.
+    The records are one RRset, so all get its lowest TTL (RFC 2181 section 5.2). None if the reply is of another kind,
+    or malformed, or has a TTL above `max_ttl` seconds.
     """
     head = b"\xc0\x0c" + question[-4:]
     size = _SIZES.get(head)
@@ -32,14 +34,21 @@ def read_address_reply(
         return None
     start = at = HEADER_SIZE + len(question)
     lifetime = max_ttl
+    highest = 0
     ttls = []
     for _ in range(data[7]):
         owned, ttl, length = _record(data, at) if at + 12 <= len(data) else (b"", 0, 0)
         if owned != head or length != size or ttl > max_ttl:
             return None
         lifetime = min(lifetime, ttl)
+        highest = max(highest, ttl)
         ttls.append((at + 6 - start, ttl))
         at += 12 + size
     if not ttls or at > len(data) or (data[11] and not _BARE_OPT(data, at)):
         return None
-    return lifetime, data[start:at], tuple(ttls)
+    if highest == lifetime:
+        return lifetime, data[start:at], tuple(ttls)
+    wire = bytearray(data[start:at])
+    for place, _ in ttls:
+        _write_ttl(wire, place, lifetime)
+    return lifetime, bytes(wire), tuple((place, lifetime) for place, _ in ttls)

@@ -41,7 +41,8 @@ class Query:
     `question_end` is the offset just behind the question (12 where there is none to echo). `udp_size` is the largest
     UDP reply the client takes, 512 to 1232 bytes. `edns` says that an OPT was there, so that the reply carries one
     (RFC 6891 6.1.1). A query without a question and without a fault asks for nothing but a cookie (RFC 7873 section
-    5.4). `reply_cookie` is the full cookie that the reply carries; the worker sets it.
+    5.4). `reply_cookie` is the full cookie that the reply carries; the worker sets it. `links` counts the aliases that
+    led here from the name that a client queried, in a query that the worker makes.
     """
 
     __slots__ = (
@@ -52,6 +53,7 @@ class Query:
         "error_rcode",
         "flags",
         "keepalive",
+        "links",
         "nsid",
         "qclass",
         "qname",
@@ -77,6 +79,7 @@ class Query:
         self.nsid = False
         self.keepalive = False
         self.cookie = b""
+        self.links = 0
         self.reply_cookie = b""  # a field, not an argument: every function that builds a reply would hand it on
 
     @property
@@ -180,10 +183,10 @@ def _read_options(query: Query, data: bytes, at: int, end: int) -> bool:
             query.nsid = True
         elif code == OPTION_TCP_KEEPALIVE:
             query.keepalive = True
-        elif code == OPTION_COOKIE:
+        elif code == OPTION_COOKIE and not query.cookie:  # RFC 7873 5.2: the first one counts, the others are ignored
             if length not in _COOKIE_SIZES:
                 return False
-            query.cookie = query.cookie or data[at : at + length]
+            query.cookie = data[at : at + length]
         at += length
     return True
 

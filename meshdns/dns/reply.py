@@ -10,14 +10,17 @@ Rules:
   linked to it by CNAME and DNAME in order, and whose type was asked for. Authority keeps the SOA of a denial whose zone
   holds the chain's end, and for DO the proofs that a validating client needs (RFC 4035 3.1.3). Of additional only OPT
   is read.
+- An alias that leads into a name of our own ends the chain: `Reply.continues_at` is that name, and nothing behind it is
+  believed. A DNAME that would rename names of ours is dropped, its CNAME is kept; so are proofs owned by names of ours.
 - Pointers only lead backwards, so an answer section with nothing to drop is kept octet by octet behind a question of
   the same length. If records are dropped, the others are written again without compression.
-- TTLs with the top bit set are 0, all are capped (RFC 2181 section 8, RFC 2308 section 5).
+- TTLs with the top bit set are 0, all are capped (RFC 2181 section 8, RFC 2308 section 5). The records of an RRset and
+  the signatures over it get its lowest TTL (RFC 2181 section 5.2): a cache in front would drop some before the others.
 """
 
 import enum
 import struct
-from typing import Final
+from typing import Final, NamedTuple
 
 import msgspec
 
@@ -39,6 +42,8 @@ from meshdns.dns.codes import (
 )
 from meshdns.dns.compression import HEADER_SIZE, MalformedError, NameReader, is_wire_subdomain
 from meshdns.dns.fast_reply import read_address_reply
+from meshdns.dns.own_names import NO_OWN_NAMES, OwnNames
+from meshdns.dns.rebinding import holds_private_address
 from meshdns.dns.response import EMPTY_SECTION, Section
 
 MAX_RECORDS: Final = 1000  # in one message; BIND refuses more than 100 of one RRset
@@ -95,7 +100,9 @@ class Reply(msgspec.Struct, frozen=True, gc=False):
     """The believed part of an upstream's reply.
 
     `ttl` is its lifetime in seconds, 0 to 86400; `rcode` includes the extended bits of OPT (RFC 6891 6.1.3). Both parts
-    are empty for FAILURE and TRUNCATED.
+    are empty for FAILURE and TRUNCATED. `continues_at` is the lower-case wire name of our own that the answer leads to,
+    empty for a whole reply; such an answer is aliases alone, without compression. `is_blocked`: NODATA stands for an
+    answer that held a private address; without an SOA no cache in front keeps it (RFC 2308 section 2.2).
     """
 
     kind: ReplyKind
@@ -103,6 +110,18 @@ class Reply(msgspec.Struct, frozen=True, gc=False):
     ttl: int = 0
     answer: RelayedPart = EMPTY_PART
     authority: RelayedPart = EMPTY_PART
+    continues_at: bytes = b""
+    is_blocked: bool = False
+
+
+class ReplyRules(NamedTuple):
+    """The names of which the upstreams of a route may say nothing, and whether they may answer private addresses."""
+
+    own_names: OwnNames = NO_OWN_NAMES
+    refuse_private: bool = False
+
+
+NO_RULES: Final = ReplyRules()
 
 
 class _Record:
@@ -159,6 +178,30 @@ class _Record:
         return self.owner + _write_fixed(self.rtype, self.rclass, self.ttl, len(rdata)) + rdata
 
 
+class OwnReply(NamedTuple):
+    """A whole reply of our own, its records without compression."""
+
+    rcode: int
+    answer: Section
+    authority: Section
+
+
+def read_own_reply(message: bytes) -> OwnReply:
+    """Return the records of a reply of our own, so that they can be put behind another question."""
+    _, flags, questions, answers, authorities, _ = _header(message)
+    names = NameReader(message)
+    at = names.read(HEADER_SIZE)[1] + 4 if questions else HEADER_SIZE
+    sections = []
+    for count in (answers, authorities):
+        wire = bytearray()
+        for _ in range(count):
+            record = _Record(message, at, names)
+            wire += record.uncompressed(message, names)
+            at = record.end
+        sections.append(Section(count, bytes(wire)))
+    return OwnReply(flags & 0x0F, *sections)
+
+
 def is_reply_to(data: bytes, ident: int, question: bytes) -> bool:
     """Return whether `data` replies to our query: id, QR=1, opcode 0, one question, the same but for letter case.
 
@@ -173,7 +216,7 @@ def is_reply_to(data: bytes, ident: int, question: bytes) -> bool:
     return data[HEADER_SIZE:name_end].lower() + data[name_end : name_end + 4] == question
 
 
-def parse_reply(data: bytes, question: bytes, *, dnssec: bool = False) -> Reply | None:
+def parse_reply(data: bytes, question: bytes, *, dnssec: bool = False, rules: ReplyRules = NO_RULES) -> Reply | None:
     """Return the believed part of a message that `is_reply_to` the question; None if it is malformed.
 
     `dnssec` keeps signatures and the proofs of denials, which only a query with DO may get (RFC 4035 3.2.1).
@@ -184,18 +227,34 @@ def parse_reply(data: bytes, question: bytes, *, dnssec: bool = False) -> Reply 
     plain = read_address_reply(data, question, max_ttl=MAX_TTL)
     if plain is not None:
         lifetime, records, ttls = plain
+        if rules.refuse_private and any(
+            holds_private_address(question[-4] << 8 | question[-3], records[at + 6 : at + 6 + records[at + 5]])
+            for at, _ in ttls
+        ):
+            return _blocked(lifetime)
         return Reply(ReplyKind.POSITIVE, NOERROR, lifetime, RelayedPart(Section(len(ttls), records), ttls))
     try:
-        return _Message(data, question, dnssec=dnssec).reply(flags)
+        message = _Message(data, question, rules.own_names, dnssec=dnssec)
+        reply = message.reply(flags)
     except MalformedError:
         return None
+    if rules.refuse_private and reply.kind is ReplyKind.POSITIVE and message.holds_private_address():
+        return _blocked(reply.ttl)
+    return reply
+
+
+def _blocked(ttl: int) -> Reply:
+    return Reply(ReplyKind.NODATA, NOERROR, min(ttl, MAX_NEGATIVE_TTL), is_blocked=True)
 
 
 class _Message:
     """The records of one message, sorted by whether they are believed."""
 
-    def __init__(self, data: bytes, question: bytes, *, dnssec: bool) -> None:
+    def __init__(self, data: bytes, question: bytes, own_names: OwnNames = NO_OWN_NAMES, *, dnssec: bool) -> None:
         self.data = data
+        self.own_names = own_names
+        self.continues_at = b""
+        self.kept: list[_Record] = []
         self.names = NameReader(data)
         self.qtype = question[-4] << 8 | question[-3]
         self.dnssec = dnssec
@@ -225,9 +284,11 @@ class _Message:
         rcode = flags & 0x0F | self._extended_rcode()
         if rcode not in (NOERROR, NXDOMAIN):
             return Reply(ReplyKind.FAILURE, rcode)
-        kept = [record for record in self.answers if self._on_chain(record)]
+        kept = self.kept = [record for record in self.answers if self._on_chain(record)]
         if self.answers and not kept:
             raise MalformedError  # neither an answer to the question nor a denial of it
+        if self.continues_at:
+            return self._alias_into_own_names(kept)
         if any(self._answers_question(record) for record in kept):
             if rcode == NXDOMAIN:
                 raise MalformedError  # an answer and its denial: one of them is wrong
@@ -236,6 +297,10 @@ class _Message:
         if rcode == NOERROR and soa is None and not kept and not flags & FLAG_AA and self._is_referral():
             return Reply(ReplyKind.FAILURE, rcode)  # a referral: this upstream does not recurse
         return self._negative(rcode, kept, soa)
+
+    def holds_private_address(self) -> bool:
+        """Return whether any believed record of the answer section holds a private address."""
+        return any(holds_private_address(each.rtype, self.data[each.rdata_start : each.end]) for each in self.kept)
 
     def _extended_rcode(self) -> int:
         """The upper bits of the RCODE from OPT, of which there is at most one, owned by the root (RFC 6891 6.1.1)."""
@@ -258,15 +323,20 @@ class _Message:
             and record.owner_lower != self.chain_end
             and is_wire_subdomain(self.chain_end, record.owner_lower)
         ):
+            if self.own_names.is_redirected_by(record.owner_lower):
+                return False
             self.dnames.add(record.owner_lower)
             return True
-        if record.owner_lower != self.chain_end:
+        if record.owner_lower != self.chain_end or self.continues_at:
             return False
         if self._answers_question(record):
             return True
         if record.rtype == TYPE_CNAME:
             self.chain_end = record.target.lower()
-            self.chain.add(self.chain_end)
+            if self.chain_end in self.own_names:
+                self.continues_at = self.chain_end
+            else:
+                self.chain.add(self.chain_end)
             return True
         return False
 
@@ -287,8 +357,17 @@ class _Message:
     def _is_referral(self) -> bool:
         return any(record.rtype == TYPE_NS for record in self.authorities)
 
+    def _alias_into_own_names(self, kept: list[_Record]) -> Reply:
+        """Return the aliases that lead to a name of ours; RCODE and authority are about that name, and are dropped."""
+        self._level_ttls(kept)
+        ttl = min(record.ttl for record in kept)
+        answer = self._uncompressed(kept)
+        return self._check_size(Reply(ReplyKind.POSITIVE, NOERROR, ttl, answer, continues_at=self.continues_at))
+
     def _positive(self, kept: list[_Record]) -> Reply:
         proofs = self._proofs(with_soa=False)
+        self._level_ttls(kept)
+        self._level_ttls(proofs)
         ttl = min(record.ttl for record in (*kept, *proofs))
         return self._check_size(Reply(ReplyKind.POSITIVE, NOERROR, ttl, self._answer(kept), self._uncompressed(proofs)))
 
@@ -299,6 +378,8 @@ class _Message:
             minimum = int.from_bytes(self.data[soa.end - 4 : soa.end], "big")
             soa.ttl = ttl = min(soa.ttl, minimum, MAX_NEGATIVE_TTL)
             believed = [soa, *self._proofs(with_soa=True)]
+            self._level_ttls(believed)
+        self._level_ttls(kept)
         ttl = min([ttl, *(record.ttl for record in (*kept, *believed))])
         kind = ReplyKind.NXDOMAIN if rcode == NXDOMAIN else ReplyKind.NODATA
         return self._check_size(Reply(kind, rcode, ttl, self._answer(kept), self._uncompressed(believed)))
@@ -312,10 +393,23 @@ class _Message:
             record
             for record in self.authorities
             if record.rclass == CLASS_IN
+            and record.owner_lower not in self.own_names
             and (
                 record.rtype in _PROOF_TYPES or (record.rtype == _TYPE_RRSIG and self._covered_type(record) in covered)
             )
         ]
+
+    def _level_ttls(self, records: list[_Record]) -> None:
+        """Give the records of each RRset, and their signatures, the lowest TTL among them."""
+        lowest: dict[tuple[bytes, int], int] = {}
+        keys = [
+            (record.owner_lower, self._covered_type(record) if record.rtype == _TYPE_RRSIG else record.rtype)
+            for record in records
+        ]
+        for key, record in zip(keys, records, strict=True):
+            lowest[key] = min(record.ttl, lowest.get(key, record.ttl))
+        for key, record in zip(keys, records, strict=True):
+            record.ttl = lowest[key]
 
     def _covered_type(self, record: _Record) -> int:
         """The type that an RRSIG covers (RFC 4034 3.1.1)."""

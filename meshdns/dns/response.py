@@ -4,7 +4,9 @@ Rules (RFC 1035 4.1.1, RFC 6891 6.1.1 and 7):
 - The id, opcode, RD and CD are the query's (RFC 4035 3.2.2); QR is set; Z and AD are 0.
 - An OPT in the query means an OPT in the reply, on errors and truncated replies too; so does a cookie.
 - The question is echoed octet by octet, so that the client's letter case comes back (draft-vixie-dnsext-dns0x20).
-- A reply over the client's size on UDP is replaced by header, question and OPT with TC set; no partial RRset is sent.
+- A reply over the client's size on UDP loses extended errors and NSID (see `edns_options`). If that is not enough, it
+  is replaced by header, question and OPT with TC set; no partial RRset is sent.
+- RA is about queries alone: it is 0 in the reply to another opcode.
 """
 
 import enum
@@ -28,15 +30,23 @@ from meshdns.dns.codes import (
     OPTION_TCP_KEEPALIVE,
     TYPE_OPT,
 )
+from meshdns.dns.edns_options import (
+    MAX_TCP_TEXT,
+    MAX_UDP_TEXT,
+    drop_options,
+    encode_option,
+    shorten_text,
+    shorten_texts,
+)
 from meshdns.dns.query import HEADER_SIZE, MAX_UDP_SIZE, OPT_SIZE, Query
 
+MAX_MESSAGE: Final = 65_535  # bytes, by the length field of TCP (RFC 1035 section 4.2.2)
 QUESTION_POINTER: Final = b"\xc0\x0c"  # the owner name of the question, right behind the header
 
 _OPCODE: Final = 0x7800
 OPT_PREFIX: Final = b"\0\0\x29" + MAX_UDP_SIZE.to_bytes(2, "big")  # of every OPT of ours: root owner, type, our size
 _header = struct.Struct(">HHHHH").pack
 _opt = struct.Struct(">BHHBBHH").pack
-_option = struct.Struct(">HH").pack
 _record = struct.Struct(">2sHHIH").pack
 
 
@@ -77,18 +87,18 @@ def reply_options(query: Query, *, ede: int = -1, text: bytes = b"", nsid: bytes
     """
     out = b""
     if ede >= 0:
-        out += _option(OPTION_EDE, 2 + len(text)) + ede.to_bytes(2, "big") + text
+        out += encode_option(OPTION_EDE, ede.to_bytes(2, "big") + text)
     if query.nsid and nsid:
-        out += _option(OPTION_NSID, len(nsid)) + nsid
+        out += encode_option(OPTION_NSID, nsid)
     if query.keepalive and keepalive:
-        out += _option(OPTION_TCP_KEEPALIVE, 2) + keepalive.to_bytes(2, "big")
+        out += encode_option(OPTION_TCP_KEEPALIVE, keepalive.to_bytes(2, "big"))
     return out
 
 
 def build_opt(query: Query, rcode: int, edns_options: bytes) -> bytes:
     """Return the OPT of a reply: version 0, our UDP size, the query's DO (RFC 3225 section 3), the reply's cookie."""
     if query.reply_cookie:
-        edns_options += _option(OPTION_COOKIE, len(query.reply_cookie)) + query.reply_cookie
+        edns_options += encode_option(OPTION_COOKIE, query.reply_cookie)
     return _opt(0, TYPE_OPT, MAX_UDP_SIZE, rcode >> 4, 0, 0x8000 if query.do else 0, len(edns_options)) + edns_options
 
 
@@ -100,14 +110,21 @@ def find_opt(reply: bytes) -> int:
     return at
 
 
-def with_extended_error(reply: bytes, code: int, text: bytes) -> bytes:
-    """Return our own reply with one more extended error (RFC 8914); unchanged if it has no OPT."""
+def with_extended_error(reply: bytes, code: int, text: bytes, *, limit: int) -> bytes:
+    """Return our own reply with one more extended error (RFC 8914), if it has an OPT.
+
+    Without the text, or unchanged, if it had more than `limit` bytes: the client's UDP size, or `MAX_MESSAGE`.
+    """
     at = find_opt(reply)
     if at < 0:
         return reply
-    added = _option(OPTION_EDE, 2 + len(text)) + code.to_bytes(2, "big") + text
-    size = (reply[at + 9] << 8 | reply[at + 10]) + len(added)
-    return reply[: at + 9] + size.to_bytes(2, "big") + reply[at + OPT_SIZE :] + added
+    shown = shorten_text(text, MAX_TCP_TEXT if limit == MAX_MESSAGE else MAX_UDP_TEXT)
+    for value in (shown, b""):
+        added = encode_option(OPTION_EDE, code.to_bytes(2, "big") + value)
+        if len(reply) + len(added) <= limit:
+            size = (reply[at + 9] << 8 | reply[at + 10]) + len(added)
+            return reply[: at + 9] + size.to_bytes(2, "big") + reply[at + OPT_SIZE :] + added
+    return reply
 
 
 def build_reply(
@@ -121,15 +138,24 @@ def build_reply(
     tcp: bool = False,
 ) -> bytes:
     """Return a whole reply. `edns_options` come from `reply_options`; they need an OPT in the query."""
-    flags = FLAG_QR | FLAG_RA | query.flags & (_OPCODE | FLAG_RD | FLAG_CD)
+    flags = FLAG_QR | query.flags & (_OPCODE | FLAG_RD | FLAG_CD)
+    if not flags & _OPCODE:
+        flags |= FLAG_RA
     if aa and rcode != BADVERS:
         flags |= FLAG_AA
     questions = int(query.question_end > HEADER_SIZE)
+    if edns_options:
+        edns_options = shorten_texts(edns_options, MAX_TCP_TEXT if tcp else MAX_UDP_TEXT)
     tail = build_opt(query, rcode, edns_options) if query.edns else b""
     size = query.question_end + len(answer.wire) + len(authority.wire) + len(tail)
-    if size > query.udp_size and not tcp:
-        answer = authority = EMPTY_SECTION
-        flags |= FLAG_TC
+    excess = size - (MAX_MESSAGE if tcp else query.udp_size)
+    if excess > 0:
+        kept = drop_options(edns_options, excess) if edns_options else b""
+        if len(edns_options) - len(kept) >= excess:
+            tail = build_opt(query, rcode, kept)
+        else:
+            answer = authority = EMPTY_SECTION
+            flags |= FLAG_TC
     header = _header(flags | rcode & 0x0F, questions, answer.count, authority.count, int(query.edns))
     return query.data[:2] + header + query.data[12 : query.question_end] + answer.wire + authority.wire + tail
 

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 from meshdns.dns.codes import (
+    EDE_BLOCKED,
     EDE_OTHER,
     EDE_PROHIBITED,
     EDE_STALE_ANSWER,
@@ -26,6 +27,7 @@ from meshdns.forwarding.policy import Failure
 
 STALE_TTL: Final = 30  # seconds, on every record of an answer past its lifetime (RFC 8767 section 4)
 
+_BLOCKED_TEXT: Final = b"a private address; see privateAddresses of this forward zone"
 _KEEPALIVE: Final = 100  # units of 100 ms: the idle timeout of a client's connection (RFC 7766 6.2.3)
 
 _write_ttl = struct.Struct(">I").pack_into
@@ -33,12 +35,13 @@ _write_ttl = struct.Struct(">I").pack_into
 
 def forwarded_reply(query: Query, reply: Reply, *, age: int, tcp: bool, nsid: bytes = b"") -> bytes:
     """Return a reply that is `age` whole seconds old; its TTLs are lowered by that, to 0 at least."""
+    ede = EDE_BLOCKED if reply.is_blocked else -1
     return build_reply(
         query,
         reply.rcode,
         answer=_with_age(reply.answer, age),
         authority=_with_age(reply.authority, age),
-        edns_options=_edns_options(query, nsid=nsid, tcp=tcp),
+        edns_options=_edns_options(query, nsid=nsid, tcp=tcp, ede=ede, text=_BLOCKED_TEXT if reply.is_blocked else b""),
         tcp=tcp,
     )
 
@@ -93,15 +96,28 @@ OVERLOAD_SUFFIX: Final = Failure(EDE_OTHER, b"too many names of this domain wait
 CLOSING: Final = Failure(EDE_OTHER, b"this server is stopping; ask again")
 
 
+class Alias(NamedTuple):
+    """The aliases of an upstream's answer that lead to a name of our own, which the caller of the forwarder looks up.
+
+    `records` are without compression; `ede` and `text` are an extended error about them, -1 for none.
+    """
+
+    records: Section
+    target: bytes
+    ede: int = -1
+    text: bytes = b""
+
+
 class ImmediateReply(NamedTuple):
     """A reply that needs no upstream; for a cached answer with the times at which its TTLs fall next and it expires.
 
-    Both are 0 for all other replies, which may not be sent to any other client.
+    Both are 0 for all other replies, which may not be sent to any other client. With `alias` there is no message yet.
     """
 
     message: bytes
     ttls_change_at: float = 0.0
     expires_at: float = 0.0
+    alias: Alias | None = None
 
 
 class ClientReplies:
@@ -119,11 +135,15 @@ class ClientReplies:
             return None
         self._counters.hits += 1
         age = int(now - entry.stored_at)
+        if entry.reply.continues_at:
+            return ImmediateReply(b"", alias=Alias(_with_age(entry.reply.answer, age), entry.reply.continues_at))
         message = forwarded_reply(query, entry.reply, age=age, tcp=tcp, nsid=self._nsid)
         return ImmediateReply(message, entry.stored_at + age + 1, entry.expires_at)
 
-    def fresh_reply(self, query: Query, reply: Reply, *, tcp: bool) -> bytes:
+    def fresh_reply(self, query: Query, reply: Reply, *, tcp: bool) -> bytes | Alias:
         """Return the reply for an answer that was just received."""
+        if reply.continues_at:
+            return Alias(reply.answer.section, reply.continues_at)
         return forwarded_reply(query, reply, age=0, tcp=tcp, nsid=self._nsid)
 
     def refusal(self, query: Query, failure: Failure, *, tcp: bool) -> bytes:
@@ -131,11 +151,15 @@ class ClientReplies:
         self._counters.refused += 1
         return error_reply(query, failure, tcp=tcp, rcode=REFUSED, nsid=self._nsid)
 
-    def failure_reply(self, query: Query, key: bytes, failure: Failure, *, now: float, tcp: bool) -> bytes:
+    def failure_reply(self, query: Query, key: bytes, failure: Failure, *, now: float, tcp: bool) -> bytes | Alias:
         """Return an expired answer if there is one, else SERVFAIL."""
         expired = self._cache.get_stale(key, now)
         if expired is not None:
             self._counters.stale_answers += 1
+            if expired.reply.continues_at:
+                answer = expired.reply.answer
+                stale = _with_ttls(answer, [STALE_TTL] * len(answer.ttls))
+                return Alias(stale, expired.reply.continues_at, EDE_STALE_ANSWER, failure.text)
             return stale_reply(query, expired.reply, failure, tcp=tcp, nsid=self._nsid)
         self._counters.servfail += 1
         return error_reply(query, failure, tcp=tcp, rcode=SERVFAIL, nsid=self._nsid)

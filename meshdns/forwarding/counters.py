@@ -82,6 +82,9 @@ class ForwardCounters:
         int, CounterMetric("forward_overflow_suffix", "Forwarded queries over the limit of one domain.")
     ] = 0
     loops: Annotated[int, CounterMetric("forward_loops", "Queries that this instance had forwarded itself.")] = 0
+    private_addresses: Annotated[
+        int, CounterMetric("forward_private_addresses", "Upstream answers refused for a private address.")
+    ] = 0
     late_answers: Annotated[
         int, CounterMetric("forward_late", "Upstream answers that came after the client had got SERVFAIL.")
     ] = 0

@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from meshdns.dns.address_blocks import is_globally_reachable
+from meshdns.dns.reply import NO_RULES, ReplyRules
 from meshdns.forwarding.upstreams import Address
 
 DOWN_AFTER_TIMEOUTS: Final = 3
@@ -33,9 +34,10 @@ class _Health:
 
 
 class UpstreamGroup:
-    """The upstreams of one route in order of preference, with their health."""
+    """The upstreams of one route in order of preference, with their health; `rules` are for their replies."""
 
-    def __init__(self, addresses: Sequence[Address]) -> None:
+    def __init__(self, addresses: Sequence[Address], rules: ReplyRules = NO_RULES) -> None:
+        self.rules = rules
         self.addresses = tuple(addresses)
         self.is_private = tuple(
             not is_globally_reachable(address.host) for address in self.addresses

@@ -28,7 +28,13 @@ from typing import Final, TypeAlias
 
 import msgspec
 
-from meshdns.dns.codes import EDE_INVALID_DATA, EDE_NETWORK_ERROR, EDE_NO_REACHABLE_AUTHORITY, FORMERR
+from meshdns.dns.codes import (
+    EDE_INVALID_DATA,
+    EDE_NETWORK_ERROR,
+    EDE_NO_REACHABLE_AUTHORITY,
+    EDE_OTHER,
+    FORMERR,
+)
 from meshdns.dns.query import HEADER_SIZE
 from meshdns.dns.reply import Reply, ReplyKind, is_reply_to, parse_reply
 from meshdns.forwarding.counters import ForwardCounters
@@ -44,15 +50,24 @@ LATE_REPLY_WINDOW: Final = 8.0  # seconds from the start that a late answer is s
 
 
 class Failure(msgspec.Struct, frozen=True, gc=False):
-    """The reason for a missing answer: extended error code (RFC 8914) and its text."""
+    """The reason for a missing answer: extended error code (RFC 8914) and its text.
+
+    With `is_local` a limit of this process is the reason, and not an upstream. Such a failure is not cached: it may be
+    the work of another client.
+    """
 
     ede: int
     text: bytes
+    is_local: bool = False
 
 
 NO_REPLY: Final = Failure(EDE_NO_REACHABLE_AUTHORITY, b"no upstream server replied; check forward in the settings")
 UPSTREAM_ERRORS: Final = Failure(EDE_NETWORK_ERROR, b"the upstream servers failed; ask them directly")
 MALFORMED_REPLY: Final = Failure(EDE_INVALID_DATA, b"an upstream server sent a malformed reply; ask it directly")
+
+NO_SOCKET: Final = Failure(
+    EDE_OTHER, b"no socket is left to ask upstream servers; raise the limit of open files", is_local=True
+)
 
 
 class Attempt:
@@ -154,7 +169,7 @@ class Exchange:
         ):
             self._counters.mismatches += 1
             return self._retry_over_tcp(attempt, now)
-        reply = parse_reply(message, self.question.wire, dnssec=self.question.do)
+        reply = parse_reply(message, self.question.wire, dnssec=self.question.do, rules=self._upstreams.rules)
         if reply is None or (reply.kind is ReplyKind.TRUNCATED and attempt.tcp):
             self._counters.malformed += 1
             return self._upstream_failed(attempt, MALFORMED_REPLY, now)
@@ -164,6 +179,7 @@ class Exchange:
             return self._retry_without_edns(attempt, now)
         if reply.kind is ReplyKind.FAILURE:
             return self._upstream_failed(attempt, UPSTREAM_ERRORS, now)
+        self._counters.private_addresses += reply.is_blocked
         self._upstreams.record_success(attempt.upstream, now)
         self.close()
         return reply
@@ -186,12 +202,15 @@ class Exchange:
         fresh = self._next_untried()
         return self._send(fresh, now) if fresh is not None else None
 
-    def on_error(self, attempt: Attempt, now: float) -> Step:
-        """Handle an `attempt` that could not be sent, or whose connection ended without a reply."""
+    def on_error(self, attempt: Attempt, now: float, *, is_local: bool = False) -> Step:
+        """Handle an `attempt` that could not be sent, or whose connection ended without a reply.
+
+        `is_local` says that a limit of this process is the reason.
+        """
         if attempt.done or self.closed:
             return None
         self._counters.unreachable += 1
-        return self._upstream_failed(attempt, UPSTREAM_ERRORS, now)
+        return self._upstream_failed(attempt, NO_SOCKET if is_local else UPSTREAM_ERRORS, now)
 
     def on_connection_closed(self, attempt: Attempt, now: float) -> Step:
         """Handle the end of a connection that had served others, without a reply to `attempt`."""
@@ -220,9 +239,13 @@ class Exchange:
         """Go on to an upstream not queried yet, after one failed otherwise than by silence."""
         attempt.done = True
         self._failed_upstreams |= 1 << attempt.upstream
-        if self._failure is not MALFORMED_REPLY:
-            self._failure = failure
+        self._set_failure(failure)
         return self._next_step(now)
+
+    def _set_failure(self, failure: Failure) -> None:
+        """Set what the clients are told; a local failure stays, so that it is not cached, then a malformed reply."""
+        if failure.is_local or not (self._failure.is_local or self._failure is MALFORMED_REPLY):
+            self._failure = failure
 
     def _retry_over_tcp(self, attempt: Attempt, now: float) -> Step:
         """Query the same upstream once more, over TCP from now on."""
@@ -237,7 +260,8 @@ class Exchange:
         if self.clients_answered or len(self.attempts) >= MAX_SENDS or not alone:
             return self._upstream_failed(attempt, UPSTREAM_ERRORS, now)
         self._no_edns_upstreams |= 1 << attempt.upstream
-        self._failure = UPSTREAM_ERRORS
+        if not self._failure.is_local:
+            self._failure = UPSTREAM_ERRORS
         return self._send(attempt.upstream, now)
 
     def _next_step(self, now: float) -> Step:

@@ -8,6 +8,9 @@ A query carries a *loop marker* for each instance that it came through: an optio
 section 9) with the instance's id. An instance that receives its own marker has detected a loop (RFC 5625 leaves that to
 proxies). Markers are sent to upstreams with private addresses alone: no loop leads through public ones, and those could
 track us by them.
+
+What a client sends on is kept for nobody else: a query with markers shares an exchange only with queries that carry the
+same ones, and nothing of it is cached. An upstream may answer SERVFAIL or nothing to a forged marker.
 """
 
 from typing import Final
@@ -103,6 +106,14 @@ def cache_key(query: Query, route_index: int) -> bytes:
     """
     marks = route_index << 2 | query.do << 1 | query.cd
     return query.qname_lower + query.data[query.question_end - 4 : query.question_end] + marks.to_bytes(2, "big")
+
+
+def exchange_key(cached: bytes, loop_markers: bytes) -> bytes:
+    """Return the key of shared exchanges: two queries have the same key only if the same message goes to upstreams.
+
+    `cached` is the `cache_key` of the query. It is also the result if the client sends nothing on but its question.
+    """
+    return cached + loop_markers
 
 
 def suffix_key(query: Query, route_index: int) -> bytes:

@@ -1,12 +1,14 @@
 """Addresses of upstream servers, as settings and resolv.conf write them, and the routes by zone."""
 
 import ipaddress
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Final
 
 import msgspec
 
 from meshdns.dns.names import ZoneMap
+from meshdns.dns.own_names import OwnNames
+from meshdns.dns.reply import ReplyRules
 
 DNS_PORT: Final = 53
 TLS_PORT: Final = 853  # RFC 7858 section 3.1
@@ -110,12 +112,24 @@ def _port(port: str, text: str) -> int:
 class Route(msgspec.Struct, frozen=True):
     """One ``forward`` entry of the settings: a zone as lower-case wire name, its upstreams in order of preference.
 
-    `random_case` says that names are sent in letters of random case.
+    `random_case` says that names are sent in letters of random case, `refuse_private` that an answer with a private
+    address becomes one without records (see `meshdns.dns.rebinding`).
     """
 
     zone: bytes
     upstreams: tuple[Address, ...]
     random_case: bool = False
+    refuse_private: bool = False
+
+
+def reply_rules(route: Route, own_zones: Mapping[bytes, bool]) -> ReplyRules:
+    """Return the rules for replies of a route's upstreams.
+
+    `own_zones` are the zones whose names they may not set; True marks a fallback zone, for whose names its own
+    upstreams are asked first. In all other own zones an upstream speaks for the queried name alone, if at all.
+    """
+    zones = {zone: not (is_fallback and zone == route.zone) for zone, is_fallback in own_zones.items()}
+    return ReplyRules(OwnNames(zones), route.refuse_private)
 
 
 def route_indexes(routes: Sequence[Route]) -> ZoneMap[int]:

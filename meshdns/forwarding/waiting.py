@@ -80,12 +80,18 @@ class WaitLimits:
 
 
 class PendingExchange:
-    """An exchange and the clients that wait for it."""
+    """An exchange and the clients that wait for it.
 
-    __slots__ = ("exchange", "key", "route_index", "suffix", "waiters")
+    `key` is what their queries share (see `question.exchange_key`). Its outcome is cached under `cache_key` only if
+    `is_cached`: if the clients sent nothing on but their question.
+    """
 
-    def __init__(self, key: bytes, suffix: bytes, route_index: int, exchange: Exchange) -> None:
+    __slots__ = ("cache_key", "exchange", "is_cached", "key", "route_index", "suffix", "waiters")
+
+    def __init__(self, key: bytes, cache_key: bytes, suffix: bytes, route_index: int, exchange: Exchange) -> None:
         self.key = key
+        self.cache_key = cache_key
+        self.is_cached = key == cache_key
         self.suffix = suffix
         self.route_index = route_index
         self.exchange = exchange

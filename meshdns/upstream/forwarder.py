@@ -3,7 +3,9 @@
 Rules:
 - A cached answer is returned at once: no task, no future, no timer.
 - One exchange at a time for one question and route; all clients that send it meanwhile wait for it (RFC 5452 section
-  5).
+  5). What else of a client's query is sent on, the loop markers, makes the exchange its own, and nothing of it is
+  cached.
+- A failure by a limit of this process is not cached: another client may have used it up.
 - Every client gets one reply, within 1.8 s. The waiting clients are bounded, in all and for each address, and so are
   the open exchanges: those whose clients have been answered already are closed first.
 - Different names of one domain that wait at a time have a bound of their own, so that a flood of random names leaves
@@ -18,28 +20,30 @@ Rules:
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 from meshdns.dns.query import Query
 from meshdns.dns.reply import Reply
 from meshdns.forwarding import client_reply
 from meshdns.forwarding.cache import Cache
-from meshdns.forwarding.client_reply import ClientReplies, ImmediateReply
+from meshdns.forwarding.client_reply import Alias, ClientReplies, ImmediateReply
 from meshdns.forwarding.counters import ForwardCounters
 from meshdns.forwarding.health import UpstreamGroup
 from meshdns.forwarding.policy import Attempt, Exchange, Failure, Step
 from meshdns.forwarding.question import (
     cache_key,
     encode_loop_marker,
+    exchange_key,
     is_loop,
     read_loop_markers,
     suffix_key,
     to_question,
 )
-from meshdns.forwarding.upstreams import Address, Route, route_indexes
+from meshdns.forwarding.upstreams import Address, Route, reply_rules, route_indexes
 from meshdns.forwarding.waiting import PendingExchange, PerKeyLimit, Waiter, WaitLimits
 from meshdns.upstream.entropy import Entropy
+from meshdns.upstream.local_errors import is_local_error
 from meshdns.upstream.pools import UpstreamPools
 from meshdns.upstream.tcp import TcpExchanges
 from meshdns.upstream.timer_wheel import TimerWheel
@@ -58,7 +62,9 @@ class Forwarder:
     that wait, `max_per_client` those of one client. `nsid` identifies the server to clients that send NSID (RFC 5001);
     `instance_id` are the 8 bytes by which this instance detects a query that it has sent (see `forwarding.question`),
     empty for no loop detection. `on_reply_time` is called with each reply of an upstream: its address, RCODE and the
-    time it took in seconds. It is used from the loop's thread only.
+    time it took in seconds. `own_zones` are the zones whose names no upstream may set, each with whether it is a
+    fallback zone, of which its own route may speak. `on_alias` is called instead of a client's `on_reply` if its answer
+    leads to such a name. It is used from the loop's thread only.
     """
 
     def __init__(  # noqa: PLR0913 — what the worker knows and three bounds, all by keyword
@@ -72,17 +78,22 @@ class Forwarder:
         counters: ForwardCounters,
         nsid: bytes = b"",
         instance_id: bytes = b"",
+        own_zones: Mapping[bytes, bool] | None = None,
+        on_alias: Callable[[Waiter, Alias], None] | None = None,
         on_reply_time: Callable[[Address, int, float], None] = lambda _address, _rcode, _seconds: None,
     ) -> None:
         self._loop = loop
         self._route_indexes = route_indexes(routes)
-        self._upstream_groups = [UpstreamGroup(route.upstreams) for route in routes]
+        self._upstream_groups = [
+            UpstreamGroup(route.upstreams, reply_rules(route, own_zones or {})) for route in routes
+        ]
         self._random_case = [route.random_case for route in routes]
         self._cache = Cache(max_cache_bytes, counters)
         self._replies = ClientReplies(self._cache, counters, nsid)
         self._max_in_flight = max_in_flight
         self._counters = counters
         self._own_marker = encode_loop_marker(instance_id)
+        self._on_alias = on_alias or _refuse_alias
         self._on_reply_time = on_reply_time
         self._entropy = Entropy()
         self._pools = UpstreamPools(loop, self._entropy, self)
@@ -115,9 +126,12 @@ class Forwarder:
         cached = self._replies.cached_reply(query, key, now=now, tcp=tcp)
         if cached is not None:
             return cached
-        error = self._refusal(query, key, client, now=now, tcp=tcp)
+        markers = read_loop_markers(query)
+        error = self._refusal(query, key, client, markers, now=now, tcp=tcp)
         if error is None:
-            error = self._join_or_start(Waiter(query, tcp, client, on_reply), key, route_index, now)
+            error = self._join_or_start(Waiter(query, tcp, client, on_reply), key, markers, route_index, now)
+        if isinstance(error, Alias):
+            return ImmediateReply(b"", alias=error)
         return None if error is None else ImmediateReply(error)
 
     @property
@@ -134,8 +148,8 @@ class Forwarder:
         self._closed = True
         for pending in list(self._open.values()):
             pending.exchange.close()
-            self._answer_waiters(pending, client_reply.CLOSING, self._loop.time())
             self._discard(pending)
+            self._answer_waiters(pending, client_reply.CLOSING, self._loop.time())
         if self._timer is not None:
             self._timer.cancel()
         await self._pools.close()
@@ -143,7 +157,9 @@ class Forwarder:
 
     # ------------------------------------------------------------------------------------------ clients
 
-    def _refusal(self, query: Query, key: bytes, client: bytes, *, now: float, tcp: bool) -> bytes | None:
+    def _refusal(
+        self, query: Query, key: bytes, client: bytes, markers: bytes, *, now: float, tcp: bool
+    ) -> bytes | Alias | None:
         """Return the refusal or failure for a client that may not wait for an upstream; None if it may."""
         counters = self._counters
         failure = self._cache.get_failure(key, now)
@@ -152,7 +168,6 @@ class Forwarder:
             return self._replies.failure_reply(query, key, failure, now=now, tcp=tcp)
         if not query.rd:
             return self._replies.refusal(query, client_reply.NOT_RECURSIVE, tcp=tcp)
-        markers = read_loop_markers(query)
         if markers and is_loop(markers, self._own_marker):
             counters.loops += 1
             return self._replies.refusal(query, client_reply.LOOP, tcp=tcp)
@@ -167,9 +182,12 @@ class Forwarder:
             )
         return None
 
-    def _join_or_start(self, waiter: Waiter, key: bytes, route_index: int, now: float) -> bytes | None:
+    def _join_or_start(
+        self, waiter: Waiter, key: bytes, markers: bytes, route_index: int, now: float
+    ) -> bytes | Alias | None:
         """Join the exchange for the question, or start it."""
-        pending = self._pending_by_key.get(key)
+        shared = exchange_key(key, markers)
+        pending = self._pending_by_key.get(shared)
         if pending is None:
             domain = suffix_key(waiter.query, route_index)
             if self._suffix_limit.is_at_limit(domain):
@@ -177,8 +195,8 @@ class Forwarder:
                 self._counters.over_suffix_limit += 1
                 return self._replies.refusal(waiter.query, client_reply.OVERLOAD_SUFFIX, tcp=waiter.tcp)
             self._counters.misses += 1
-            exchange = self._new_exchange(waiter.query, route_index, now)
-            pending = PendingExchange(key, domain, route_index, exchange)
+            exchange = self._new_exchange(waiter.query, markers, route_index, now)
+            pending = PendingExchange(shared, key, domain, route_index, exchange)
             self._admit(pending, now)
             failure = self._apply_step(pending, exchange.start(now), now)
             if failure is not None:
@@ -189,26 +207,30 @@ class Forwarder:
         self._wait_limits.add(waiter.client)
         return None
 
-    def _new_exchange(self, query: Query, route_index: int, now: float) -> Exchange:
+    def _new_exchange(self, query: Query, markers: bytes, route_index: int, now: float) -> Exchange:
         """A new exchange for a client's question."""
         return Exchange(
             to_question(query),
             self._upstream_groups[route_index],
             self._counters,
             now=now,
-            loop_markers=read_loop_markers(query) + self._own_marker,
+            loop_markers=markers + self._own_marker,
             random_bits=self._entropy.random_bytes(len(query.qname_lower)) if self._random_case[route_index] else b"",
         )
 
     def _answer_waiters(self, pending: PendingExchange, outcome: Reply | Failure, now: float) -> None:
         """Answer all clients that wait for the exchange."""
         waiters, pending.waiters = pending.waiters, []
-        for query, tcp, client, reply in waiters:
-            self._wait_limits.remove(client)
+        for waiter in waiters:
+            self._wait_limits.remove(waiter.client)
             if isinstance(outcome, Reply):
-                reply(self._replies.fresh_reply(query, outcome, tcp=tcp))
+                reply = self._replies.fresh_reply(waiter.query, outcome, tcp=waiter.tcp)
             else:
-                reply(self._replies.failure_reply(query, pending.key, outcome, now=now, tcp=tcp))
+                reply = self._replies.failure_reply(waiter.query, pending.cache_key, outcome, now=now, tcp=waiter.tcp)
+            if isinstance(reply, Alias):
+                self._on_alias(waiter, reply)
+            else:
+                waiter.on_reply(reply)
 
     # ------------------------------------------------------------------------------------------ exchanges
 
@@ -234,24 +256,28 @@ class Forwarder:
         if isinstance(step, Reply):
             self._on_answer(pending, step, now)
         elif isinstance(step, Failure):
-            self._cache.store_failure(pending.key, step, now)
-            self._answer_waiters(pending, step, now)
-            if not exchange.closed:
+            if pending.is_cached and not step.is_local:
+                self._cache.store_failure(pending.cache_key, step, now)
+            if exchange.closed:
+                self._discard(pending)
+            else:
                 self._keep_for_late_reply(pending)
-        if exchange.closed:
+            self._answer_waiters(pending, step, now)
+        elif exchange.closed:
             self._discard(pending)
         return step if isinstance(step, Failure) else None
 
     def _on_answer(self, pending: PendingExchange, reply: Reply, now: float) -> None:
         """Cache the answer and send it, also to clients that retried after a failure."""
-        self._cache.store(pending.key, reply, now)
+        if pending.is_cached:
+            self._cache.store(pending.cache_key, reply, now)
         live = self._pending_by_key.get(pending.key)
         if live is not pending:
             self._counters.late_answers += 1
         if live is not None:
             live.exchange.close()
+            self._discard(live)  # first: the answer to a waiting client may be an alias for the same question
             self._answer_waiters(live, reply, now)
-            self._discard(live)
 
     def _keep_for_late_reply(self, pending: PendingExchange) -> None:
         """Keep an exchange open for a late answer; one per question is enough."""
@@ -298,21 +324,21 @@ class Forwarder:
         address = self._address(pending, attempt)
         if attempt.tcp and address.tls is None:
             sent = self._tcp_exchanges.send(address, attempt)
-            return None if sent else attempt.exchange.on_error(attempt, now)
+            return None if sent else attempt.exchange.on_error(attempt, now, is_local=True)
         try:
             self._pools.pool_for(address).send(attempt)
-        except OSError:
-            return attempt.exchange.on_error(attempt, now)
+        except OSError as error:
+            return attempt.exchange.on_error(attempt, now, is_local=is_local_error(error))
         return None
 
-    def _on_tcp_result(self, attempt: Attempt, ident: int, message: bytes | None) -> None:
+    def _on_tcp_result(self, attempt: Attempt, ident: int, message: bytes | None, *, is_local: bool = False) -> None:
         """Handle the end of an exchange over TCP (for `TcpExchanges`)."""
         pending = self._open.get(attempt.exchange)
         if pending is None:
             return
         if message is None:
             now = self._loop.time()
-            self._apply_step(pending, attempt.exchange.on_error(attempt, now), now)
+            self._apply_step(pending, attempt.exchange.on_error(attempt, now, is_local=is_local), now)
         else:
             self.on_reply(attempt, ident, message)
 
@@ -343,7 +369,7 @@ class Forwarder:
             if pending is not None:
                 self._apply_step(pending, attempt.exchange.on_icmp_error(attempt, now), now)
 
-    def on_connection_closed(self, attempts: tuple[Attempt, ...], *, served: bool) -> None:
+    def on_connection_closed(self, attempts: tuple[Attempt, ...], *, served: bool, is_local: bool) -> None:
         """Handle the end of a connection on which `attempts` were awaited (for `TlsPool`)."""
         now = self._loop.time()
         for attempt in attempts:
@@ -352,9 +378,16 @@ class Forwarder:
             if pending is not None:
                 self._apply_step(
                     pending,
-                    exchange.on_connection_closed(attempt, now) if served else exchange.on_error(attempt, now),
+                    exchange.on_connection_closed(attempt, now)
+                    if served
+                    else exchange.on_error(attempt, now, is_local=is_local),
                     now,
                 )
 
     def _address(self, pending: PendingExchange, attempt: Attempt) -> Address:
         return self._upstream_groups[pending.route_index].addresses[attempt.upstream]
+
+
+def _refuse_alias(waiter: Waiter, _: Alias) -> None:
+    """Fail a query whose answer leads to a name of ours, without a way to look that up."""
+    waiter.on_reply(client_reply.error_reply(waiter.query, client_reply.NO_ROUTE, tcp=waiter.tcp))

@@ -22,7 +22,9 @@ def _route(zone: str, items: tuple[str, ...], section: FallbackSection | Forward
     if section.ca is not None:
         tls_context.check_ca(section.ca)
     servers = [server for item in items for server in _servers(item, section.ca or "", own)]
-    return Route(names.to_wire(zone.removesuffix(".")), tuple(dict.fromkeys(servers)), section.random_case)
+    refuse_private = isinstance(section, ForwardSection) and section.private_addresses == "refuse"
+    wire_zone = names.to_wire(zone.removesuffix("."))
+    return Route(wire_zone, tuple(dict.fromkeys(servers)), section.random_case, refuse_private)
 
 
 def _servers(item: str, ca: str, own: list[Address]) -> tuple[Address, ...]:

@@ -14,12 +14,14 @@ Rules:
 """
 
 import asyncio
+import errno
 import logging
 from typing import Final, Protocol
 
 from meshdns.forwarding.policy import Attempt
 from meshdns.forwarding.upstreams import Address, UpstreamTls
 from meshdns.upstream.entropy import Entropy
+from meshdns.upstream.local_errors import is_local_error
 from meshdns.upstream.tls_context import TlsContext
 from meshdns.upstream.udp import SocketListener
 
@@ -38,8 +40,11 @@ _log = logging.getLogger("meshdns.upstream")
 class ConnectionListener(SocketListener, Protocol):
     """Callbacks for messages on the connections, and for their end."""
 
-    def on_connection_closed(self, attempts: tuple[Attempt, ...], *, served: bool) -> None:
-        """Handle the end, or failed start, of the connection of `attempts`; `served` says that it had replied."""
+    def on_connection_closed(self, attempts: tuple[Attempt, ...], *, served: bool, is_local: bool) -> None:
+        """Handle the end, or failed start, of the connection of `attempts`; `served` says that it had replied.
+
+        `is_local` says that a limit of this process prevented it.
+        """
 
 
 class TlsPool:
@@ -118,7 +123,7 @@ class TlsPool:
         if len(self) >= MAX_CONNECTIONS:
             if self._retired:
                 self._retired[0].abort()
-            raise ConnectionError(f"{self._address} has too many open queries")
+            raise OSError(errno.ENOBUFS, f"{self._address} has too many open queries")
         connection = _Connection(self._listener, self._awaited, now)
         connection.connect_task = self._loop.create_task(self._connect(connection), name=f"upstream {self._address}")
         self._connect_tasks.add(connection.connect_task)
@@ -133,6 +138,7 @@ class TlsPool:
 
     async def _connect(self, connection: "_Connection") -> None:
         """Open a connection and wait for its end."""
+        is_local = False
         try:
             async with asyncio.timeout(HANDSHAKE_TIMEOUT):
                 context = await self._loop.run_in_executor(None, self._tls_context.context)
@@ -147,10 +153,11 @@ class TlsPool:
             self._last_error = ""
             await connection.closed.wait()
         except OSError as error:  # TimeoutError and ssl.SSLError are such
+            is_local = is_local_error(error)
             self._reconnect_at = self._loop.time() + RECONNECT_DELAY
             self._log_error(error)
         finally:
-            self._on_connection_ended(connection)
+            self._on_connection_ended(connection, is_local=is_local)
 
     def _log_error(self, error: OSError) -> None:
         """Log once why no connection can be made."""
@@ -159,7 +166,7 @@ class TlsPool:
             _log.warning("upstream %s: %s; check its address, name and ca under forward", self._address, reason)
         self._last_error = reason
 
-    def _on_connection_ended(self, connection: "_Connection") -> None:
+    def _on_connection_ended(self, connection: "_Connection", *, is_local: bool) -> None:
         """Handle the end, or failed start, of a connection."""
         connection.abort()
         for connections in (self._connections, self._retired):
@@ -171,7 +178,7 @@ class TlsPool:
         if attempts and not self._closed:
             if connection.replies:
                 self._max_pipelined = min(self._max_pipelined, connection.replies)
-            self._listener.on_connection_closed(attempts, served=connection.replies > 0)
+            self._listener.on_connection_closed(attempts, served=connection.replies > 0, is_local=is_local)
 
 
 class _Connection(asyncio.Protocol):

@@ -4,8 +4,12 @@ Rules:
 - A reply is taken only on the socket its query left by: connected, so that the kernel has checked address and port
   (RFC 5452 9.1), and by an id unique among those awaited there.
 - Up to `MAX_SOCKETS` sockets are open at a time; below that every query gets a new one, then one is picked at random.
-  After `MAX_USES` queries a socket is retired: it sends no more and is closed once nothing is awaited on it. A fresh
-  socket per query would cost 12 µs instead of 4.7 and be no harder to guess than one of so many, each so short-lived.
+  After `MAX_USES` queries, or `MAX_AGE` seconds after it was opened, a socket is retired: it sends no more and is
+  closed once nothing is awaited on it. So below `MAX_SOCKETS` / `MAX_AGE` queries a second nearly every query has a
+  port of its own, and at any rate a port that an attacker has found is of use for `MAX_AGE` at most. A fresh socket
+  per query would cost 12 µs instead of 4.7 and be no harder to guess than one of so many, each so short-lived.
+- Retired sockets are bounded: over `MAX_RETIRED` the oldest is closed, and the replies to its queries are lost. All
+  questions that may wait for a silent upstream have less of them.
 - ICMP errors are hints, never the end of a wait. Path MTU claims of others are ignored (RFC 9715 3.1).
 """
 
@@ -22,6 +26,8 @@ from meshdns.upstream.poller import SocketPoller
 
 MAX_SOCKETS: Final = 256
 MAX_USES: Final = 16
+MAX_AGE: Final = 2.0  # seconds that a socket sends
+MAX_RETIRED: Final = 768  # sockets that only receive
 MAX_DATAGRAM: Final = 4096  # bytes; we announce 1232, and a longer datagram is cut and refused as malformed
 _BATCH: Final = 32  # datagrams per wake-up and socket: more would starve all others
 _RECEIVE_BUFFER: Final = 1 << 18  # bytes; one socket carries few queries at a time
@@ -45,13 +51,13 @@ class SocketListener(Protocol):
 class _Socket:
     """One connected socket and the attempts awaited on it by id."""
 
-    __slots__ = ("awaited", "retired", "sock", "uses")
+    __slots__ = ("awaited", "opened_at", "sock", "uses")
 
-    def __init__(self, sock: socket.socket) -> None:
+    def __init__(self, sock: socket.socket, now: float) -> None:
         self.sock = sock
+        self.opened_at = now
         self.awaited: dict[int, Attempt] = {}
         self.uses = 0
-        self.retired = False
 
 
 class UdpPool:
@@ -62,8 +68,8 @@ class UdpPool:
         self._address = address
         self._entropy = entropy
         self._listener = listener
-        self._sockets: list[_Socket] = []
-        self._retired: set[_Socket] = set()
+        self._sockets: list[_Socket] = []  # those that send, the oldest first
+        self._retired: dict[_Socket, None] = {}  # the oldest first
         self._awaited: dict[Attempt, tuple[_Socket, int]] = {}
         self._is_used = False
 
@@ -72,9 +78,12 @@ class UdpPool:
         return len(self._sockets) + len(self._retired)
 
     def send(self, attempt: Attempt) -> None:
-        """Send the question of `attempt` and await the reply until `cancel`; OSError if it cannot be sent."""
+        """Send the question of `attempt` and await the reply until `cancel`; OSError if it cannot be sent.
+
+        The time is that at which `attempt` is sent.
+        """
         self._is_used = True
-        sock = self._pick()
+        sock = self._pick(attempt.sent_at)
         ident = self._entropy.u16()
         while ident in sock.awaited:
             ident = self._entropy.u16()
@@ -86,7 +95,7 @@ class UdpPool:
         sock.awaited[ident] = attempt
         self._awaited[attempt] = (sock, ident)
         sock.uses += 1
-        if sock.uses >= MAX_USES and len(self._retired) < MAX_SOCKETS:
+        if sock.uses >= MAX_USES:
             self._retire(sock)
 
     def cancel(self, attempt: Attempt) -> None:
@@ -94,8 +103,8 @@ class UdpPool:
         sock, ident = self._awaited.pop(attempt, (None, 0))
         if sock is not None:
             del sock.awaited[ident]
-            if sock.retired and not sock.awaited:
-                self._retired.discard(sock)
+            if sock in self._retired and not sock.awaited:
+                del self._retired[sock]
                 self._close_socket(sock)
 
     def close_idle(self) -> None:
@@ -115,16 +124,18 @@ class UdpPool:
 
     # ------------------------------------------------------------------------------------------ sockets
 
-    def _pick(self) -> _Socket:
+    def _pick(self, now: float) -> _Socket:
+        while self._sockets and now - self._sockets[0].opened_at > MAX_AGE:
+            self._retire(self._sockets[0])
         if len(self._sockets) < MAX_SOCKETS:
             try:
-                return self._open()
+                return self._open(now)
             except OSError:
                 if not self._sockets:
                     raise
         return self._sockets[self._entropy.randbelow(len(self._sockets))]
 
-    def _open(self) -> _Socket:
+    def _open(self, now: float) -> _Socket:
         family = socket.AF_INET6 if ":" in self._address.host else socket.AF_INET
         sock = socket.socket(family, socket.SOCK_DGRAM)
         try:
@@ -134,7 +145,7 @@ class UdpPool:
                 with contextlib.suppress(OSError):  # kernels before 3.15 know no OMIT
                     sock.setsockopt(*_MTU_DISCOVER[family], _PMTUDISC_OMIT)
             sock.connect((self._address.host, self._address.port))
-            opened = _Socket(sock)
+            opened = _Socket(sock, now)
             self._poller.add(sock.fileno(), partial(self._on_readable, opened))
         except OSError:
             sock.close()
@@ -144,11 +155,14 @@ class UdpPool:
 
     def _retire(self, sock: _Socket) -> None:
         self._sockets.remove(sock)
-        sock.retired = True
-        if sock.awaited:
-            self._retired.add(sock)
-        else:
+        if not sock.awaited:
             self._close_socket(sock)
+            return
+        self._retired[sock] = None
+        if len(self._retired) > MAX_RETIRED:
+            oldest = next(iter(self._retired))
+            del self._retired[oldest]
+            self._close_socket(oldest)
 
     def _close_socket(self, sock: _Socket) -> None:
         self._poller.remove(sock.sock.fileno())

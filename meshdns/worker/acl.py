@@ -1,4 +1,8 @@
-"""Access list of clients by the prefixes of ``allowQuery``, and a log of the refused prefixes, each once."""
+"""Access list of clients by the prefixes of ``allowQuery``; refusals, which are small and few, and a log of them.
+
+A refusal goes to an address that may be forged. Over UDP it is never longer than the query, and each /24 or /56 gets
+`REFUSAL_LIMIT` of them, whatever ``rateLimit`` says. Over TCP it says why.
+"""
 
 import ipaddress
 import logging
@@ -6,7 +10,12 @@ import sys
 from collections.abc import Sequence
 from typing import Final
 
+from meshdns.authority.rrl import RrlSettings
 from meshdns.dns.address_blocks import unmapped
+from meshdns.dns.codes import EDE_PROHIBITED, REFUSED
+from meshdns.dns.edns_options import drop_options
+from meshdns.dns.query import OPT_SIZE, Query
+from meshdns.dns.response import build_reply, reply_options
 
 _MAX_ADMITTED: Final = 1 << 16
 
@@ -14,12 +23,12 @@ _MAX_ADMITTED: Final = 1 << 16
 class AccessList:
     """Admits source addresses by prefix and stores those admitted, so that the next check is one set lookup.
 
-    `admitted_keys` holds the `source_key` of each; it is bounded, and clearing it costs only time.
+    Without prefixes nobody is admitted. `admitted_keys` holds the `source_key` of each; it is bounded, and clearing it
+    costs only time.
     """
 
     def __init__(self, prefixes: Sequence[str]) -> None:
         networks = [ipaddress.ip_network(prefix) for prefix in prefixes]
-        self._admits_all = not networks
         self._rules = {
             4: [(int(n.network_address), int(n.netmask)) for n in networks if n.version == 4],
             16: [(int(n.network_address), int(n.netmask)) for n in networks if n.version == 6],
@@ -33,7 +42,7 @@ class AccessList:
             return True
         plain = unmapped(source)
         address = int.from_bytes(plain, "big")
-        if not self._admits_all and not any(address & mask == base for base, mask in self._rules[len(plain)]):
+        if not any(address & mask == base for base, mask in self._rules[len(plain)]):
             return False
         if len(self.admitted_keys) >= _MAX_ADMITTED:
             self.admitted_keys.clear()
@@ -44,6 +53,20 @@ class AccessList:
 def source_key(source: bytes) -> int | bytes:
     """Return a packed address as `AccessList.admitted_keys` holds it: IPv4 as the word that a transport reads."""
     return int.from_bytes(source, sys.byteorder) if len(source) == 4 else source
+
+
+REFUSAL_LIMIT: Final = RrlSettings(per_second=10, slip=0)
+
+
+def build_refusal(query: Query, *, tcp: bool) -> bytes:
+    """Return REFUSED with its reason as far as it fits; over UDP in no more bytes than the query has."""
+    error = reply_options(query, ede=EDE_PROHIBITED, text=b"see allowQuery") if query.edns else b""
+    if not tcp:
+        query.reply_cookie = b""
+        excess = len(error) - (len(query.data) - query.question_end - OPT_SIZE)
+        if error and excess > 0:
+            error = drop_options(error, excess)
+    return build_reply(query, REFUSED, edns_options=error, tcp=tcp)
 
 
 MAX_LOGGED_PREFIXES: Final = 32

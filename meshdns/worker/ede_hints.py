@@ -13,7 +13,7 @@ from meshdns.authority.row import Row
 from meshdns.dns import names
 from meshdns.dns.codes import EDE_OTHER, NOERROR, NXDOMAIN
 from meshdns.dns.query import Query
-from meshdns.dns.response import with_extended_error
+from meshdns.dns.response import MAX_MESSAGE, with_extended_error
 from meshdns.mesh.unserved_reasons import extended_error
 from meshdns.worker.database_read import DatabaseRead
 
@@ -42,8 +42,9 @@ class DenialHints:
             error: tuple[int, bytes] | None = extended_error(kept, show_cluster=may_see_clusters)
         else:
             error = None if exists else self._nearest_hint(query.qname_lower, read)
-        hinted = with_extended_error(reply, *error) if error is not None else reply
-        return hinted if tcp or len(hinted) <= query.udp_size else reply
+        if error is None:
+            return reply
+        return with_extended_error(reply, *error, limit=MAX_MESSAGE if tcp else query.udp_size)
 
     def _nearest_hint(self, name: bytes, read: DatabaseRead) -> tuple[int, bytes] | None:
         """Return the error with the nearest name, as long as searches are left in this second."""

@@ -5,19 +5,22 @@ A transport sends a reply that it finds in `Responder.cached_replies` without an
 the worker itself, or by an upstream.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from time import perf_counter
 from typing import Protocol
 
 from meshdns.authority.authority import NO_SOURCE, Authority, AuthorityReply, Verdict
+from meshdns.authority.rrl import RateLimiter, RrlAction
 from meshdns.dns import query as wire
-from meshdns.dns.codes import EDE_PROHIBITED, REFUSED
 from meshdns.dns.query import OPT_SIZE, Query
-from meshdns.dns.response import build_reply, reply_options
-from meshdns.forwarding.client_reply import ImmediateReply
+from meshdns.dns.response import ReplyClass
+from meshdns.forwarding.client_reply import Alias, ImmediateReply
+from meshdns.forwarding.waiting import Waiter
 from meshdns.namedb.database import NameDatabaseError
 from meshdns.namedb.reader import ChangedNames
-from meshdns.worker.acl import AccessList, RefusalLog, source_key
+from meshdns.worker.acl import REFUSAL_LIMIT, AccessList, RefusalLog, build_refusal, source_key
+from meshdns.worker.alias_completion import AliasCompletion
 from meshdns.worker.database_read import DatabaseRead
 from meshdns.worker.diagnostic_names import DiagnosticNames
 from meshdns.worker.ede_hints import DenialHints, has_no_answer
@@ -75,8 +78,10 @@ class Responder:
         self._clock = clock
         self._local_answers = local_answers
         self._diagnostic_names = diagnostic_names
+        self._aliases = self._make_alias_completion()
         self._denial_hints = DenialHints(clock)
         self._refusal_log = RefusalLog()
+        self._refusals = RateLimiter(REFUSAL_LIMIT)
         self._open_read: DatabaseRead | None = None
 
     def reconfigure(
@@ -94,6 +99,7 @@ class Responder:
         self._local_answers = local_answers
         self._forwarder = forwarder
         self.access_list = access_list
+        self._aliases = self._make_alias_completion()
         self.invalidate_all()
 
     def begin_read(self) -> None:
@@ -110,6 +116,15 @@ class Responder:
         if self._open_read is not None:
             self._open_read.close()
             self._open_read = None
+
+    @contextmanager
+    def _reading(self) -> Iterator[DatabaseRead | None]:
+        """Enclose a reply that is made outside a wake-up."""
+        self.begin_read()
+        try:
+            yield self._open_read
+        finally:
+            self.end_read()
 
     def invalidate_all(self) -> None:
         """Drop all cached replies: something that they all depend on has changed."""
@@ -187,11 +202,7 @@ class Responder:
         if query.cookie:
             query.reply_cookie = self._local_answers.reply_cookie(query, source)
         if not self.access_list.admits(source):
-            self.counters.refused += 1
-            self._refusal_log.log_once(source)
-            extra = reply_options(query, ede=EDE_PROHIBITED, text=b"see allowQuery") if query.edns else b""
-            refusal = build_reply(query, REFUSED, edns_options=extra, tcp=tcp)
-            return self._recorder.record(received, refusal, PLUGIN_ACL)
+            return self._refuse(received)
         own = self._local_answers.respond(query, source, tcp=tcp)
         if own is not None:
             self.counters.answered += 1
@@ -222,6 +233,16 @@ class Responder:
                 self._reply_cache.store(query, self._authority, rows, reply)
         return self._recorder.record(received, message, PLUGIN_MESH, answer_source)
 
+    def _refuse(self, received: ReceivedQuery) -> bytes | None:
+        """Return the refusal for a client outside the access list, or None if it got too many."""
+        query, source, _, tcp, _ = received
+        self.counters.refused += 1
+        self._refusal_log.log_once(source)
+        if not tcp and self._refusals.check(source, ReplyClass.ERROR, self._clock()) is not RrlAction.PASS:
+            self.counters.refusals_dropped += 1
+            return None
+        return self._recorder.record(received, build_refusal(query, tcp=tcp), PLUGIN_ACL)
+
     def _with_hint(self, query: Query, reply: bytes, rows: DatabaseRead, *, may_see_clusters: bool, tcp: bool) -> bytes:
         """Return a reply without an answer, with the reason added if one is known."""
         try:
@@ -243,7 +264,10 @@ class Responder:
         reply = self._forwarder.ask(query, now=now, tcp=tcp, on_reply=deliver, client=source)
         if reply is None:
             return None
-        message, ages_at, expires_at = reply
+        message, ages_at, expires_at, alias = reply
+        if alias is not None:
+            completed = self._aliases.complete(Waiter(query, tcp, source, deliver), alias, self._open_read)
+            return None if completed is None else self._recorder.record(received, completed, PLUGIN_UPSTREAM_CACHE)
         if expires_at > now and not self._authority.serves(
             query.qname_lower
         ):  # the mesh may declare a name in a zone later
@@ -258,20 +282,45 @@ class Responder:
         def on_reply(message: bytes) -> None:
             answer_source = NO_SOURCE
             if is_nxdomain(message):
-                self.begin_read()
-                try:
+                with self._reading():
                     message, answer_source = self._after_denial(query, message, tcp=tcp)
-                finally:
-                    self.end_read()
             send(self._recorder.record(received, message, PLUGIN_FORWARD, answer_source))
 
         reply = self._forwarder.ask(query, now=self._clock(), tcp=tcp, on_reply=on_reply, client=source)
         if reply is None:
             return None
-        if not is_nxdomain(reply.message):
-            return self._recorder.record(received, reply.message, PLUGIN_UPSTREAM_CACHE)
-        message, answer_source = self._after_denial(query, reply.message, tcp=tcp)
+        message: bytes | None = reply.message
+        if reply.alias is not None:
+            message = self._aliases.complete(Waiter(query, tcp, source, on_reply), reply.alias, self._open_read)
+        if message is None:
+            return None
+        if not is_nxdomain(message):
+            return self._recorder.record(received, message, PLUGIN_UPSTREAM_CACHE)
+        message, answer_source = self._after_denial(query, message, tcp=tcp)
         return self._recorder.record(received, message, PLUGIN_UPSTREAM_CACHE, answer_source)
+
+    def complete_alias(self, waiter: Waiter, alias: Alias) -> None:
+        """Send the reply to a client whose answer leads into our zones, once it is complete (for `Forwarder`)."""
+        with self._reading() as rows:
+            message = self._aliases.complete(waiter, alias, rows)
+        if message is not None:
+            waiter.on_reply(message)
+
+    def _make_alias_completion(self) -> AliasCompletion:
+        forwarder = self._forwarder
+
+        def ask(waiter: Waiter) -> ImmediateReply | None:
+            return forwarder.ask(
+                waiter.query, now=self._clock(), tcp=waiter.tcp, on_reply=waiter.on_reply, client=waiter.client
+            )
+
+        return AliasCompletion(
+            authority=self._authority,
+            local_answers=self._local_answers,
+            ask=ask,
+            read=self._reading,
+            on_database_error=self._on_database_error,
+        )
 
     def _after_denial(self, query: Query, denial: bytes, *, tcp: bool) -> AuthorityReply:
         """Return the mesh's answer for a name that an upstream denied, else the denial."""

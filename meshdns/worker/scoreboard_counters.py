@@ -43,6 +43,12 @@ class WorkerCounters:
     connections_aborted: Annotated[
         int, CounterMetric("connections_cut", "TCP connections ended for others: idlest, or took no replies.")
     ] = 0
+    accepts_failed: Annotated[
+        int, CounterMetric("accepts_failed", "TCP connections not accepted for want of descriptors or memory.")
+    ] = 0
+    refusals_dropped: Annotated[
+        int, CounterMetric("refusals_dropped", "Refusals not sent, of clients outside allowQuery that ask too often.")
+    ] = 0
     namedb_errors: Annotated[int, CounterMetric("namedb_faults", "Reads of the name database that failed.")] = 0
     panics: Annotated[
         int, CounterMetric(coredns_name="panics", coredns_help="Queries that ended in an unforeseen exception.")

@@ -1,5 +1,7 @@
 """Settings of a worker from the supervisor: one JSON line per generation, read without pydantic."""
 
+from typing import Final
+
 import msgspec
 
 from meshdns.authority.rrl import RrlSettings
@@ -7,9 +9,14 @@ from meshdns.authority.special import SpecialNameGroup
 from meshdns.authority.zone import ServedZone
 from meshdns.forwarding.upstreams import Route
 
+ANY_CLIENT: Final = ("0.0.0.0/0", "::/0")
+"""Any client. A supervisor of version 0.1 sends an empty list instead; see `admitted_prefixes`."""
+NO_CLIENT: Final = ("255.255.255.255/32",)
+"""No client: no query has this source address."""
+
 
 class WorkerSettings(msgspec.Struct, frozen=True):
-    """The settings of one worker. File descriptors are inherited; `allow` are CIDRs, empty for any client.
+    """The settings of one worker. File descriptors are inherited; `allow` are CIDRs.
 
     `number` is the worker's slot on the scoreboard; `private` a UDP socket that only this worker reads, for health
     checks; `nsid` identifies the server to clients that send NSID (RFC 5001); `identity` and `version` are answered in
@@ -29,7 +36,7 @@ class WorkerSettings(msgspec.Struct, frozen=True):
     zones: tuple[ServedZone, ...]
     routes: tuple[Route, ...]
     cookie_secret: bytes
-    allow: tuple[str, ...] = ()
+    allow: tuple[str, ...] = ANY_CLIENT
     nsid: bytes = b""
     identity: bytes = b""
     version: bytes = b""
@@ -42,6 +49,11 @@ class WorkerSettings(msgspec.Struct, frozen=True):
     debug: tuple[str, ...] = ("127.0.0.0/8", "::1/128")
     sample: float = 0.0
     sample_classes: tuple[str, ...] = ()
+
+
+def admitted_prefixes(prefixes: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the prefixes of `allow` or `debug`, with any client for an empty list, as version 0.1 means it."""
+    return prefixes or ANY_CLIENT
 
 
 def encode(settings: WorkerSettings) -> bytes:

@@ -56,14 +56,14 @@ class TcpConnections:
     def try_register(self, connection: "_Connection", client: bytes) -> bool:
         """Register a connection; return False if there are too many."""
         mine = self._by_client.get(client, 0)
-        if mine >= MAX_PER_CLIENT or (len(self._open) >= self._max_connections and not self._evict_idlest()):
+        if mine >= MAX_PER_CLIENT or (len(self._open) >= self._max_connections and not self.evict_idlest()):
             self.responder.counters.connections_refused += 1
             return False
         self._open[connection] = None
         self._by_client[client] = self._by_client.get(client, 0) + 1
         return True
 
-    def _evict_idlest(self) -> bool:
+    def evict_idlest(self) -> bool:
         """Abort the connection that is idle for longest; return False if all have pending replies."""
         idlest = next((each for each in islice(self._open, _MAX_SCANNED) if each.is_idle), None)
         if idlest is not None:

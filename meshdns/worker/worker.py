@@ -14,14 +14,17 @@ from typing import Any, Final
 
 from meshdns.authority.authority import Authority
 from meshdns.authority.special import ChaosNames, SpecialNames
+from meshdns.forwarding.client_reply import Alias
 from meshdns.forwarding.counters import ForwardCounters
 from meshdns.forwarding.question import INSTANCE_ID_SIZE
+from meshdns.forwarding.waiting import Waiter
 from meshdns.instance.metric_pages import MetricPage
 from meshdns.instance.scoreboard import Scoreboard
 from meshdns.namedb.database import DamagedDatabaseError, NameDatabaseError
 from meshdns.namedb.location import EXIT_DATABASE_DAMAGED
 from meshdns.namedb.reader import ALL_NAMES, ChangedNames, Reader, ReadTransaction
 from meshdns.upstream.forwarder import Forwarder
+from meshdns.worker.accept_failures import AcceptFailures
 from meshdns.worker.acl import AccessList
 from meshdns.worker.diagnostic_names import DiagnosticNames
 from meshdns.worker.local_answers import LocalAnswers
@@ -30,7 +33,7 @@ from meshdns.worker.responder import Responder
 from meshdns.worker.sampling import Sampler
 from meshdns.worker.scoreboard_counters import CounterPublisher
 from meshdns.worker.selector import ServingSelector
-from meshdns.worker.settings import WorkerSettings
+from meshdns.worker.settings import WorkerSettings, admitted_prefixes
 from meshdns.worker.stale_datagrams import drop_stale, enable_receive_timestamps
 from meshdns.worker.tcp_server import TcpConnections, connection_limit
 from meshdns.worker.udp_batch import BatchSocket, is_available
@@ -75,7 +78,7 @@ class Worker:
         self._forwarder = self._make_forwarder(settings)
         self._responder = Responder(
             authority=Authority(settings.zones, nsid=settings.nsid),
-            access_list=AccessList(settings.allow),
+            access_list=AccessList(admitted_prefixes(settings.allow)),
             forwarder=self._forwarder,
             begin_read=self._begin_read,
             on_database_error=self._on_database_error,
@@ -86,6 +89,7 @@ class Worker:
             sampler=self._sampler,
         )
         self._connections = TcpConnections(self._responder, loop=loop, max_connections=connection_limit())
+        self._accept_failures = AcceptFailures(self._responder.counters, self._connections.evict_idlest, time.monotonic)
         self._servers: list[asyncio.Server] = []
         self._udp_sockets = [_inherited_socket(fd) for fd in (*settings.udp, settings.private)]
         self._udp_transports = [self._udp_transport(sock) for sock in self._udp_sockets]
@@ -119,12 +123,12 @@ class Worker:
 
     def reconfigure(self, settings: WorkerSettings) -> None:
         """Apply other settings; sockets stay as they are."""
-        if settings.routes != self._routes:  # else the cache and the open exchanges stay
+        if (settings.routes, _own_zones(settings)) != self._forwarded:  # else the cache and the open exchanges stay
             self._close_after_drain(self._forwarder)
             self._forwarder = self._make_forwarder(settings)
         self._responder.reconfigure(
             authority=Authority(settings.zones, nsid=settings.nsid),
-            access_list=AccessList(settings.allow),
+            access_list=AccessList(admitted_prefixes(settings.allow)),
             forwarder=self._forwarder,
             local_answers=_local_answers(settings),
             diagnostic_names=_diagnostic_names(settings),
@@ -244,6 +248,8 @@ class Worker:
 
     def _count_panic(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
         """Count an unexpected exception in a callback: one batch is lost, and the next is answered."""
+        if self._accept_failures.handle(context):
+            return
         self._responder.counters.panics += 1
         loop.default_exception_handler(context)
 
@@ -276,15 +282,20 @@ class Worker:
             self._responder.invalidate_all()
 
     def _make_forwarder(self, settings: WorkerSettings) -> Forwarder:
-        self._routes = settings.routes
+        self._forwarded = settings.routes, _own_zones(settings)
         return Forwarder(
             loop=self._loop,
             routes=settings.routes,
             counters=self._forward_counters,
             nsid=settings.nsid,
             instance_id=_instance_id(settings),
+            own_zones=_own_zones(settings),
+            on_alias=self._complete_alias,
             on_reply_time=self._metrics.observe_upstream,
         )
+
+    def _complete_alias(self, waiter: Waiter, alias: Alias) -> None:
+        self._responder.complete_alias(waiter, alias)  # made after the forwarder
 
     def _udp_transport(self, sock: socket.socket) -> BatchSocket | DatagramSocket:
         counters = self._responder.counters
@@ -293,9 +304,8 @@ class Worker:
 
 def _local_answers(settings: WorkerSettings) -> LocalAnswers:
     """Return the local answers of these settings."""
-    configured = [*(zone.apex for zone in settings.zones), *(route.zone for route in settings.routes)]
     return LocalAnswers(
-        special=SpecialNames(settings.special, configured),
+        special=_special_names(settings),
         chaos=ChaosNames(identity=settings.identity, version=settings.version),
         nsid=settings.nsid,
         secret=settings.cookie_secret,
@@ -305,9 +315,20 @@ def _local_answers(settings: WorkerSettings) -> LocalAnswers:
     )
 
 
+def _own_zones(settings: WorkerSettings) -> dict[bytes, bool]:
+    """Return the zones whose names no upstream may set, each with whether it is a fallback zone."""
+    special = _special_names(settings).zones
+    return {**dict.fromkeys(special, False), **{zone.apex: zone.fallback for zone in settings.zones}}
+
+
+def _special_names(settings: WorkerSettings) -> SpecialNames:
+    configured = [*(zone.apex for zone in settings.zones), *(route.zone for route in settings.routes)]
+    return SpecialNames(settings.special, configured)
+
+
 def _diagnostic_names(settings: WorkerSettings) -> DiagnosticNames:
     zones = (zone.apex for zone in settings.zones)
-    return DiagnosticNames(Authority(settings.zones), zones, AccessList(settings.debug))
+    return DiagnosticNames(Authority(settings.zones), zones, AccessList(admitted_prefixes(settings.debug)))
 
 
 def _instance_id(settings: WorkerSettings) -> bytes:

@@ -388,6 +388,25 @@ def test_what_does_not_fit_is_truncated_over_udp(edns: int) -> None:
     assert message.question[0].to_text() == "wide.global. IN AAAA"
 
 
+@pytest.mark.parametrize("payload", [512, 1232])
+def test_any_number_of_stale_clusters_truncates_no_answer(payload: int) -> None:
+    """45 clusters with long names are out of contact: the addresses are sent, and as much of the reason as fits."""
+    state = NamedbState(
+        ready=True,
+        complete=True,
+        clusters=tuple(f"production-cluster-number-{number:02}-in-europe" for number in range(45)),
+        stale=tuple(range(45)),
+    )
+    merged = {"shop.global": row(*(f"192.0.2.{i}" for i in range(15)), clusters=tuple(range(45)))}
+    for tcp in (False, True):
+        found = Authority(ZONES).respond(asked("shop.global A", payload=payload), view(state, merged), tcp=tcp)
+        assert not isinstance(found, Verdict)
+        reply = dns.message.from_wire(found[0])
+        assert (bool(reply.flags & dns.flags.TC), len(reply.answer[0])) == (False, 15)
+        assert [int(error.code) for error in reply.extended_errors()] == [3]
+        assert all((error.text or "").startswith("last known data of prod") for error in reply.extended_errors())
+
+
 def test_over_tcp_everything_fits() -> None:
     """A stream carries the whole RRset, without TC."""
     message = answered("wide.global. AAAA", view(served={"wide.global": row(*WIDE)}), tcp=True)

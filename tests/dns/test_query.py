@@ -209,8 +209,11 @@ def test_nsid_is_seen_only_where_it_was_asked_for() -> None:
 
 
 def test_the_first_cookie_counts() -> None:
-    """Of several cookies the first counts; all must be well-formed (RFC 7873 5.2)."""
+    """RFC 7873 5.2: only the first one is considered; all others are ignored, even malformed ones."""
     assert parsed(ONE_MORE + opt((10, b"A" * 8), (10, b"B" * 8))).cookie == b"A" * 8
+    second_malformed = parsed(ONE_MORE + opt((10, b"A" * 8), (10, b"B" * 7)))
+    assert (second_malformed.error_rcode, second_malformed.cookie) == (NOERROR, b"A" * 8)
+    assert parsed(ONE_MORE + opt((10, b"A" * 7), (10, b"B" * 8))).error_rcode == FORMERR
 
 
 @given(st.binary(max_size=600))

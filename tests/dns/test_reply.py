@@ -22,7 +22,8 @@ SOA = "example. 900 IN SOA ns.example. root.example. 1 2 3 4 60"
 
 def question(name: str = "www.example.", rtype: str = "A") -> bytes:
     """Lower-case wire name, type and class."""
-    return dns.message.make_query(name, rtype).to_wire()[12:].lower()
+    wired = dns.message.make_query(name, rtype).to_wire()[12:]
+    return wired[:-4].lower() + wired[-4:]  # the type of HTTPS is a capital letter
 
 
 def wire(
@@ -225,6 +226,59 @@ def test_ttls_are_capped_and_the_top_bit_means_0(ttl: int) -> None:
 
 GOOD = wire(A, edns=0)
 QUESTION_END = 12 + len(question())
+
+
+UNEQUAL: dict[str, tuple[bytes, int, list[str], list[str]]] = {
+    # case: message, lifetime, answer and authority as relayed to a client with DO
+    "addresses": (
+        wire("www.example. 300 IN A 192.0.2.1", "www.example. 20 IN A 192.0.2.2", "www.example. 60 IN A 192.0.2.3"),
+        20,
+        ["www.example. 20 A 192.0.2.1", "www.example. 20 A 192.0.2.2", "www.example. 20 A 192.0.2.3"],
+        [],
+    ),
+    "the lowest last": (
+        wire("www.example. 300 IN A 192.0.2.1", "www.example. 20 IN A 192.0.2.2"),
+        20,
+        ["www.example. 20 A 192.0.2.1", "www.example. 20 A 192.0.2.2"],
+        [],
+    ),
+    "behind an alias, which is an RRset of its own": (
+        wire("www.example. 300 IN CNAME b.example.", "b.example. 20 IN A 192.0.2.1", "B.example. 60 IN A 192.0.2.2"),
+        20,
+        ["www.example. 300 CNAME b.example.", "b.example. 20 A 192.0.2.1", "b.example. 20 A 192.0.2.2"],
+        [],
+    ),
+    "a signature": (
+        wire(A, RRSIG.format("www.example.", "A").replace(" 300 IN", " 20 IN", 1)),
+        20,
+        [
+            "www.example. 20 A 192.0.2.1",
+            "www.example. 20 RRSIG A 8 2 300 20300101000000 20200101000000 1 example. AAAA",
+        ],
+        [],
+    ),
+    "the SOA of a denial": (
+        wire(authority=(SOA, RRSIG.format("example.", "SOA")), rcode=3),
+        60,
+        [],
+        [
+            "example. 60 SOA ns.example. root.example. 1 2 3 4 60",
+            "example. 60 RRSIG SOA 8 2 300 20300101000000 20200101000000 1 example. AAAA",
+        ],
+    ),
+}
+
+
+@pytest.mark.parametrize("case", UNEQUAL)
+def test_an_rrset_is_relayed_with_its_lowest_ttl(case: str) -> None:
+    """RFC 2181 5.2: unequal TTLs in an RRset are an error, which a client must not have to judge."""
+    message, ttl, answer, authority = UNEQUAL[case]
+    reply = parse_reply(message, question(), dnssec=True)
+    assert reply is not None
+    assert reply.ttl == ttl
+    assert shown(reply) == (answer, authority)
+    noted = [seconds for part in (reply.answer, reply.authority) for _, seconds in part.ttls]
+    assert noted == [int(line.split()[1]) for line in (*answer, *authority)]
 
 
 def _with(at: int, value: bytes) -> bytes:

@@ -1,5 +1,7 @@
 """Replies of our own, decoded by dnspython."""
 
+from typing import Final
+
 import dns.edns
 import dns.flags
 import dns.message
@@ -19,6 +21,7 @@ from meshdns.dns.response import (
     record,
     reply_class,
     reply_options,
+    with_extended_error,
 )
 
 
@@ -56,10 +59,10 @@ def test_rd_and_cd_are_copied_and_nothing_else(asked_flags: int, kept: int) -> N
 
 
 def test_an_unknown_opcode_comes_back_in_a_bare_header() -> None:
-    """NOTIMP is a header with the opcode, without AA (row 12)."""
+    """NOTIMP is a header with the opcode, without AA (row 12), and without RA, which is about queries."""
     query = parse_query(b"\xbe\xef\x78\x00" + b"\0" * 8)
     assert query is not None
-    assert build_reply(query, NOTIMP, aa=False) == b"\xbe\xef\xf8\x84" + b"\0" * 8
+    assert build_reply(query, NOTIMP, aa=False) == b"\xbe\xef\xf8\x04" + b"\0" * 8
 
 
 @pytest.mark.parametrize("edns", [-1, 0])
@@ -110,6 +113,79 @@ def test_truncation_keeps_question_and_opt(edns: int) -> None:
     reply = dns.message.from_wire(wire)
     assert len(wire) <= 512
     assert (bool(reply.flags & dns.flags.TC), len(reply.question), reply.answer, reply.edns) == (True, 1, [], edns)
+
+
+TEXT: Final = b"last known data of 45 clusters, each of which has a name of ordinary length; see meshdns get"
+SHORT: Final = "last known data of 45 clusters, each of which has a name of o..."
+NSID: Final = b"east-1"
+COOKIE: Final = b"c" * 24
+FITTING: Final = {
+    # case: records, UDP size, extended errors and NSID in the reply; without them 27 records are 508 bytes
+    "all but the text's end": (10, 512, [SHORT], True),
+    "no text": (26, 512, [""], True),
+    "no error": (26, 505, [], True),
+    "no NSID": (27, 512, [], False),
+    "nothing was in the way": (0, 1232, [SHORT], True),
+}
+
+
+@pytest.mark.parametrize("case", FITTING)
+def test_what_is_said_gives_way_to_data(case: str) -> None:
+    """The text first, then the extended error, then NSID, before any record (RFC 8914 section 3); the cookie stays."""
+    count, size, texts, has_nsid = FITTING[case]
+    query = asked(edns=0, payload=size, options=[dns.edns.GenericOption(dns.edns.OptionType.NSID, b"")])
+    query.udp_size = size
+    query.reply_cookie = COOKIE
+    extra = reply_options(query, ede=3, text=TEXT, nsid=NSID)
+    wire = build_reply(query, NOERROR, answer=addresses(count), edns_options=extra)
+    reply = dns.message.from_wire(wire)
+    assert len(wire) <= size
+    assert (bool(reply.flags & dns.flags.TC), len(reply.answer[0]) if count else 0) == (False, count)
+    assert [error.text or "" for error in reply.extended_errors()] == texts
+    options = {int(option.otype): option for option in reply.options}
+    assert (3 in options, 10 in options) == (has_nsid, True)
+
+
+def test_a_truncated_reply_says_why_again() -> None:
+    """If data does not fit without them either, error and NSID have room."""
+    query = asked(edns=0, payload=512)
+    wire = build_reply(query, NOERROR, answer=addresses(60), edns_options=reply_options(query, ede=3, text=TEXT))
+    reply = dns.message.from_wire(wire)
+    assert (bool(reply.flags & dns.flags.TC), reply.answer) == (True, [])
+    assert [error.text for error in reply.extended_errors()] == [SHORT]
+
+
+def test_over_tcp_the_text_is_whole_and_bounded() -> None:
+    """64 characters are for UDP; over TCP 512 tell of some clusters, not of all that an attacker can add."""
+    query = asked(edns=0)
+    for text, shown in ((TEXT, TEXT.decode()), (b"x" * 60_000, "x" * 509 + "...")):
+        extra = reply_options(query, ede=3, text=text)
+        reply = dns.message.from_wire(build_reply(query, NOERROR, answer=addresses(9), edns_options=extra, tcp=True))
+        assert [error.text for error in reply.extended_errors()] == [shown]
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("a reason of ordinary length", "a reason of ordinary length"),
+        (
+            "known in cluster north, but it is not exported to all; see meshdns explain",
+            "known in cluster north, but it is not exported to all",
+        ),
+        ("ä" * 40, "ä" * 30 + "..."),
+        ("a; " + "x" * 80, "a; " + "x" * 58 + "..."),
+    ],
+    ids=["short", "advice", "umlauts", "an early semicolon"],
+)
+def test_a_text_over_udp_loses_its_advice_first(text: str, shown: str) -> None:
+    """64 bytes of UTF-8, cut between characters."""
+    query = asked(edns=0)
+    extra = reply_options(query, ede=0, text=text.encode())
+    for wire in (
+        build_reply(query, SERVFAIL, edns_options=extra),
+        with_extended_error(build_reply(query, SERVFAIL), 0, text.encode(), limit=512),
+    ):
+        assert [error.text for error in dns.message.from_wire(wire).extended_errors()] == [shown]
 
 
 def test_tcp_is_never_truncated() -> None:

@@ -47,7 +47,8 @@ server.
 Begin with what was complained of, and `dig` it at the server itself: what stands in front drops the line `; EDE:`,
 which says why. Where nothing certain was complained of, begin with `/metrics` (the alerts in `deploy/prometheus` watch
 the same numbers), with `meshdns get clusters` or with `meshdns get problems`. `meshdns explain <name>` tells the rest;
-on a machine that has only `dig`, so do `dig _explain.<name> TXT` and `dig _status.<zone> TXT`.
+on a machine that has only `dig`, so do `dig _explain.<name> TXT` and `dig _status.<zone> TXT`, if `allowDebug` admits
+it as here.
 """
 
 _NOISE: Final = re.compile(
@@ -193,6 +194,7 @@ def settings(folder: Path) -> dict[str, Any]:
         ],
         "clusters": {"west": {"readiness": False}},
         "forward": [],
+        "allowDebug": ["127.0.0.0/8"],
         "admin": {"socket": "./admin.sock"},
         "probe": {"type": "tcp", "interval": "0.5s"},
     }

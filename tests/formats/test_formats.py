@@ -300,7 +300,7 @@ def test_what_children_are_told_is_read(recording: Path, message: str, decoded: 
     """A supervisor that was not replaced yet starts children of the version that is installed since."""
     recorded = _json(recording / "messages.json")[message]
     found = json.loads(decoded(json.dumps(recorded)))
-    assert {key: found[key] for key in recorded} == recorded
+    assert _as_recorded(found, recorded) == recorded
 
 
 def test_what_a_predecessor_leaves_is_taken_over(recording: Path) -> None:

@@ -14,6 +14,7 @@ from meshdns.supervisor.cookie_secrets import CookieSecrets
 from meshdns.supervisor.sockets import Sockets
 from meshdns.worker import settings as worker_line
 from meshdns.worker import worker
+from meshdns.worker.acl import AccessList
 
 DEFAULT = RrlSettings(per_second=200, slip=2)
 
@@ -73,3 +74,38 @@ def test_the_identity_is_shown_unless_the_settings_hide_it() -> None:
     """The default tells which of many instances answered; a hidden identity leaves nothing of class CHAOS."""
     assert _chaos_text(Settings(), "id.server.") == _handed(Settings()).nsid.decode() != ""
     assert _chaos_text(Settings.model_validate({"chaos": {"identity": False}}), "id.server.") == "REFUSED"
+
+
+NO_CLIENT = ("255.255.255.255/32",)
+HERE = ("127.0.0.0/8", "::1/128")
+
+
+@pytest.mark.parametrize(
+    ("settings", "expected"),
+    [
+        ({}, NO_CLIENT),
+        ({"listen": ["127.0.0.1:53"]}, NO_CLIENT),
+        ({"listen": ["10.0.0.53:53", "[::1]:53"]}, NO_CLIENT),
+        ({"listen": ["127.9.9.9:53"]}, NO_CLIENT),
+        ({"listen": ["10.0.0.53:53"]}, HERE),
+        ({"listen": ["[::]:53"]}, HERE),
+        ({"listen": ["127.0.0.1:53"], "allowDebug": ["127.0.0.0/8"]}, ("127.0.0.0/8",)),
+        ({"listen": ["10.0.0.53:53"], "allowDebug": []}, NO_CLIENT),
+        ({"allowDebug": ["any"]}, ("0.0.0.0/0", "::/0")),
+    ],
+    ids=str,
+)
+def test_nobody_sees_the_inside_through_a_cache_on_this_machine(
+    settings: dict[str, object], expected: tuple[str, ...]
+) -> None:
+    """On a loopback listener all queries come from this machine, whoever asked the cache that sends them."""
+    assert worker_settings.debug_prefixes(Settings.model_validate(settings)) == expected
+
+
+@pytest.mark.parametrize("source", [b"\x7f\0\0\1", b"\x08\x08\x08\x08", bytes(15) + b"\1"], ids=["here", "any", "::1"])
+def test_an_empty_list_admits_nobody(source: bytes) -> None:
+    """Neither an empty allowDebug nor an empty allowQuery is the word any."""
+    assert not AccessList(()).admits(source)
+    assert not AccessList(NO_CLIENT).admits(source)
+    assert AccessList(worker_line.admitted_prefixes(())).admits(source)
+    assert worker_settings.rate_limit_settings(Settings.model_validate({"allowQuery": []})) is None

@@ -26,12 +26,13 @@ class ForwarderClient:
         max_per_client: int = MAX_PER_CLIENT,
         instance_id: bytes = b"",
         random_case: bool = False,
+        refuse_private: bool = False,
     ) -> None:
         self.counters = ForwardCounters()
         self.loop = asyncio.get_running_loop()
         self.forwarder = Forwarder(
             loop=self.loop,
-            routes=[Route(b"\0", upstreams, random_case)],
+            routes=[Route(b"\0", upstreams, random_case, refuse_private)],
             max_in_flight=max_in_flight,
             max_per_client=max_per_client,
             instance_id=instance_id,

@@ -539,6 +539,22 @@ def test_closing_answers_everybody_who_waits() -> None:
     run_with_stalled_clock(serving(main))
 
 
+def test_a_private_address_is_refused_where_it_is_set() -> None:
+    """NODATA without an SOA, EDE 15 and a count; from the cache, too, with which the upstream is spared."""
+
+    async def main(upstream: Upstream) -> None:
+        for refuse, found in ((True, []), (False, ["good.test. 60 A 192.0.2.1"])):
+            client = ForwarderClient(Address("127.0.0.1", upstream.port), refuse_private=refuse)
+            for tcp in (False, True, False):
+                reply = await client.ask("good.test", tcp=tcp)
+                assert (reply.rcode(), answers(reply)) == (dns.rcode.NOERROR, found)
+                assert ede(reply) == (15 if refuse else None)
+            assert (client.counters.private_addresses, client.counters.hits) == (int(refuse), 2)
+            await client.forwarder.close()
+
+    run_with_stalled_clock(serving(main))
+
+
 def test_a_name_that_no_route_takes_is_refused() -> None:
     """Without a route for it there is nobody to ask."""
 

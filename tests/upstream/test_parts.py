@@ -2,7 +2,9 @@
 
 import asyncio
 import math
-from collections import Counter
+import os
+import socket
+from collections import Counter, deque
 from collections.abc import Callable
 from pathlib import Path
 
@@ -21,7 +23,7 @@ from meshdns.upstream.entropy import Entropy
 from meshdns.upstream.poller import LoopPoller, SocketPoller, create_poller
 from meshdns.upstream.routes import read_resolv_conf
 from meshdns.upstream.timer_wheel import TimerWheel
-from meshdns.upstream.udp import MAX_SOCKETS, MAX_USES, UdpPool
+from meshdns.upstream.udp import MAX_AGE, MAX_RETIRED, MAX_SOCKETS, MAX_USES, UdpPool
 from tests.simulators.stalled_clock_loop import run_with_stalled_clock
 from tests.simulators.upstream import Upstream, serving
 
@@ -54,6 +56,18 @@ def test_a_missing_resolv_conf_is_told_with_advice(tmp_path: Path) -> None:
     """The message names the file and what to do."""
     with pytest.raises(ValueError, match="name the upstream servers by address under forward"):
         read_resolv_conf(tmp_path / "absent")
+
+
+@pytest.mark.parametrize(
+    ("written", "refused"),
+    [({}, False), ({"privateAddresses": "allow"}, False), ({"privateAddresses": "refuse"}, True)],
+    ids=["default", "allow", "refuse"],
+)
+def test_private_addresses_are_refused_where_the_settings_say_so(written: dict[str, str], *, refused: bool) -> None:
+    """For each forward zone by itself."""
+    forward = [{"zone": ".", "to": ["192.0.2.53"], **written}, {"zone": "corp", "to": ["192.0.2.53"]}]
+    found = routes.build_routes(Settings.model_validate({"forward": forward}))
+    assert [route.refuse_private for route in found] == [refused, False]
 
 
 def test_random_numbers_are_spread_evenly() -> None:
@@ -122,9 +136,9 @@ class RecordingListener:
         """Nothing of the kind happens here."""
 
 
-def _attempt(address: Address) -> Attempt:
+def _attempt(address: Address, now: float = 0.0) -> Attempt:
     question = Question(b"\x04good\x04test\x00\x00\x01\x00\x01")
-    step = Exchange(question, UpstreamGroup([address]), ForwardCounters(), now=0.0).start(0.0)
+    step = Exchange(question, UpstreamGroup([address]), ForwardCounters(), now=now).start(now)
     assert isinstance(step, Attempt)
     return step
 
@@ -163,6 +177,63 @@ def test_sockets_are_many_short_lived_and_closed_when_idle(
     run_with_stalled_clock(serving(main))
 
 
+class PortLog:
+    """A poller and the server behind the sockets: notes when each port was opened, and when it sent."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+        self.opened: dict[int, float] = {}
+        self.uses: Counter[tuple[int, float]] = Counter()  # by port and opening
+        self.oldest = 0.0  # age of a socket that sent, in seconds
+        self.server = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self.server.bind(("127.0.0.1", 0))
+        self.server.settimeout(30)
+        self.address = Address(*self.server.getsockname())
+
+    def add(self, fd: int, on_readable: Callable[[], None]) -> None:
+        """Note a new socket."""
+        assert callable(on_readable)
+        with socket.socket(fileno=os.dup(fd)) as sock:
+            self.opened[sock.getsockname()[1]] = self.now
+
+    def remove(self, fd: int) -> None:
+        """Sockets are closed at any time."""
+
+    def close(self) -> None:
+        """Close the server's socket."""
+        self.server.close()
+
+    def note_query(self) -> int:
+        """Note the port that the next query comes from."""
+        port: int = self.server.recvfrom(512)[1][1]
+        self.uses[port, self.opened[port]] += 1
+        self.oldest = max(self.oldest, self.now - self.opened[port])
+        return port
+
+
+@pytest.mark.parametrize("rate", [10, 100, 300, 4000])
+def test_a_port_is_used_for_two_seconds_and_sixteen_queries_at_most(rate: int) -> None:
+    """2,000 queries, each answered after 50 ms; up to 100 a second nearly each has a port of its own."""
+    log = PortLog()
+    pool = UdpPool(log, log.address, Entropy(), RecordingListener())
+    waiting: deque[Attempt] = deque()
+    ports = set()
+    for number in range(2_000):
+        log.now = number / rate
+        attempt = _attempt(log.address, log.now)
+        pool.send(attempt)
+        waiting.append(attempt)
+        ports.add(log.note_query())
+        while waiting[0].sent_at < log.now - 0.05:
+            pool.cancel(waiting.popleft())
+    assert log.oldest <= MAX_AGE
+    assert max(log.uses.values()) <= MAX_USES
+    assert len(ports) >= (1_600 if rate <= 100 else MAX_SOCKETS)  # the kernel may give a closed port again
+    assert len(pool) <= MAX_SOCKETS + len(waiting)
+    pool.close()
+    log.close()
+
+
 def test_open_sockets_are_bounded_while_nobody_replies() -> None:
     """Retired sockets wait for late replies, but not without number."""
 
@@ -173,7 +244,12 @@ def test_open_sockets_are_bounded_while_nobody_replies() -> None:
         attempts = [_attempt(address) for _ in range(10_000)]
         for attempt in attempts:
             pool.send(attempt)
-        assert len(pool) <= 2 * MAX_SOCKETS
+        assert len(pool) <= MAX_SOCKETS + MAX_RETIRED
+        assert MAX_USES * MAX_RETIRED > 10_000  # so none of them is closed that still has a query
+        attempts += [_attempt(address) for _ in range(10_000)]
+        for attempt in attempts[10_000:]:
+            pool.send(attempt)
+        assert len(pool) <= MAX_SOCKETS + MAX_RETIRED
         for attempt in attempts:
             pool.cancel(attempt)
             pool.cancel(attempt)

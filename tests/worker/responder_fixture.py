@@ -27,6 +27,7 @@ from meshdns.worker.recorder import SendReply
 from meshdns.worker.reply_metrics import ReplyMetrics
 from meshdns.worker.responder import QueryForwarder, Responder
 from meshdns.worker.sampling import Sampler
+from meshdns.worker.settings import ANY_CLIENT
 
 PORT = 5353  # that queries are sent from
 
@@ -126,16 +127,16 @@ class ResponderFixture:
         self,
         addresses: Mapping[str, Sequence[str]],
         *,
-        allow: Sequence[str] = (),
+        allow: Sequence[str] = ANY_CLIENT,
         forwarder: QueryForwarder | None = None,
         clock: Callable[[], float] = lambda: 0.0,
+        zones: Sequence[ServedZone] = (ServedZone(names.to_wire("global")),),
     ) -> None:
         self.namedb = DictNamedb(addresses)
         self.upstream = ManualForwarder()
         self.database_errors: list[NameDatabaseError] = []
-        zone = ServedZone(names.to_wire("global"))
         self.responder = Responder(
-            authority=Authority([zone]),
+            authority=Authority(zones),
             access_list=AccessList(allow),
             forwarder=forwarder or self.upstream,
             begin_read=self.namedb.begin_read,
@@ -148,7 +149,9 @@ class ResponderFixture:
                 secret=b"0123456789abcdef",
                 clock=lambda: 1_800_000_000.0,
             ),
-            diagnostic_names=DiagnosticNames(Authority([zone]), [zone.apex], AccessList(["127.0.0.0/8"])),
+            diagnostic_names=DiagnosticNames(
+                Authority(zones), [zone.apex for zone in zones], AccessList(["127.0.0.0/8"])
+            ),
             metrics=ReplyMetrics(MetricPage()),
             sampler=Sampler(None, 0, random=lambda: 0.5, clock=lambda: 1_800_000_000.0),
         )

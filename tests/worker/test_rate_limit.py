@@ -16,6 +16,7 @@ from meshdns.dns import cookies, names
 from meshdns.worker.acl import AccessList, source_key
 from meshdns.worker.diagnostic_names import DiagnosticNames
 from meshdns.worker.local_answers import LocalAnswers
+from meshdns.worker.settings import ANY_CLIENT
 from tests.worker.responder_fixture import PORT, ResponderFixture
 
 STRANGER = bytes([203, 0, 113, 7])
@@ -29,7 +30,7 @@ def _bench(*, slip: int = 2) -> ResponderFixture:
     bench = ResponderFixture({"one.global": ["203.0.113.1"], "two.global": ["203.0.113.1", "203.0.113.2"]})
     bench.responder.reconfigure(
         authority=Authority([ServedZone(names.to_wire("global"))]),
-        access_list=AccessList([]),
+        access_list=AccessList(ANY_CLIENT),
         forwarder=bench.upstream,
         local_answers=LocalAnswers(
             special=SpecialNames(SpecialNameGroup),

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
+from meshdns.worker.settings import ANY_CLIENT
 from meshdns.worker.udp_batch import BatchSocket, is_available
 from meshdns.worker.udp_portable import DatagramSocket
 from tests.e2e.load import message, read
@@ -22,7 +23,7 @@ TRANSPORTS: list[Transport] = [DatagramSocket, *([BatchSocket] if is_available()
 class _Server:
     """A transport on a socket, turned by hand, and clients that ask it."""
 
-    def __init__(self, transport: Transport, host: str = "127.0.0.1", *, allow: tuple[str, ...] = ()) -> None:
+    def __init__(self, transport: Transport, host: str = "127.0.0.1", *, allow: tuple[str, ...] = ANY_CLIENT) -> None:
         self.bench = ResponderFixture(ADDRESSES, allow=allow)
         self.socket = bound_udp_socket(host)
         self.address = self.socket.getsockname()

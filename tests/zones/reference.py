@@ -32,6 +32,10 @@ they are shown. `meshdns serve --config zones/<folder>/meshdns.yaml` serves one 
    is that cluster's gateways, a public one is itself, virtual addresses never leave their cluster.
 5. **Absence.** An unknown name is NXDOMAIN, a known one without that type NODATA, a known one without any address
    SERVFAIL while something is still to be resolved, else NODATA. Before a cluster was read once, nothing is denied.
+6. **Upstreams.** An upstream sets no record of a name in a zone here. If its answer leads there by an alias (CNAME),
+   the alias is sent on and the name is looked up here, with the type that was queried; what the upstream says of it is
+   dropped. With `fallthrough` it may speak for the unknown name that it is asked for, and for no other of the zone.
+   The upstream of a `fallback` zone speaks for that zone, other upstreams do not.
 """
 
 
