@@ -34,6 +34,7 @@ from meshdns.controller.mass_delete_guard import MassDeleteGuard
 from meshdns.controller.publisher import Publisher
 from meshdns.controller.source_settings import ControllerSettings, mass_delete_holds, max_stale, source_settings
 from meshdns.instance import logs
+from meshdns.instance.pipe import ControllerMessage, MessageReader
 from meshdns.instance.process import die_with_parent, lower_priority, open_supervisor_channel, send_to_supervisor
 from meshdns.instance.scoreboard import Scoreboard
 from meshdns.mesh.addresses import parse_address, scope_of
@@ -56,11 +57,10 @@ _log = logging.getLogger("meshdns.controller")
 async def _run() -> None:
     loop = asyncio.get_running_loop()
     control, stop = await open_supervisor_channel()
-    line = await control.readline()
-    if not line:
+    received = await control.receive(_decode_settings)
+    if received is None:
         return
-    message = msgspec.json.decode(line, type=ControllerSettings)
-    settings = Settings.model_validate_json(message.settings)
+    message, settings = received
     logs.configure_logging(settings.log_level, settings.log_format, process="controller")
     try:
         writer = Writer(Path(message.namedb))
@@ -69,7 +69,7 @@ async def _run() -> None:
     except (NameDatabaseError, msgspec.DecodeError, zlib.error) as error:
         _log.error("the name database cannot be taken over, and is rebuilt: %s", error)
         sys.exit(EXIT_DATABASE_DAMAGED)
-    send_to_supervisor({"view": message.namedb})
+    send_to_supervisor(ControllerMessage(view=message.namedb))
     gc.set_threshold(*_GC_THRESHOLDS)
     gc.collect()
     gc.freeze()  # a full collection over what stays would delay heartbeats and commits
@@ -89,6 +89,11 @@ async def _run() -> None:
     await asyncio.gather(*ends, *tasks, return_exceptions=True)
     await controller.close()
     writer.close()
+
+
+def _decode_settings(line: bytes) -> tuple[ControllerSettings, Settings]:
+    message = msgspec.json.decode(line, type=ControllerSettings)
+    return message, Settings.model_validate_json(message.settings)
 
 
 def _create_controller(
@@ -111,7 +116,7 @@ def _create_controller(
         guard=MassDeleteGuard(mass_delete_holds(settings)),
         state_dir=Path(process_settings.state_dir),
         hooks=ProcessHooks(
-            report_not_ready=lambda reason: send_to_supervisor({"ready": not reason, "waits": reason}),
+            report_not_ready=lambda reason: send_to_supervisor(ControllerMessage(ready=not reason, waits=reason)),
             wall_clock=time.time,
             write_heartbeat=board.record_controller_heartbeat,
             metrics=ControllerMetrics(board, time.monotonic),
@@ -152,7 +157,7 @@ async def _run_admin(settings: Settings, controller: Controller, writer: Writer,
             contact_ages=controller.contact_ages,
             live_queries=LiveQueries(board, time.monotonic),
             commands={
-                "/reload": lambda: send_to_supervisor({"reload": True}),
+                "/reload": lambda: send_to_supervisor(ControllerMessage(reload=True)),
                 "/cache/flush": board.request_cache_flush,
             },
             mesh_counts=controller.mesh_counts,
@@ -218,7 +223,7 @@ def _random_fraction() -> float:
     return secrets.randbelow(1 << 30) / (1 << 30)
 
 
-async def _supervisor_gone(control: asyncio.StreamReader) -> None:
+async def _supervisor_gone(control: MessageReader) -> None:
     """Return when the supervisor is gone."""
     while await control.readline():
         pass

@@ -12,17 +12,20 @@ Pure: time comes in as monotonic seconds. Rules:
 """
 
 import math
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Final, NamedTuple
 
 from meshdns.controller.mass_delete_guard import Alarm
 from meshdns.mesh.objects.declarations import ObjectKind
+from meshdns.mesh.objects.foreign import MAX_TEXT, bounded_text, listed
 
 STALE_AFTER: Final = 90.0  # seconds without a successful contact
 DENIAL_BLOCK_TIMEOUT: Final = 30.0  # seconds for which a cluster that has no data blocks denials
 OPTIONAL_SYNC_TIMEOUT: Final = (
     30.0  # seconds that clusters which are not required have to sync before the instance is ready
 )
+MAX_REASON: Final = 2 * MAX_TEXT
+"""Characters of a failure's reason: a foreign text of the greatest length, and what this program says about it."""
 REMOVAL_GRACE_PERIOD: Final = 30.0
 """Seconds for which a removed cluster is served on: the usual TTL, after which no cache holds its names."""
 
@@ -60,7 +63,7 @@ class ClusterState:
     def record_failure(self, kind: ObjectKind, reason: str) -> None:
         """Record that a kind could not be read; the newest failure is the one shown."""
         self.failures.pop(kind, None)
-        self.failures[kind] = reason
+        self.failures[kind] = bounded_text(reason, MAX_REASON)
 
     def contact_age(self, now: float) -> float:
         """Age in seconds of the oldest contact of any kind; infinite if a kind was never contacted."""
@@ -85,6 +88,11 @@ class ClusterState:
         withheld = ("its names are withheld, as its maxStale says",) if self.is_withheld else ()
         alarms = (f"{each.reason}; {each.advice}" for each in self.alarms)
         return "; ".join((*alarms, *withheld, *((failure,) if failure else ())))
+
+
+def _listed_reasons(reasons: Sequence[str]) -> str:
+    """Return the first reasons in one text, and how many more there are: hundreds of clusters may fail at once."""
+    return listed(reasons, separator="; ", limit=2 * MAX_REASON)
 
 
 class ServingState(NamedTuple):
@@ -161,10 +169,10 @@ class ClusterTracker:
         core = list(self._required_reasons())
         if core:
             self._required_synced_since = None
-            return "; ".join(core)
+            return _listed_reasons(core)
         self._required_synced_since = now if self._required_synced_since is None else self._required_synced_since
         others = [self._sync_reason(state) for state in self.clusters.values() if not self._has_ever_synced(state.name)]
-        return "; ".join(others) if now - self._required_synced_since < OPTIONAL_SYNC_TIMEOUT else ""
+        return _listed_reasons(others) if now - self._required_synced_since < OPTIONAL_SYNC_TIMEOUT else ""
 
     def _has_restored_data(self) -> bool:
         """Whether the last name database or a snapshot answers for the mesh."""

@@ -38,7 +38,7 @@ class SupervisorStatus(NamedTuple):
     reload_failures: int
     usage: ProcessUsage
     query_log_counts: tuple[int, int] = (0, 0)  # lines of the query log, and those that were dropped
-    health_page: bytes = b""  # an encoded `MetricPage`
+    own_page: bytes = b""  # the supervisor's own `MetricPage`, encoded
 
     @property
     def server(self) -> str:
@@ -106,16 +106,16 @@ class InstanceCollector(Collector):
             yield gauge
 
     def _labelled_metrics(self) -> Iterator[Metric]:
-        """What workers and controller published, and how workers answered the supervisor."""
+        """What workers and controller published, and what the supervisor counts itself."""
         workers = MetricPage()
         for worker in range(self._workers):
             workers.merge(self._board.read_page(worker))
         controller = MetricPage(self._board.read_page(CONTROLLER))
-        health = MetricPage(self._status.health_page)
+        supervisor = MetricPage(self._status.own_page)
         known_by = (
             (workers, metric_pages.WORKER_METRICS),
             (controller, metric_pages.CONTROLLER_METRICS),
-            (health, metric_pages.SUPERVISOR_METRICS),
+            (supervisor, metric_pages.SUPERVISOR_METRICS),
         )
         for found, known in known_by:
             for metric in known:

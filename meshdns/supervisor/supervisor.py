@@ -10,12 +10,12 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from http import HTTPStatus
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 
@@ -23,21 +23,26 @@ from meshdns.config import Settings, SettingsError
 from meshdns.config.translate import listen_addresses
 from meshdns.config.values import split_host_port
 from meshdns.controller.source_settings import ControllerSettings
+from meshdns.instance.heartbeats import HeartbeatJudge
+from meshdns.instance.metric_pages import MetricPage
+from meshdns.instance.pipe import ControllerMessage, WorkerMessage
 from meshdns.instance.process import lower_priority
 from meshdns.instance.scoreboard import Scoreboard
 from meshdns.namedb import location
 from meshdns.supervisor import cookie_secrets
-from meshdns.supervisor.child import CRASH_STATUSES, Child
+from meshdns.supervisor.child import CRASH_STATUSES, LOST_STATUS, Child
+from meshdns.supervisor.guard import Guard
 from meshdns.supervisor.handover import HandOver, lock_state_dir, reap
 from meshdns.supervisor.health_checks import HealthChecker, InstanceReadiness
 from meshdns.supervisor.querylog import QueryLog
 from meshdns.supervisor.sockets import BindError, Sockets, activated_sockets
 from meshdns.supervisor.usage import ProcessUsage
-from meshdns.supervisor.web import HttpReply, HttpServer
+from meshdns.supervisor.web import HttpReply, HttpResource, HttpServer
 from meshdns.supervisor.worker_settings import worker_settings
 
 WORKER_HEARTBEAT_TIMEOUT: Final = 5.0  # seconds without a heartbeat after which a worker is killed and replaced
 _HEARTBEAT_CHECK_INTERVAL: Final = 0.5  # seconds between checks of the heartbeats
+_COOKIE_CHECK_INTERVAL: Final = 1.0  # seconds between checks of the age of the cookie secret
 _FIXED_ON_REPLACE: Final = ("listen", "state_dir")
 """Settings that cannot change with SIGUSR2 either: the sockets and the lock are what is handed over."""
 
@@ -73,6 +78,8 @@ class Supervisor:
             self._sockets = Sockets.from_descriptors(self._handover.udp, self._handover.tcp, workers=count)
         self._cookies = cookie_secrets.load_or_create(self._state_dir, now=time.time())
         self._board = Scoreboard.create()
+        self._metrics = MetricPage()
+        self._guard = Guard(self._metrics)
         self._database = location.current_database(self._state_dir)
         self._database_usable = False
         self._database_checked = asyncio.Event()  # whether the last name database can be used
@@ -80,7 +87,9 @@ class Supervisor:
         self._controller = Child(
             "controller",
             "meshdns.controller",
-            initial_config=self._controller_config,
+            guard=self._guard,
+            make_config=self._controller_config,
+            decode=partial(msgspec.json.decode, type=ControllerMessage),
             on_message=self._on_controller_message,
             on_exit=self._on_controller_exit,
             descriptors=(self._board.descriptor,),
@@ -89,9 +98,16 @@ class Supervisor:
         self._readiness = InstanceReadiness([worker.name for worker in self._workers])
         self._scrape_executor = ThreadPoolExecutor(1, thread_name_prefix="scrapes", initializer=lower_priority)
         self._http_server = HttpServer(
-            {"/health": self._reply_health, "/ready": self._reply_ready, "/metrics": self._reply_metrics}
+            {
+                path: partial(self._reply_guarded, path, resource)
+                for path, resource in (
+                    ("/health", self._reply_health),
+                    ("/ready", self._reply_ready),
+                    ("/metrics", self._reply_metrics),
+                )
+            }
         )
-        self._health = HealthChecker()
+        self._health = HealthChecker(self._metrics)
         self._reload_failures = 0
         self._started = time.time()
         self._query_log = QueryLog(self._board, count, lambda: self._settings.query_log.format)
@@ -102,29 +118,41 @@ class Supervisor:
     async def run(self) -> None:
         """Serve until SIGTERM or SIGINT. Raises `BindError` if the HTTP port cannot be bound."""
         loop = asyncio.get_running_loop()
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # if it is inherited as ignored, exit statuses are lost
         loop.add_signal_handler(signal.SIGTERM, lambda: self._shut_down(self._settings.lameduck))
         loop.add_signal_handler(signal.SIGINT, self._shut_down, 0.0)
-        loop.add_signal_handler(signal.SIGHUP, self._reload)
-        loop.add_signal_handler(signal.SIGUSR2, self._replace)
+        loop.add_signal_handler(signal.SIGHUP, self._guard.call, "reload", self._reload)
+        loop.add_signal_handler(signal.SIGUSR2, self._guard.call, "replacement", self._replace)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, _BLOCKED_DURING_EXEC)  # before any child could inherit the mask
         await self._listen_http()
         location.remove_obsolete_databases(self._state_dir)
         async with asyncio.TaskGroup() as group:
+            self._tasks = group
             for child in self._workers:
-                group.create_task(child.run(), name=child.name)
-            group.create_task(self._run_controller(), name="controller")
-            self._database_usable = await self._check_database()
+                self._start(child.name, child.run)
+            self._start("controller", self._run_controller)
+            self._database_usable = await self._check_database_at_start()
             self._board.record_controller_heartbeat(time.monotonic())
             self._database_checked.set()
-            watching = group.create_task(self._check_heartbeats(), name="watch")
-            logging_queries = group.create_task(self._query_log.run(), name="query log")
+            until_stopped = [
+                self._start("watch", self._check_heartbeats),
+                self._start("cookies", self._renew_cookies),
+            ]
+            logging_queries = self._start("query log", self._query_log.run)
             await self._stop_requested.wait()
-            watching.cancel()
-            await asyncio.gather(*(child.stop() for child in (*self._workers, self._controller)))
+            for task in until_stopped:
+                task.cancel()
+            await asyncio.gather(
+                *(child.stop() for child in (*self._workers, self._controller)), return_exceptions=True
+            )
             logging_queries.cancel()
         self._http_server.close()
         self._sockets.close()
         os.close(self._lock)
+
+    def _start(self, name: str, run: Callable[[], Awaitable[None]]) -> asyncio.Task[None]:
+        """Start a task that no exception ends."""
+        return self._tasks.create_task(self._guard.keep_running(name, run), name=name)
 
     # ------------------------------------------------------------------------------------------ signals
 
@@ -193,13 +221,15 @@ class Supervisor:
             await reap(self._handover.controller_pid)
         await self._controller.run()
 
-    def _make_worker(self, number: int) -> Child:
+    def _make_worker(self, number: int) -> Child[WorkerMessage]:
         name = f"worker {number}"
         descriptors = [sock.fileno() for sock in (*self._sockets.udp, *self._sockets.tcp)]
         return Child(
             name,
             "meshdns.worker",
-            initial_config=lambda: self._worker_config(number),
+            guard=self._guard,
+            make_config=lambda: self._worker_config(number),
+            decode=partial(msgspec.json.decode, type=WorkerMessage),
             on_message=lambda message: self._on_worker_message(name, message),
             on_exit=self._on_worker_exit,
             descriptors=(*descriptors, self._sockets.private[number].fileno(), self._board.descriptor),
@@ -232,14 +262,14 @@ class Supervisor:
         )
 
     def _reconfigure_workers(self) -> None:
-        for number, worker in enumerate(self._workers):
-            worker.send(self._worker_config(number))
+        for worker in self._workers:
+            worker.configure()
 
-    def _on_worker_message(self, name: str, message: dict[str, Any]) -> None:
-        self._readiness.on_worker_serving(name, database_ready=bool(message.get("ready")))
+    def _on_worker_message(self, name: str, message: WorkerMessage) -> None:
+        self._readiness.on_worker_serving(name, database_ready=message.ready)
         if self._readiness.is_serving and not self._has_served:
             self._has_served = True
-            self._on_serving()
+            self._guard.call("start-up message", self._on_serving)
             self._retire_old_workers()
 
     def _retire_old_workers(self) -> None:
@@ -247,31 +277,46 @@ class Supervisor:
         if self._handover is not None:
             self._handover.stop_old_workers()
             self._retired_workers = [
-                asyncio.create_task(reap(process), name=f"worker {process} of the predecessor")
+                self._start(f"worker {process} of the predecessor", partial(reap, process))
                 for process in self._handover.worker_pids
             ]
 
-    def _on_controller_message(self, message: dict[str, Any]) -> None:
-        if "reload" in message:
+    def _on_controller_message(self, message: ControllerMessage) -> None:
+        if message.reload:
             self._reload()
-        if "view" in message and not self._database_usable:
+        if message.view is not None and not self._database_usable:
             self._database_usable = True
             self._reconfigure_workers()
-        if "ready" in message:
-            self._readiness.on_controller_report(
-                ready=bool(message["ready"]), not_ready_reason=str(message.get("waits", ""))
-            )
+        if message.ready is not None:
+            self._readiness.on_controller_report(ready=message.ready, not_ready_reason=message.waits)
 
     def _on_worker_exit(self, code: int) -> None:
         """Quarantine the name database after a worker crashed on a damaged page; forwarding goes on meanwhile."""
         if self._database_usable and (code in CRASH_STATUSES or code == location.EXIT_DATABASE_DAMAGED):
             self._quarantine_database(f"{self._database}: a worker died of it")
             self._controller.restart()
+        elif code == LOST_STATUS:
+            self._start("database check", self._recheck_database)
 
     def _on_controller_exit(self, code: int) -> None:
         """Do as for a worker; the controller also exits so if it cannot open the name database."""
         if code == location.EXIT_DATABASE_DAMAGED or (self._database_usable and code in CRASH_STATUSES):
             self._quarantine_database(f"{self._database}: the controller died of it")
+        elif code == LOST_STATUS:
+            self._start("database check", self._recheck_database)
+
+    async def _recheck_database(self) -> None:
+        """Check the name database after an exit whose status was lost: it may have been a crash on a damaged page."""
+        if self._database_usable and not await self._check_database():
+            self._controller.restart()
+
+    async def _check_database_at_start(self) -> bool:
+        """Return whether the last name database can be served; one that cannot be checked now is not."""
+        try:
+            return await self._check_database()
+        except Exception as error:  # noqa: BLE001 — forwarding must not wait for what is wrong with the database
+            self._guard.record_failure("database check", error)
+            return False
 
     def _quarantine_database(self, reason: str) -> None:
         _log.error(
@@ -299,18 +344,26 @@ class Supervisor:
         return False
 
     async def _check_heartbeats(self) -> None:
-        """Replace workers without heartbeat, and the cookie secret when its time is over."""
+        """Replace workers without heartbeat."""
+        judge = HeartbeatJudge(WORKER_HEARTBEAT_TIMEOUT)
         while True:
             await asyncio.sleep(_HEARTBEAT_CHECK_INTERVAL)
+            now = time.monotonic()
+            configured = {worker.pid: number for number, worker in enumerate(self._workers) if worker.is_configured}
+            heartbeats = {pid: now - self._board.worker_heartbeat_age(n, now) for pid, n in configured.items()}
+            for pid in judge.silent(heartbeats, now):
+                worker = self._workers[configured[pid]]
+                _log.error("%s has been silent for %g s; killed", worker.name, WORKER_HEARTBEAT_TIMEOUT)
+                self._board.record_worker_heartbeat(configured[pid], now)
+                worker.kill()
+
+    async def _renew_cookies(self) -> None:
+        """Replace the cookie secret when its time is over."""
+        while True:
+            await asyncio.sleep(_COOKIE_CHECK_INTERVAL)
             if self._cookies.is_due(time.time()):
                 self._cookies = cookie_secrets.load_or_create(self._state_dir, now=time.time())
                 self._reconfigure_workers()
-            now = time.monotonic()
-            for number, worker in enumerate(self._workers):
-                if worker.pid and self._board.worker_heartbeat_age(number, now) > WORKER_HEARTBEAT_TIMEOUT:
-                    _log.error("%s has been silent for %g s; killed", worker.name, WORKER_HEARTBEAT_TIMEOUT)
-                    self._board.record_worker_heartbeat(number, now)
-                    worker.kill()
 
     # ------------------------------------------------------------------------------------------ HTTP
 
@@ -321,6 +374,14 @@ class Supervisor:
         except OSError as error:
             message = f"http {host} port {port}: {error.strerror}; choose another address with http.listen"
             raise BindError(message) from None
+
+    async def _reply_guarded(self, path: str, resource: HttpResource, accept: str) -> HttpReply:
+        """Return the reply of a path; one that cannot be made is that request's failure alone."""
+        try:
+            return await resource(accept)
+        except Exception as error:  # noqa: BLE001 — the border of a request
+            self._guard.record_failure(f"http {path}", error)
+            return HttpReply(HTTPStatus.INTERNAL_SERVER_ERROR, b"failed; see the log of meshdns serve\n")
 
     async def _reply_health(self, _accept: str) -> HttpReply:
         """Check each worker by a DNS query."""
@@ -350,7 +411,7 @@ class Supervisor:
             reload_failures=self._reload_failures,
             usage=ProcessUsage.measure((child.pid for child in children if child.pid), start_time=self._started),
             query_log_counts=self._query_log.line_counts,
-            health_page=self._health.metrics.encode(),
+            own_page=self._metrics.encode(),
         )
         instance = exposition.InstanceCollector(self._board, len(self._workers), now=time.monotonic(), status=about)
         expose = partial(exposition.encode_metrics, instance, accept)

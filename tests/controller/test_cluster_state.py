@@ -207,3 +207,21 @@ def test_a_source_that_names_nothing_makes_no_ghosts() -> None:
     found.state_of("east").is_restored = True
     found.record_source_listed("manifests")
     assert found.unclaimed_clusters(START + 1e6) == []
+
+
+@pytest.mark.parametrize("required", [True, False], ids=["required", "optional"])
+def test_reason_not_to_be_ready_is_short_however_many_clusters_fail(*, required: bool) -> None:
+    """The first five are named, and how many more there are; a foreign text without end is cut."""
+    names = [f"cluster-{number:03}" for number in range(400)]
+    found = _states(own="", required=tuple(names) if required else ("east",))
+    for name in names:
+        _join(found, name)
+        found.state_of(name).record_failure(ObjectKind.SERVICE, f"https://{'x' * 70_000}: refused; check it")
+    _join(found, "east")
+    _listed(found, "east")
+    reason = found.not_ready_reason(START)
+    assert reason.startswith("cluster cluster-000 has not synced: https://xxx")
+    assert [name in reason for name in names[:6]] == [True] * 5 + [False]
+    assert reason.endswith(" and 395 more")
+    assert len(reason) < 4000
+    assert len(found.state_of(names[0]).reason) <= 400
