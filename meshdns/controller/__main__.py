@@ -34,6 +34,7 @@ from meshdns.controller.mass_delete_guard import MassDeleteGuard
 from meshdns.controller.publisher import Publisher
 from meshdns.controller.source_settings import ControllerSettings, mass_delete_holds, max_stale, source_settings
 from meshdns.instance import logs
+from meshdns.instance.clocks import boot_time, current_moment
 from meshdns.instance.pipe import ControllerMessage, MessageReader
 from meshdns.instance.process import die_with_parent, lower_priority, open_supervisor_channel, send_to_supervisor
 from meshdns.instance.scoreboard import Scoreboard
@@ -110,7 +111,7 @@ def _create_controller(
         tracker=ClusterTracker(
             own=mesh.vantage_cluster,
             required=[name for name, cluster in mesh.clusters.items() if cluster.required],
-            started=time.monotonic(),
+            started=boot_time(),
             max_stale=max_stale(settings),
         ),
         guard=MassDeleteGuard(mass_delete_holds(settings)),
@@ -118,13 +119,14 @@ def _create_controller(
         hooks=ProcessHooks(
             report_not_ready=lambda reason: send_to_supervisor(ControllerMessage(ready=not reason, waits=reason)),
             wall_clock=time.time,
-            write_heartbeat=board.record_controller_heartbeat,
+            moment=current_moment,
+            write_heartbeat=lambda: board.record_controller_heartbeat(time.monotonic()),
             metrics=ControllerMetrics(board, time.monotonic),
             request_restart=stop.set,
             release_memory=_release_memory,
         ),
         loop=loop,
-        clock=time.monotonic,
+        clock=boot_time,
     )
 
 
@@ -136,7 +138,7 @@ def _create_background(
         routes=build_routes(settings),
         on_resolved=controller.on_resolved,
         loop=loop,
-        clock=time.monotonic,
+        clock=boot_time,
         random=_random_fraction,
     )
     prober = GatewayProber(

@@ -1,11 +1,13 @@
 """States of clusters: never synced, synced, stale or removed, and what answers may say by them.
 
-Pure: time comes in as monotonic seconds. Rules:
+Pure: time comes in as seconds of a clock that goes on while the machine is suspended. Rules:
 
 - Only a cluster that has synced once asserts absence; the others block a denial for a while, or for ever where they are
   required. The own cluster always is.
-- Stale is a cluster whose last successful contact is older than 90 s. Its last known data are served on, for ever or
-  for as long as its `maxStale` allows; then they are withheld, and it counts as one that has not synced.
+- Stale is a cluster whose last successful contact, also of an earlier process, is older than 90 s. Its last known data
+  are served on, for ever or for as long as its `maxStale` allows; then they are withheld, and it counts as one that has
+  not synced.
+- Time during which this process stood still counts for no timeout: clusters are awaited for as much longer.
 - A removed cluster's data are served for a while longer: sources flap, and answers of before live on in caches.
 - Ready: the own cluster (without one: any) and every required cluster has synced, and the others have too, or had 30 s
   since then. What an earlier process knew of the own cluster (without one: of any) is ready at once; time alone never.
@@ -24,6 +26,7 @@ DENIAL_BLOCK_TIMEOUT: Final = 30.0  # seconds for which a cluster that has no da
 OPTIONAL_SYNC_TIMEOUT: Final = (
     30.0  # seconds that clusters which are not required have to sync before the instance is ready
 )
+STOOD_STILL: Final = 5.0  # seconds between two ticks from which on the process was suspended or stopped in between
 MAX_REASON: Final = 2 * MAX_TEXT
 """Characters of a failure's reason: a foreign text of the greatest length, and what this program says about it."""
 REMOVAL_GRACE_PERIOD: Final = 30.0
@@ -44,6 +47,7 @@ class ClusterState:
         self.listed_kinds: set[ObjectKind] = set()
         self.is_restored = False  # a name database that an earlier process wrote holds its declarations
         self.last_contacts: dict[ObjectKind, float] = {}
+        self.restored_contact = -math.inf  # the oldest of those that an earlier process had
         self.failures: dict[ObjectKind, str] = {}  # by kind, the newest last
         self.alarms: tuple[Alarm, ...] = ()  # what the mass-delete guard keeps
         self.empty_since = now  # from when on it counts as one without data
@@ -67,7 +71,8 @@ class ClusterState:
 
     def contact_age(self, now: float) -> float:
         """Age in seconds of the oldest contact of any kind; infinite if a kind was never contacted."""
-        return now - min((self.last_contacts.get(kind, float("-inf")) for kind in self.kinds), default=float("-inf"))
+        before = self.restored_contact
+        return now - min((self.last_contacts.get(kind, before) for kind in self.kinds), default=before)
 
     def is_stale(self, now: float) -> bool:
         """Whether the oldest contact of any kind is too old."""
@@ -112,6 +117,8 @@ class ClusterTracker:
         self._own = own
         self._required = frozenset(required) | ({own} if own else frozenset())
         self._started = started
+        self._waiting_since = started  # as `started`, later by the time for which the process stood still
+        self._ticked_at = started
         self._max_stale = max_stale or {}
         self._required_synced_since: float | None = None  # when the clusters that must be there were
         self._expected_sources: int | None = None
@@ -121,8 +128,26 @@ class ClusterTracker:
     def state_of(self, name: str) -> ClusterState:
         """Return the state of a cluster; it is made at the first call."""
         if name not in self.clusters:
-            self.clusters[name] = ClusterState(name, self._started)
+            self.clusters[name] = ClusterState(name, self._waiting_since)
         return self.clusters[name]
+
+    def restore(self, name: str, now: float, *, contact_age: float | None) -> None:
+        """A name database or snapshot holds a cluster; its last contact is so many seconds old, if that is known."""
+        state = self.state_of(name)
+        state.is_restored = True
+        if contact_age is not None:
+            state.restored_contact = now - contact_age
+
+    def record_tick(self, now: float) -> None:
+        """Record that the process runs; called about once a second."""
+        gap, self._ticked_at = now - self._ticked_at, now
+        if gap <= STOOD_STILL:
+            return
+        self._waiting_since += gap
+        if self._required_synced_since is not None:
+            self._required_synced_since += gap
+        for state in self.clusters.values():
+            state.empty_since += gap
 
     def exceeds_max_stale(self, state: ClusterState, now: float) -> bool:
         """Whether a cluster is stale for longer than it may be; what an earlier process knew is as old as this one."""
@@ -204,11 +229,13 @@ class ClusterTracker:
 
     def contact_ages(self, now: float) -> dict[str, float]:
         """Return the seconds since the newest contact with each cluster."""
-        return {
-            name: now - max(state.last_contacts.values())
-            for name, state in self.clusters.items()
-            if state.last_contacts
-        }
+        newest = {name: max(s.last_contacts.values(), default=s.restored_contact) for name, s in self.clusters.items()}
+        return {name: now - contact for name, contact in newest.items() if math.isfinite(contact)}
+
+    def oldest_contact_ages(self, now: float) -> dict[str, float]:
+        """Return the seconds since the oldest contact of any kind with each cluster, where each kind had one."""
+        ages = {name: state.contact_age(now) for name, state in self.clusters.items()}
+        return {name: age for name, age in ages.items() if math.isfinite(age)}
 
     def credential_expiry(self) -> dict[str, tuple[float, bool]]:
         """The Unix time at which each cluster's credentials end, where they say so, and whether others are got."""
@@ -237,6 +264,8 @@ class ClusterTracker:
         if self._expected_sources is None or len(self._listed_sources) < self._expected_sources:
             return []
         named = [state for state in self.clusters.values() if state.kinds]
-        if not named or (now - self._started <= DENIAL_BLOCK_TIMEOUT and not all(state.is_synced for state in named)):
+        if not named or (
+            now - self._waiting_since <= DENIAL_BLOCK_TIMEOUT and not all(state.is_synced for state in named)
+        ):
             return []
         return [state.name for state in self.clusters.values() if not state.kinds and state.removed_at is None]

@@ -38,7 +38,7 @@ class HostnameResolver:
     """Keeps the addresses of the wanted host names; `on_resolved` is called with all of a host's whenever they change.
 
     `()` says that the host is known to have none. Nothing is called while look-ups fail, nor for a host that is no
-    longer wanted; one that comes back is resolved and reported again. `clock` gives seconds and never goes back,
+    longer wanted; one that comes back is resolved and reported again. `clock` measures the ages of look-ups in seconds,
     `random` gives numbers from 0 up to 1.
     """
 
@@ -66,7 +66,9 @@ class HostnameResolver:
     async def run(self) -> None:
         """Look up what is wanted until cancelled."""
         # Nothing is cached: upstreams do that, and an answer or a failure of ours would hide what they know by now.
-        forwarder = Forwarder(loop=self._loop, routes=self._routes, max_cache_bytes=0, counters=ForwardCounters())
+        forwarder = Forwarder(
+            loop=self._loop, clock=self._clock, routes=self._routes, max_cache_bytes=0, counters=ForwardCounters()
+        )
         try:
             await self._runner.run(partial(self._look_up, forwarder), name="gateway host name")
         finally:
@@ -76,7 +78,7 @@ class HostnameResolver:
         async with asyncio.TaskGroup() as group:
             asked = [
                 group.create_task(
-                    _resolve(forwarder, build_question(host.name, qtype), self._loop), name=f"resolve {host.name}"
+                    self._resolve(forwarder, build_question(host.name, qtype)), name=f"resolve {host.name}"
                 )
                 for qtype in FAMILIES
             ]
@@ -87,28 +89,24 @@ class HostnameResolver:
         if addresses is not None:
             self._on_resolved(host.name, addresses)
 
+    async def _resolve(self, forwarder: Forwarder, wire_question: bytes) -> ResolvedAddresses | None:
+        """What the upstreams say to a question; None where they fail, after some 3.5 s at most."""
+        for _ in range(_ATTEMPTS):
+            begun = self._loop.time()
+            resolved = read_addresses(await self._query_upstreams(forwarder, wire_question), wire_question)
+            if resolved is not None or self._loop.time() - begun < _FAST_FAILURE:
+                return resolved
+        return None
 
-async def _resolve(
-    forwarder: Forwarder, wire_question: bytes, loop: asyncio.AbstractEventLoop
-) -> ResolvedAddresses | None:
-    """What the upstreams say to a question; None where they fail, after some 3.5 s at most."""
-    for _ in range(_ATTEMPTS):
-        begun = loop.time()
-        resolved = read_addresses(await _query_upstreams(forwarder, wire_question, loop), wire_question)
-        if resolved is not None or loop.time() - begun < _FAST_FAILURE:
-            return resolved
-    return None
-
-
-async def _query_upstreams(forwarder: Forwarder, wire_question: bytes, loop: asyncio.AbstractEventLoop) -> bytes:
-    query = parse_query(Question(wire_question).message(0))
-    if query is None:
-        return b""  # never: a query is none only where it is short or a response
-    answer: asyncio.Future[bytes] = loop.create_future()
-    immediate = forwarder.ask(
-        query, now=loop.time(), tcp=True, on_reply=partial(_set_reply, answer)
-    )  # TCP: nothing is cut
-    return await answer if immediate is None else immediate.message
+    async def _query_upstreams(self, forwarder: Forwarder, wire_question: bytes) -> bytes:
+        query = parse_query(Question(wire_question).message(0))
+        if query is None:
+            return b""  # never: a query is none only where it is short or a response
+        answer: asyncio.Future[bytes] = self._loop.create_future()
+        immediate = forwarder.ask(
+            query, now=self._clock(), tcp=True, on_reply=partial(_set_reply, answer)
+        )  # TCP: nothing is cut
+        return await answer if immediate is None else immediate.message
 
 
 def _set_reply(answer: asyncio.Future[bytes], message: bytes) -> None:

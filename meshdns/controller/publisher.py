@@ -77,6 +77,7 @@ class Publisher:
         self._own_problems_stored: list[DatedProblem] = []
         self._unserved_names = UnservedNames(settings)
         self._checked_topology: Topology | None = None  # the topology whose problems are known
+        self.restored_contacts: bytes | None = None  # the last contacts, as an earlier process kept them
         self.change_count = 0  # of declarations, since this process began
         self.mesh_counts = MeshCounts(settings)
 
@@ -104,6 +105,7 @@ class Publisher:
             self._unchecked_rows = set(tables.rows.owners())
             self._unserved_names.restore(dict(tables.unserved_reasons.items()))
             self._own_problems_stored = tables.own_problems()
+            self.restored_contacts = tables.contacts()
             self.mesh_counts.update_problems(tables.problems.kinds())
             problems = list(tables.problems.encoded())
         self._cluster_ids = {name: number for number, name in enumerate(self._state.clusters)}
@@ -176,6 +178,10 @@ class Publisher:
     def set_summary(self, cluster: str, summary: ClusterSummary) -> None:
         """Set what people are shown of a cluster."""
         self._commit.clusters[cluster] = msgspec.json.encode(summary)
+
+    def set_contacts(self, contacts: bytes) -> None:
+        """Keep the last contacts with the next commit."""
+        self._commit.contacts = contacts
 
     def gateway_summaries(self, cluster: str) -> tuple[GatewaySummary, ...]:
         """The gateways of a cluster, and those in it that lead elsewhere, with their health, for people."""

@@ -1,9 +1,12 @@
 """Clocks with and without the time of suspension, and moments that outlive a process."""
 
+import re
 import time
+from pathlib import Path
 
 import pytest
 
+import meshdns
 from meshdns.instance import clocks
 from meshdns.instance.clocks import Moment, SuspensionWatch, boot_time, current_moment
 
@@ -46,3 +49,48 @@ def test_age_within_one_boot_does_not_follow_the_wall_clock() -> None:
 def test_present_moment_has_no_age() -> None:
     """What is read twice is of one boot."""
     assert current_moment().age(current_moment()) < 3600
+
+
+RUNNING_CLOCK = {
+    "controller/__main__.py": "heartbeats, durations of changes, the lease of live queries, probes of gateways",
+    "controller/admin/server.py": "how long one report serves all who ask for it",
+    "controller/hostname_resolver.py": "how long one look-up takes",
+    "instance/clocks.py": "the clocks themselves",
+    "sources/cluster_reader.py": "timeouts, pauses and watches; suspension is noticed by the follower",
+    "sources/kube/identity.py": "how long one look holds; suspension is noticed",
+    "sources/remote_secrets.py": "how long a watch lasted",
+    "supervisor/child.py": "restart delays",
+    "supervisor/guard.py": "delays of retries",
+    "supervisor/handover.py": "a timeout",
+    "supervisor/sockets.py": "a timeout",
+    "supervisor/supervisor.py": "heartbeats",
+    "upstream/forwarder.py": "timeouts of exchanges",
+    "upstream/tls.py": "timeouts of connections",
+    "worker/selector.py": "timeouts of the loop",
+    "worker/worker.py": "heartbeats, and the time to drain",
+}
+"""Modules that read the clock that stands still in suspend, and what they measure: no ages of data."""
+
+BOOT_CLOCK = {
+    "controller/__main__.py": "contacts with clusters, look-ups of host names",
+    "controller/kept_contacts.py": "contacts over a restart",
+    "controller/controller.py": "as above",
+    "sources/folder/source.py": "contacts with folders",
+    "sources/kube/client.py": "credentials",
+    "sources/kube/follower.py": "silence of watches",
+    "sources/kube/identity.py": "whose cluster it is",
+    "worker/worker.py": "cached answers, received queries",
+}
+"""Modules that use `meshdns.instance.clocks`, and what for."""
+
+
+def _modules_with(pattern: str) -> set[str]:
+    root = Path(meshdns.__file__).parent
+    found = {path.relative_to(root).as_posix(): path.read_text() for path in root.rglob("*.py")}
+    return {name for name, text in found.items() if re.search(pattern, text)}
+
+
+def test_ages_of_data_are_not_measured_with_the_monotonic_clock() -> None:
+    """Whoever reads it is in the table with what it measures; a new reader has to choose its clock."""
+    assert _modules_with(r"time\.monotonic|loop\.time\b|_loop\(\)\.time\b|time\.perf_counter_ns") == set(RUNNING_CLOCK)
+    assert _modules_with(r"from meshdns\.instance\.clocks import") == set(BOOT_CLOCK)

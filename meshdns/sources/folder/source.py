@@ -24,6 +24,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
+from meshdns.instance.clocks import boot_time
 from meshdns.mesh.objects.declarations import AnyDeclaration, ObjectKey, ObjectKind, key_of, kind_of
 from meshdns.mesh.objects.problems import Problem, ProblemKind
 from meshdns.sources.folder.files import FileContent, merge_files, read_file, unreadable_file
@@ -200,7 +201,7 @@ class _FolderPoller:
         return found == {name: cluster.stamps for name, cluster in self._clusters.items()}
 
     def _report_contact(self) -> None:
-        now = asyncio.get_running_loop().time()
+        now = boot_time()
         if now - self._last_contact < _CONTACT_INTERVAL:
             return
         self._last_contact = now
