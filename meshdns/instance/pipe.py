@@ -8,7 +8,6 @@ Rules:
 """
 
 import asyncio
-import logging
 from collections.abc import Callable, Iterator
 from typing import Final, TypeVar
 
@@ -25,8 +24,6 @@ _CHUNK: Final = 1 << 16  # bytes read at once
 _FAULT_PAUSE: Final = 0.01  # seconds after a chunk with a fault: junk without end must not take the whole CPU
 
 T = TypeVar("T")
-
-_log = logging.getLogger("meshdns")
 
 
 class WorkerMessage(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -126,11 +123,6 @@ class MessageReader:
     def _on_fault(self, reason: str) -> None:
         self._had_fault = True
         self._report_fault(reason)
-
-
-def log_fault(reason: str) -> None:
-    """Log a line from the supervisor that a child dropped."""
-    _log.error("from the supervisor: %s; what was received before stays in force", reason)
 
 
 def encode_message(message: msgspec.Struct) -> bytes:

@@ -14,24 +14,22 @@ Rules:
 import asyncio
 import contextlib
 import ctypes
+import logging
 import os
 import platform
 import signal
 import struct
 import sys
 import threading
+import time
 from typing import Final, NamedTuple
 
-from meshdns.instance.pipe import (
-    MAX_SETTINGS,
-    ControllerMessage,
-    MessageReader,
-    WorkerMessage,
-    encode_message,
-    log_fault,
-)
+from meshdns.instance.bursts import Bursts
+from meshdns.instance.pipe import MAX_SETTINGS, ControllerMessage, MessageReader, WorkerMessage, encode_message
 
 _PR_SET_PDEATHSIG: Final = 1  # linux/prctl.h
+
+_log = logging.getLogger("meshdns")
 
 
 class SupervisorChannel(NamedTuple):
@@ -49,6 +47,12 @@ async def open_supervisor_channel() -> SupervisorChannel:
     stop = asyncio.Event()
     loop.add_signal_handler(signal.SIGTERM, stop.set)
     loop.add_signal_handler(signal.SIGINT, lambda: None)
+    bursts = Bursts(time.monotonic)
+
+    def log_fault(reason: str) -> None:
+        if bursts.begins("line"):
+            _log.error("from the supervisor: %s; what was received before stays in force", reason)
+
     return SupervisorChannel(MessageReader(stream, MAX_SETTINGS, log_fault), stop)
 
 

@@ -14,13 +14,13 @@ from collections.abc import Awaitable, Callable
 from typing import Final, TypeVar
 
 from meshdns.instance import metric_pages
+from meshdns.instance.bursts import Bursts
 from meshdns.instance.metric_pages import MetricDefinition, MetricPage
 from meshdns.mesh.objects.foreign import bounded_text
 
 MIN_DELAY: Final = 0.1  # seconds before a failed task is run again
 MAX_DELAY: Final = 30.0
 RESET_AFTER: Final = 60.0  # seconds of running after which the delays start over
-BURST_ENDS_AFTER: Final = 60.0  # seconds without a fault after which the next one is logged again
 
 T = TypeVar("T")
 
@@ -33,7 +33,7 @@ class Guard:
     def __init__(self, metrics: MetricPage, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._metrics = metrics
         self._clock = clock
-        self._last_faults: dict[tuple[str, str], float] = {}  # by metric and name, when the last one was
+        self._bursts = Bursts(clock)
 
     def record_failure(self, task: str, error: BaseException) -> None:
         """Count that a task or callback raised, and log the first of a burst with its traceback."""
@@ -73,10 +73,7 @@ class Guard:
 
     def _begins_burst(self, metric: MetricDefinition, name: str) -> bool:
         self._metrics.add(metric, name)
-        now = self._clock()
-        last = self._last_faults.get((metric.name, name))
-        self._last_faults[metric.name, name] = now
-        return last is None or now - last > BURST_ENDS_AFTER
+        return self._bursts.begins((metric.name, name))
 
 
 def _is_cancelled() -> bool:

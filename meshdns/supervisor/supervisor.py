@@ -125,7 +125,7 @@ class Supervisor:
         loop.add_signal_handler(signal.SIGUSR2, self._guard.call, "replacement", self._replace)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, _BLOCKED_DURING_EXEC)  # before any child could inherit the mask
         await self._listen_http()
-        location.remove_obsolete_databases(self._state_dir)
+        self._guard.call("clean-up", partial(location.remove_obsolete_databases, self._state_dir))
         async with asyncio.TaskGroup() as group:
             self._tasks = group
             for child in self._workers:

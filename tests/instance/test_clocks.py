@@ -56,6 +56,7 @@ RUNNING_CLOCK = {
     "controller/admin/server.py": "how long one report serves all who ask for it",
     "controller/hostname_resolver.py": "how long one look-up takes",
     "instance/clocks.py": "the clocks themselves",
+    "instance/process.py": "bursts of faults",
     "sources/cluster_reader.py": "timeouts, pauses and watches; suspension is noticed by the follower",
     "sources/kube/identity.py": "how long one look holds; suspension is noticed",
     "sources/remote_secrets.py": "how long a watch lasted",

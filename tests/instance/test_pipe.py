@@ -16,6 +16,7 @@ from meshdns.instance.pipe import (
     WorkerMessage,
     encode_message,
 )
+from tests.sources.virtual_time_loop import VirtualTimeLoop
 
 LIMIT = 20
 
@@ -110,3 +111,21 @@ def test_messages_are_those_of_earlier_versions() -> None:
     assert json.loads(encode_message(ControllerMessage(view="/state/namedb"))) == {"view": "/state/namedb"}
     waiting = ControllerMessage(ready=False, waits="cluster east has not synced")
     assert json.loads(encode_message(waiting)) == {"ready": False, "waits": "cluster east has not synced"}
+
+
+@pytest.mark.parametrize("chunk", [b"x" * (1 << 16), b"7\n" * (1 << 15)], ids=["without end", "faults"])
+def test_junk_without_end_is_read_slowly(chunk: bytes) -> None:
+    """Who writes it fast takes no CPU from the others: there is a pause after each chunk."""
+
+    async def read() -> float:
+        loop = asyncio.get_running_loop()
+        stream = asyncio.StreamReader()
+        stream.feed_data(chunk * 20)
+        stream.feed_eof()
+        began = loop.time()
+        reader = MessageReader(stream, 1000, lambda _: None)
+        assert await reader.receive(lambda line: msgspec.json.decode(line, type=WorkerMessage)) is None
+        return loop.time() - began
+
+    with asyncio.Runner(loop_factory=VirtualTimeLoop) as runner:
+        assert runner.run(read()) >= 19 * 0.01

@@ -34,6 +34,7 @@ class _ChildRecorder:
         self.messages: list[dict[str, Any]] = []
         self.exit_statuses: list[int] = []
         self.start_times: list[float] = []
+        self.pids: list[int] = []  # of the processes that were configured
         self.child: Child[dict[str, Any]] = Child(
             "child_program",
             module,
@@ -62,6 +63,7 @@ class _ChildRecorder:
 
     def _next_config(self) -> bytes:
         self.start_times.append(time.monotonic())
+        self.pids.append(self.child.pid)
         self._fail_if("config")
         return self.config.encode()
 
@@ -309,6 +311,21 @@ def test_settings_that_are_too_long_are_not_sent(monkeypatch: pytest.MonkeyPatch
     _with("live", body)
 
 
+def test_child_that_reads_nothing_is_sent_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What waits for it is bounded, and the rest is counted as its fault."""
+
+    async def body(family: _ChildRecorder) -> None:
+        await family.until(lambda: family.messages)
+        monkeypatch.setattr(child, "MAX_UNREAD", 1 << 20)
+        os.kill(family.child.pid, signal.SIGSTOP)
+        sent = [family.child.send(b"x" * (1 << 18)) for _ in range(20)]
+        assert 4 <= sum(sent) <= 6
+        assert family.count(MESSAGE_FAULTS, "child_program") == 1 + 20 - sum(sent)  # one line of its own is none
+        family.child.kill()
+
+    _with("live", body)
+
+
 def test_crash_before_an_ordered_exit_is_reported() -> None:
     """A process that dies of SIGBUS while it is being restarted has not exited as it was told."""
 
@@ -345,13 +362,15 @@ def test_fault_around_a_process_ends_it_and_starts_another(monkeypatch: pytest.M
 
     async def body(family: _ChildRecorder) -> None:
         await family.until(lambda: family.messages)
-        first = family.child.pid
         broken = property(lambda _self: 1 / 0)
         with monkeypatch.context() as patch:
             patch.setattr(MessageReader, "receive", broken)
             family.child.kill()
             await family.until(lambda: family.count(TASK_FAILURES, "child_program"))
         await family.until(lambda: len(family.messages) >= 2)
-        assert family.child.pid != first
+        assert len(family.pids) >= 3
+        for pid in family.pids[:-1]:
+            with pytest.raises(ProcessLookupError):
+                os.kill(pid, 0)
 
     _with("live", body)

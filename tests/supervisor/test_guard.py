@@ -6,8 +6,9 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
+from meshdns.instance.bursts import QUIET
 from meshdns.instance.metric_pages import MESSAGE_FAULTS, TASK_FAILURES, MetricPage
-from meshdns.supervisor.guard import BURST_ENDS_AFTER, MAX_DELAY, MIN_DELAY, RESET_AFTER, Guard
+from meshdns.supervisor.guard import MAX_DELAY, MIN_DELAY, RESET_AFTER, Guard
 
 
 class _Scene:
@@ -101,7 +102,7 @@ def test_burst_is_logged_once(scene: _Scene, caplog: pytest.LogCaptureFixture) -
             scene.guard.record_message_fault("worker 0", "x" * 100_000)
         assert len(caplog.records) == 2
         assert all(len(record.getMessage()) < 400 for record in caplog.records)
-        scene.now += BURST_ENDS_AFTER + 1
+        scene.now += QUIET + 1
         scene.guard.record_failure("watch", ValueError("two"))
     assert len(caplog.records) == 3
     assert (scene.failures("watch"), scene.metrics.series_values(MESSAGE_FAULTS, "worker 0")[0]) == (1001, 1000)
