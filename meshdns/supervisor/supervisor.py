@@ -19,22 +19,27 @@ from typing import Any, Final
 
 import msgspec
 
-from meshdns.config import Settings, SettingsError
+from meshdns.config import Settings, SettingsError, SettingsReader
 from meshdns.config.translate import listen_addresses
 from meshdns.config.values import split_host_port
 from meshdns.controller.source_settings import ControllerSettings
+from meshdns.controller.supervisor_link import FilesMessage, ReloadOutcome
 from meshdns.instance.process import lower_priority
 from meshdns.instance.scoreboard import Scoreboard
+from meshdns.mesh.objects.problems import Problem
 from meshdns.namedb import location
 from meshdns.supervisor import cookie_secrets
 from meshdns.supervisor.child import CRASH_STATUSES, Child
 from meshdns.supervisor.handover import HandOver, lock_state_dir, reap
 from meshdns.supervisor.health_checks import HealthChecker, InstanceReadiness
 from meshdns.supervisor.querylog import QueryLog
+from meshdns.supervisor.reloading import Instance, Outcome, Reloader
+from meshdns.supervisor.settings_files import SettingsFiles, States
 from meshdns.supervisor.sockets import BindError, Sockets, activated_sockets
 from meshdns.supervisor.usage import ProcessUsage
 from meshdns.supervisor.web import HttpReply, HttpServer
 from meshdns.supervisor.worker_settings import worker_settings
+from meshdns.worker.settings import encode as encode_worker_settings
 
 WORKER_HEARTBEAT_TIMEOUT: Final = 5.0  # seconds without a heartbeat after which a worker is killed and replaced
 _HEARTBEAT_CHECK_INTERVAL: Final = 0.5  # seconds between checks of the heartbeats
@@ -47,17 +52,31 @@ _FIXED_ON_RELOAD: Final = (*_FIXED_ON_REPLACE, "workers", "http", "log_level")
 _BLOCKED_DURING_EXEC: Final = frozenset({signal.SIGHUP, signal.SIGUSR2})
 """Signals that are blocked from an exec until the new program handles them; by default they would end it."""
 
+_REPLY_TIMEOUT: Final = 1.0  # seconds for the controller to reply to who ordered a reload, before it is restarted
+
 _log = logging.getLogger("meshdns.supervisor")
 
 
 class Supervisor:
-    """One running instance. `reread_settings` reads the settings again or raises `SettingsError`."""
+    """One running instance. `reader` reads the settings again."""
 
-    def __init__(
-        self, settings: Settings, *, reread_settings: Callable[[], Settings], on_serving: Callable[[], None]
-    ) -> None:
+    def __init__(self, settings: Settings, *, reader: SettingsReader, on_serving: Callable[[], None]) -> None:
         self._settings = settings
-        self._reread_settings = reread_settings
+        self._files = SettingsFiles(settings, on_change=self._on_files_changed)
+        self._reloader = Reloader(
+            reader,
+            self._files,
+            Instance(
+                settings=lambda: self._settings,
+                generation=lambda: self._generation,
+                put_in_force=self._put_in_force,
+                report=self._report_reload,
+            ),
+            fixed=_FIXED_ON_RELOAD,
+        )
+        self._logged_problems: tuple[Problem, ...] = ()
+        self._replied_orders: dict[int, asyncio.Event] = {}
+        self._replacing: asyncio.Task[None] | None = None
         self._on_serving = on_serving
         self._generation = 1
         self._state_dir = Path(settings.state_dir or ".")
@@ -92,7 +111,6 @@ class Supervisor:
             {"/health": self._reply_health, "/ready": self._reply_ready, "/metrics": self._reply_metrics}
         )
         self._health = HealthChecker()
-        self._reload_failures = 0
         self._started = time.time()
         self._query_log = QueryLog(self._board, count, lambda: self._settings.query_log.format)
         self._has_served = False
@@ -104,7 +122,7 @@ class Supervisor:
         loop = asyncio.get_running_loop()
         loop.add_signal_handler(signal.SIGTERM, lambda: self._shut_down(self._settings.lameduck))
         loop.add_signal_handler(signal.SIGINT, self._shut_down, 0.0)
-        loop.add_signal_handler(signal.SIGHUP, self._reload)
+        loop.add_signal_handler(signal.SIGHUP, self._reloader.request)
         loop.add_signal_handler(signal.SIGUSR2, self._replace)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, _BLOCKED_DURING_EXEC)  # before any child could inherit the mask
         await self._listen_http()
@@ -113,13 +131,20 @@ class Supervisor:
             for child in self._workers:
                 group.create_task(child.run(), name=child.name)
             group.create_task(self._run_controller(), name="controller")
+            self._files.adopt(self._settings, await self._files.read_for(self._settings))
+            self._log_file_problems()
             self._database_usable = await self._check_database()
             self._board.record_controller_heartbeat(time.monotonic())
             self._database_checked.set()
             watching = group.create_task(self._check_heartbeats(), name="watch")
             logging_queries = group.create_task(self._query_log.run(), name="query log")
+            rereading = [
+                group.create_task(self._files.run(), name="settings files"),
+                group.create_task(self._reloader.run(), name="reload"),
+            ]
             await self._stop_requested.wait()
-            watching.cancel()
+            for task in (watching, *rereading):
+                task.cancel()
             await asyncio.gather(*(child.stop() for child in (*self._workers, self._controller)))
             logging_queries.cancel()
         self._http_server.close()
@@ -134,28 +159,48 @@ class Supervisor:
         _log.info("ending in %g s", lameduck)
         asyncio.get_running_loop().call_later(lameduck, self._stop_requested.set)
 
-    def _reload(self) -> None:
-        """Reread the settings; the old ones stay in force if the new ones are wrong."""
+    def _put_in_force(self, fresh: Settings, states: States) -> int:
+        """Put settings in force; returns their generation. Whatever raises leaves the old ones."""
+        before = (self._settings, self._files.states, self._generation)
+        self._settings, self._generation = fresh, self._generation + 1
+        self._files.adopt(fresh, states)
         try:
-            fresh = self._reread_settings()
-        except SettingsError as error:
-            self._reload_failures += 1
-            _log.error("settings generation %d stays in force: %s", self._generation, error)
-            return
-        fixed = [key for key in _FIXED_ON_RELOAD if getattr(fresh, key) != getattr(self._settings, key)]
-        if fixed:
-            _log.warning("a change of %s takes effect with a restart", ", ".join(fixed))
-            fresh = fresh.model_copy(update={key: getattr(self._settings, key) for key in fixed})
-        self._settings = fresh
-        self._generation += 1
-        _log.info("settings generation %d in force", self._generation)
-        self._reconfigure_workers()
-        self._controller.restart()
+            self._controller_config()
+            self._reconfigure_workers()
+        except Exception:
+            self._settings, files, self._generation = before
+            self._files.adopt(self._settings, files)
+            raise
+        self._log_file_problems()
+        return self._generation
+
+    async def _report_reload(self, outcome: Outcome, orders: tuple[int, ...]) -> None:
+        """Tell the outcome to the controller, for who ordered it, and restart it with the new settings after that."""
+        replied = {order: asyncio.Event() for order in orders}
+        self._replied_orders.update(replied)
+        for order in orders:
+            self._controller.send(msgspec.json.encode(ReloadOutcome(order, *outcome)))
+        try:
+            async with asyncio.timeout(_REPLY_TIMEOUT):
+                for event in replied.values():
+                    await event.wait()
+        except TimeoutError:
+            pass
+        finally:
+            for order in orders:
+                del self._replied_orders[order]
+        if not outcome.refusals:
+            self._controller.restart()
 
     def _replace(self) -> None:
+        """Exec the installed program in place of this one, once the settings were read."""
+        if self._replacing is None or self._replacing.done():
+            self._replacing = asyncio.create_task(self._check_and_replace(), name="replace")
+
+    async def _check_and_replace(self) -> None:
         """Exec the installed program in place of this one; the workers go on until its own serve."""
         try:
-            fresh = self._reread_settings()
+            fresh = await self._reloader.reread()
         except SettingsError as error:
             _log.error("not replaced: %s", error)
             return
@@ -208,9 +253,10 @@ class Supervisor:
 
     def _worker_config(self, number: int) -> bytes:
         self._board.record_worker_heartbeat(number, time.monotonic())  # it starts now
-        return msgspec.json.encode(
+        return encode_worker_settings(
             worker_settings(
                 self._settings,
+                self._files.texts,
                 self._sockets,
                 number=number,
                 scoreboard=self._board.descriptor,
@@ -228,12 +274,34 @@ class Supervisor:
                 namedb=str(self._database),
                 state_dir=str(self._state_dir),
                 scoreboard=self._board.descriptor,
+                files=self._files_message(),
             )
         )
 
     def _reconfigure_workers(self) -> None:
-        for number, worker in enumerate(self._workers):
-            worker.send(self._worker_config(number))
+        lines = [self._worker_config(number) for number in range(len(self._workers))]
+        for worker, line in zip(self._workers, lines, strict=True):
+            worker.send(line)
+
+    def _files_message(self) -> FilesMessage:
+        return FilesMessage(self._files.texts, self._files.problems())
+
+    def _on_files_changed(self) -> None:
+        """Hand on the values of the files; no generation begins, and the controller goes on."""
+        self._log_file_problems()
+        self._reconfigure_workers()
+        self._controller.send(msgspec.json.encode(self._files_message()))
+
+    def _log_file_problems(self) -> None:
+        """Log what is wrong with the files, once."""
+        problems = self._files.problems()
+        for each in problems:
+            if each not in self._logged_problems:
+                _log.error("%s %s: %s; %s", each.object, each.name, each.reason, each.next_step)
+        for each in self._logged_problems:
+            if each not in problems:
+                _log.info("%s %s: no longer: %s", each.object, each.name, each.reason)
+        self._logged_problems = problems
 
     def _on_worker_message(self, name: str, message: dict[str, Any]) -> None:
         self._readiness.on_worker_serving(name, database_ready=bool(message.get("ready")))
@@ -252,8 +320,11 @@ class Supervisor:
             ]
 
     def _on_controller_message(self, message: dict[str, Any]) -> None:
+        order, replied = message.get("order"), message.get("reloadReplied")
         if "reload" in message:
-            self._reload()
+            self._reloader.request(order if isinstance(order, int) else 0)
+        if isinstance(replied, int) and replied in self._replied_orders:
+            self._replied_orders[replied].set()
         if "view" in message and not self._database_usable:
             self._database_usable = True
             self._reconfigure_workers()
@@ -347,7 +418,9 @@ class Supervisor:
             child_restarts=[(child.name, child.restart_count) for child in children],
             generation=self._generation,
             is_ready=self._readiness.is_ready,
-            reload_failures=self._reload_failures,
+            reload_failures=self._reloader.failures,
+            unreadable_files=len(self._files.problems()),
+            failed_file_reads=self._files.failed_reads,
             usage=ProcessUsage.measure((child.pid for child in children if child.pid), start_time=self._started),
             query_log_counts=self._query_log.line_counts,
             health_page=self._health.metrics.encode(),
