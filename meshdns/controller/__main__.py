@@ -33,9 +33,10 @@ from meshdns.controller.hostname_resolver import HostnameResolver
 from meshdns.controller.mass_delete_guard import MassDeleteGuard
 from meshdns.controller.publisher import Publisher
 from meshdns.controller.source_settings import ControllerSettings, mass_delete_holds, max_stale, source_settings
+from meshdns.controller.supervisor_link import FilesMessage, SupervisorLink
 from meshdns.instance import logs
 from meshdns.instance.clocks import boot_time, current_moment
-from meshdns.instance.pipe import ControllerMessage, MessageReader
+from meshdns.instance.pipe import ControllerMessage
 from meshdns.instance.process import die_with_parent, lower_priority, open_supervisor_channel, send_to_supervisor
 from meshdns.instance.scoreboard import Scoreboard
 from meshdns.mesh.addresses import parse_address, scope_of
@@ -74,14 +75,15 @@ async def _run() -> None:
     gc.set_threshold(*_GC_THRESHOLDS)
     gc.collect()
     gc.freeze()  # a full collection over what stays would delay heartbeats and commits
-    ends = (asyncio.create_task(_supervisor_gone(control), name="end"), asyncio.create_task(stop.wait(), name="stop"))
+    link = SupervisorLink(send_to_supervisor)
+    ends = (asyncio.create_task(link.follow(control), name="end"), asyncio.create_task(stop.wait(), name="stop"))
     registrations = ClusterRegistry(vantage_cluster(settings))
     works = [
         (f"source {settings.sources[rank].kind}", _run_source_isolated(rank, settings, controller, registrations))
         for rank in range(len(settings.sources))
     ]
-    works += _create_background(settings, controller, loop)
-    works.append(("admin", _run_admin(settings, controller, writer, Scoreboard(message.scoreboard))))
+    works += _create_background(settings, message.files, controller, loop, link)
+    works.append(("admin", _run_admin(settings, controller, writer, Scoreboard(message.scoreboard), link)))
     controller.expect_sources(len(settings.sources))
     tasks = [asyncio.create_task(_run_isolated(work, name), name=name) for name, work in works]
     await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
@@ -131,11 +133,15 @@ def _create_controller(
 
 
 def _create_background(
-    settings: Settings, controller: Controller, loop: asyncio.AbstractEventLoop
+    settings: Settings,
+    files: FilesMessage,
+    controller: Controller,
+    loop: asyncio.AbstractEventLoop,
+    link: SupervisorLink,
 ) -> list[tuple[str, Coroutine[Any, Any, None]]]:
     """Resolving host names and probing gateways."""
     resolver = HostnameResolver(
-        routes=build_routes(settings),
+        routes=build_routes(settings, files.texts),
         on_resolved=controller.on_resolved,
         loop=loop,
         clock=boot_time,
@@ -148,18 +154,27 @@ def _create_background(
         clock=time.monotonic,
         random=_random_fraction,
     )
+
+    def take_files(message: FilesMessage) -> None:
+        controller.set_instance_problems(message.problems)
+        resolver.set_routes(build_routes(settings, message.texts))
+
+    controller.set_instance_problems(files.problems)
+    link.on_files = take_files
     controller.start_background(Background(resolver, prober))
     return [("host names", resolver.run()), ("probes", prober.run())]
 
 
-async def _run_admin(settings: Settings, controller: Controller, writer: Writer, board: Scoreboard) -> None:
+async def _run_admin(
+    settings: Settings, controller: Controller, writer: Writer, board: Scoreboard, link: SupervisorLink
+) -> None:
     if settings.admin.socket:
         reports = Reports(settings, writer.read, controller_problems=controller.problems)
         running = RunningServer(
             contact_ages=controller.contact_ages,
             live_queries=LiveQueries(board, time.monotonic),
             commands={
-                "/reload": lambda: send_to_supervisor(ControllerMessage(reload=True)),
+                "/reload": link.request_reload,
                 "/cache/flush": board.request_cache_flush,
             },
             mesh_counts=controller.mesh_counts,
@@ -223,12 +238,6 @@ def _release_memory() -> None:
 def _random_fraction() -> float:
     """A number from 0 to 1, for jitter."""
     return secrets.randbelow(1 << 30) / (1 << 30)
-
-
-async def _supervisor_gone(control: MessageReader) -> None:
-    """Return when the supervisor is gone."""
-    while await control.readline():
-        pass
 
 
 def main() -> None:

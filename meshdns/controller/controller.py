@@ -108,6 +108,7 @@ class Controller:
         self._probe_targets: frozenset[tuple[str, int]] = frozenset()
         self._source_problems: dict[str, tuple[Problem, ...]] = {}
         self._contacts_kept_at = -math.inf
+        self._instance_problems: tuple[Problem, ...] = ()
 
     def start(self) -> None:
         """Take over what the name database holds, or else the snapshot, and begin to tick."""
@@ -178,6 +179,10 @@ class Controller:
         for each in event.problems:
             if each not in before:
                 _log.warning("%s: %s %s: %s; %s", event.source, each.object, each.name, each.reason, each.advice)
+
+    def set_instance_problems(self, problems: tuple[Problem, ...]) -> None:
+        """Show what the supervisor has found, and has logged, until it says otherwise."""
+        self._instance_problems = problems
 
     # ------------------------------------------------------------------------------------------ commits
 
@@ -278,10 +283,14 @@ class Controller:
         return self._publisher.date_own_problems(self._undated_problems(), self._hooks.wall_clock())
 
     def _undated_problems(self) -> tuple[Problem, ...]:
-        sources = tuple(problem for problems in self._source_problems.values() for problem in problems) + tuple(
-            Problem(ProblemKind.MASS_DELETE, "Cluster", "", state.name, "", *alarm, cause=cluster_cause(state.name))
-            for state in self._tracker.clusters.values()
-            for alarm in state.alarms
+        sources = (
+            self._instance_problems
+            + tuple(problem for problems in self._source_problems.values() for problem in problems)
+            + tuple(
+                Problem(ProblemKind.MASS_DELETE, "Cluster", "", state.name, "", *alarm, cause=cluster_cause(state.name))
+                for state in self._tracker.clusters.values()
+                for alarm in state.alarms
+            )
         )
         if not self._commit_error:
             return sources

@@ -29,6 +29,7 @@ MAX_CONCURRENT_LOOKUPS: Final = 32  # hosts that are looked up at once
 _ATTEMPTS: Final = (
     2  # the second hears what comes late for the first: names slower than a client's patience resolve too
 )
+_DRAIN_TIMEOUT: Final = 10.0  # seconds; a look-up takes some 3.5 at most
 _FAST_FAILURE: Final = 1.0  # seconds; a failure sooner than this was said, not waited for, and would only be said again
 
 _log = logging.getLogger("meshdns.controller")
@@ -57,24 +58,46 @@ class HostnameResolver:
         self._clock = clock
         self._schedule = ResolutionSchedule(random)
         self._runner = PeriodicRunner(self._schedule.timers, concurrency=MAX_CONCURRENT_LOOKUPS, clock=clock)
+        self._forwarder: Forwarder | None = None  # while it runs
+        self._retired: set[asyncio.Task[None]] = set()
 
     def set_hosts(self, hosts: Collection[str]) -> None:
         """Set the complete set of host names, lower-case and without trailing dot: new ones are looked up at once."""
         self._schedule.set_hosts(hosts, self._clock())
         self._runner.wake()
 
-    async def run(self) -> None:
-        """Look up what is wanted until cancelled."""
+    def set_routes(self, routes: Sequence[Route]) -> None:
+        """Ask other upstreams from now on; look-ups that are under way end with the old ones."""
+        if tuple(routes) == self._routes:
+            return
+        self._routes = tuple(routes)
+        if self._forwarder is None:
+            return
+        task = self._loop.create_task(_close_later(self._forwarder), name="retiring forwarder")
+        self._retired.add(task)
+        task.add_done_callback(self._retired.discard)
+        self._forwarder = self._make_forwarder()
+
+    def _make_forwarder(self) -> Forwarder:
         # Nothing is cached: upstreams do that, and an answer or a failure of ours would hide what they know by now.
-        forwarder = Forwarder(
+        return Forwarder(
             loop=self._loop, clock=self._clock, routes=self._routes, max_cache_bytes=0, counters=ForwardCounters()
         )
-        try:
-            await self._runner.run(partial(self._look_up, forwarder), name="gateway host name")
-        finally:
-            await forwarder.close()
 
-    async def _look_up(self, forwarder: Forwarder, host: ResolvedHost) -> None:
+    async def run(self) -> None:
+        """Look up what is wanted until cancelled."""
+        self._forwarder = self._make_forwarder()
+        try:
+            await self._runner.run(self._look_up, name="gateway host name")
+        finally:
+            for task in self._retired:
+                task.cancel()
+            forwarder, self._forwarder = self._forwarder, None
+            await asyncio.gather(forwarder.close(), *self._retired, return_exceptions=True)
+
+    async def _look_up(self, host: ResolvedHost) -> None:
+        forwarder = self._forwarder
+        assert forwarder is not None  # noqa: S101 — only `run` looks up
         async with asyncio.TaskGroup() as group:
             asked = [
                 group.create_task(
@@ -107,6 +130,14 @@ class HostnameResolver:
             query, now=self._clock(), tcp=True, on_reply=partial(_set_reply, answer)
         )  # TCP: nothing is cut
         return await answer if immediate is None else immediate.message
+
+
+async def _close_later(forwarder: Forwarder) -> None:
+    """Close a forwarder once the look-ups that use it are over, or at once if this is cancelled."""
+    try:
+        await asyncio.sleep(_DRAIN_TIMEOUT)
+    finally:
+        await forwarder.close()
 
 
 def _set_reply(answer: asyncio.Future[bytes], message: bytes) -> None:

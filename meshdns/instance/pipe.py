@@ -34,9 +34,14 @@ class WorkerMessage(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class ControllerMessage(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What the controller reports: any of a request to reload, the name database it writes, and its readiness."""
+    """What the controller reports: any of an order to reload, the name database it writes, and its readiness.
+
+    `order` is the number of an order that expects an outcome, `reload_replied` that of one whose outcome was passed on.
+    """
 
     reload: bool = False
+    order: int = 0
+    reload_replied: int = msgspec.field(default=0, name="reloadReplied")
     view: str | None = None
     ready: bool | None = None
     waits: str = ""

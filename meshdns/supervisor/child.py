@@ -123,7 +123,7 @@ class Child(Generic[T]):
         if self._config_timer is not None:
             self._config_timer.cancel()
             self._config_timer = None
-        line = self._guard.call(f"settings of {self.name}", self._make_line)
+        line = self._guard.call(f"settings of {self.name}", self.make_line)
         if line is not None:
             self._config_delay = MIN_DELAY
             self._last_config = line
@@ -134,7 +134,8 @@ class Child(Generic[T]):
         self._config_timer = asyncio.get_running_loop().call_later(self._config_delay, self.configure)
         self._config_delay = min(self._config_delay * 2, MAX_DELAY)
 
-    def _make_line(self) -> bytes:
+    def make_line(self) -> bytes:
+        """Return the present configuration; raises whatever keeps it from being made, ValueError if it is too long."""
         line = self._make_config()
         if len(line) > MAX_SETTINGS:
             raise ValueError(

@@ -39,6 +39,8 @@ class SupervisorStatus(NamedTuple):
     usage: ProcessUsage
     query_log_counts: tuple[int, int] = (0, 0)  # lines of the query log, and those that were dropped
     own_page: bytes = b""  # the supervisor's own `MetricPage`, encoded
+    unreadable_files: int = 0
+    failed_file_reads: int = 0
 
     @property
     def server(self) -> str:
@@ -225,6 +227,14 @@ class InstanceCollector(Collector):
             PREFIX + "controller_silence_seconds", "Time since the controller's heartbeat.", value=silence
         )
         yield GaugeMetricFamily(PREFIX + "settings_generation", "Settings in force.", value=about.generation)
+        yield GaugeMetricFamily(
+            PREFIX + "settings_files_unreadable",
+            "Files that the settings name and that cannot be read now; the last good value of each is in force.",
+            value=about.unreadable_files,
+        )
+        yield CounterMetricFamily(
+            PREFIX + "settings_file_reads_failed", "Looks at such files that failed.", about.failed_file_reads
+        )
         yield GaugeMetricFamily(PREFIX + "ready", "Whether queries are welcome.", value=int(about.is_ready))
         yield CounterMetricFamily(PREFIX + "query_log_lines", "Lines of the query log.", about.query_log_counts[0])
         yield CounterMetricFamily(

@@ -19,15 +19,17 @@ from typing import Final
 
 import msgspec
 
-from meshdns.config import Settings, SettingsError
+from meshdns.config import Settings, SettingsError, SettingsReader
 from meshdns.config.translate import listen_addresses
 from meshdns.config.values import split_host_port
 from meshdns.controller.source_settings import ControllerSettings
+from meshdns.controller.supervisor_link import FilesMessage, ReloadOutcome
 from meshdns.instance.heartbeats import HeartbeatJudge
 from meshdns.instance.metric_pages import MetricPage
 from meshdns.instance.pipe import ControllerMessage, WorkerMessage
 from meshdns.instance.process import lower_priority
 from meshdns.instance.scoreboard import Scoreboard
+from meshdns.mesh.objects.problems import Problem
 from meshdns.namedb import location
 from meshdns.supervisor import cookie_secrets
 from meshdns.supervisor.child import CRASH_STATUSES, LOST_STATUS, Child
@@ -35,10 +37,13 @@ from meshdns.supervisor.guard import Guard
 from meshdns.supervisor.handover import HandOver, lock_state_dir, reap
 from meshdns.supervisor.health_checks import HealthChecker, InstanceReadiness
 from meshdns.supervisor.querylog import QueryLog
+from meshdns.supervisor.reloading import Instance, Outcome, Reloader
+from meshdns.supervisor.settings_files import SettingsFiles, States
 from meshdns.supervisor.sockets import BindError, Sockets, activated_sockets
 from meshdns.supervisor.usage import ProcessUsage
 from meshdns.supervisor.web import HttpReply, HttpResource, HttpServer
 from meshdns.supervisor.worker_settings import worker_settings
+from meshdns.worker.settings import encode as encode_worker_settings
 
 WORKER_HEARTBEAT_TIMEOUT: Final = 5.0  # seconds without a heartbeat after which a worker is killed and replaced
 _HEARTBEAT_CHECK_INTERVAL: Final = 0.5  # seconds between checks of the heartbeats
@@ -52,17 +57,31 @@ _FIXED_ON_RELOAD: Final = (*_FIXED_ON_REPLACE, "workers", "http", "log_level")
 _BLOCKED_DURING_EXEC: Final = frozenset({signal.SIGHUP, signal.SIGUSR2})
 """Signals that are blocked from an exec until the new program handles them; by default they would end it."""
 
+_REPLY_TIMEOUT: Final = 1.0  # seconds for the controller to reply to who ordered a reload, before it is restarted
+
 _log = logging.getLogger("meshdns.supervisor")
 
 
 class Supervisor:
-    """One running instance. `reread_settings` reads the settings again or raises `SettingsError`."""
+    """One running instance. `reader` reads the settings again."""
 
-    def __init__(
-        self, settings: Settings, *, reread_settings: Callable[[], Settings], on_serving: Callable[[], None]
-    ) -> None:
+    def __init__(self, settings: Settings, *, reader: SettingsReader, on_serving: Callable[[], None]) -> None:
         self._settings = settings
-        self._reread_settings = reread_settings
+        self._files = SettingsFiles(settings, on_change=self._on_files_changed)
+        self._reloader = Reloader(
+            reader,
+            self._files,
+            Instance(
+                settings=lambda: self._settings,
+                generation=lambda: self._generation,
+                put_in_force=self._put_in_force,
+                report=self._report_reload,
+            ),
+            fixed=_FIXED_ON_RELOAD,
+        )
+        self._logged_problems: tuple[Problem, ...] = ()
+        self._replied_orders: dict[int, asyncio.Event] = {}
+        self._replacing: asyncio.Task[None] | None = None
         self._on_serving = on_serving
         self._generation = 1
         self._state_dir = Path(settings.state_dir or ".")
@@ -108,7 +127,6 @@ class Supervisor:
             }
         )
         self._health = HealthChecker(self._metrics)
-        self._reload_failures = 0
         self._started = time.time()
         self._query_log = QueryLog(self._board, count, lambda: self._settings.query_log.format)
         self._has_served = False
@@ -121,7 +139,7 @@ class Supervisor:
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # if it is inherited as ignored, exit statuses are lost
         loop.add_signal_handler(signal.SIGTERM, lambda: self._shut_down(self._settings.lameduck))
         loop.add_signal_handler(signal.SIGINT, self._shut_down, 0.0)
-        loop.add_signal_handler(signal.SIGHUP, self._guard.call, "reload", self._reload)
+        loop.add_signal_handler(signal.SIGHUP, self._reloader.request)
         loop.add_signal_handler(signal.SIGUSR2, self._guard.call, "replacement", self._replace)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, _BLOCKED_DURING_EXEC)  # before any child could inherit the mask
         await self._listen_http()
@@ -131,12 +149,15 @@ class Supervisor:
             for child in self._workers:
                 self._start(child.name, child.run)
             self._start("controller", self._run_controller)
+            await self._read_files_at_start()
             self._database_usable = await self._check_database_at_start()
             self._board.record_controller_heartbeat(time.monotonic())
             self._database_checked.set()
             until_stopped = [
                 self._start("watch", self._check_heartbeats),
                 self._start("cookies", self._renew_cookies),
+                self._start("settings files", self._files.run),
+                self._start("reload", self._reloader.run),
             ]
             logging_queries = self._start("query log", self._query_log.run)
             await self._stop_requested.wait()
@@ -162,28 +183,49 @@ class Supervisor:
         _log.info("ending in %g s", lameduck)
         asyncio.get_running_loop().call_later(lameduck, self._stop_requested.set)
 
-    def _reload(self) -> None:
-        """Reread the settings; the old ones stay in force if the new ones are wrong."""
+    def _put_in_force(self, fresh: Settings, states: States) -> int:
+        """Put settings in force; returns their generation. Whatever raises leaves the old ones."""
+        before = (self._settings, self._files.states, self._generation)
+        self._settings, self._generation = fresh, self._generation + 1
+        self._files.adopt(fresh, states)
         try:
-            fresh = self._reread_settings()
-        except SettingsError as error:
-            self._reload_failures += 1
-            _log.error("settings generation %d stays in force: %s", self._generation, error)
-            return
-        fixed = [key for key in _FIXED_ON_RELOAD if getattr(fresh, key) != getattr(self._settings, key)]
-        if fixed:
-            _log.warning("a change of %s takes effect with a restart", ", ".join(fixed))
-            fresh = fresh.model_copy(update={key: getattr(self._settings, key) for key in fixed})
-        self._settings = fresh
-        self._generation += 1
-        _log.info("settings generation %d in force", self._generation)
+            for child in (*self._workers, self._controller):
+                child.make_line()
+        except Exception:
+            self._settings, files, self._generation = before
+            self._files.adopt(self._settings, files)
+            raise
         self._reconfigure_workers()
-        self._controller.restart()
+        self._log_file_problems()
+        return self._generation
+
+    async def _report_reload(self, outcome: Outcome, orders: tuple[int, ...]) -> None:
+        """Tell the outcome to the controller, for who ordered it, and restart it with the new settings after that."""
+        replied = {order: asyncio.Event() for order in orders}
+        self._replied_orders.update(replied)
+        for order in orders:
+            self._controller.send(msgspec.json.encode(ReloadOutcome(order, *outcome)))
+        try:
+            async with asyncio.timeout(_REPLY_TIMEOUT):
+                for event in replied.values():
+                    await event.wait()
+        except TimeoutError:
+            pass
+        finally:
+            for order in orders:
+                del self._replied_orders[order]
+        if not outcome.refusals:
+            self._controller.restart()
 
     def _replace(self) -> None:
+        """Exec the installed program in place of this one, once the settings were read."""
+        if self._replacing is None or self._replacing.done():
+            self._replacing = asyncio.create_task(self._check_and_replace(), name="replace")
+
+    async def _check_and_replace(self) -> None:
         """Exec the installed program in place of this one; the workers go on until its own serve."""
         try:
-            fresh = self._reread_settings()
+            fresh = await self._reloader.reread()
         except SettingsError as error:
             _log.error("not replaced: %s", error)
             return
@@ -238,9 +280,10 @@ class Supervisor:
 
     def _worker_config(self, number: int) -> bytes:
         self._board.record_worker_heartbeat(number, time.monotonic())  # it starts now
-        return msgspec.json.encode(
+        return encode_worker_settings(
             worker_settings(
                 self._settings,
+                self._files.texts,
                 self._sockets,
                 number=number,
                 scoreboard=self._board.descriptor,
@@ -258,12 +301,33 @@ class Supervisor:
                 namedb=str(self._database),
                 state_dir=str(self._state_dir),
                 scoreboard=self._board.descriptor,
+                files=self._files_message(),
             )
         )
 
     def _reconfigure_workers(self) -> None:
         for worker in self._workers:
             worker.configure()
+
+    def _files_message(self) -> FilesMessage:
+        return FilesMessage(self._files.texts, self._files.problems())
+
+    def _on_files_changed(self) -> None:
+        """Hand on the values of the files; no generation begins, and the controller goes on."""
+        self._log_file_problems()
+        self._reconfigure_workers()
+        self._controller.send(msgspec.json.encode(self._files_message()))
+
+    def _log_file_problems(self) -> None:
+        """Log what is wrong with the files, once."""
+        problems = self._files.problems()
+        for each in problems:
+            if each not in self._logged_problems:
+                _log.error("%s %s: %s; %s", each.object, each.name, each.reason, each.next_step)
+        for each in self._logged_problems:
+            if each not in problems:
+                _log.info("%s %s: no longer: %s", each.object, each.name, each.reason)
+        self._logged_problems = problems
 
     def _on_worker_message(self, name: str, message: WorkerMessage) -> None:
         self._readiness.on_worker_serving(name, database_ready=message.ready)
@@ -283,7 +347,9 @@ class Supervisor:
 
     def _on_controller_message(self, message: ControllerMessage) -> None:
         if message.reload:
-            self._reload()
+            self._reloader.request(message.order)
+        if message.reload_replied in self._replied_orders:
+            self._replied_orders[message.reload_replied].set()
         if message.view is not None and not self._database_usable:
             self._database_usable = True
             self._reconfigure_workers()
@@ -309,6 +375,14 @@ class Supervisor:
         """Check the name database after an exit whose status was lost: it may have been a crash on a damaged page."""
         if self._database_usable and not await self._check_database():
             self._controller.restart()
+
+    async def _read_files_at_start(self) -> None:
+        """Read the files that the settings name; what cannot be read is looked at again."""
+        try:
+            self._files.adopt(self._settings, await self._files.read_for(self._settings))
+            self._log_file_problems()
+        except Exception as error:  # noqa: BLE001 — names of the mesh must not wait for files
+            self._guard.record_failure("settings files", error)
 
     async def _check_database_at_start(self) -> bool:
         """Return whether the last name database can be served; one that cannot be checked now is not."""
@@ -408,7 +482,9 @@ class Supervisor:
             child_restarts=[(child.name, child.restart_count) for child in children],
             generation=self._generation,
             is_ready=self._readiness.is_ready,
-            reload_failures=self._reload_failures,
+            reload_failures=self._reloader.failures,
+            unreadable_files=len(self._files.problems()),
+            failed_file_reads=self._files.failed_reads,
             usage=ProcessUsage.measure((child.pid for child in children if child.pid), start_time=self._started),
             query_log_counts=self._query_log.line_counts,
             own_page=self._metrics.encode(),

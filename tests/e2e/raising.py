@@ -15,6 +15,8 @@ from meshdns.supervisor import supervisor
 from meshdns.supervisor.cookie_secrets import CookieSecrets
 from meshdns.supervisor.health_checks import HealthChecker, InstanceReadiness
 from meshdns.supervisor.querylog import QueryLog
+from meshdns.supervisor.reloading import Reloader
+from meshdns.supervisor.settings_files import SettingsFiles
 from meshdns.supervisor.supervisor import Supervisor
 from meshdns.supervisor.usage import ProcessUsage
 
@@ -32,7 +34,8 @@ POINTS: dict[str, tuple[Any, str]] = {
     "controller-exit": (Supervisor, "_on_controller_exit"),
     "database-check": (Supervisor, "_check_database"),
     "start": (asyncio, "create_subprocess_exec"),
-    "reload": (Supervisor, "_reload"),
+    "reload": (Reloader, "reload"),
+    "files-at-start": (SettingsFiles, "read_for"),
 }
 """What raises, by the name of the file."""
 

@@ -155,12 +155,16 @@ def test_answers_go_on_while_everything_dies(instance: RaisingInstance, load: Lo
     eventually(lambda: load.sent > sent + RATE, what="the load goes on")
 
 
-def test_database_that_cannot_be_checked_delays_no_answer(instance: RaisingInstance) -> None:
+def test_what_cannot_be_checked_at_start_delays_no_answer(instance: RaisingInstance) -> None:
     """At start: names are forwarded, and those of the mesh are answered once the controller has read them."""
     instance.stop()
-    (instance.folder / "raise" / "database-check").touch()
+    raised = [instance.folder / "raise" / point for point in ("database-check", "files-at-start")]
+    for flag in raised:
+        flag.touch()
     instance.start()
-    assert instance.failures("database check") == 1
+    for flag in raised:
+        flag.unlink()
+    assert [instance.failures(task) for task in ("database check", "settings files")] == [1, 1]
     wait_until_ready(instance)
     with Load(instance.server, BOUTIQUE, rate=RATE, limit=60) as load:
         eventually(lambda: load.sent > RATE, what="the load runs")

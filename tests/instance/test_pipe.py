@@ -108,6 +108,8 @@ def test_messages_are_those_of_earlier_versions() -> None:
     """A supervisor of the version before reads keys by their presence: what is not said is not there."""
     assert json.loads(encode_message(WorkerMessage(3, ready=True))) == {"serving": 3, "ready": True}
     assert json.loads(encode_message(ControllerMessage(reload=True))) == {"reload": True}
+    assert json.loads(encode_message(ControllerMessage(reload=True, order=3))) == {"reload": True, "order": 3}
+    assert json.loads(encode_message(ControllerMessage(reload_replied=3))) == {"reloadReplied": 3}
     assert json.loads(encode_message(ControllerMessage(view="/state/namedb"))) == {"view": "/state/namedb"}
     waiting = ControllerMessage(ready=False, waits="cluster east has not synced")
     assert json.loads(encode_message(waiting)) == {"ready": False, "waits": "cluster east has not synced"}

@@ -4,7 +4,6 @@ import asyncio
 import math
 from collections import Counter
 from collections.abc import Callable
-from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -19,18 +18,10 @@ from meshdns.forwarding.upstreams import Address
 from meshdns.upstream import routes
 from meshdns.upstream.entropy import Entropy
 from meshdns.upstream.poller import LoopPoller, SocketPoller, create_poller
-from meshdns.upstream.routes import read_resolv_conf
 from meshdns.upstream.timer_wheel import TimerWheel
 from meshdns.upstream.udp import MAX_SOCKETS, MAX_USES, UdpPool
 from tests.simulators.stalled_clock_loop import run_with_stalled_clock
 from tests.simulators.upstream import Upstream, serving
-
-
-def test_resolv_conf_is_read_from_its_file(tmp_path: Path) -> None:
-    """Without the own listener."""
-    path = tmp_path / "resolv.conf"
-    path.write_text("nameserver 10.96.0.10\nnameserver 127.0.0.1\n")
-    assert read_resolv_conf(path, own_addresses=[Address("127.0.0.1")]) == (Address("10.96.0.10"),)
 
 
 @pytest.mark.parametrize(
@@ -47,13 +38,7 @@ def test_resolv_conf_is_read_from_its_file(tmp_path: Path) -> None:
 def test_an_own_address_is_no_upstream(listen: str, to: str, left: int) -> None:
     """Neither the one that is listened on nor one that a wildcard listener takes."""
     settings = Settings.model_validate({"listen": [listen], "forward": [{"zone": ".", "to": [to]}]})
-    assert [len(route.upstreams) for route in routes.build_routes(settings)] == [left]
-
-
-def test_a_missing_resolv_conf_is_told_with_advice(tmp_path: Path) -> None:
-    """The message names the file and what to do."""
-    with pytest.raises(ValueError, match="name the upstream servers by address under forward"):
-        read_resolv_conf(tmp_path / "absent")
+    assert [len(route.upstreams) for route in routes.build_routes(settings, {})] == [left]
 
 
 def test_random_numbers_are_spread_evenly() -> None:
