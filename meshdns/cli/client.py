@@ -40,7 +40,9 @@ class AdminClientError(Exception):
 class _RequestRefusedError(AdminClientError):
     """The answer was a refusal."""
 
-    exit_code = exit_codes.FAILED
+    def __init__(self, message: str, status: int = 0) -> None:
+        super().__init__(message)
+        self.exit_code = exit_codes.WRONG_SETTINGS if status == http.client.CONFLICT else exit_codes.FAILED
 
 
 class _NotRunningError(Exception):
@@ -67,15 +69,15 @@ def exit_with(error: AdminClientError) -> NoReturn:
     sys.exit(error.exit_code)
 
 
-def client_settings(flags: dict[str, Any]) -> Settings:
-    """The settings by file, environment and flags; ends the program where they are wrong.
+def client_settings(flags: dict[str, Any], *, otherwise: str = "") -> Settings:
+    """The settings by file, environment and flags; ends the program where they are wrong, and says `otherwise` then.
 
     Sources are filled in where there are any, since they may name the vantage; to ask needs none.
     """
     try:
         settings = load_settings(Overrides(**flags), os.environ)
     except SettingsError as error:
-        exit_with_settings_error(error)
+        exit_with_settings_error(error, otherwise)
     try:
         sources = resolve_sources(settings, os.environ, lambda path: Path(path).expanduser().exists())
     except SettingsError:
@@ -102,13 +104,16 @@ def fetch(
     return result
 
 
-def post(settings: Settings, path: str) -> None:
-    """Have the running server do what `path` says. Raises `AdminClientError`."""
+def post(settings: Settings, path: str, answer_type: type[_Answer]) -> _Answer:
+    """Have the running server do what `path` says, and return its reply. Raises `AdminClientError`."""
     admin = settings.admin.socket or ""
     try:
-        _request(admin, path, method="POST")
+        return msgspec.json.decode(_request(admin, path, method="POST"), type=answer_type)
     except _NotRunningError as silence:
         raise AdminClientError(f"{silence}; {_ADVICE}") from None
+    except msgspec.DecodeError as error:
+        message = f"the server on {admin} speaks another version ({error}); use the meshdns command of its version"
+        raise _RequestRefusedError(message) from None
 
 
 def stream_events(settings: Settings, path: str, query: dict[str, str]) -> Iterator[tuple[str, bytes]]:
@@ -146,7 +151,7 @@ def _request(admin: str, target: str, *, method: str = "GET") -> bytes:
     finally:
         connection.close()
     if response.status != http.client.OK:
-        raise _RequestRefusedError(_refusal_text(body, response.status))
+        raise _RequestRefusedError(_refusal_text(body, response.status), response.status)
     return body
 
 

@@ -10,8 +10,8 @@ import click
 
 from meshdns.cli import exit_codes
 from meshdns.cli.printing import print_lines
-from meshdns.config import Overrides, Settings, SettingsError, load_settings, resolve_sources
-from meshdns.upstream.routes import build_routes
+from meshdns.config import Overrides, Settings, SettingsError, load_settings, place_of, resolve_sources
+from meshdns.config.document import KeyPath
 
 _Command = Callable[..., Any]
 
@@ -46,22 +46,17 @@ def settings_or_exit(flags: dict[str, Any]) -> Settings:
 def settings_from_flags(flags: dict[str, Any]) -> Settings:
     """Settings from file, environment and flags, with sources found. Raises `SettingsError`."""
     settings = load_settings(Overrides(**flags), os.environ)
-    sources = resolve_sources(settings, os.environ, _exists)
-    return check_upstream_files(settings.model_copy(update={"sources": sources}))
+    return settings.model_copy(update={"sources": resolve_sources(settings, os.environ, _exists)})
 
 
-def check_upstream_files(settings: Settings) -> Settings:
-    """The settings, once the files that they name for upstream servers were read. Raises `SettingsError`."""
-    try:
-        build_routes(settings)
-    except ValueError as error:
-        raise SettingsError([f"forward: {error}"]) from None
-    return settings
+def place_from_flags(flags: dict[str, Any], path: KeyPath) -> str:
+    """Where a key of these settings stands, for people."""
+    return place_of(path, Overrides(**flags), os.environ)
 
 
-def exit_with_settings_error(error: SettingsError) -> NoReturn:
-    """Print what is wrong with the settings and exit with 65."""
-    print_lines(str(error), err=True)
+def exit_with_settings_error(error: SettingsError, consequence: str = "") -> NoReturn:
+    """Print what is wrong with the settings, and what came of it, and exit with 65."""
+    print_lines("\n".join(filter(None, (str(error), consequence))), err=True)
     sys.exit(exit_codes.WRONG_SETTINGS)
 
 

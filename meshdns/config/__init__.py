@@ -8,10 +8,12 @@ this package: it is handed plain values.
 from meshdns.config.errors import SettingsError
 from meshdns.config.load import (
     Overrides,
+    SettingsReader,
     apply_overrides,
     load_settings,
     overrides_from_environment,
     parse_settings,
+    place_of,
     read_settings_file,
 )
 from meshdns.config.model import Settings
@@ -21,11 +23,13 @@ __all__ = [
     "Overrides",
     "Settings",
     "SettingsError",
+    "SettingsReader",
     "apply_overrides",
     "fill_in_paths",
     "load_settings",
     "overrides_from_environment",
     "parse_settings",
+    "place_of",
     "read_settings_file",
     "resolve_sources",
 ]

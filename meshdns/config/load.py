@@ -8,18 +8,19 @@ Rules:
 """
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from pydantic import ValidationError
 
 from meshdns.config.consistency import conflicts
-from meshdns.config.document import SettingsDocument, decode_text
+from meshdns.config.document import KeyPath, SettingsDocument, decode_text, dotted_path
 from meshdns.config.errors import SettingsError, error_message, faults_from_validation, validation_errors
 from meshdns.config.model import SETTINGS_API_VERSION, Settings
 from meshdns.config.paths import fill_in_paths, with_absolute_paths
+from meshdns.config.regular_file import read_regular_file
 from meshdns.config.sections import KubeconfigSection
 
 
@@ -41,6 +42,16 @@ class Overrides:
     state_dir: str | None = None
     log_level: str | None = None
     is_from_environment: bool = False  # whether an error names the variable rather than the flag
+
+
+class SettingsReader(NamedTuple):
+    """How the settings are read again. Both functions may be called in a thread.
+
+    `read` raises `SettingsError`, whose lines hold the place of each fault; `place_of` returns the place of a key.
+    """
+
+    read: Callable[[], Settings]
+    place_of: Callable[[KeyPath], str] = dotted_path
 
 
 _FLAGS: Final = {
@@ -155,14 +166,21 @@ def read_settings_file(path: Path, home: str) -> Settings:
     Raises `SettingsError`.
     """
     try:
-        with path.open("rb") as file:
-            content = file.read(_MAX_SIZE + 1)
+        content = _read(path)
     except OSError as error:
         reason = error.strerror or str(error)
         raise SettingsError([f"{path}: cannot be read ({reason}); name another file with --config"]) from error
     except ValueError as error:
         raise SettingsError([f"{str(path)!r}: is no path ({error}); name another file with --config"]) from error
     return with_absolute_paths(parse_settings(content, str(path)), os.path.abspath(path.parent), home)  # noqa: PTH100  keeps symlinks
+
+
+def _read(path: Path) -> bytes:
+    """Return the content of a settings file; a pipe is read where a shell makes one, and nowhere else."""
+    if not str(path).startswith("/dev/"):
+        return read_regular_file(path, max_size=_MAX_SIZE)[0]
+    with path.open("rb") as file:
+        return file.read(_MAX_SIZE + 1)
 
 
 def parse_settings(data: bytes, file_name: str) -> Settings:
@@ -215,3 +233,17 @@ def load_settings(flags: Overrides, environ: Mapping[str, str]) -> Settings:
     file = flags.config or variables.config
     settings = read_settings_file(Path(file), environ.get("HOME", "/")) if file else Settings()
     return fill_in_paths(apply_overrides(apply_overrides(settings, variables), flags), environ, os.geteuid())
+
+
+def place_of(path: KeyPath, flags: Overrides, environ: Mapping[str, str]) -> str:
+    """Where a key of the settings stands, for people: ``file:line:column: key``, or the key if no file has it."""
+    key = dotted_path(path)
+    file = flags.config or overrides_from_environment(environ).config
+    try:
+        document = SettingsDocument(decode_text(_read(Path(file)))[0]) if file else None
+    except OSError:
+        document = None
+    if document is None:
+        return key
+    line, column, found = document.position_of(path)
+    return f"{file}:{line}:{column}: {key}" if found == path else key

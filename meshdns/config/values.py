@@ -15,7 +15,8 @@ from typing import Annotated, Final, Literal
 from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer, StrictBool, StrictInt
 
 from meshdns.dns import names
-from meshdns.forwarding.upstreams import DNS_PORT, TLS_PORT, TLS_SCHEME
+from meshdns.forwarding.upstreams import TLS_SCHEME, UnaskableAddressError, parse_upstream
+from meshdns.mesh.objects.foreign import shown
 
 _MAX_TEXT: Final = 4096
 """Bytes of a TXT record: more would not fit beside anything else into a reply over UDP, and hardly over TCP."""
@@ -33,14 +34,14 @@ def _read_a(value: str) -> str:
     try:
         return str(IPv4Address(value))
     except ValueError:
-        raise ValueError(f"value {value[:80]!r} is no IPv4 address; write one such as 192.0.2.1") from None
+        raise ValueError(f"value {shown(value)} is no IPv4 address; write one such as 192.0.2.1") from None
 
 
 def _read_aaaa(value: str) -> str:
     try:
         return str(IPv6Address(value))
     except ValueError:
-        raise ValueError(f"value {value[:80]!r} is no IPv6 address; write one such as 2001:db8::1") from None
+        raise ValueError(f"value {shown(value)} is no IPv6 address; write one such as 2001:db8::1") from None
 
 
 def _read_txt(value: str) -> str:
@@ -54,7 +55,7 @@ def _read_srv(value: str) -> str:
     numbers, target = value.split()[:-1], value.split()[-1:]
     if len(numbers) != 3 or not all(_is_uint16(number) for number in numbers):
         raise ValueError(
-            f"value {value[:80]!r} is no SRV value; write priority, weight, port and target: 0 0 443 a.global"
+            f"value {shown(value)} is no SRV value; write priority, weight, port and target: 0 0 443 a.global"
         )
     return " ".join([*(str(int(number)) for number in numbers), read_domain(target[0])])
 
@@ -80,10 +81,10 @@ _PATH_PREFIXES: Final = ("/", "./", "../", "~/")
 def read_duration(text: object) -> float:
     """Seconds of a duration such as ``10s``, ``500ms`` or ``1h30m``; 0 to one year, to the millisecond."""
     if not isinstance(text, str) or not _DURATION.fullmatch(text):
-        raise ValueError(f"{_quoted(text)} is no duration; write a number and a unit: 500ms, 10s, 5m or 1h")
+        raise ValueError(f"{shown(text)} is no duration; write a number and a unit: 500ms, 10s, 5m or 1h")
     seconds = round(sum(float(number) * _UNIT_SECONDS[unit] for number, unit in _DURATION_PART.findall(text)), 3)
     if seconds > _MAX_DURATION:
-        raise ValueError(f"{_quoted(text)} is longer than a year; write at most 8760h")
+        raise ValueError(f"{shown(text)} is longer than a year; write at most 8760h")
     return seconds
 
 
@@ -97,7 +98,7 @@ def read_domain(text: str) -> str:
     name = text.lower().removesuffix(".")
     if fault := names.invalid_reason(name):
         advice = "write its xn-- form" if not name.isascii() else "write a name such as global"
-        raise ValueError(f"{_quoted(text)} {fault}; {advice}")
+        raise ValueError(f"{shown(text)} {fault}; {advice}")
     return name
 
 
@@ -116,7 +117,7 @@ def read_label(text: str) -> str:
     """One DNS label (RFC 1123 section 2.1), lower-case."""
     label = text.lower()
     if not _LABEL.fullmatch(label):
-        raise ValueError(f"{_quoted(text)} is no DNS label; use letters, digits and hyphens, at most 63")
+        raise ValueError(f"{shown(text)} is no DNS label; use letters, digits and hyphens, at most 63")
     return label
 
 
@@ -125,9 +126,9 @@ def read_cidr(text: str) -> str:
     try:
         prefix = ip_network(text, strict=False)
     except ValueError:
-        raise ValueError(f"{_quoted(text)} is no CIDR; write one such as 10.128.0.0/16 or fd00:1::/64") from None
+        raise ValueError(f"{shown(text)} is no CIDR; write one such as 10.128.0.0/16 or fd00:1::/64") from None
     if "/" in text and str(prefix.network_address) != str(ip_address(text.partition("/")[0])):
-        raise ValueError(f"{_quoted(text)} has bits set behind its prefix; write {prefix}")
+        raise ValueError(f"{shown(text)} has bits set behind its prefix; write {prefix}")
     return str(prefix)
 
 
@@ -145,7 +146,7 @@ def read_socket_address(text: str) -> str:
     """An IP address and a port, 0 (the kernel chooses) to 65535: ``127.0.0.1:1053`` or ``[::1]:1053``."""
     split = _split_address_port(text)
     if split is None or split[1] is None:
-        raise ValueError(f"{_quoted(text)} is no address and port; write both: 127.0.0.1:1053, or [::1]:1053 in quotes")
+        raise ValueError(f"{shown(text)} is no address and port; write both: 127.0.0.1:1053, or [::1]:1053 in quotes")
     return _join_address_port(split[0], split[1])
 
 
@@ -153,31 +154,13 @@ def read_loopback_address(text: str) -> str:
     """A loopback address and a port, as `read_socket_address`."""
     found = read_socket_address(text)
     if not ip_address(split_host_port(found)[0]).is_loopback:
-        raise ValueError(f"{_quoted(text)} can be reached by others; write a loopback address: 127.0.0.1:8053")
+        raise ValueError(f"{shown(text)} can be reached by others; write a loopback address: 127.0.0.1:8053")
     return found
 
 
 def read_server(text: str) -> str:
-    """A DNS server as ``address:port``; the port is 53 where none is written, 853 behind ``tls://``."""
-    if text.startswith(TLS_SCHEME):
-        return _read_tls_server(text)
-    split = _split_address_port(text)
-    if split is None or split[1] == 0:
-        raise ValueError(
-            f"{_quoted(text)} is no server; write an address and perhaps a port: 10.0.0.53, [fd00::53]:5353"
-        )
-    return _join_address_port(split[0], DNS_PORT if split[1] is None else split[1])
-
-
-def _read_tls_server(text: str) -> str:
-    """``tls://address:port#name``, the name being that in the server's certificate, or without it."""
-    server, mark, name = text.removeprefix(TLS_SCHEME).partition("#")
-    split = _split_address_port(server)
-    if split is None or split[1] == 0 or (mark and not name):
-        advice = "write an address and the name in its certificate: tls://9.9.9.9#dns.quad9.net"
-        raise ValueError(f"{_quoted(text)} is no server that is asked over TLS; {advice}")
-    joined = _join_address_port(split[0], TLS_PORT if split[1] is None else split[1])
-    return f"{TLS_SCHEME}{joined}#{read_domain(name)}" if name else f"{TLS_SCHEME}{joined}"
+    """A DNS server that can be asked, as ``address:port``; the port is 53 where none is written, 853 behind ``tls://``."""
+    return str(parse_upstream(text))
 
 
 def read_upstream(text: str) -> str:
@@ -186,6 +169,8 @@ def read_upstream(text: str) -> str:
         return read_path(text)
     try:
         return read_server(text)
+    except UnaskableAddressError:
+        raise
     except ValueError as error:
         hint = "" if text.startswith(TLS_SCHEME) else ", or a path that begins with / or ./"
         raise ValueError(f"{error}{hint}") from None
@@ -194,7 +179,7 @@ def read_upstream(text: str) -> str:
 def read_path(text: str) -> str:
     """A path: not empty, without control characters."""
     if not text or not text.isprintable():
-        raise ValueError(f"{_quoted(text)} is no path; write one such as ./clusters")
+        raise ValueError(f"{shown(text)} is no path; write one such as ./clusters")
     return text
 
 
@@ -210,7 +195,7 @@ def read_socket_path(text: str) -> str:
 def read_identifier(text: str) -> str:
     """The name of a cluster, a network or a context: 1 to 253 printable characters without spaces."""
     if not 0 < len(text) <= 253 or not text.isprintable() or " " in text:
-        raise ValueError(f"{_quoted(text)} is no name; use 1 to 253 characters without spaces")
+        raise ValueError(f"{shown(text)} is no name; use 1 to 253 characters without spaces")
     return text
 
 
@@ -218,14 +203,14 @@ def read_uid(text: str) -> str:
     """The UID of an object of Kubernetes: 1 to 64 letters, digits and ``._:-``."""
     if not 0 < len(text) <= 64 or not text.isascii() or not all(c.isalnum() or c in "._:-" for c in text):
         advice = "copy that of: kubectl get namespace kube-system -o jsonpath={.metadata.uid}"
-        raise ValueError(f"{_quoted(text)} is no UID; {advice}")
+        raise ValueError(f"{shown(text)} is no UID; {advice}")
     return text
 
 
 def read_namespace(text: str) -> str:
     """A Kubernetes namespace (a DNS label, RFC 1123)."""
     if not _LABEL.fullmatch(text):
-        raise ValueError(f"{_quoted(text)} is no namespace; use lower-case letters, digits and hyphens, at most 63")
+        raise ValueError(f"{shown(text)} is no namespace; use lower-case letters, digits and hyphens, at most 63")
     return text
 
 
@@ -241,12 +226,12 @@ def read_gateway(text: str) -> str:
         address, port = split
         return address if port is None else _join_address_port(address, port)
     if re.fullmatch(r"[0-9.]+(:[0-9]+)?|\[.*", text):
-        raise ValueError(f"{_quoted(text)} is no address; write one such as 203.0.113.7 or 203.0.113.7:15443")
+        raise ValueError(f"{shown(text)} is no address; write one such as 203.0.113.7 or 203.0.113.7:15443")
     host, colon, port_text = text.rpartition(":")
     if not colon:
         return read_domain(text)
     if not (port_text.isascii() and port_text.isdigit() and 0 < int(port_text[:6]) < 65536):
-        raise ValueError(f"{_quoted(text)} has no port from 1 to 65535 behind its colon; write lb.example.com:15443")
+        raise ValueError(f"{shown(text)} has no port from 1 to 65535 behind its colon; write lb.example.com:15443")
     return f"{read_domain(host)}:{int(port_text)}"
 
 
@@ -275,10 +260,6 @@ def _split_address_port(text: str) -> tuple[str, int | None] | None:
 
 def _join_address_port(address: str, port: int) -> str:
     return f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
-
-
-def _quoted(value: object) -> str:
-    return repr(value if len(str(value)) <= 80 else str(value)[:77] + "...")
 
 
 Bool = StrictBool

@@ -40,7 +40,10 @@ from meshdns.controller.source_settings import (
     max_stale,
     source_settings,
 )
+from meshdns.controller.supervisor_link import FilesMessage, SupervisorLink
 from meshdns.instance import logs
+from meshdns.instance.clocks import boot_time, current_moment
+from meshdns.instance.pipe import ControllerMessage
 from meshdns.instance.process import die_with_parent, lower_priority, open_supervisor_channel, send_to_supervisor
 from meshdns.instance.scoreboard import Scoreboard
 from meshdns.mesh.addresses import parse_address, scope_of
@@ -63,11 +66,10 @@ _log = logging.getLogger("meshdns.controller")
 async def _run() -> None:
     loop = asyncio.get_running_loop()
     control, stop = await open_supervisor_channel()
-    line = await control.readline()
-    if not line:
+    received = await control.receive(_decode_settings)
+    if received is None:
         return
-    message = msgspec.json.decode(line, type=ControllerSettings)
-    settings = Settings.model_validate_json(message.settings)
+    message, settings = received
     logs.configure_logging(settings.log_level, settings.log_format, process="controller")
     try:
         writer = Writer(Path(message.namedb))
@@ -76,11 +78,12 @@ async def _run() -> None:
     except (NameDatabaseError, msgspec.DecodeError, zlib.error) as error:
         _log.error("the name database cannot be taken over, and is rebuilt: %s", error)
         sys.exit(EXIT_DATABASE_DAMAGED)
-    send_to_supervisor({"view": message.namedb})
+    send_to_supervisor(ControllerMessage(view=message.namedb))
     gc.set_threshold(*_GC_THRESHOLDS)
     gc.collect()
     gc.freeze()  # a full collection over what stays would delay heartbeats and commits
-    ends = (asyncio.create_task(_supervisor_gone(control), name="end"), asyncio.create_task(stop.wait(), name="stop"))
+    link = SupervisorLink(send_to_supervisor)
+    ends = (asyncio.create_task(link.follow(control), name="end"), asyncio.create_task(stop.wait(), name="stop"))
     registrations = ClusterRegistry(
         vantage_cluster(settings), believed=believed_uids(settings), remembered=controller.served_identities()
     )
@@ -88,8 +91,8 @@ async def _run() -> None:
         (f"source {settings.sources[rank].kind}", _run_source(rank, settings, controller, registrations))
         for rank in range(len(settings.sources))
     ]
-    works += _create_background(settings, controller, loop)
-    works.append(("admin", _run_admin(settings, controller, writer, Scoreboard(message.scoreboard))))
+    works += _create_background(settings, message.files, controller, loop, link)
+    works.append(("admin", _run_admin(settings, controller, writer, Scoreboard(message.scoreboard), link)))
     controller.expect_sources(len(settings.sources))
     tasks = [asyncio.create_task(_run_isolated(work, name), name=name) for name, work in works]
     await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
@@ -98,6 +101,11 @@ async def _run() -> None:
     await asyncio.gather(*ends, *tasks, return_exceptions=True)
     await controller.close()
     writer.close()
+
+
+def _decode_settings(line: bytes) -> tuple[ControllerSettings, Settings]:
+    message = msgspec.json.decode(line, type=ControllerSettings)
+    return message, Settings.model_validate_json(message.settings)
 
 
 def _create_controller(
@@ -114,33 +122,38 @@ def _create_controller(
         tracker=ClusterTracker(
             own=mesh.vantage_cluster,
             required=[name for name, cluster in mesh.clusters.items() if cluster.required],
-            started=time.monotonic(),
+            started=boot_time(),
             max_stale=max_stale(settings),
         ),
         guard=MassDeleteGuard(mass_delete_holds(settings)),
         state_dir=Path(process_settings.state_dir),
         hooks=ProcessHooks(
-            report_not_ready=lambda reason: send_to_supervisor({"ready": not reason, "waits": reason}),
+            report_not_ready=lambda reason: send_to_supervisor(ControllerMessage(ready=not reason, waits=reason)),
             wall_clock=time.time,
-            write_heartbeat=board.record_controller_heartbeat,
+            moment=current_moment,
+            write_heartbeat=lambda: board.record_controller_heartbeat(time.monotonic()),
             metrics=ControllerMetrics(board, time.monotonic),
             request_restart=stop.set,
             release_memory=_release_memory,
         ),
         loop=loop,
-        clock=time.monotonic,
+        clock=boot_time,
     )
 
 
 def _create_background(
-    settings: Settings, controller: Controller, loop: asyncio.AbstractEventLoop
+    settings: Settings,
+    files: FilesMessage,
+    controller: Controller,
+    loop: asyncio.AbstractEventLoop,
+    link: SupervisorLink,
 ) -> list[tuple[str, Coroutine[Any, Any, None]]]:
     """Resolving host names and probing gateways."""
     resolver = HostnameResolver(
-        routes=build_routes(settings),
+        routes=build_routes(settings, files.texts),
         on_resolved=controller.on_resolved,
         loop=loop,
-        clock=time.monotonic,
+        clock=boot_time,
         random=_random_fraction,
     )
     prober = GatewayProber(
@@ -150,18 +163,27 @@ def _create_background(
         clock=time.monotonic,
         random=_random_fraction,
     )
+
+    def take_files(message: FilesMessage) -> None:
+        controller.set_instance_problems(message.problems)
+        resolver.set_routes(build_routes(settings, message.texts))
+
+    controller.set_instance_problems(files.problems)
+    link.on_files = take_files
     controller.start_background(Background(resolver, prober))
     return [("host names", resolver.run()), ("probes", prober.run())]
 
 
-async def _run_admin(settings: Settings, controller: Controller, writer: Writer, board: Scoreboard) -> None:
+async def _run_admin(
+    settings: Settings, controller: Controller, writer: Writer, board: Scoreboard, link: SupervisorLink
+) -> None:
     if settings.admin.socket:
         reports = Reports(settings, writer.read, controller_problems=controller.problems)
         running = RunningServer(
             contact_ages=controller.contact_ages,
             live_queries=LiveQueries(board, time.monotonic),
             commands={
-                "/reload": lambda: send_to_supervisor({"reload": True}),
+                "/reload": link.request_reload,
                 "/cache/flush": board.request_cache_flush,
             },
             mesh_counts=controller.mesh_counts,
@@ -223,12 +245,6 @@ def _release_memory() -> None:
 def _random_fraction() -> float:
     """A number from 0 to 1, for jitter."""
     return secrets.randbelow(1 << 30) / (1 << 30)
-
-
-async def _supervisor_gone(control: asyncio.StreamReader) -> None:
-    """Return when the supervisor is gone."""
-    while await control.readline():
-        pass
 
 
 def main() -> None:

@@ -1,11 +1,13 @@
 """States of clusters: never synced, synced, stale or removed, and what answers may say by them.
 
-Pure: time comes in as monotonic seconds. Rules:
+Pure: time comes in as seconds of a clock that goes on while the machine is suspended. Rules:
 
 - Only a cluster that has synced once asserts absence; the others block a denial for a while, or for ever where they are
   required. The own cluster always is.
-- Stale is a cluster whose last successful contact is older than 90 s. Its last known data are served on, for ever or
-  for as long as its `maxStale` allows; then they are withheld, and it counts as one that has not synced.
+- Stale is a cluster whose last successful contact, also of an earlier process, is older than 90 s. Its last known data
+  are served on, for ever or for as long as its `maxStale` allows; then they are withheld, and it counts as one that has
+  not synced.
+- Time during which this process stood still counts for no timeout: clusters are awaited for as much longer.
 - A removed cluster's data are served for a while longer: sources flap, and answers of before live on in caches.
 - Ready: the own cluster (without one: any) and every required cluster has synced, and the others have too, or had 30 s
   since then. What an earlier process knew of the own cluster (without one: of any) is ready at once; time alone never.
@@ -17,7 +19,7 @@ from typing import Final, NamedTuple
 
 from meshdns.controller.mass_delete_guard import Alarm
 from meshdns.mesh.objects.declarations import ObjectKind
-from meshdns.mesh.objects.foreign import listed
+from meshdns.mesh.objects.foreign import MAX_TEXT, bounded_text, listed
 from meshdns.mesh.objects.problems import Problem
 
 STALE_AFTER: Final = 90.0  # seconds without a successful contact
@@ -25,6 +27,9 @@ DENIAL_BLOCK_TIMEOUT: Final = 30.0  # seconds for which a cluster that has no da
 OPTIONAL_SYNC_TIMEOUT: Final = (
     30.0  # seconds that clusters which are not required have to sync before the instance is ready
 )
+STOOD_STILL: Final = 5.0  # seconds between two ticks from which on the process was suspended or stopped in between
+MAX_REASON: Final = 2 * MAX_TEXT
+"""Characters of a failure's reason: a foreign text of the greatest length, and what this program says about it."""
 REMOVAL_GRACE_PERIOD: Final = 30.0
 """Seconds for which a removed cluster is served on: the usual TTL, after which no cache holds its names."""
 
@@ -44,6 +49,7 @@ class ClusterState:
         self.listed_kinds: set[ObjectKind] = set()
         self.is_restored = False  # a name database that an earlier process wrote holds its declarations
         self.last_contacts: dict[ObjectKind, float] = {}
+        self.restored_contact = -math.inf  # the oldest of those that an earlier process had
         self.failures: dict[ObjectKind, str] = {}  # by kind, the newest last
         self.alarms: tuple[Alarm, ...] = ()  # what the mass-delete guard keeps
         self.empty_since = now  # from when on it counts as one without data
@@ -63,11 +69,12 @@ class ClusterState:
     def record_failure(self, kind: ObjectKind, reason: str) -> None:
         """Record that a kind could not be read; the newest failure is the one shown."""
         self.failures.pop(kind, None)
-        self.failures[kind] = reason
+        self.failures[kind] = bounded_text(reason, MAX_REASON)
 
     def contact_age(self, now: float) -> float:
         """Age in seconds of the oldest contact of any kind; infinite if a kind was never contacted."""
-        return now - min((self.last_contacts.get(kind, float("-inf")) for kind in self.kinds), default=float("-inf"))
+        before = self.restored_contact
+        return now - min((self.last_contacts.get(kind, before) for kind in self.kinds), default=before)
 
     def is_stale(self, now: float) -> bool:
         """Whether the oldest contact of any kind is too old."""
@@ -90,6 +97,11 @@ class ClusterState:
         return "; ".join((*alarms, *withheld, *((failure,) if failure else ())))
 
 
+def _listed_reasons(reasons: Sequence[str]) -> str:
+    """Return the first reasons in one text, and how many more there are: hundreds of clusters may fail at once."""
+    return listed(reasons, separator="; ", limit=2 * MAX_REASON)
+
+
 class ServingState(NamedTuple):
     """Limits of answers: whether mesh names are answered or names may be denied, and which clusters are stale."""
 
@@ -107,6 +119,8 @@ class ClusterTracker:
         self._own = own
         self._required = frozenset(required) | ({own} if own else frozenset())
         self._started = started
+        self._waiting_since = started  # as `started`, later by the time for which the process stood still
+        self._ticked_at = started
         self._max_stale = max_stale or {}
         self._required_synced_since: float | None = None  # when the clusters that must be there were
         self._expected_sources: int | None = None
@@ -117,7 +131,7 @@ class ClusterTracker:
     def state_of(self, name: str) -> ClusterState:
         """Return the state of a cluster; it is made at the first call."""
         if name not in self.clusters:
-            self.clusters[name] = ClusterState(name, self._started)
+            self.clusters[name] = ClusterState(name, self._waiting_since)
         return self.clusters[name]
 
     def has_been_read(self, name: str) -> bool:
@@ -126,6 +140,24 @@ class ClusterTracker:
         if state is None or state.is_withheld:
             return False
         return state.is_restored or ObjectKind.SERVICE_ENTRY in state.listed_kinds
+
+    def restore(self, name: str, now: float, *, contact_age: float | None) -> None:
+        """A name database or snapshot holds a cluster; its last contact is so many seconds old, if that is known."""
+        state = self.state_of(name)
+        state.is_restored = True
+        if contact_age is not None:
+            state.restored_contact = now - contact_age
+
+    def record_tick(self, now: float) -> None:
+        """Record that the process runs; called about once a second."""
+        gap, self._ticked_at = now - self._ticked_at, now
+        if gap <= STOOD_STILL:
+            return
+        self._waiting_since += gap
+        if self._required_synced_since is not None:
+            self._required_synced_since += gap
+        for state in self.clusters.values():
+            state.empty_since += gap
 
     def exceeds_max_stale(self, state: ClusterState, now: float) -> bool:
         """Whether a cluster is stale for longer than it may be; what an earlier process knew is as old as this one."""
@@ -173,10 +205,10 @@ class ClusterTracker:
         if core:
             core += self._source_faults.values()
             self._required_synced_since = None
-            return "; ".join(core)
+            return _listed_reasons(core)
         self._required_synced_since = now if self._required_synced_since is None else self._required_synced_since
         others = [self._sync_reason(state) for state in self.clusters.values() if not self._has_ever_synced(state.name)]
-        return "; ".join(others) if now - self._required_synced_since < OPTIONAL_SYNC_TIMEOUT else ""
+        return _listed_reasons(others) if now - self._required_synced_since < OPTIONAL_SYNC_TIMEOUT else ""
 
     def _has_restored_data(self) -> bool:
         """Whether the last name database or a snapshot answers for the mesh."""
@@ -208,11 +240,13 @@ class ClusterTracker:
 
     def contact_ages(self, now: float) -> dict[str, float]:
         """Return the seconds since the newest contact with each cluster."""
-        return {
-            name: now - max(state.last_contacts.values())
-            for name, state in self.clusters.items()
-            if state.last_contacts
-        }
+        newest = {name: max(s.last_contacts.values(), default=s.restored_contact) for name, s in self.clusters.items()}
+        return {name: now - contact for name, contact in newest.items() if math.isfinite(contact)}
+
+    def oldest_contact_ages(self, now: float) -> dict[str, float]:
+        """Return the seconds since the oldest contact of any kind with each cluster, where each kind had one."""
+        ages = {name: state.contact_age(now) for name, state in self.clusters.items()}
+        return {name: age for name, age in ages.items() if math.isfinite(age)}
 
     def credential_expiry(self) -> dict[str, tuple[float, bool]]:
         """The Unix time at which each cluster's credentials end, where they say so, and whether others are got."""
@@ -248,6 +282,8 @@ class ClusterTracker:
         if self._expected_sources is None or len(self._listed_sources) < self._expected_sources:
             return []
         named = [state for state in self.clusters.values() if state.kinds]
-        if not named or (now - self._started <= DENIAL_BLOCK_TIMEOUT and not all(state.is_synced for state in named)):
+        if not named or (
+            now - self._waiting_since <= DENIAL_BLOCK_TIMEOUT and not all(state.is_synced for state in named)
+        ):
             return []
         return [state.name for state in self.clusters.values() if not state.kinds and state.removed_at is None]

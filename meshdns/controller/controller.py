@@ -10,6 +10,7 @@ and the summaries shown to people are written with the next commit, in the turn 
 
 import asyncio
 import logging
+import math
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -21,11 +22,13 @@ from meshdns.controller.gateway_prober import GatewayProber
 from meshdns.controller.gauges import ControllerMetrics, MeshCounts
 from meshdns.controller.hostname_resolver import HostnameResolver
 from meshdns.controller.ingest import Ingest
+from meshdns.controller.kept_contacts import KEEP_INTERVAL, decode_contacts, encode_contacts
 from meshdns.controller.mass_delete_guard import MassDeleteGuard
 from meshdns.controller.publisher import Publisher
 from meshdns.controller.retry_delay import RetryDelay
 from meshdns.controller.snapshot_writer import SnapshotWriter
 from meshdns.controller.summary_writer import SummaryWriter
+from meshdns.instance.clocks import Moment
 from meshdns.mesh.fair_timers import Owners
 from meshdns.mesh.lookup_plan import LookupPlan
 from meshdns.mesh.objects.declarations import ObjectKind
@@ -56,12 +59,14 @@ class ProcessHooks(NamedTuple):
     """Functions of the process for the controller: tell the supervisor, write heartbeats, restart.
 
     `report_not_ready` is called with the reason why the instance is not ready, and with "" once it is; `wall_clock` is
-    the clock for people, in seconds since 1970; `release_memory` gives back the memory that reading everything took.
+    the clock for people, in seconds since 1970, `moment` gives the time for what outlives the process; `release_memory`
+    gives back the memory that reading everything took.
     """
 
     report_not_ready: Callable[[str], None]
     wall_clock: Callable[[], float]
-    write_heartbeat: Callable[[float], None]
+    moment: Callable[[], Moment]
+    write_heartbeat: Callable[[], None]
     request_restart: Callable[[], None]
     release_memory: Callable[[], None]
     metrics: ControllerMetrics
@@ -111,6 +116,8 @@ class Controller:
         self._lookup_plan: LookupPlan | None = None  # the plan that the resolver has
         self._probe_targets: Mapping[tuple[str, int], Owners] = {}
         self._source_problems: dict[str, tuple[Problem, ...]] = {}
+        self._contacts_kept_at = -math.inf
+        self._instance_problems: tuple[Problem, ...] = ()
 
     def start(self) -> None:
         """Take over what the name database holds, or else the snapshot, and begin to tick."""
@@ -119,8 +126,9 @@ class Controller:
             self._snapshot_writer.mark_outdated()  # its writer may have exited before it wrote a snapshot
         else:
             remembered = self._restore_snapshot()
+        ages = decode_contacts(self._publisher.restored_contacts, self._hooks.moment())
         for cluster in remembered:
-            self._tracker.state_of(cluster).is_restored = True
+            self._tracker.restore(cluster, self._clock(), contact_age=ages.get(cluster))
         self._on_tick()
 
     async def close(self) -> None:
@@ -188,6 +196,10 @@ class Controller:
         for each in event.problems:
             if each not in before:
                 _log.warning("%s: %s %s: %s; %s", event.source, each.object, each.name, each.reason, each.advice)
+
+    def set_instance_problems(self, problems: tuple[Problem, ...]) -> None:
+        """Show what the supervisor has found, and has logged, until it says otherwise."""
+        self._instance_problems = problems
 
     # ------------------------------------------------------------------------------------------ commits
 
@@ -309,10 +321,14 @@ class Controller:
         return self._publisher.date_own_problems(self._undated_problems(), self._hooks.wall_clock())
 
     def _undated_problems(self) -> tuple[Problem, ...]:
-        sources = tuple(problem for problems in self._source_problems.values() for problem in problems) + tuple(
-            Problem(ProblemKind.MASS_DELETE, "Cluster", "", state.name, "", *alarm, cause=cluster_cause(state.name))
-            for state in self._tracker.clusters.values()
-            for alarm in state.alarms
+        sources = (
+            self._instance_problems
+            + tuple(problem for problems in self._source_problems.values() for problem in problems)
+            + tuple(
+                Problem(ProblemKind.MASS_DELETE, "Cluster", "", state.name, "", *alarm, cause=cluster_cause(state.name))
+                for state in self._tracker.clusters.values()
+                for alarm in state.alarms
+            )
         )
         if self._publisher.unstorable:
             reason = f"these cannot be stored, and are left out: {listed(self._publisher.unstorable)}"
@@ -330,6 +346,13 @@ class Controller:
     def contact_ages(self) -> dict[str, float]:
         """Seconds since each cluster was heard of."""
         return self._tracker.contact_ages(self._clock())
+
+    def _keep_contacts(self) -> None:
+        """Have the next commit keep the last contacts, now and then."""
+        now = self._clock()
+        if now - self._contacts_kept_at >= KEEP_INTERVAL:
+            self._contacts_kept_at = now
+            self._publisher.set_contacts(encode_contacts(self._tracker.oldest_contact_ages(now), self._hooks.moment()))
 
     def _update_resolver(self) -> None:
         """Say what has to be resolved, where that changed."""
@@ -352,12 +375,14 @@ class Controller:
 
     def _on_tick(self) -> None:
         self._loop.call_later(TICK_INTERVAL, self._on_tick)
-        self._hooks.write_heartbeat(self._clock())
+        self._hooks.write_heartbeat()
+        self._tracker.record_tick(self._clock())
         self._publisher.reader_check()
         for name in self._ingest.on_tick(self._clock()):
             _log.warning("cluster %s is in no source any more; its names are gone", name)
             self._summary_writer.forget_cluster(name)
         self._recheck_due = True  # time has passed
+        self._keep_contacts()
         self._commit()
         self._snapshot_writer.write_if_due(self._publisher.change_count, self._clock())
         self._hooks.metrics.publish(

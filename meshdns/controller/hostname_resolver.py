@@ -30,6 +30,7 @@ from meshdns.upstream.forwarder import Forwarder
 _ATTEMPTS: Final = (
     2  # the second hears what comes late for the first: names slower than a client's patience resolve too
 )
+_DRAIN_TIMEOUT: Final = 10.0  # seconds; a look-up takes some 3.5 at most
 _FAST_FAILURE: Final = 1.0  # seconds; a failure sooner than this was said, not waited for, and would only be said again
 
 _log = logging.getLogger("meshdns.controller")
@@ -39,7 +40,7 @@ class HostnameResolver:
     """Keeps the addresses of the wanted host names; `on_resolved` is called with all of a host's whenever they change.
 
     `()` says that the host is known to have none. Nothing is called while look-ups fail, nor for a host that is no
-    longer wanted; one that comes back is resolved and reported again. `clock` gives seconds and never goes back,
+    longer wanted; one that comes back is resolved and reported again. `clock` measures the ages of look-ups in seconds,
     `random` gives numbers from 0 up to 1.
     """
 
@@ -58,6 +59,8 @@ class HostnameResolver:
         self._clock = clock
         self._schedule = ResolutionSchedule(random)
         self._runner = PeriodicRunner(self._schedule.timers, concurrency=MAX_CONCURRENT_LOOKUPS, clock=clock)
+        self._forwarder: Forwarder | None = None  # while it runs
+        self._retired: set[asyncio.Task[None]] = set()
 
     def set_hosts(self, hosts: Mapping[str, Owners]) -> None:
         """Set all wanted host names, lower-case and without trailing dot, with their owners.
@@ -67,20 +70,42 @@ class HostnameResolver:
         self._schedule.set_hosts(hosts, self._clock())
         self._runner.wake()
 
+    def set_routes(self, routes: Sequence[Route]) -> None:
+        """Ask other upstreams from now on; look-ups that are under way end with the old ones."""
+        if tuple(routes) == self._routes:
+            return
+        self._routes = tuple(routes)
+        if self._forwarder is None:
+            return
+        task = self._loop.create_task(_close_later(self._forwarder), name="retiring forwarder")
+        self._retired.add(task)
+        task.add_done_callback(self._retired.discard)
+        self._forwarder = self._make_forwarder()
+
+    def _make_forwarder(self) -> Forwarder:
+        # Nothing is cached: upstreams do that, and an answer or a failure of ours would hide what they know by now.
+        return Forwarder(
+            loop=self._loop, clock=self._clock, routes=self._routes, max_cache_bytes=0, counters=ForwardCounters()
+        )
+
     async def run(self) -> None:
         """Look up what is wanted until cancelled."""
-        # Nothing is cached: upstreams do that, and an answer or a failure of ours would hide what they know by now.
-        forwarder = Forwarder(loop=self._loop, routes=self._routes, max_cache_bytes=0, counters=ForwardCounters())
+        self._forwarder = self._make_forwarder()
         try:
-            await self._runner.run(partial(self._look_up, forwarder), name="gateway host name")
+            await self._runner.run(self._look_up, name="gateway host name")
         finally:
-            await forwarder.close()
+            for task in self._retired:
+                task.cancel()
+            forwarder, self._forwarder = self._forwarder, None
+            await asyncio.gather(forwarder.close(), *self._retired, return_exceptions=True)
 
-    async def _look_up(self, forwarder: Forwarder, host: ResolvedHost) -> None:
+    async def _look_up(self, host: ResolvedHost) -> None:
+        forwarder = self._forwarder
+        assert forwarder is not None  # noqa: S101 — only `run` looks up
         async with asyncio.TaskGroup() as group:
             asked = [
                 group.create_task(
-                    _resolve(forwarder, build_question(host.name, qtype), self._loop), name=f"resolve {host.name}"
+                    self._resolve(forwarder, build_question(host.name, qtype)), name=f"resolve {host.name}"
                 )
                 for qtype in FAMILIES
             ]
@@ -91,28 +116,32 @@ class HostnameResolver:
         if addresses is not None:
             self._on_resolved(host.name, addresses)
 
+    async def _resolve(self, forwarder: Forwarder, wire_question: bytes) -> ResolvedAddresses | None:
+        """What the upstreams say to a question; None where they fail, after some 3.5 s at most."""
+        for _ in range(_ATTEMPTS):
+            begun = self._loop.time()
+            resolved = read_addresses(await self._query_upstreams(forwarder, wire_question), wire_question)
+            if resolved is not None or self._loop.time() - begun < _FAST_FAILURE:
+                return resolved
+        return None
 
-async def _resolve(
-    forwarder: Forwarder, wire_question: bytes, loop: asyncio.AbstractEventLoop
-) -> ResolvedAddresses | None:
-    """What the upstreams say to a question; None where they fail, after some 3.5 s at most."""
-    for _ in range(_ATTEMPTS):
-        begun = loop.time()
-        resolved = read_addresses(await _query_upstreams(forwarder, wire_question, loop), wire_question)
-        if resolved is not None or loop.time() - begun < _FAST_FAILURE:
-            return resolved
-    return None
+    async def _query_upstreams(self, forwarder: Forwarder, wire_question: bytes) -> bytes:
+        query = parse_query(Question(wire_question).message(0))
+        if query is None:
+            return b""  # never: a query is none only where it is short or a response
+        answer: asyncio.Future[bytes] = self._loop.create_future()
+        immediate = forwarder.ask(
+            query, now=self._clock(), tcp=True, on_reply=partial(_set_reply, answer)
+        )  # TCP: nothing is cut
+        return await answer if immediate is None else immediate.message
 
 
-async def _query_upstreams(forwarder: Forwarder, wire_question: bytes, loop: asyncio.AbstractEventLoop) -> bytes:
-    query = parse_query(Question(wire_question).message(0))
-    if query is None:
-        return b""  # never: a query is none only where it is short or a response
-    answer: asyncio.Future[bytes] = loop.create_future()
-    immediate = forwarder.ask(
-        query, now=loop.time(), tcp=True, on_reply=partial(_set_reply, answer)
-    )  # TCP: nothing is cut
-    return await answer if immediate is None else immediate.message
+async def _close_later(forwarder: Forwarder) -> None:
+    """Close a forwarder once the look-ups that use it are over, or at once if this is cancelled."""
+    try:
+        await asyncio.sleep(_DRAIN_TIMEOUT)
+    finally:
+        await forwarder.close()
 
 
 def _set_reply(answer: asyncio.Future[bytes], message: bytes) -> None:

@@ -3,9 +3,11 @@
 import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable, Hashable
-from typing import Generic, TypeVar
+from typing import Final, Generic, TypeVar
 
 from meshdns.mesh.fair_timers import FairTimers
+
+_LONGEST_WAIT: Final = 5.0  # seconds: timers of the loop stand still in suspend, and what is due does not
 
 T = TypeVar("T", bound=Hashable)
 
@@ -13,7 +15,7 @@ T = TypeVar("T", bound=Hashable)
 class PeriodicRunner(Generic[T]):
     """Runs the work of each item of `timers` when it falls due, at most `concurrency` items at once.
 
-    Times are seconds of `clock`.
+    Times are seconds of `clock`, which may run on while the machine is suspended.
     """
 
     def __init__(self, timers: FairTimers[T], *, concurrency: int, clock: Callable[[], float]) -> None:
@@ -56,5 +58,5 @@ class PeriodicRunner(Generic[T]):
         """Wait until an item falls due and may be done, or `wake` is called."""
         due = self._timers.next_due if len(self._running) < self._concurrency else None
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(None if due is None else due - self._clock()):
+            async with asyncio.timeout(None if due is None else min(due - self._clock(), _LONGEST_WAIT)):
                 await self._wakeup.wait()

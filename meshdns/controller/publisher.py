@@ -89,6 +89,7 @@ class Publisher:
         self._retries = RetryDelay(_LONGEST_RETRY_DELAY)  # of the names that could not be worked out
         self.failure_count = 0  # of names, each time that one could not be worked out
         self.unstorable: list[str] = []  # what was left out of commits, since no database can hold it
+        self.restored_contacts: bytes | None = None  # the last contacts, as an earlier process kept them
         self.change_count = 0  # of declarations, since this process began
         self.mesh_counts = MeshCounts(settings)
 
@@ -116,6 +117,7 @@ class Publisher:
             self._unchecked_rows = set(tables.rows.owners())
             self._unserved_names.restore(dict(tables.unserved_reasons.items()))
             self._own_problems_stored = tables.own_problems()
+            self.restored_contacts = tables.contacts()
             self.mesh_counts.update_problems(tables.problems.kinds())
             problems = list(tables.problems.encoded())
         self._rows.cluster_ids = {name: number for number, name in enumerate(self._state.clusters)}
@@ -212,6 +214,10 @@ class Publisher:
     def set_summary(self, cluster: str, summary: ClusterSummary) -> None:
         """Set what people are shown of a cluster."""
         self._commit.clusters[cluster] = msgspec.json.encode(summary)
+
+    def set_contacts(self, contacts: bytes) -> None:
+        """Keep the last contacts with the next commit."""
+        self._commit.contacts = contacts
 
     def gateway_summaries(self, cluster: str) -> tuple[GatewaySummary, ...]:
         """The gateways of a cluster, and those in it that lead elsewhere, with their health, for people."""

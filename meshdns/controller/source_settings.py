@@ -12,17 +12,22 @@ from meshdns.config.sections import (
     RemoteSecretsSection,
     SourceSection,
 )
+from meshdns.controller.supervisor_link import FilesMessage
 from meshdns.sources.settings import AnySource, InClusterSource, KubeconfigSource, ManifestsSource, RemoteSecretsSource
 
 
 class ControllerSettings(msgspec.Struct, frozen=True):
-    """The message of the supervisor: settings as JSON text, paths of name database and snapshot, the scoreboard."""
+    """The first message of the supervisor: settings as JSON text, paths of name database and snapshot, the scoreboard.
+
+    `files` are the values of the files that the settings name; later ones come as messages of their own.
+    """
 
     generation: int
     settings: str
     namedb: str = msgspec.field(name="view")
     state_dir: str
     scoreboard: int
+    files: FilesMessage = FilesMessage()
 
 
 def max_stale(settings: Settings) -> dict[str, float]:

@@ -62,6 +62,7 @@ class Failure(msgspec.Struct, frozen=True, gc=False):
 
 
 NO_REPLY: Final = Failure(EDE_NO_REACHABLE_AUTHORITY, b"no upstream server replied; check forward in the settings")
+NO_UPSTREAM: Final = Failure(EDE_NO_REACHABLE_AUTHORITY, b"no upstream server is known; see meshdns get problems")
 UPSTREAM_ERRORS: Final = Failure(EDE_NETWORK_ERROR, b"the upstream servers failed; ask them directly")
 MALFORMED_REPLY: Final = Failure(EDE_INVALID_DATA, b"an upstream server sent a malformed reply; ask it directly")
 
@@ -141,7 +142,7 @@ class Exchange:
         self._tcp_upstreams = 0  # a bit for each upstream that is queried over TCP
         self._no_edns_upstreams = 0  # a bit for each upstream that is queried without OPT
         self._mismatches = 0
-        self._failure = NO_REPLY
+        self._failure = NO_REPLY if self._order else NO_UPSTREAM
 
     def start(self, now: float) -> Step:
         """Return the first step."""

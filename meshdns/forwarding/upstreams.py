@@ -1,26 +1,43 @@
-"""Addresses of upstream servers, as settings and resolv.conf write them, and the routes by zone."""
+"""Addresses of upstream servers, as settings and resolv.conf write them, and the routes by zone.
+
+`parse_upstream` is the one judge of what can be asked: the settings keep its canonical text, and routes are built by
+reading that text again. It refuses what no query can be sent to: unspecified, multicast and broadcast addresses, port
+0, and link-local IPv6 addresses without a zone (RFC 4007 section 11).
+"""
 
 import ipaddress
+import re
 from collections.abc import Collection, Mapping, Sequence
 from typing import Final
 
 import msgspec
 
+from meshdns.dns import names
 from meshdns.dns.names import ZoneMap
 from meshdns.dns.own_names import OwnNames
 from meshdns.dns.reply import ReplyRules
+from meshdns.mesh.objects.foreign import shown
 
 DNS_PORT: Final = 53
 TLS_PORT: Final = 853  # RFC 7858 section 3.1
 TLS_SCHEME: Final = "tls://"
 
-_ADVICE: Final = "write 10.0.0.53, 10.0.0.53:5353, 2001:db8::1 or [2001:db8::1]:53"
+MAX_NAMESERVERS: Final = 32
+"""Servers of one resolv.conf that are asked; its own maximum is 3."""
+
+_MAX_PORT: Final = 65_535
+_ADVICE: Final = "write an address and perhaps a port: 10.0.0.53, [fd00::53]:5353"
+_TLS_ADVICE: Final = "write an address and the name in its certificate: tls://9.9.9.9#dns.quad9.net"
+_BROADCAST: Final = ipaddress.IPv4Address("255.255.255.255")
+_BRACKETED: Final = re.compile(r"\[([^][]+)\](?::([0-9]{1,5}))?", re.ASCII)
+_WITH_PORT: Final = re.compile(r"([^:]+):([0-9]{1,5})", re.ASCII)
+_INTERFACE: Final = re.compile(r"[\w.-]{1,15}", re.ASCII)  # IFNAMSIZ of Linux, its closing NUL left out
 
 
 class UpstreamTls(msgspec.Struct, frozen=True):
     """Authentication of a server over TLS (RFC 8310): its certificate must hold `name`, or its address if empty.
 
-    `ca` is the path of the trusted certificates; empty for the system's.
+    `ca` are the trusted certificates in PEM form; empty for the system's.
     """
 
     name: str = ""
@@ -45,30 +62,45 @@ class Address(msgspec.Struct, frozen=True):
 
 
 def parse_upstream(text: str, *, ca: str = "") -> Address:
-    """Read a server: an address as `parse_address` takes it, or ``tls://``, an address and optionally ``#name``."""
+    """Read a server: an address as `parse_address` takes it, or ``tls://``, an address and optionally ``#name``.
+
+    Raises ValueError with a message for people. `str` of the result is read as the same server.
+    """
     if not text.startswith(TLS_SCHEME):
         return parse_address(text)
-    server, _, name = text.removeprefix(TLS_SCHEME).partition("#")
-    return msgspec.structs.replace(parse_address(server, port=TLS_PORT), tls=UpstreamTls(name, ca))
+    server, mark, name = text.removeprefix(TLS_SCHEME).partition("#")
+    try:
+        address = parse_address(server, port=TLS_PORT)
+    except UnaskableAddressError:
+        raise
+    except ValueError:
+        raise ValueError(f"{shown(text)} is no server that is asked over TLS; {_TLS_ADVICE}") from None
+    if mark and not name:
+        raise ValueError(f"{shown(text)} is no server that is asked over TLS; {_TLS_ADVICE}")
+    host = name.lower().removesuffix(".")
+    if mark and (fault := names.invalid_reason(host)):
+        raise ValueError(f"{shown(name)} {fault}; {_TLS_ADVICE}")
+    return msgspec.structs.replace(address, tls=UpstreamTls(host, ca))
 
 
 def parse_address(text: str, *, port: int = DNS_PORT) -> Address:
     """Read one address, with `port` if it has none; raises ValueError with a message for people."""
-    if text.startswith("["):
-        host, bracket, rest = text[1:].partition("]")
-        if not bracket or (rest and not rest.startswith(":")):
-            raise ValueError(f"{text!r} opens a bracket that no ']' or ']:port' closes; {_ADVICE}")
-        return Address(_host(host, text), _port(rest[1:], text) if rest else port)
-    if text.count(":") == 1:
-        host, _, number = text.partition(":")
-        return Address(_host(host, text), _port(number, text))
-    return Address(_host(text, text), port)
+    match = _BRACKETED.fullmatch(text) or _WITH_PORT.fullmatch(text)
+    host, number = match.groups() if match else (text, None)
+    if number is not None and not 0 < int(number) <= _MAX_PORT:
+        raise ValueError(f"{shown(text)} has no port from 1 to 65535 behind its colon; {_ADVICE}")
+    return Address(_host(host, text), port if number is None else int(number))
+
+
+class UnaskableAddressError(ValueError):
+    """The text is an address, and no query can be sent to it."""
 
 
 def parse_resolv_conf(text: str, *, own_addresses: Collection[Address] = ()) -> tuple[Address, ...]:
     """The ``nameserver`` lines of a resolv.conf in order, each once; lines that no resolver understands are skipped.
 
     `own_addresses` are the addresses meshdns listens on: they are left out, because forwarding to oneself is a loop.
+    Servers behind the first `MAX_NAMESERVERS` are skipped, as resolv.conf(5) does with those behind its own maximum.
     """
     found: dict[Address, None] = {}
     for line in text.splitlines():
@@ -81,6 +113,8 @@ def parse_resolv_conf(text: str, *, own_addresses: Collection[Address] = ()) -> 
             continue
         if not any(is_listening_on(listener, address) for listener in own_addresses):
             found[address] = None
+        if len(found) == MAX_NAMESERVERS:
+            break
     return tuple(found)
 
 
@@ -94,19 +128,26 @@ def is_listening_on(listener: Address, address: Address) -> bool:
 
 
 def _host(host: str, text: str) -> str:
+    """Return the canonical text of a host that can be asked."""
     try:
         address = ipaddress.ip_address(host)
     except ValueError:
-        raise ValueError(f"{text!r} is no IP address with optional port; {_ADVICE}") from None
-    if address.is_unspecified or address.is_multicast:
-        raise ValueError(f"{text!r} is no address of one server; {_ADVICE}")
+        raise ValueError(f"{shown(text)} is no server; {_ADVICE}") from None
+    if isinstance(address, ipaddress.IPv6Address):
+        if address.scope_id is not None and not _INTERFACE.fullmatch(address.scope_id):
+            raise ValueError(f"{shown(text)} names no network interface behind its %; {_ADVICE}")
+        address = address.ipv4_mapped or address  # the kernel sends to the IPv4 address
+    if address.is_unspecified:
+        advice = (
+            "write 127.0.0.1 for a server on this machine" if address.version == 4 else "write ::1 for this machine"
+        )
+        raise UnaskableAddressError(f"{shown(text)} is the address of no server; {advice}")
+    if address.is_multicast or address == _BROADCAST:
+        raise UnaskableAddressError(f"{shown(text)} is the address of many machines; {_ADVICE}")
+    if isinstance(address, ipaddress.IPv6Address) and address.is_link_local and address.scope_id is None:
+        message = f"{shown(text)} is link-local and names no interface; write it behind a %: {address}%eth0"
+        raise UnaskableAddressError(message)
     return str(address)
-
-
-def _port(port: str, text: str) -> int:
-    if not (port.isascii() and port.isdigit() and 0 < int(port[:6]) <= 65_535):
-        raise ValueError(f"{text!r} has no port from 1 to 65535 behind its colon; {_ADVICE}")
-    return int(port)
 
 
 class Route(msgspec.Struct, frozen=True):

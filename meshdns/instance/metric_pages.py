@@ -169,6 +169,12 @@ HEALTH_DURATION: Final = _histogram(
 HEALTH_FAILURES: Final = _counter(
     "health_request_failures_total", "", "Workers that did not answer /health within a second.", coredns=True
 )
+TASK_FAILURES: Final = _counter(
+    "supervisor_task_failures_total", "task", "Tasks and callbacks of the supervisor that failed and are tried again."
+)
+MESSAGE_FAULTS: Final = _counter(
+    "child_message_faults_total", "process", "Lines of a process to the supervisor that were dropped: no messages."
+)
 
 WORKER_METRICS: Final = (
     REQUESTS,
@@ -200,7 +206,7 @@ CONTROLLER_METRICS: Final = (
     COMMIT_FAILURES,
     NAME_FAILURES,
 )
-SUPERVISOR_METRICS: Final = (HEALTH_DURATION, HEALTH_FAILURES)
+SUPERVISOR_METRICS: Final = (HEALTH_DURATION, HEALTH_FAILURES, TASK_FAILURES, MESSAGE_FAULTS)
 
 SeriesKey = tuple[str, tuple[str, ...]]
 """The name of a metric and the values of its labels, without those of `INSTANCE_LABELS`."""

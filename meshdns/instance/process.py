@@ -14,43 +14,52 @@ Rules:
 import asyncio
 import contextlib
 import ctypes
+import logging
 import os
 import platform
 import signal
 import struct
 import sys
 import threading
-from collections.abc import Mapping
+import time
 from typing import Final, NamedTuple
 
-import msgspec
+from meshdns.instance.bursts import Bursts
+from meshdns.instance.pipe import MAX_SETTINGS, ControllerMessage, MessageReader, WorkerMessage, encode_message
 
 _PR_SET_PDEATHSIG: Final = 1  # linux/prctl.h
-_MAX_LINE: Final = 1 << 24  # bytes; settings with thousands of clusters are far below
+
+_log = logging.getLogger("meshdns")
 
 
 class SupervisorChannel(NamedTuple):
     """The child's end: the lines from the supervisor, and an event that SIGTERM sets."""
 
-    messages: asyncio.StreamReader
+    messages: MessageReader
     stop_requested: asyncio.Event
 
 
 async def open_supervisor_channel() -> SupervisorChannel:
     """Open the child's end of the channel."""
     loop = asyncio.get_running_loop()
-    messages = asyncio.StreamReader(limit=_MAX_LINE)
-    await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(messages), sys.stdin.buffer)
+    stream = asyncio.StreamReader()
+    await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(stream), sys.stdin.buffer)
     stop = asyncio.Event()
     loop.add_signal_handler(signal.SIGTERM, stop.set)
     loop.add_signal_handler(signal.SIGINT, lambda: None)
-    return SupervisorChannel(messages, stop)
+    bursts = Bursts(time.monotonic)
+
+    def log_fault(reason: str) -> None:
+        if bursts.begins("line"):
+            _log.error("from the supervisor: %s; what was received before stays in force", reason)
+
+    return SupervisorChannel(MessageReader(stream, MAX_SETTINGS, log_fault), stop)
 
 
-def send_to_supervisor(message: Mapping[str, int | str | bool]) -> None:
+def send_to_supervisor(message: WorkerMessage | ControllerMessage) -> None:
     """Send a message to the supervisor."""
     with contextlib.suppress(BrokenPipeError):  # it is gone; so will this process be
-        sys.stdout.buffer.write(msgspec.json.encode(message) + b"\n")
+        sys.stdout.buffer.write(encode_message(message))
         sys.stdout.buffer.flush()
 
 

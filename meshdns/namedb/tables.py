@@ -23,6 +23,7 @@ from meshdns.namedb.database import NameDatabase, Transaction
 STATE_KEY: Final = b"state"
 RESOLVED_HOSTS_KEY: Final = b"resolved"
 OWN_PROBLEMS_KEY: Final = b"own problems"
+CONTACTS_KEY: Final = b"contacts"
 
 _MAX_KEY: Final = 500  # LMDB takes 511 bytes
 _SEPARATOR: Final = b"\0"
@@ -63,6 +64,10 @@ class Tables:
         """Return the problems of the controller itself, with their times (`Commit.own_problems`)."""
         found = self._transaction.get(b"meta", OWN_PROBLEMS_KEY)
         return decode_dated(found) if found is not None else []
+
+    def contacts(self) -> bytes | None:
+        """Return the last contacts with the clusters as the controller encoded them, or None."""
+        return self._transaction.get(b"meta", CONTACTS_KEY)
 
 
 @contextlib.contextmanager

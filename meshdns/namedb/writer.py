@@ -18,6 +18,7 @@ from meshdns.mesh.objects.foreign import shown
 from meshdns.mesh.objects.problems import Problem
 from meshdns.namedb.database import NameDatabase, Transaction
 from meshdns.namedb.tables import (
+    CONTACTS_KEY,
     OWN_PROBLEMS_KEY,
     RESOLVED_HOSTS_KEY,
     STATE_KEY,
@@ -46,12 +47,13 @@ class Commit:
     """The changes that one transaction makes; a value None removes, as no problems do.
 
     Rows, provenance and unserved reasons are by owner name in lower-case wire format, cluster summaries by the name of
-    the cluster. A `state`, `resolved_hosts` or `own_problems` of None stays as it is.
+    the cluster. A `state`, `resolved_hosts`, `contacts` or `own_problems` of None stays as it is.
     """
 
     __slots__ = (
         "_declarations",
         "clusters",
+        "contacts",
         "own_problems",
         "problems",
         "provenance",
@@ -70,6 +72,7 @@ class Commit:
         self.clusters: dict[str, bytes | None] = {}
         self.state: NamedbState | None = None
         self.resolved_hosts: Mapping[str, Sequence[str]] | None = None
+        self.contacts: bytes | None = None
         self.own_problems: Sequence[Problem] | None = None
         """The problems of the controller itself, which are not in the table of problems."""
 
@@ -97,6 +100,8 @@ class Commit:
             meta[STATE_KEY] = encode_state(self.state)
         if self.resolved_hosts is not None:
             meta[RESOLVED_HOSTS_KEY] = encode_resolved_hosts(self.resolved_hosts)
+        if self.contacts is not None:
+            meta[CONTACTS_KEY] = self.contacts
         if self.own_problems is not None:
             meta[OWN_PROBLEMS_KEY] = encode_problems(self.own_problems)
         yield b"meta", meta

@@ -4,6 +4,11 @@ A child is exec'd, never forked from a process that opened the name database. It
 which also ties it to the supervisor: when the supervisor is gone the pipe closes and the child exits. Its messages are
 JSON lines on standard output. A child that exits is restarted with growing, jittered delays; the delays start over once
 it has run for a while.
+
+Rules:
+- Nothing that a child writes, and nothing that a callback raises, ends the supervisor (`meshdns.supervisor.guard`).
+- While its configuration cannot be made, a child has the last one that could, and making it is tried again.
+- Every exit that was not asked for is reported, also while a restart is under way.
 """
 
 import asyncio
@@ -14,34 +19,46 @@ import secrets
 import signal
 import sys
 from collections.abc import Callable, Sequence
-from typing import Any, Final
+from functools import partial
+from typing import Final, Generic, TypeVar
 
-import msgspec
+from meshdns.instance.pipe import MAX_MESSAGE, MAX_SETTINGS, MessageReader
+from meshdns.supervisor.guard import MAX_DELAY, MIN_DELAY, Guard
 
 MIN_RESTART_DELAY: Final = 0.05  # seconds; a worker that crashed once must be back within a second
 MAX_RESTART_DELAY: Final = 10.0
 EXIT_TIMEOUT: Final = 10.0  # seconds for a child to exit by itself
 BACKOFF_RESET_AFTER: Final = 30.0  # seconds of running after which the delays start over
+MAX_UNREAD: Final = 2 * MAX_SETTINGS
+"""Bytes that wait for a child to read them; a child that reads nothing gets no more."""
 CRASH_STATUSES: Final = frozenset({-signal.SIGBUS, -signal.SIGSEGV, -signal.SIGABRT})
 """Exit statuses that a damaged name database causes: a truncated file, a damaged page."""
+LOST_STATUS: Final = 255
+"""The exit status that asyncio reports if the system has lost the true one, which may have been a crash."""
+_ORDERED_EXITS: Final = frozenset({0, -signal.SIGTERM, -signal.SIGKILL})
+"""Exit statuses of a process that was told to exit; any other is a crash that came first."""
+
+T = TypeVar("T")
 
 _log = logging.getLogger("meshdns.supervisor")
 
 
-class Child:
-    """One supervised process: `initial_config` makes its first line; `on_message` and `on_exit` are callbacks.
+class Child(Generic[T]):
+    """One supervised process: `make_config` makes its lines; `on_message` and `on_exit` are callbacks.
 
-    The first line is held back until `config_ready` is set, so that a process can start while its configuration is
-    still being determined.
+    `decode` makes a message of a line, or raises. The first line is held back until `config_ready` is set, so that a
+    process can start while its configuration is still being determined.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 — a process and its callbacks, all by keyword
         self,
         name: str,
         module: str,
         *,
-        initial_config: Callable[[], bytes],
-        on_message: Callable[[dict[str, Any]], None],
+        guard: Guard,
+        make_config: Callable[[], bytes],
+        decode: Callable[[bytes], T],
+        on_message: Callable[[T], None],
         on_exit: Callable[[int], None],
         descriptors: Sequence[int] = (),
         config_ready: asyncio.Event | None = None,
@@ -49,7 +66,9 @@ class Child:
         self.name = name
         self.restart_count = 0
         self._module = module
-        self._initial_config = initial_config
+        self._guard = guard
+        self._make_config = make_config
+        self._decode = decode
         self._on_message = on_message
         self._on_exit = on_exit
         self._descriptors = tuple(descriptors)
@@ -57,11 +76,20 @@ class Child:
         self._process: asyncio.subprocess.Process | None = None
         self._stopping = asyncio.Event()
         self._restarting = False
+        self._last_config: bytes | None = None
+        self._configured = False
+        self._config_delay = MIN_DELAY
+        self._config_timer: asyncio.TimerHandle | None = None
 
     @property
     def pid(self) -> int:
         """The process id, 0 while there is none."""
         return self._process.pid if self._process is not None else 0
+
+    @property
+    def is_configured(self) -> bool:
+        """Whether the present process was sent a configuration."""
+        return self._process is not None and self._configured
 
     def stdin_descriptors(self) -> list[int]:
         """The descriptor that keeps the process alive; none while there is no process."""
@@ -77,11 +105,11 @@ class Child:
             code = await self._run_once_or_fail()
             if self._stopping.is_set():
                 return
-            if self._restarting:
-                self._restarting = False
+            was_ordered, self._restarting = self._restarting and code in _ORDERED_EXITS, False
+            if was_ordered:
                 continue
             self.restart_count += 1
-            self._on_exit(code)
+            self._guard.call(f"exit of {self.name}", partial(self._on_exit, code))
             if loop.time() - started > BACKOFF_RESET_AFTER:
                 delay = MIN_RESTART_DELAY
             wait = delay * (0.5 + secrets.randbelow(1000) / 1000)
@@ -90,14 +118,44 @@ class Child:
                 await asyncio.wait_for(self._stopping.wait(), wait)
             delay = min(delay * 2, MAX_RESTART_DELAY)
 
-    def send(self, line: bytes) -> None:
-        """Send a line to the process, if there is one."""
-        process = self._process
-        if process is not None and process.stdin is not None and not process.stdin.is_closing():
-            process.stdin.write(line + b"\n")
+    def configure(self) -> None:
+        """Send the process its present configuration, now or, if it cannot be made, as soon as it can."""
+        if self._config_timer is not None:
+            self._config_timer.cancel()
+            self._config_timer = None
+        line = self._guard.call(f"settings of {self.name}", self.make_line)
+        if line is not None:
+            self._config_delay = MIN_DELAY
+            self._last_config = line
+            self._configured = self.send(line) or self._configured
+            return
+        if self._last_config is not None and not self._configured:
+            self._configured = self.send(self._last_config)
+        self._config_timer = asyncio.get_running_loop().call_later(self._config_delay, self.configure)
+        self._config_delay = min(self._config_delay * 2, MAX_DELAY)
+
+    def make_line(self) -> bytes:
+        """Return the present configuration; raises whatever keeps it from being made, ValueError if it is too long."""
+        line = self._make_config()
+        if len(line) > MAX_SETTINGS:
+            raise ValueError(
+                f"the settings are {len(line)} bytes, more than {MAX_SETTINGS}; name fewer zones or records"
+            )
+        return line
+
+    def send(self, line: bytes) -> bool:
+        """Send a line to the process; return whether there is one that can take it."""
+        stdin = self._process.stdin if self._process is not None else None
+        if stdin is None or stdin.is_closing():
+            return False
+        if stdin.transport.get_write_buffer_size() > MAX_UNREAD:
+            self._guard.record_message_fault(self.name, "it does not read what it is sent")
+            return False
+        stdin.write(line + b"\n")
+        return True
 
     def restart(self) -> None:
-        """End the process so that a new one takes its place at once, with a new `initial_config`."""
+        """End the process so that a new one takes its place at once, with a new configuration."""
         if self._process is not None:
             self._restarting = True
             self._send_signal(signal.SIGTERM)
@@ -110,6 +168,8 @@ class Child:
     async def stop(self) -> None:
         """End the process: SIGTERM, then SIGKILL after `EXIT_TIMEOUT` seconds."""
         self._stopping.set()
+        if self._config_timer is not None:
+            self._config_timer.cancel()
         process = self._process
         if process is None:
             return
@@ -138,7 +198,9 @@ class Child:
             return await self._run_once()
         except OSError as error:
             _log.error("%s cannot be started: %s", self.name, error.strerror)
-            return os.EX_OSERR
+        except Exception as error:  # noqa: BLE001 — no fault around one process may end the others
+            self._guard.record_failure(self.name, error)
+        return os.EX_OSERR
 
     async def _run_once(self) -> int:
         """Run the process once and return its exit status."""
@@ -152,21 +214,32 @@ class Child:
             pass_fds=self._descriptors,
         )
         self._process = process
-        if self._stopping.is_set():
-            process.terminate()
-        if self._config_ready is not None:
-            await self._config_ready.wait()
-        self.send(self._initial_config())
-        assert process.stdout is not None  # noqa: S101 — asked for above
-        async for line in process.stdout:
-            with contextlib.suppress(msgspec.DecodeError):
-                self._on_message(msgspec.json.decode(line))
-        code = await process.wait()
-        self._process = None
-        return code
+        self._configured = False
+        try:
+            if self._stopping.is_set():
+                process.terminate()
+            if self._config_ready is not None:
+                await self._config_ready.wait()
+            self.configure()
+            await self._take_messages(process)
+            return await process.wait()
+        finally:
+            self._process = None
+            if process.returncode is None:
+                process.kill()
+                await process.wait()
+
+    async def _take_messages(self, process: asyncio.subprocess.Process) -> None:
+        """Take the messages of a process until it closes its standard output."""
+        assert process.stdout is not None  # noqa: S101 — asked for
+        reader = MessageReader(process.stdout, MAX_MESSAGE, partial(self._guard.record_message_fault, self.name))
+        while (message := await reader.receive(self._decode)) is not None:
+            self._guard.call(f"message of {self.name}", partial(self._on_message, message))
 
 
 def _exit_text(code: int) -> str:
+    if code == LOST_STATUS:
+        return "a status that was lost"
     if code < 0:
         with contextlib.suppress(ValueError):
             return signal.Signals(-code).name

@@ -16,10 +16,12 @@ from typing import Final
 
 import msgspec
 
+from meshdns.config.regular_file import read_regular_file
 from meshdns.dns.cookies import MAX_CLOCK_SKEW, SECRET_SIZE
 
 LIFETIME: Final = 86_400.0  # seconds; a cookie is valid for one hour of them
 _FILE_NAME: Final = "cookie-secrets.json"
+_MAX_FILE_SIZE: Final = 4096
 
 _log = logging.getLogger("meshdns.supervisor")
 
@@ -51,11 +53,11 @@ def load_or_create(directory: Path, *, now: float) -> CookieSecrets:
 
 def _read(path: Path) -> CookieSecrets | None:
     try:
-        with path.open("rb") as file:
-            if os.fstat(file.fileno()).st_mode & (stat.S_IRWXG | stat.S_IRWXO):
-                _log.warning("%s: could be read by others; replaced", path)
-                return None
-            found = msgspec.json.decode(file.read(4096), type=CookieSecrets)
+        content, _ = read_regular_file(path, max_size=_MAX_FILE_SIZE)
+        if path.stat().st_mode & (stat.S_IRWXG | stat.S_IRWXO):
+            _log.warning("%s: could be read by others; replaced", path)
+            return None
+        found = msgspec.json.decode(content, type=CookieSecrets)
     except (OSError, msgspec.DecodeError):
         return None
     whole = len(found.current) == SECRET_SIZE and len(found.previous) in (0, SECRET_SIZE)

@@ -38,7 +38,9 @@ class SupervisorStatus(NamedTuple):
     reload_failures: int
     usage: ProcessUsage
     query_log_counts: tuple[int, int] = (0, 0)  # lines of the query log, and those that were dropped
-    health_page: bytes = b""  # an encoded `MetricPage`
+    own_page: bytes = b""  # the supervisor's own `MetricPage`, encoded
+    unreadable_files: int = 0
+    failed_file_reads: int = 0
 
     @property
     def server(self) -> str:
@@ -106,16 +108,16 @@ class InstanceCollector(Collector):
             yield gauge
 
     def _labelled_metrics(self) -> Iterator[Metric]:
-        """What workers and controller published, and how workers answered the supervisor."""
+        """What workers and controller published, and what the supervisor counts itself."""
         workers = MetricPage()
         for worker in range(self._workers):
             workers.merge(self._board.read_page(worker))
         controller = MetricPage(self._board.read_page(CONTROLLER))
-        health = MetricPage(self._status.health_page)
+        supervisor = MetricPage(self._status.own_page)
         known_by = (
             (workers, metric_pages.WORKER_METRICS),
             (controller, metric_pages.CONTROLLER_METRICS),
-            (health, metric_pages.SUPERVISOR_METRICS),
+            (supervisor, metric_pages.SUPERVISOR_METRICS),
         )
         for found, known in known_by:
             for metric in known:
@@ -225,6 +227,14 @@ class InstanceCollector(Collector):
             PREFIX + "controller_silence_seconds", "Time since the controller's heartbeat.", value=silence
         )
         yield GaugeMetricFamily(PREFIX + "settings_generation", "Settings in force.", value=about.generation)
+        yield GaugeMetricFamily(
+            PREFIX + "settings_files_unreadable",
+            "Files that the settings name and that cannot be read now; the last good value of each is in force.",
+            value=about.unreadable_files,
+        )
+        yield CounterMetricFamily(
+            PREFIX + "settings_file_reads_failed", "Looks at such files that failed.", about.failed_file_reads
+        )
         yield GaugeMetricFamily(PREFIX + "ready", "Whether queries are welcome.", value=int(about.is_ready))
         yield CounterMetricFamily(PREFIX + "query_log_lines", "Lines of the query log.", about.query_log_counts[0])
         yield CounterMetricFamily(

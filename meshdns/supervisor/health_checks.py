@@ -33,8 +33,8 @@ class _Exchange(asyncio.DatagramProtocol):
 class HealthChecker:
     """Checks workers by DNS queries; durations and failures are counted in `metrics`."""
 
-    def __init__(self) -> None:
-        self.metrics = MetricPage()
+    def __init__(self, metrics: MetricPage) -> None:
+        self._metrics = metrics
 
     async def unresponsive_workers(self, ports: Sequence[int]) -> list[int]:
         """Return the indices of the `ports` on which no worker answers in time."""
@@ -44,8 +44,8 @@ class HealthChecker:
     async def _check_worker(self, port: int) -> bool:
         began = time.perf_counter()
         well = await answers_in_time(port)
-        self.metrics.observe(metric_pages.HEALTH_DURATION, value=time.perf_counter() - began)
-        self.metrics.add(metric_pages.HEALTH_FAILURES, amount=not well)
+        self._metrics.observe(metric_pages.HEALTH_DURATION, value=time.perf_counter() - began)
+        self._metrics.add(metric_pages.HEALTH_FAILURES, amount=not well)
         return well
 
 
@@ -53,9 +53,12 @@ async def answers_in_time(port: int) -> bool:
     """Return whether the worker that reads the private socket on `port` answers in time."""
     loop = asyncio.get_running_loop()
     query_id = secrets.token_bytes(2)
-    transport, exchange = await loop.create_datagram_endpoint(
-        lambda: _Exchange(query_id), remote_addr=("127.0.0.1", port)
-    )
+    try:
+        transport, exchange = await loop.create_datagram_endpoint(
+            lambda: _Exchange(query_id), remote_addr=("127.0.0.1", port)
+        )
+    except OSError:  # no descriptors, no memory
+        return False
     try:
         transport.sendto(query_id + _HEALTH_QUERY)
         await asyncio.wait_for(exchange.answered, HEALTH_TIMEOUT)

@@ -43,8 +43,19 @@ def _all_families() -> Iterator[Metric]:
         for metric in known:
             page.series_values(metric, *_labels(metric))
         board.publish_page(process, page.encode())
+    own = MetricPage()
+    for metric in metric_pages.SUPERVISOR_METRICS:
+        own.series_values(metric, *_labels(metric))
     settings = Settings.model_validate({"metrics": {"corednsNames": True}})
-    about = SupervisorStatus(settings, [("", 0)], 1, is_ready=True, reload_failures=0, usage=ProcessUsage(0, 0, 0))
+    about = SupervisorStatus(
+        settings,
+        [("", 0)],
+        1,
+        is_ready=True,
+        reload_failures=0,
+        usage=ProcessUsage(0, 0, 0),
+        own_page=own.encode(),
+    )
     return InstanceCollector(board, 1, now=0, status=about).collect()
 
 

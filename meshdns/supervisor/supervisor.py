@@ -10,34 +10,44 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from http import HTTPStatus
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 
-from meshdns.config import Settings, SettingsError
+from meshdns.config import Settings, SettingsError, SettingsReader
 from meshdns.config.translate import listen_addresses
 from meshdns.config.values import split_host_port
 from meshdns.controller.source_settings import ControllerSettings
+from meshdns.controller.supervisor_link import FilesMessage, ReloadOutcome
+from meshdns.instance.heartbeats import HeartbeatJudge
+from meshdns.instance.metric_pages import MetricPage
+from meshdns.instance.pipe import ControllerMessage, WorkerMessage
 from meshdns.instance.process import lower_priority
 from meshdns.instance.scoreboard import Scoreboard
+from meshdns.mesh.objects.problems import Problem
 from meshdns.namedb import location
 from meshdns.supervisor import cookie_secrets
-from meshdns.supervisor.child import CRASH_STATUSES, Child
+from meshdns.supervisor.child import CRASH_STATUSES, LOST_STATUS, Child
+from meshdns.supervisor.guard import Guard
 from meshdns.supervisor.handover import HandOver, lock_state_dir, reap
 from meshdns.supervisor.health_checks import HealthChecker, InstanceReadiness
 from meshdns.supervisor.querylog import QueryLog
+from meshdns.supervisor.reloading import Instance, Outcome, Reloader
+from meshdns.supervisor.settings_files import SettingsFiles, States
 from meshdns.supervisor.sockets import BindError, Sockets, activated_sockets
 from meshdns.supervisor.usage import ProcessUsage
-from meshdns.supervisor.web import HttpPath, HttpReply, HttpServer
+from meshdns.supervisor.web import HttpPath, HttpReply, HttpResource, HttpServer
 from meshdns.supervisor.worker_settings import worker_settings
+from meshdns.worker.settings import encode as encode_worker_settings
 
 WORKER_HEARTBEAT_TIMEOUT: Final = 5.0  # seconds without a heartbeat after which a worker is killed and replaced
 _HEARTBEAT_CHECK_INTERVAL: Final = 0.5  # seconds between checks of the heartbeats
+_COOKIE_CHECK_INTERVAL: Final = 1.0  # seconds between checks of the age of the cookie secret
 _FIXED_ON_REPLACE: Final = ("listen", "state_dir")
 """Settings that cannot change with SIGUSR2 either: the sockets and the lock are what is handed over."""
 
@@ -47,17 +57,31 @@ _FIXED_ON_RELOAD: Final = (*_FIXED_ON_REPLACE, "workers", "http", "log_level")
 _BLOCKED_DURING_EXEC: Final = frozenset({signal.SIGHUP, signal.SIGUSR2})
 """Signals that are blocked from an exec until the new program handles them; by default they would end it."""
 
+_REPLY_TIMEOUT: Final = 1.0  # seconds for the controller to reply to who ordered a reload, before it is restarted
+
 _log = logging.getLogger("meshdns.supervisor")
 
 
 class Supervisor:
-    """One running instance. `reread_settings` reads the settings again or raises `SettingsError`."""
+    """One running instance. `reader` reads the settings again."""
 
-    def __init__(
-        self, settings: Settings, *, reread_settings: Callable[[], Settings], on_serving: Callable[[], None]
-    ) -> None:
+    def __init__(self, settings: Settings, *, reader: SettingsReader, on_serving: Callable[[], None]) -> None:
         self._settings = settings
-        self._reread_settings = reread_settings
+        self._files = SettingsFiles(settings, on_change=self._on_files_changed)
+        self._reloader = Reloader(
+            reader,
+            self._files,
+            Instance(
+                settings=lambda: self._settings,
+                generation=lambda: self._generation,
+                put_in_force=self._put_in_force,
+                report=self._report_reload,
+            ),
+            fixed=_FIXED_ON_RELOAD,
+        )
+        self._logged_problems: tuple[Problem, ...] = ()
+        self._replied_orders: dict[int, asyncio.Event] = {}
+        self._replacing: asyncio.Task[None] | None = None
         self._on_serving = on_serving
         self._generation = 1
         self._state_dir = Path(settings.state_dir or ".")
@@ -73,6 +97,8 @@ class Supervisor:
             self._sockets = Sockets.from_descriptors(self._handover.udp, self._handover.tcp, workers=count)
         self._cookies = cookie_secrets.load_or_create(self._state_dir, now=time.time())
         self._board = Scoreboard.create()
+        self._metrics = MetricPage()
+        self._guard = Guard(self._metrics)
         self._database = location.current_database(self._state_dir)
         self._database_usable = False
         self._database_checked = asyncio.Event()  # whether the last name database can be used
@@ -80,7 +106,9 @@ class Supervisor:
         self._controller = Child(
             "controller",
             "meshdns.controller",
-            initial_config=self._controller_config,
+            guard=self._guard,
+            make_config=self._controller_config,
+            decode=partial(msgspec.json.decode, type=ControllerMessage),
             on_message=self._on_controller_message,
             on_exit=self._on_controller_exit,
             descriptors=(self._board.descriptor,),
@@ -89,8 +117,7 @@ class Supervisor:
         self._readiness = InstanceReadiness([worker.name for worker in self._workers])
         self._scrape_executor = ThreadPoolExecutor(1, thread_name_prefix="scrapes", initializer=lower_priority)
         self._http_servers = self._make_http_servers()
-        self._health = HealthChecker()
-        self._reload_failures = 0
+        self._health = HealthChecker(self._metrics)
         self._started = time.time()
         self._query_log = QueryLog(self._board, count, lambda: self._settings.query_log.format)
         self._has_served = False
@@ -100,30 +127,45 @@ class Supervisor:
     async def run(self) -> None:
         """Serve until SIGTERM or SIGINT. Raises `BindError` if the HTTP port cannot be bound."""
         loop = asyncio.get_running_loop()
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # if it is inherited as ignored, exit statuses are lost
         loop.add_signal_handler(signal.SIGTERM, lambda: self._shut_down(self._settings.lameduck))
         loop.add_signal_handler(signal.SIGINT, self._shut_down, 0.0)
-        loop.add_signal_handler(signal.SIGHUP, self._reload)
-        loop.add_signal_handler(signal.SIGUSR2, self._replace)
+        loop.add_signal_handler(signal.SIGHUP, self._reloader.request)
+        loop.add_signal_handler(signal.SIGUSR2, self._guard.call, "replacement", self._replace)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, _BLOCKED_DURING_EXEC)  # before any child could inherit the mask
         await self._listen_http()
-        location.remove_obsolete_databases(self._state_dir)
+        self._guard.call("clean-up", partial(location.remove_obsolete_databases, self._state_dir))
         async with asyncio.TaskGroup() as group:
+            self._tasks = group
             for child in self._workers:
-                group.create_task(child.run(), name=child.name)
-            group.create_task(self._run_controller(), name="controller")
-            self._database_usable = await self._check_database()
+                self._start(child.name, child.run)
+            self._start("controller", self._run_controller)
+            await self._read_files_at_start()
+            self._database_usable = await self._check_database_at_start()
             self._board.record_controller_heartbeat(time.monotonic())
             self._database_checked.set()
-            watching = group.create_task(self._check_heartbeats(), name="watch")
-            logging_queries = group.create_task(self._query_log.run(), name="query log")
+            until_stopped = [
+                self._start("watch", self._check_heartbeats),
+                self._start("cookies", self._renew_cookies),
+                self._start("settings files", self._files.run),
+                self._start("reload", self._reloader.run),
+            ]
+            logging_queries = self._start("query log", self._query_log.run)
             await self._stop_requested.wait()
-            watching.cancel()
-            await asyncio.gather(*(child.stop() for child in (*self._workers, self._controller)))
+            for task in until_stopped:
+                task.cancel()
+            await asyncio.gather(
+                *(child.stop() for child in (*self._workers, self._controller)), return_exceptions=True
+            )
             logging_queries.cancel()
         for server, _ in self._http_servers:
             server.close()
         self._sockets.close()
         os.close(self._lock)
+
+    def _start(self, name: str, run: Callable[[], Awaitable[None]]) -> asyncio.Task[None]:
+        """Start a task that no exception ends."""
+        return self._tasks.create_task(self._guard.keep_running(name, run), name=name)
 
     # ------------------------------------------------------------------------------------------ signals
 
@@ -133,28 +175,49 @@ class Supervisor:
         _log.info("ending in %g s", lameduck)
         asyncio.get_running_loop().call_later(lameduck, self._stop_requested.set)
 
-    def _reload(self) -> None:
-        """Reread the settings; the old ones stay in force if the new ones are wrong."""
+    def _put_in_force(self, fresh: Settings, states: States) -> int:
+        """Put settings in force; returns their generation. Whatever raises leaves the old ones."""
+        before = (self._settings, self._files.states, self._generation)
+        self._settings, self._generation = fresh, self._generation + 1
+        self._files.adopt(fresh, states)
         try:
-            fresh = self._reread_settings()
-        except SettingsError as error:
-            self._reload_failures += 1
-            _log.error("settings generation %d stays in force: %s", self._generation, error)
-            return
-        fixed = [key for key in _FIXED_ON_RELOAD if getattr(fresh, key) != getattr(self._settings, key)]
-        if fixed:
-            _log.warning("a change of %s takes effect with a restart", ", ".join(fixed))
-            fresh = fresh.model_copy(update={key: getattr(self._settings, key) for key in fixed})
-        self._settings = fresh
-        self._generation += 1
-        _log.info("settings generation %d in force", self._generation)
+            for child in (*self._workers, self._controller):
+                child.make_line()
+        except Exception:
+            self._settings, files, self._generation = before
+            self._files.adopt(self._settings, files)
+            raise
         self._reconfigure_workers()
-        self._controller.restart()
+        self._log_file_problems()
+        return self._generation
+
+    async def _report_reload(self, outcome: Outcome, orders: tuple[int, ...]) -> None:
+        """Tell the outcome to the controller, for who ordered it, and restart it with the new settings after that."""
+        replied = {order: asyncio.Event() for order in orders}
+        self._replied_orders.update(replied)
+        for order in orders:
+            self._controller.send(msgspec.json.encode(ReloadOutcome(order, *outcome)))
+        try:
+            async with asyncio.timeout(_REPLY_TIMEOUT):
+                for event in replied.values():
+                    await event.wait()
+        except TimeoutError:
+            pass
+        finally:
+            for order in orders:
+                del self._replied_orders[order]
+        if not outcome.refusals:
+            self._controller.restart()
 
     def _replace(self) -> None:
+        """Exec the installed program in place of this one, once the settings were read."""
+        if self._replacing is None or self._replacing.done():
+            self._replacing = asyncio.create_task(self._check_and_replace(), name="replace")
+
+    async def _check_and_replace(self) -> None:
         """Exec the installed program in place of this one; the workers go on until its own serve."""
         try:
-            fresh = self._reread_settings()
+            fresh = await self._reloader.reread()
         except SettingsError as error:
             _log.error("not replaced: %s", error)
             return
@@ -192,13 +255,15 @@ class Supervisor:
             await reap(self._handover.controller_pid)
         await self._controller.run()
 
-    def _make_worker(self, number: int) -> Child:
+    def _make_worker(self, number: int) -> Child[WorkerMessage]:
         name = f"worker {number}"
         descriptors = [sock.fileno() for sock in (*self._sockets.udp, *self._sockets.tcp)]
         return Child(
             name,
             "meshdns.worker",
-            initial_config=lambda: self._worker_config(number),
+            guard=self._guard,
+            make_config=lambda: self._worker_config(number),
+            decode=partial(msgspec.json.decode, type=WorkerMessage),
             on_message=lambda message: self._on_worker_message(name, message),
             on_exit=self._on_worker_exit,
             descriptors=(*descriptors, self._sockets.private[number].fileno(), self._board.descriptor),
@@ -207,9 +272,10 @@ class Supervisor:
 
     def _worker_config(self, number: int) -> bytes:
         self._board.record_worker_heartbeat(number, time.monotonic())  # it starts now
-        return msgspec.json.encode(
+        return encode_worker_settings(
             worker_settings(
                 self._settings,
+                self._files.texts,
                 self._sockets,
                 number=number,
                 scoreboard=self._board.descriptor,
@@ -227,18 +293,39 @@ class Supervisor:
                 namedb=str(self._database),
                 state_dir=str(self._state_dir),
                 scoreboard=self._board.descriptor,
+                files=self._files_message(),
             )
         )
 
     def _reconfigure_workers(self) -> None:
-        for number, worker in enumerate(self._workers):
-            worker.send(self._worker_config(number))
+        for worker in self._workers:
+            worker.configure()
 
-    def _on_worker_message(self, name: str, message: dict[str, Any]) -> None:
-        self._readiness.on_worker_serving(name, database_ready=bool(message.get("ready")))
+    def _files_message(self) -> FilesMessage:
+        return FilesMessage(self._files.texts, self._files.problems())
+
+    def _on_files_changed(self) -> None:
+        """Hand on the values of the files; no generation begins, and the controller goes on."""
+        self._log_file_problems()
+        self._reconfigure_workers()
+        self._controller.send(msgspec.json.encode(self._files_message()))
+
+    def _log_file_problems(self) -> None:
+        """Log what is wrong with the files, once."""
+        problems = self._files.problems()
+        for each in problems:
+            if each not in self._logged_problems:
+                _log.error("%s %s: %s; %s", each.object, each.name, each.reason, each.next_step)
+        for each in self._logged_problems:
+            if each not in problems:
+                _log.info("%s %s: no longer: %s", each.object, each.name, each.reason)
+        self._logged_problems = problems
+
+    def _on_worker_message(self, name: str, message: WorkerMessage) -> None:
+        self._readiness.on_worker_serving(name, database_ready=message.ready)
         if self._readiness.is_serving and not self._has_served:
             self._has_served = True
-            self._on_serving()
+            self._guard.call("start-up message", self._on_serving)
             self._retire_old_workers()
 
     def _retire_old_workers(self) -> None:
@@ -246,31 +333,56 @@ class Supervisor:
         if self._handover is not None:
             self._handover.stop_old_workers()
             self._retired_workers = [
-                asyncio.create_task(reap(process), name=f"worker {process} of the predecessor")
+                self._start(f"worker {process} of the predecessor", partial(reap, process))
                 for process in self._handover.worker_pids
             ]
 
-    def _on_controller_message(self, message: dict[str, Any]) -> None:
-        if "reload" in message:
-            self._reload()
-        if "view" in message and not self._database_usable:
+    def _on_controller_message(self, message: ControllerMessage) -> None:
+        if message.reload:
+            self._reloader.request(message.order)
+        if message.reload_replied in self._replied_orders:
+            self._replied_orders[message.reload_replied].set()
+        if message.view is not None and not self._database_usable:
             self._database_usable = True
             self._reconfigure_workers()
-        if "ready" in message:
-            self._readiness.on_controller_report(
-                ready=bool(message["ready"]), not_ready_reason=str(message.get("waits", ""))
-            )
+        if message.ready is not None:
+            self._readiness.on_controller_report(ready=message.ready, not_ready_reason=message.waits)
 
     def _on_worker_exit(self, code: int) -> None:
         """Quarantine the name database after a worker crashed on a damaged page; forwarding goes on meanwhile."""
         if self._database_usable and (code in CRASH_STATUSES or code == location.EXIT_DATABASE_DAMAGED):
             self._quarantine_database(f"{self._database}: a worker died of it")
             self._controller.restart()
+        elif code == LOST_STATUS:
+            self._start("database check", self._recheck_database)
 
     def _on_controller_exit(self, code: int) -> None:
         """Do as for a worker; the controller also exits so if it cannot open the name database."""
         if code == location.EXIT_DATABASE_DAMAGED or (self._database_usable and code in CRASH_STATUSES):
             self._quarantine_database(f"{self._database}: the controller died of it")
+        elif code == LOST_STATUS:
+            self._start("database check", self._recheck_database)
+
+    async def _recheck_database(self) -> None:
+        """Check the name database after an exit whose status was lost: it may have been a crash on a damaged page."""
+        if self._database_usable and not await self._check_database():
+            self._controller.restart()
+
+    async def _read_files_at_start(self) -> None:
+        """Read the files that the settings name; what cannot be read is looked at again."""
+        try:
+            self._files.adopt(self._settings, await self._files.read_for(self._settings))
+            self._log_file_problems()
+        except Exception as error:  # noqa: BLE001 — names of the mesh must not wait for files
+            self._guard.record_failure("settings files", error)
+
+    async def _check_database_at_start(self) -> bool:
+        """Return whether the last name database can be served; one that cannot be checked now is not."""
+        try:
+            return await self._check_database()
+        except Exception as error:  # noqa: BLE001 — forwarding must not wait for what is wrong with the database
+            self._guard.record_failure("database check", error)
+            return False
 
     def _quarantine_database(self, reason: str) -> None:
         _log.error(
@@ -298,18 +410,26 @@ class Supervisor:
         return False
 
     async def _check_heartbeats(self) -> None:
-        """Replace workers without heartbeat, and the cookie secret when its time is over."""
+        """Replace workers without heartbeat."""
+        judge = HeartbeatJudge(WORKER_HEARTBEAT_TIMEOUT)
         while True:
             await asyncio.sleep(_HEARTBEAT_CHECK_INTERVAL)
+            now = time.monotonic()
+            configured = {worker.pid: number for number, worker in enumerate(self._workers) if worker.is_configured}
+            heartbeats = {pid: now - self._board.worker_heartbeat_age(n, now) for pid, n in configured.items()}
+            for pid in judge.silent(heartbeats, now):
+                worker = self._workers[configured[pid]]
+                _log.error("%s has been silent for %g s; killed", worker.name, WORKER_HEARTBEAT_TIMEOUT)
+                self._board.record_worker_heartbeat(configured[pid], now)
+                worker.kill()
+
+    async def _renew_cookies(self) -> None:
+        """Replace the cookie secret when its time is over."""
+        while True:
+            await asyncio.sleep(_COOKIE_CHECK_INTERVAL)
             if self._cookies.is_due(time.time()):
                 self._cookies = cookie_secrets.load_or_create(self._state_dir, now=time.time())
                 self._reconfigure_workers()
-            now = time.monotonic()
-            for number, worker in enumerate(self._workers):
-                if worker.pid and self._board.worker_heartbeat_age(number, now) > WORKER_HEARTBEAT_TIMEOUT:
-                    _log.error("%s has been silent for %g s; killed", worker.name, WORKER_HEARTBEAT_TIMEOUT)
-                    self._board.record_worker_heartbeat(number, now)
-                    worker.kill()
 
     # ------------------------------------------------------------------------------------------ HTTP
 
@@ -317,10 +437,10 @@ class Supervisor:
         """Return the HTTP ports, each with its setting. Health has its own port if the settings name one."""
         http = self._settings.http
         health = {
-            "/health": HttpPath(self._reply_health, is_open=True),
-            "/ready": HttpPath(self._reply_ready, is_open=True),
+            "/health": HttpPath(partial(self._reply_guarded, "/health", self._reply_health), is_open=True),
+            "/ready": HttpPath(partial(self._reply_guarded, "/ready", self._reply_ready), is_open=True),
         }
-        metrics = {"/metrics": HttpPath(self._reply_metrics)}
+        metrics = {"/metrics": HttpPath(partial(self._reply_guarded, "/metrics", self._reply_metrics))}
         if http.health is None:
             return [(HttpServer({**health, **metrics}, allow=http.allow), "listen")]
         return [(HttpServer(health, allow=()), "health"), (HttpServer(metrics, allow=http.allow), "listen")]
@@ -333,6 +453,14 @@ class Supervisor:
             except OSError as error:
                 message = f"http {host} port {port}: {error.strerror}; choose another address with http.{setting}"
                 raise BindError(message) from None
+
+    async def _reply_guarded(self, path: str, resource: HttpResource, accept: str) -> HttpReply:
+        """Return the reply of a path; one that cannot be made is that request's failure alone."""
+        try:
+            return await resource(accept)
+        except Exception as error:  # noqa: BLE001 — the border of a request
+            self._guard.record_failure(f"http {path}", error)
+            return HttpReply(HTTPStatus.INTERNAL_SERVER_ERROR, b"failed; see the log of meshdns serve\n")
 
     async def _reply_health(self, _accept: str) -> HttpReply:
         """Check each worker by a DNS query."""
@@ -359,10 +487,12 @@ class Supervisor:
             child_restarts=[(child.name, child.restart_count) for child in children],
             generation=self._generation,
             is_ready=self._readiness.is_ready,
-            reload_failures=self._reload_failures,
+            reload_failures=self._reloader.failures,
+            unreadable_files=len(self._files.problems()),
+            failed_file_reads=self._files.failed_reads,
             usage=ProcessUsage.measure((child.pid for child in children if child.pid), start_time=self._started),
             query_log_counts=self._query_log.line_counts,
-            health_page=self._health.metrics.encode(),
+            own_page=self._metrics.encode(),
         )
         instance = exposition.InstanceCollector(self._board, len(self._workers), now=time.monotonic(), status=about)
         expose = partial(exposition.encode_metrics, instance, accept)

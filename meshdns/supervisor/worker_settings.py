@@ -8,6 +8,7 @@ from meshdns import __version__
 from meshdns.authority.rrl import RrlSettings
 from meshdns.authority.special import SpecialNameGroup
 from meshdns.config.model import Settings
+from meshdns.config.named_files import FileTexts
 from meshdns.config.translate import listen_addresses, served_zones
 from meshdns.dns.address_blocks import LOCAL_CLIENT_PREFIXES, is_local_client
 from meshdns.supervisor.cookie_secrets import CookieSecrets
@@ -16,8 +17,9 @@ from meshdns.upstream.routes import build_routes
 from meshdns.worker.settings import ANY_CLIENT, NO_CLIENT, WorkerSettings
 
 
-def worker_settings(
+def worker_settings(  # noqa: PLR0913 — what the supervisor knows, most of it by keyword
     settings: Settings,
+    files: FileTexts,
     sockets: Sockets,
     *,
     number: int,
@@ -26,7 +28,7 @@ def worker_settings(
     generation: int,
     cookies: CookieSecrets,
 ) -> WorkerSettings:
-    """Return the settings of one worker."""
+    """Return the settings of one worker; `files` are the values of the files that the settings name."""
     nsid = platform.node().encode()[:64]
     return WorkerSettings(
         generation=generation,
@@ -36,7 +38,7 @@ def worker_settings(
         udp=tuple(sock.fileno() for sock in sockets.udp),
         tcp=tuple(sock.fileno() for sock in sockets.tcp),
         zones=tuple(served_zones(settings)),
-        routes=tuple(build_routes(settings)),
+        routes=tuple(build_routes(settings, files)),
         allow=_prefixes(settings.allow_query),
         cookie_secret=cookies.current,
         previous_cookie_secret=cookies.previous,

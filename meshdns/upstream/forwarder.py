@@ -58,6 +58,7 @@ MAX_PER_CLIENT: Final = 1024
 class Forwarder:
     """Answers queries from the cache or from the upstreams of their route; see the rules above.
 
+    `clock` measures the ages of cached answers, in seconds; exchanges are timed by the loop's own clock.
     `max_cache_bytes` bounds the cache in bytes, `max_in_flight` both the exchanges that are open and the questions
     that wait, `max_per_client` those of one client. `nsid` identifies the server to clients that send NSID (RFC 5001);
     `instance_id` are the 8 bytes by which this instance detects a query that it has sent (see `forwarding.question`),
@@ -71,6 +72,7 @@ class Forwarder:
         self,
         *,
         loop: asyncio.AbstractEventLoop,
+        clock: Callable[[], float],
         routes: Sequence[Route],
         max_cache_bytes: int = 32 << 20,
         max_in_flight: int = 10_000,
@@ -83,6 +85,7 @@ class Forwarder:
         on_reply_time: Callable[[Address, int, float], None] = lambda _address, _rcode, _seconds: None,
     ) -> None:
         self._loop = loop
+        self._clock = clock
         self._route_indexes = route_indexes(routes)
         self._upstream_groups = [
             UpstreamGroup(route.upstreams, reply_rules(route, own_zones or {})) for route in routes
@@ -115,8 +118,8 @@ class Forwarder:
     ) -> ImmediateReply | None:
         """Return the reply if it needs no upstream; else None, and `on_reply` is called once with it, within 1.8 s.
 
-        `query` is well-formed, `now` is the loop's time in seconds, `tcp` says how the query was received, and
-        `client` is its packed address. `on_reply` must not raise; it is never called before this returns.
+        `query` is well-formed, `now` is the time of `clock`, `tcp` says how the query was received, and `client` is
+        its packed address. `on_reply` must not raise; it is never called before this returns.
         """
         self._counters.queries += 1
         route_index = self._route_indexes.find(query.qname_lower)
@@ -129,7 +132,7 @@ class Forwarder:
         markers = read_loop_markers(query)
         error = self._refusal(query, key, client, markers, now=now, tcp=tcp)
         if error is None:
-            error = self._join_or_start(Waiter(query, tcp, client, on_reply), key, markers, route_index, now)
+            error = self._join_or_start(Waiter(query, tcp, client, on_reply), key, markers, route_index)
         if isinstance(error, Alias):
             return ImmediateReply(b"", alias=error)
         return None if error is None else ImmediateReply(error)
@@ -149,7 +152,7 @@ class Forwarder:
         for pending in list(self._open.values()):
             pending.exchange.close()
             self._discard(pending)
-            self._answer_waiters(pending, client_reply.CLOSING, self._loop.time())
+            self._answer_waiters(pending, client_reply.CLOSING, self._clock())
         if self._timer is not None:
             self._timer.cancel()
         await self._pools.close()
@@ -182,13 +185,12 @@ class Forwarder:
             )
         return None
 
-    def _join_or_start(
-        self, waiter: Waiter, key: bytes, markers: bytes, route_index: int, now: float
-    ) -> bytes | Alias | None:
+    def _join_or_start(self, waiter: Waiter, key: bytes, markers: bytes, route_index: int) -> bytes | Alias | None:
         """Join the exchange for the question, or start it."""
         shared = exchange_key(key, markers)
         pending = self._pending_by_key.get(shared)
         if pending is None:
+            now = self._loop.time()
             domain = suffix_key(waiter.query, route_index)
             if self._suffix_limit.is_at_limit(domain):
                 self._counters.over_limit += 1
@@ -200,7 +202,7 @@ class Forwarder:
             self._admit(pending, now)
             failure = self._apply_step(pending, exchange.start(now), now)
             if failure is not None:
-                return self._replies.failure_reply(waiter.query, key, failure, now=now, tcp=waiter.tcp)
+                return self._replies.failure_reply(waiter.query, key, failure, now=self._clock(), tcp=waiter.tcp)
         else:
             self._counters.coalesced += 1
         pending.waiters.append(waiter)
@@ -254,21 +256,23 @@ class Forwarder:
         while isinstance(step, Attempt):
             step = self._send(pending, step, now)
         if isinstance(step, Reply):
-            self._on_answer(pending, step, now)
+            self._on_answer(pending, step)
         elif isinstance(step, Failure):
+            data_time = self._clock()
             if pending.is_cached and not step.is_local:
-                self._cache.store_failure(pending.cache_key, step, now)
+                self._cache.store_failure(pending.cache_key, step, data_time)
             if exchange.closed:
                 self._discard(pending)
             else:
                 self._keep_for_late_reply(pending)
-            self._answer_waiters(pending, step, now)
+            self._answer_waiters(pending, step, data_time)
         elif exchange.closed:
             self._discard(pending)
         return step if isinstance(step, Failure) else None
 
-    def _on_answer(self, pending: PendingExchange, reply: Reply, now: float) -> None:
+    def _on_answer(self, pending: PendingExchange, reply: Reply) -> None:
         """Cache the answer and send it, also to clients that retried after a failure."""
+        now = self._clock()
         if pending.is_cached:
             self._cache.store(pending.cache_key, reply, now)
         live = self._pending_by_key.get(pending.key)

@@ -1,49 +1,43 @@
-"""Routes that the settings describe; files in the form of resolv.conf are read, own addresses left out."""
+"""Routes that the settings describe, from the values of the files that they name; own addresses are left out.
 
-from collections.abc import Collection
-from pathlib import Path
+Nothing here reads a file, and nothing raises: the settings hold only what `meshdns.forwarding.upstreams` accepted, and
+files that have no value yet give no servers.
+"""
 
 from meshdns.config.model import FallbackSection, ForwardSection, Settings
-from meshdns.config.values import split_host_port
+from meshdns.config.named_files import FileForm, FileTexts
+from meshdns.config.values import is_path
 from meshdns.dns import names
 from meshdns.forwarding import upstreams
-from meshdns.forwarding.upstreams import Address, Route, parse_resolv_conf
-from meshdns.upstream import tls_context
+from meshdns.forwarding.upstreams import TLS_SCHEME, Address, Route, parse_resolv_conf
+from meshdns.upstream.file_forms import own_addresses
 
 
-def build_routes(settings: Settings) -> list[Route]:
-    """Return the routes of the settings. Raises ValueError, with a message for people, if a file cannot be read."""
-    own = [Address(*split_host_port(text)) for text in settings.listen]
-    found = [_route(item.zone, item.upstream, item, own) for item in settings.fallback]
-    return [*found, *(_route(item.zone, item.to, item, own) for item in settings.forward)]
+def build_routes(settings: Settings, files: FileTexts) -> list[Route]:
+    """Return the routes of the settings; a route without servers answers with a failure."""
+    own = own_addresses(settings)
+    found = [_route(item.zone, item.upstream, item, own, files) for item in settings.fallback]
+    return [*found, *(_route(item.zone, item.to, item, own, files) for item in settings.forward)]
 
 
-def _route(zone: str, items: tuple[str, ...], section: FallbackSection | ForwardSection, own: list[Address]) -> Route:
-    if section.ca is not None:
-        tls_context.check_ca(section.ca)
-    servers = [server for item in items for server in _servers(item, section.ca or "", own)]
+def _route(
+    zone: str, items: tuple[str, ...], section: FallbackSection | ForwardSection, own: list[Address], files: FileTexts
+) -> Route:
+    trusted = "" if section.ca is None else files.get(FileForm.AUTHORITIES, {}).get(section.ca)
+    servers = [server for item in items for server in _servers(item, trusted, own, files)]
     refuse_private = isinstance(section, ForwardSection) and section.private_addresses == "refuse"
     wire_zone = names.to_wire(zone.removesuffix("."))
     return Route(wire_zone, tuple(dict.fromkeys(servers)), section.random_case, refuse_private)
 
 
-def _servers(item: str, ca: str, own: list[Address]) -> tuple[Address, ...]:
-    """Return one server, or those of a file in the form of resolv.conf, without our own addresses."""
-    if item.startswith("/"):
-        return read_resolv_conf(Path(item), own_addresses=own)
-    server = upstreams.parse_upstream(item, ca=ca)
-    return () if any(upstreams.is_listening_on(listener, server) for listener in own) else (server,)
+def _servers(item: str, trusted: str | None, own: list[Address], files: FileTexts) -> tuple[Address, ...]:
+    """Return one server, or those of a file, without our own addresses.
 
-
-def read_resolv_conf(path: Path, *, own_addresses: Collection[Address] = ()) -> tuple[Address, ...]:
-    """Return the name servers that a resolv.conf lists, without `own_addresses`; perhaps none.
-
-    Raises ValueError with a message for people if the file cannot be read.
+    `trusted` is None if the authorities are not known: then no server over TLS could be told from an impostor.
     """
-    try:
-        text = path.read_text(encoding="utf-8", errors="replace")
-    except OSError as error:
-        raise ValueError(
-            f"{path}: {error.strerror}; name the upstream servers by address under forward, or make the file readable"
-        ) from error
-    return parse_resolv_conf(text, own_addresses=own_addresses)
+    if is_path(item):
+        return parse_resolv_conf(files.get(FileForm.RESOLV_CONF, {}).get(item, ""), own_addresses=own)
+    if trusted is None and item.startswith(TLS_SCHEME):
+        return ()
+    server = upstreams.parse_upstream(item, ca=trusted or "")
+    return () if any(upstreams.is_listening_on(listener, server) for listener in own) else (server,)

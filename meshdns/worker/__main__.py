@@ -7,9 +7,11 @@ standard output. It imports neither kubernetes nor aiohttp nor pydantic, and doe
 
 import asyncio
 import gc
+import logging
 from typing import Final
 
 from meshdns.instance import logs
+from meshdns.instance.pipe import MessageReader, WorkerMessage
 from meshdns.instance.process import die_with_parent, open_supervisor_channel, send_to_supervisor, use_short_time_slices
 from meshdns.worker.selector import ServingSelector
 from meshdns.worker.settings import decode
@@ -19,21 +21,22 @@ from meshdns.worker.worker import Worker
 GC_THRESHOLDS: Final = (20_000, 20, 50)
 """Some 2 ms each: forwarding makes many objects that exist for one exchange, hardly any of them in a cycle."""
 
+_log = logging.getLogger("meshdns.worker")
+
 
 async def _run(selector: ServingSelector | None) -> None:
     loop = asyncio.get_running_loop()
     control, stop = await open_supervisor_channel()
-    line = await control.readline()
-    if not line:
+    settings = await control.receive(decode)
+    if settings is None:
         return
-    settings = decode(line)
     logs.configure_logging(settings.log_level, settings.log_format, process=f"worker {settings.number}")
     worker = Worker(settings, loop, selector)
     await worker.serve()
     gc.collect()
     gc.freeze()  # the objects so far stay; collections on the hot path would only walk them
     gc.set_threshold(*GC_THRESHOLDS)
-    send_to_supervisor({"serving": settings.generation, "ready": worker.is_ready})
+    send_to_supervisor(WorkerMessage(settings.generation, worker.is_ready))
     listening = asyncio.create_task(_apply_settings(control, worker), name="orders")
     stopping = asyncio.create_task(stop.wait(), name="stop")
     await asyncio.wait((listening, stopping), return_when=asyncio.FIRST_COMPLETED)
@@ -42,12 +45,15 @@ async def _run(selector: ServingSelector | None) -> None:
     await worker.close()
 
 
-async def _apply_settings(control: asyncio.StreamReader, worker: Worker) -> None:
-    """Apply settings from the supervisor until its pipe closes."""
-    while line := await control.readline():
-        settings = decode(line)
-        worker.reconfigure(settings)
-        send_to_supervisor({"serving": settings.generation, "ready": worker.is_ready})
+async def _apply_settings(control: MessageReader, worker: Worker) -> None:
+    """Apply settings from the supervisor until its pipe closes; those that cannot be applied are logged."""
+    while (settings := await control.receive(decode)) is not None:
+        try:
+            worker.reconfigure(settings)
+        except Exception:  # noqa: BLE001 — a fault in applying settings must not end the answers
+            _log.exception("settings generation %d cannot be applied; report this with the log", settings.generation)
+        else:
+            send_to_supervisor(WorkerMessage(settings.generation, worker.is_ready))
 
 
 def main() -> None:

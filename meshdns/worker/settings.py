@@ -1,5 +1,6 @@
 """Settings of a worker from the supervisor: one JSON line per generation, read without pydantic."""
 
+from collections.abc import Callable
 from typing import Final
 
 import msgspec
@@ -7,7 +8,7 @@ import msgspec
 from meshdns.authority.rrl import RrlSettings
 from meshdns.authority.special import SpecialNameGroup
 from meshdns.authority.zone import ServedZone
-from meshdns.forwarding.upstreams import Route
+from meshdns.forwarding.upstreams import Address, Route, UpstreamTls
 
 ANY_CLIENT: Final = ("0.0.0.0/0", "::/0")
 """Any client. A supervisor of version 0.1 sends an empty list instead; see `admitted_prefixes`."""
@@ -49,6 +50,7 @@ class WorkerSettings(msgspec.Struct, frozen=True):
     debug: tuple[str, ...] = ("127.0.0.0/8", "::1/128")
     sample: float = 0.0
     sample_classes: tuple[str, ...] = ()
+    authorities: dict[str, str] = {}  # on the line alone: PEM texts by the key that stands for them in `routes`
 
 
 def admitted_prefixes(prefixes: tuple[str, ...]) -> tuple[str, ...]:
@@ -57,10 +59,29 @@ def admitted_prefixes(prefixes: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def encode(settings: WorkerSettings) -> bytes:
-    """One line of JSON."""
-    return msgspec.json.encode(settings)
+    """One line of JSON. Each text of authorities is in it once, however many servers it may vouch for."""
+    keys: dict[str, str] = {"": ""}
+    routes = _with_authorities(settings.routes, lambda text: keys.setdefault(text, str(len(keys))))
+    authorities = {key: text for text, key in keys.items() if text}
+    return msgspec.json.encode(msgspec.structs.replace(settings, routes=routes, authorities=authorities))
 
 
 def decode(line: bytes) -> WorkerSettings:
     """The settings from one line; raises `msgspec.ValidationError` on anything else."""
-    return msgspec.json.decode(line, type=WorkerSettings)
+    settings = msgspec.json.decode(line, type=WorkerSettings)
+    texts = settings.authorities
+    routes = _with_authorities(settings.routes, lambda key: texts.get(key, key))
+    return msgspec.structs.replace(settings, routes=routes, authorities={})
+
+
+def _with_authorities(routes: tuple[Route, ...], replaced: Callable[[str], str]) -> tuple[Route, ...]:
+    return tuple(
+        msgspec.structs.replace(route, upstreams=tuple(_with_authority(each, replaced) for each in route.upstreams))
+        for route in routes
+    )
+
+
+def _with_authority(server: Address, replaced: Callable[[str], str]) -> Address:
+    if server.tls is None:
+        return server
+    return msgspec.structs.replace(server, tls=UpstreamTls(server.tls.name, replaced(server.tls.ca)))

@@ -18,8 +18,10 @@ from meshdns.forwarding.client_reply import Alias
 from meshdns.forwarding.counters import ForwardCounters
 from meshdns.forwarding.question import INSTANCE_ID_SIZE
 from meshdns.forwarding.waiting import Waiter
+from meshdns.instance.clocks import boot_time
+from meshdns.instance.heartbeats import HeartbeatJudge
 from meshdns.instance.metric_pages import MetricPage
-from meshdns.instance.scoreboard import Scoreboard
+from meshdns.instance.scoreboard import CONTROLLER, Scoreboard
 from meshdns.namedb.database import DamagedDatabaseError, NameDatabaseError
 from meshdns.namedb.location import EXIT_DATABASE_DAMAGED
 from meshdns.namedb.reader import ALL_NAMES, ChangedNames, Reader, ReadTransaction
@@ -82,7 +84,7 @@ class Worker:
             forwarder=self._forwarder,
             begin_read=self._begin_read,
             on_database_error=self._on_database_error,
-            clock=time.monotonic,
+            clock=boot_time,
             local_answers=_local_answers(settings),
             diagnostic_names=_diagnostic_names(settings),
             metrics=self._metrics,
@@ -94,7 +96,8 @@ class Worker:
         self._udp_sockets = [_inherited_socket(fd) for fd in (*settings.udp, settings.private)]
         self._udp_transports = [self._udp_transport(sock) for sock in self._udp_sockets]
         self._tcp_listeners = [_inherited_socket(fd) for fd in settings.tcp]
-        self._last_heartbeat = time.monotonic()
+        self._awake_at = boot_time()  # the last heartbeat, on the clock that goes on in suspend
+        self._controller_judge = HeartbeatJudge(CONTROLLER_TIMEOUT)
         self._open_namedb(settings.namedb)
 
     @property
@@ -224,7 +227,7 @@ class Worker:
 
     def _wake_up(self, transport: BatchSocket | DatagramSocket) -> bool:
         """Answer the received queries; return whether any was forwarded."""
-        if time.monotonic() - self._last_heartbeat > STALL_THRESHOLD:
+        if boot_time() - self._awake_at > STALL_THRESHOLD:
             self._drop_stale()
         counters = self._responder.counters
         forwarded = counters.forwarded
@@ -255,13 +258,14 @@ class Worker:
 
     def _heartbeat(self) -> None:
         self._loop.call_later(HEARTBEAT_INTERVAL, self._heartbeat)
-        if time.monotonic() - self._last_heartbeat > STALL_THRESHOLD:
+        if boot_time() - self._awake_at > STALL_THRESHOLD:
             self._drop_stale()  # timers come first if the wait for sockets was stalled
         else:
             self._write_heartbeat()
 
     def _write_heartbeat(self) -> None:
-        now = self._last_heartbeat = time.monotonic()
+        self._awake_at = boot_time()
+        now = time.monotonic()
         self._board.record_worker_heartbeat(self._number, now)
         self._counter_publisher.publish(
             self._responder.counters,
@@ -277,14 +281,16 @@ class Worker:
             self._responder.invalidate_all()
         self._counter_publisher.publish_metrics(self._metrics, queries=self._responder.counters.queries)
         self._sampler.on_heartbeat(live=self._board.is_watching_live_queries(now))
-        silent = self._board.controller_heartbeat_age(now) > CONTROLLER_TIMEOUT
-        if self._reader is not None and self._reader.set_controller_silent(silent):
+        heartbeat = now - self._board.controller_heartbeat_age(now)
+        silent = self._controller_judge.silent({CONTROLLER: heartbeat}, now)
+        if self._reader is not None and self._reader.set_controller_silent(bool(silent)):
             self._responder.invalidate_all()
 
     def _make_forwarder(self, settings: WorkerSettings) -> Forwarder:
         self._forwarded = settings.routes, _own_zones(settings)
         return Forwarder(
             loop=self._loop,
+            clock=boot_time,
             routes=settings.routes,
             counters=self._forward_counters,
             nsid=settings.nsid,

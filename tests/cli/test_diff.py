@@ -100,4 +100,4 @@ def test_a_server_that_is_no_address_is_2(meshdns: CommandRunner) -> None:
     """Wrong usage, with how an address is written."""
     ended = meshdns("diff", "--server", "kube-dns")
     assert ended.status == 2
-    assert "write 10.0.0.53" in ended.err
+    assert "write an address and perhaps a port: 10.0.0.53" in ended.err

@@ -296,7 +296,7 @@ def test_an_address_that_is_none_is_2(meshdns: CommandRunner) -> None:
     """Wrong usage, with how an address is written."""
     ended = meshdns("stub-domain", "check", "--via", "dns.example")
     assert ended.status == 2
-    assert "write 10.0.0.53" in ended.err
+    assert "write an address and perhaps a port: 10.0.0.53" in ended.err
 
 
 # ---------------------------------------------------------------------------------------------- the pages

@@ -10,6 +10,7 @@ from meshdns.controller.controller import Controller, ProcessHooks
 from meshdns.controller.gauges import ControllerMetrics
 from meshdns.controller.mass_delete_guard import MassDeleteGuard
 from meshdns.controller.publisher import Publisher
+from meshdns.instance.clocks import current_moment
 from meshdns.instance.scoreboard import Scoreboard
 from meshdns.mesh.settings import MeshSettings, MeshZone
 from meshdns.namedb.writer import Writer
@@ -34,7 +35,7 @@ def make_controller(
         tracker=ClusterTracker(own=own_cluster, required=(), started=time.monotonic()),
         guard=MassDeleteGuard({}),
         state_dir=directory,
-        hooks=ProcessHooks(lambda _: None, time.time, lambda _: None, restart, lambda: None, metrics),
+        hooks=ProcessHooks(lambda _: None, time.time, current_moment, lambda: None, restart, lambda: None, metrics),
         loop=asyncio.get_running_loop(),
         clock=time.monotonic,
     )

@@ -207,3 +207,91 @@ def test_a_source_that_names_nothing_makes_no_ghosts() -> None:
     found.state_of("east").is_restored = True
     found.record_source_listed("manifests")
     assert found.unclaimed_clusters(START + 1e6) == []
+
+
+@pytest.mark.parametrize("required", [True, False], ids=["required", "optional"])
+def test_reason_not_to_be_ready_is_short_however_many_clusters_fail(*, required: bool) -> None:
+    """The first five are named, and how many more there are; a foreign text without end is cut."""
+    names = [f"cluster-{number:03}" for number in range(400)]
+    found = _states(own="", required=tuple(names) if required else ("east",))
+    for name in names:
+        _join(found, name)
+        found.state_of(name).record_failure(ObjectKind.SERVICE, f"https://{'x' * 70_000}: refused; check it")
+    _join(found, "east")
+    _listed(found, "east")
+    reason = found.not_ready_reason(START)
+    assert reason.startswith("cluster cluster-000 has not synced: https://xxx")
+    assert [name in reason for name in names[:6]] == [True] * 5 + [False]
+    assert reason.endswith(" and 395 more")
+    assert len(reason) < 4000
+    assert len(found.state_of(names[0]).reason) <= 400
+
+
+# ---------------------------------------------------------------------------------------------- kept contacts
+
+
+def test_restored_cluster_is_stale_only_once_its_last_contact_is_too_old() -> None:
+    """What an earlier process heard counts, for each kind that this one has not heard yet."""
+    found = _states()
+    found.restore("east", START, contact_age=60)
+    assert found.stale_clusters(START + 30) == frozenset()
+    assert found.stale_clusters(START + 31) == {"east"}
+    _join(found, "east")
+    assert found.contact_ages(START) == {"east": 60}
+    found.state_of("east").last_contacts[ObjectKind.SERVICE] = START
+    assert found.stale_clusters(START + 31) == {"east"}
+    found.state_of("east").last_contacts[ObjectKind.SERVICE_ENTRY] = START
+    assert (found.stale_clusters(START + 31), found.oldest_contact_ages(START + 31)) == (frozenset(), {"east": 31})
+
+
+def test_restored_cluster_without_a_known_contact_is_stale() -> None:
+    """As one from the database of a version that kept none."""
+    found = _states()
+    found.restore("east", START, contact_age=None)
+    assert found.stale_clusters(START) == {"east"}
+    assert (found.contact_ages(START), found.oldest_contact_ages(START)) == ({}, {})
+
+
+# ---------------------------------------------------------------------------------------------- standing still
+
+
+def _run(found: ClusterTracker, begin: float, end: float) -> None:
+    """Tick once a second."""
+    while begin < end:
+        begin += 1
+        found.record_tick(begin)
+
+
+def test_denials_are_blocked_for_longer_by_the_time_that_the_process_stood_still() -> None:
+    """Suspended right after its start it must not deny what it had no time to read."""
+    found = _states()
+    _join(found, "east")
+    _listed(found, "east")
+    _join(found, "west")
+    _run(found, START, START + 10)
+    _run(found, START + 3610, START + 3630)
+    assert not found.may_deny(START + 3630)
+    assert found.may_deny(START + 3600 + DENIAL_BLOCK_TIMEOUT + 2)
+
+
+def test_optional_clusters_are_awaited_for_longer_by_the_time_that_the_process_stood_still() -> None:
+    """Readiness is not the result of an hour in suspend."""
+    found = _states()
+    _join(found, "east")
+    _listed(found, "east")
+    _join(found, "west")
+    assert found.not_ready_reason(START)
+    _run(found, START, START + 10)
+    _run(found, START + 3610, START + 3630)
+    assert found.not_ready_reason(START + 3630)
+    assert not found.not_ready_reason(START + 3600 + OPTIONAL_SYNC_TIMEOUT + 2)
+
+
+def test_data_grow_old_while_the_process_stands_still() -> None:
+    """A cluster that nobody could hear of for an hour is stale."""
+    found = _states()
+    _join(found, "east")
+    _listed(found, "east")
+    _run(found, START, START + 10)
+    found.record_tick(START + 3610)
+    assert found.stale_clusters(START + 3610) == {"east"}

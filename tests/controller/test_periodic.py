@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
+from meshdns.controller import periodic
 from meshdns.controller.periodic import PeriodicRunner
 from meshdns.mesh.fair_timers import NOBODY, FairTimers, Shares
 
@@ -114,5 +115,30 @@ def test_an_unforeseen_exception_ends_the_run_and_loses_nothing() -> None:
             await asyncio.wait_for(work.runner.run(fail, name="work"), DEADLINE)
         assert raised.group_contains(LookupError)
         assert len(work.timers) == 1
+
+    asyncio.run(main())
+
+
+def test_what_falls_due_while_the_machine_is_suspended_is_done_soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The clock leaps by an hour; the loop's own timer, which stood still, is not waited for."""
+    monkeypatch.setattr(periodic, "_LONGEST_WAIT", 0.01)
+
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+        suspended = 0.0
+        timers: FairTimers[str] = FairTimers(lambda _: NOBODY, Shares(owner=1, cluster=1, urgent=1))
+        timers.schedule("a", loop.time() + 3600)
+        done = asyncio.Event()
+        runner = PeriodicRunner(timers, concurrency=1, clock=lambda: loop.time() + suspended)
+
+        async def work(_item: str) -> None:
+            done.set()
+
+        run = asyncio.create_task(runner.run(work, name="work"), name="rounds")
+        await asyncio.sleep(0)
+        suspended = 3600.0
+        await asyncio.wait_for(done.wait(), DEADLINE)
+        run.cancel()
+        await asyncio.gather(run, return_exceptions=True)
 
     asyncio.run(main())

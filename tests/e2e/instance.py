@@ -36,6 +36,11 @@ class Instance(NameServer):
         self._flags = tuple(flags)
 
     @property
+    def settings(self) -> Mapping[str, Any]:
+        """What was set beside its own addresses."""
+        return self._settings
+
+    @property
     def state_dir(self) -> Path:
         """Where the name database is."""
         return self.folder / "state"

@@ -3,6 +3,8 @@
 It runs in a thread of its own, spreads its queries over many sockets (many clients), and ends by itself.
 """
 
+import contextlib
+import math
 import secrets
 import select
 import socket
@@ -54,12 +56,14 @@ class _Asked:
     name: str
     expected: frozenset[str]
     at: float
+    sent_at: float
 
 
 class Load:
     """Asks for A records of `names`, in turn, at `rate` queries a second, until `end` or for `limit` seconds.
 
-    `names` maps a name to the addresses its answer must hold, in any order; ``*.`` stands for a new label each time.
+    `names` maps a name to the addresses its answer must hold, in any order; ``*.`` stands for a new label each time. A
+    query without an answer is sent again every `resend_after` seconds, as stub resolvers do.
     """
 
     def __init__(
@@ -70,10 +74,12 @@ class Load:
         rate: int = 2000,
         clients: int = 64,
         limit: float = 60.0,
+        resend_after: float = math.inf,
     ) -> None:
         self._names = [(name, frozenset(addresses)) for name, addresses in names.items()]
         self._rate = rate
         self._limit = limit
+        self._resend_after = resend_after
         self._stop = threading.Event()
         self._sockets = [_client(server) for _ in range(clients)]
         self._by_fd = {sock.fileno(): sock for sock in self._sockets}
@@ -113,9 +119,11 @@ class Load:
             for _ in range(min(due, _CATCH_UP)):
                 self._ask()
             self._receive(poll, _TICK)
+            self._resend()
         ended = time.monotonic() + PATIENCE
         while self._waiting and time.monotonic() < ended:
             self._receive(poll, _TICK)
+            self._resend()
         for sock in self._sockets:
             sock.close()
 
@@ -126,12 +134,21 @@ class Load:
         ident = secrets.randbelow(1 << 16)
         while (sock.fileno(), ident) in self._waiting:
             ident = secrets.randbelow(1 << 16)
-        self._waiting[sock.fileno(), ident] = _Asked(asked, expected, time.monotonic())
+        self._waiting[sock.fileno(), ident] = _Asked(asked, expected, time.monotonic(), time.monotonic())
         self._sent += 1
         try:
             sock.send(message(asked, ident))
         except OSError:
             return  # nobody listens: it will be counted as lost
+
+    def _resend(self) -> None:
+        """Send again what has waited for long; what has waited for `PATIENCE` seconds is lost."""
+        now = time.monotonic()
+        for (fd, ident), asked in self._waiting.items():
+            if now - asked.at < PATIENCE and now - asked.sent_at > self._resend_after:
+                asked.sent_at = now
+                with contextlib.suppress(OSError):
+                    self._by_fd[fd].send(message(asked.name, ident))
 
     def _receive(self, poll: "select.epoll | select.poll", seconds: float) -> None:
         ready = poll.poll(seconds if isinstance(poll, select.epoll) else seconds * 1000)

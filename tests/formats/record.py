@@ -178,7 +178,7 @@ def _messages(file: Path, handed: str) -> dict[str, Any]:
     sockets = Sockets.bind([(LOOPBACK, 0)], workers=1)
     cookies = CookieSecrets(current=bytes(range(16)), previous=bytes(16), created_at=0.0)
     worker = worker_settings(
-        settings, sockets, number=0, scoreboard=3, namedb="/state/view", generation=1, cookies=cookies
+        settings, {}, sockets, number=0, scoreboard=3, namedb="/state/view", generation=1, cookies=cookies
     )
     sockets.close()
     worker = msgspec.structs.replace(worker, nsid=b"node-1", identity=b"node-1")

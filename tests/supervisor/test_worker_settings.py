@@ -1,17 +1,27 @@
 """What of the settings reaches the workers."""
 
+from types import MappingProxyType
+
 import dns.message
 import dns.rcode
 import dns.rdataclass
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import ValidationError
 
 from meshdns import __version__
 from meshdns.authority.rrl import RrlSettings
+from meshdns.config.consistency import conflicts
 from meshdns.config.model import Settings
+from meshdns.config.named_files import FileForm, FileTexts
 from meshdns.dns.query import parse_query
+from meshdns.forwarding.health import UpstreamGroup
+from meshdns.forwarding.upstreams import parse_upstream
 from meshdns.supervisor import worker_settings
 from meshdns.supervisor.cookie_secrets import CookieSecrets
 from meshdns.supervisor.sockets import Sockets
+from meshdns.upstream.routes import build_routes
 from meshdns.worker import settings as worker_line
 from meshdns.worker import worker
 from meshdns.worker.acl import AccessList
@@ -38,17 +48,23 @@ def test_a_limit_is_for_those_who_admit_strangers(settings: dict[str, object], e
     assert worker_settings.rate_limit_settings(Settings.model_validate(settings)) == expected
 
 
-def _handed(settings: Settings) -> worker_line.WorkerSettings:
-    """Return what a worker reads from the line that the supervisor writes."""
+def _line(settings: Settings, files: FileTexts) -> bytes:
+    """Return the line that the supervisor writes to a worker."""
     sockets = Sockets.bind([("127.0.0.1", 0)], workers=1)
     try:
         cookies = CookieSecrets(current=bytes(16), previous=b"", created_at=0.0)
-        made = worker_settings.worker_settings(
-            settings, sockets, number=0, scoreboard=0, namedb="", generation=1, cookies=cookies
+        return worker_line.encode(
+            worker_settings.worker_settings(
+                settings, files, sockets, number=0, scoreboard=0, namedb="", generation=1, cookies=cookies
+            )
         )
     finally:
         sockets.close()
-    return worker_line.decode(worker_line.encode(made))
+
+
+def _handed(settings: Settings, files: FileTexts = MappingProxyType({})) -> worker_line.WorkerSettings:
+    """Return what a worker reads from that line."""
+    return worker_line.decode(_line(settings, files))
 
 
 def _chaos_text(settings: Settings, name: str) -> str:
@@ -109,3 +125,54 @@ def test_an_empty_list_admits_nobody(source: bytes) -> None:
     assert not AccessList(NO_CLIENT).admits(source)
     assert AccessList(worker_line.admitted_prefixes(())).admits(source)
     assert worker_settings.rate_limit_settings(Settings.model_validate({"allowQuery": []})) is None
+
+
+# ---------------------------------------------------------------------------------------------- routes and files
+
+PEM = "-----BEGIN CERTIFICATE-----\n" + "x" * 1000
+UNASKABLE = ("0.0.0.0", "::", "224.0.0.1", "255.255.255.255", "tls://0.0.0.0#x", "[::]:53", "fe80::1", "10.0.0.53:0")  # noqa: S104
+SERVERS = ("fe80::1%eth0", "10.0.0.53", "127.0.0.1:1053", "127.0.0.2:5353", "[2001:db8::1]:5353", "::ffff:192.0.2.1")
+TLS_SERVERS = ("tls://192.0.2.1", "tls://192.0.2.1:8853#a.b", "tls://192.0.2.1#")
+PATHS = ("./resolv.conf", "/etc/resolv.conf", "~/resolv.conf", "../x")
+FORWARDS = st.fixed_dictionaries(
+    {"to": st.lists(st.sampled_from(UNASKABLE + SERVERS + TLS_SERVERS + PATHS), min_size=1, max_size=3)},
+    optional={"ca": st.sampled_from(["/ca.pem", "/absent.pem"]), "randomCase": st.booleans()},
+)
+TEXTS = st.one_of(st.just("nameserver 192.0.2.7\n"), st.text(max_size=40), st.just("nameserver 0.0.0.0"))
+FILES = st.fixed_dictionaries(
+    {
+        FileForm.RESOLV_CONF: st.dictionaries(st.sampled_from(["/etc/resolv.conf", "./resolv.conf"]), TEXTS),
+        FileForm.AUTHORITIES: st.dictionaries(st.just("/ca.pem"), st.just(PEM)),
+    }
+)
+
+
+@given(FORWARDS, FORWARDS, st.sampled_from(["127.0.0.1:1053", "0.0.0.0:5353", "[::]:53"]), FILES)
+def test_whatever_the_settings_accept_a_worker_takes(
+    root: dict[str, object], inner: dict[str, object], listen: str, files: FileTexts
+) -> None:
+    """Routes are built from it without a refusal, whatever was in the files, and are read as they were sent."""
+    fallback = {"zone": "cluster.local", "upstream": inner["to"], **{k: v for k, v in inner.items() if k != "to"}}
+    tree = {"listen": [listen], "forward": [{"zone": ".", **root}], "fallback": [fallback]}
+    try:
+        settings = Settings.model_validate(tree)
+        if list(conflicts(settings)):
+            return
+    except ValidationError:
+        return
+    routes = _handed(settings, files).routes
+    assert routes == tuple(build_routes(settings, files))
+    assert [route.zone for route in routes] == [b"\x07cluster\x05local\0", b"\0"]
+    for route in routes:
+        UpstreamGroup(route.upstreams)
+        for server in route.upstreams:
+            assert parse_upstream(str(server)).port == server.port
+
+
+def test_authorities_are_sent_once() -> None:
+    """However many servers they may vouch for: a line to a worker is bounded."""
+    to = [f"tls://192.0.2.{number}" for number in range(200)]
+    settings = Settings.model_validate({"forward": [{"zone": ".", "to": to, "ca": "/ca.pem"}]})
+    files = {FileForm.AUTHORITIES: {"/ca.pem": PEM}}
+    assert _line(settings, files).count(b"BEGIN CERTIFICATE") == 1
+    assert {each.tls.ca for each in _handed(settings, files).routes[0].upstreams if each.tls is not None} == {PEM}

@@ -19,6 +19,11 @@ class Authority:
         _openssl("req", "-x509", *_KEY, "-subj", "/CN=ca", "-addext", ca, "-keyout", self._key, "-out", self.file)
 
     @property
+    def pem(self) -> str:
+        """Its own certificate."""
+        return self.file.read_text("ascii")
+
+    @property
     def _key(self) -> Path:
         return self._folder / "ca.key"
 

@@ -1,6 +1,7 @@
 """Asking the forwarder as the worker does."""
 
 import asyncio
+from collections.abc import Callable
 from typing import Any
 
 import dns.edns
@@ -27,11 +28,14 @@ class ForwarderClient:
         instance_id: bytes = b"",
         random_case: bool = False,
         refuse_private: bool = False,
+        clock: Callable[[], float] | None = None,
     ) -> None:
         self.counters = ForwardCounters()
         self.loop = asyncio.get_running_loop()
+        self._clock = clock or self.loop.time
         self.forwarder = Forwarder(
             loop=self.loop,
+            clock=self._clock,
             routes=[Route(b"\0", upstreams, random_case, refuse_private)],
             max_in_flight=max_in_flight,
             max_per_client=max_per_client,
@@ -53,7 +57,7 @@ class ForwarderClient:
         query = parse_query(wire)
         assert isinstance(query, Query)
         answer: asyncio.Future[bytes] = self.loop.create_future()
-        at_hand = self.forwarder.ask(query, now=self.loop.time(), tcp=tcp, on_reply=answer.set_result, client=client)
+        at_hand = self.forwarder.ask(query, now=self._clock(), tcp=tcp, on_reply=answer.set_result, client=client)
         return at_hand.message if at_hand is not None else await asyncio.wait_for(answer, TIMEOUT)
 
 

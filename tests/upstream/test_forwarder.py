@@ -562,6 +562,7 @@ def test_a_name_that_no_route_takes_is_refused() -> None:
         counters = ForwardCounters()
         forwarder = Forwarder(
             loop=asyncio.get_running_loop(),
+            clock=asyncio.get_running_loop().time,
             routes=[Route(b"\x04corp\x00", (Address("127.0.0.1", 9),))],
             counters=counters,
         )
@@ -580,3 +581,28 @@ def _closed_port() -> int:
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
         sock.bind(("127.0.0.1", 0))
         return int(sock.getsockname()[1])
+
+
+def test_cached_answer_ages_while_the_machine_is_suspended() -> None:
+    """An hour by the clock of ages makes it expire; the exchanges under way, timed by the loop, go on."""
+
+    async def main(upstream: Upstream) -> None:
+        loop = asyncio.get_running_loop()
+        suspended = 1e6  # long before
+        client = ForwarderClient(Address("127.0.0.1", upstream.port), clock=lambda: loop.time() + suspended)
+        try:
+            await client.ask("good.test")
+            await client.ask("good.test")
+            assert upstream.seen["good"] == 1
+            late = asyncio.create_task(client.ask("silent.test"), name="late")
+            while not upstream.seen["silent"]:  # noqa: ASYNC110 — what is waited for has no event
+                await asyncio.sleep(0.001)
+            suspended += 3600.0
+            await client.ask("good.test")
+            assert upstream.seen["good"] == 2
+            assert not late.done()
+            await late
+        finally:
+            await client.forwarder.close()
+
+    run_with_stalled_clock(serving(main))

@@ -6,7 +6,6 @@ import os
 import socket
 from collections import Counter, deque
 from collections.abc import Callable
-from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -21,18 +20,10 @@ from meshdns.forwarding.upstreams import Address
 from meshdns.upstream import routes
 from meshdns.upstream.entropy import Entropy
 from meshdns.upstream.poller import LoopPoller, SocketPoller, create_poller
-from meshdns.upstream.routes import read_resolv_conf
 from meshdns.upstream.timer_wheel import TimerWheel
 from meshdns.upstream.udp import MAX_AGE, MAX_RETIRED, MAX_SOCKETS, MAX_USES, UdpPool
 from tests.simulators.stalled_clock_loop import run_with_stalled_clock
 from tests.simulators.upstream import Upstream, serving
-
-
-def test_resolv_conf_is_read_from_its_file(tmp_path: Path) -> None:
-    """Without the own listener."""
-    path = tmp_path / "resolv.conf"
-    path.write_text("nameserver 10.96.0.10\nnameserver 127.0.0.1\n")
-    assert read_resolv_conf(path, own_addresses=[Address("127.0.0.1")]) == (Address("10.96.0.10"),)
 
 
 @pytest.mark.parametrize(
@@ -49,13 +40,7 @@ def test_resolv_conf_is_read_from_its_file(tmp_path: Path) -> None:
 def test_an_own_address_is_no_upstream(listen: str, to: str, left: int) -> None:
     """Neither the one that is listened on nor one that a wildcard listener takes."""
     settings = Settings.model_validate({"listen": [listen], "forward": [{"zone": ".", "to": [to]}]})
-    assert [len(route.upstreams) for route in routes.build_routes(settings)] == [left]
-
-
-def test_a_missing_resolv_conf_is_told_with_advice(tmp_path: Path) -> None:
-    """The message names the file and what to do."""
-    with pytest.raises(ValueError, match="name the upstream servers by address under forward"):
-        read_resolv_conf(tmp_path / "absent")
+    assert [len(route.upstreams) for route in routes.build_routes(settings, {})] == [left]
 
 
 @pytest.mark.parametrize(
@@ -66,7 +51,7 @@ def test_a_missing_resolv_conf_is_told_with_advice(tmp_path: Path) -> None:
 def test_private_addresses_are_refused_where_the_settings_say_so(written: dict[str, str], *, refused: bool) -> None:
     """For each forward zone by itself."""
     forward = [{"zone": ".", "to": ["192.0.2.53"], **written}, {"zone": "corp", "to": ["192.0.2.53"]}]
-    found = routes.build_routes(Settings.model_validate({"forward": forward}))
+    found = routes.build_routes(Settings.model_validate({"forward": forward}), {})
     assert [route.refuse_private for route in found] == [refused, False]
 
 

@@ -14,10 +14,11 @@ import dns.rcode
 import pytest
 
 from meshdns.config.model import Settings
+from meshdns.config.named_files import FileForm, FileUse
 from meshdns.forwarding.upstreams import Address, UpstreamTls
 from meshdns.upstream import routes
+from meshdns.upstream.file_forms import read_named_file
 from meshdns.upstream.tls import MAX_CONNECTIONS
-from meshdns.upstream.tls_context import TlsContext, check_ca
 from tests.rig.unbound import Unbound
 from tests.simulators.stalled_clock_loop import run_with_stalled_clock
 from tests.upstream.certificates import Authority
@@ -49,7 +50,7 @@ def against(server: TlsServer, authority: Authority, body: Body, *, name: str = 
     """Run `body` with a client whose only upstream the server is."""
 
     async def main(server: TlsServer) -> None:
-        client = ForwarderClient(Address("127.0.0.1", server.port, UpstreamTls(name, str(authority.file))))
+        client = ForwarderClient(Address("127.0.0.1", server.port, UpstreamTls(name, authority.pem)))
         try:
             await body(server, client)
         finally:
@@ -160,7 +161,7 @@ def test_a_stalled_handshake_gives_way_to_the_next_upstream(authority: Authority
 
     async def body(server: TlsServer, _client: ForwarderClient) -> None:
         with socket.create_server(("127.0.0.1", 0)) as stalled:
-            tls = UpstreamTls("dns.test", str(authority.file))
+            tls = UpstreamTls("dns.test", authority.pem)
             client = ForwarderClient(
                 Address("127.0.0.1", stalled.getsockname()[1], tls), Address("127.0.0.1", server.port, tls)
             )
@@ -292,7 +293,7 @@ def test_idle_connections_are_closed(authority: Authority, certificate: Path) ->
         await client.ask("good.test")
         assert server.open == 1
         pool = client.forwarder._pools.pool_for(  # else the test would last half a minute
-            Address("127.0.0.1", server.port, UpstreamTls("dns.test", str(authority.file)))
+            Address("127.0.0.1", server.port, UpstreamTls("dns.test", authority.pem))
         )
         pool.close_idle()
         pool.close_idle()
@@ -330,7 +331,7 @@ def test_a_real_resolver_over_tls(authority: Authority, certificate: Path) -> No
 
     config = f"  tls-service-pem: {certificate}\n  tls-service-key: {certificate}\n"
     with _TlsUnbound(["www.example.com. 60 IN A 192.0.2.80", *big], config) as unbound:
-        address = Address("127.0.0.1", unbound.tls_port, UpstreamTls("dns.test", str(authority.file)))
+        address = Address("127.0.0.1", unbound.tls_port, UpstreamTls("dns.test", authority.pem))
         small, large = asyncio.run(ask(address))
     assert small == ["www.example.com. 60 A 192.0.2.80"]
     assert len(large) == 40
@@ -349,42 +350,31 @@ class _TlsUnbound(Unbound):
 
 
 def test_the_settings_say_who_is_asked_over_tls(authority: Authority) -> None:
-    """Address, port 853, name, and the file of who vouches for it."""
-    ca = str(authority.file)
+    """Address, port 853, name, and who vouches for it."""
+    ca = "/etc/ca.pem"
     forward = [{"zone": ".", "to": ["tls://9.9.9.9#dns.quad9.net", "tls://192.0.2.1:8853"], "ca": ca}]
-    (route,) = routes.build_routes(Settings.model_validate({"forward": forward}))
+    settings = Settings.model_validate({"forward": forward})
+    (route,) = routes.build_routes(settings, {FileForm.AUTHORITIES: {ca: authority.pem}})
     assert route.upstreams == (
-        Address("9.9.9.9", 853, UpstreamTls("dns.quad9.net", ca)),
-        Address("192.0.2.1", 8853, UpstreamTls("", ca)),
+        Address("9.9.9.9", 853, UpstreamTls("dns.quad9.net", authority.pem)),
+        Address("192.0.2.1", 8853, UpstreamTls("", authority.pem)),
     )
     assert [str(address) for address in route.upstreams] == ["tls://9.9.9.9:853#dns.quad9.net", "tls://192.0.2.1:8853"]
 
 
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [(None, "No such file or directory; name"), ("no PEM", "holds no certificate in PEM form; name")],
-)
-def test_a_file_of_authorities_that_cannot_be_used_is_told(tmp_path: Path, text: str | None, message: str) -> None:
-    """With the file and what to do."""
-    path = tmp_path / "ca.pem"
-    if text is not None:
-        path.write_text(text)
-    with pytest.raises(ValueError, match=f"{path}: {message} a readable file of PEM certificates with ca"):
-        check_ca(str(path))
+def test_without_its_authorities_no_server_over_tls_is_asked() -> None:
+    """Those that the system trusts are no substitute for a file that cannot be read; servers in clear are asked."""
+    forward = [{"zone": ".", "to": ["tls://9.9.9.9#dns.quad9.net", "192.0.2.1"], "ca": "/absent/ca.pem"}]
+    (route,) = routes.build_routes(Settings.model_validate({"forward": forward}), {})
+    assert route.upstreams == (Address("192.0.2.1"),)
 
 
-def test_a_renewed_file_of_authorities_is_read_again(authority: Authority, tmp_path: Path) -> None:
-    """A broken renewal leaves the old one in force."""
+def test_no_key_leaves_a_file_of_authorities(authority: Authority, certificate: Path, tmp_path: Path) -> None:
+    """Nor a comment, which may hold any bytes: what is handed on is the certificates alone."""
     path = tmp_path / "ca.pem"
-    path.write_bytes(authority.file.read_bytes())
-    trust = TlsContext(str(path))
-    first = trust.context()
-    assert trust.context() is first
-    path.write_text("broken")
-    assert trust.context() is first
-    folder = tmp_path / "other"
-    folder.mkdir()
-    path.write_bytes(Authority(folder).file.read_bytes())
-    assert trust.context() is not first
-    path.unlink()
-    assert trust.context().get_ca_certs() != first.get_ca_certs()
+    path.write_bytes(certificate.read_bytes() + "# Zürich\n".encode() + authority.file.read_bytes())
+    text = read_named_file(FileUse(FileForm.AUTHORITIES, str(path)), ()).text
+    assert text is not None
+    assert "PRIVATE" in path.read_text()
+    assert set(text.replace("-----\n", "-----").split("-----")[1::2]) == {"BEGIN CERTIFICATE", "END CERTIFICATE"}
+    assert text.endswith(authority.pem)

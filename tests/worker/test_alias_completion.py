@@ -38,6 +38,7 @@ class Server:
         self.loop = asyncio.get_running_loop()
         self.forwarder = Forwarder(
             loop=self.loop,
+            clock=self.loop.time,
             routes=[Route(names.to_wire(zone), servers) for zone in ("", *fallback)],
             counters=self.counters,
             own_zones={names.to_wire("localhost"): False, **{zone.apex: zone.fallback for zone in zones}},

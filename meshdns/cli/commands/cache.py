@@ -37,7 +37,7 @@ def flush(**flags: Any) -> None:
       meshdns cache flush --config meshdns.yaml
     """
     try:
-        post(client_settings(flags), "/cache/flush")
+        post(client_settings(flags), "/cache/flush", object)
     except AdminClientError as error:
         exit_with(error)
     print_line("flushed: within a fifth of a second all workers ask anew")

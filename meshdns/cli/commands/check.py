@@ -9,14 +9,16 @@ import click
 from meshdns.cli import exit_codes
 from meshdns.cli.options import exit_with_settings_error
 from meshdns.cli.printing import print_line
-from meshdns.config import SettingsError, read_settings_file
+from meshdns.config import Overrides, SettingsError, place_of, read_settings_file
 from meshdns.config.model import Settings
+from meshdns.config.named_files import named_files
 from meshdns.config.sections import InClusterSection, KubeconfigSection, ManifestsSection, RemoteSecretsSection
 from meshdns.config.translate import mesh_settings
 from meshdns.controller import offline
 from meshdns.mesh.diagnostics import ClusterProblem
 from meshdns.mesh.objects.problems import Problem, Severity
 from meshdns.sources.kube.resources import resources_to_watch
+from meshdns.upstream.file_forms import own_addresses, read_named_file
 
 
 @click.command("check")
@@ -25,6 +27,9 @@ from meshdns.sources.kube.resources import resources_to_watch
 @click.option("--all", "everything", is_flag=True, help="List hosts outside the zones and not public ones, too.")
 def command(paths: tuple[str, ...], nodes: int | None, everything: bool) -> None:  # noqa: FBT001 — a flag
     """Check settings files and folders of clusters (<folder>/<cluster>/*.yaml).
+
+    Files that settings name for upstream servers are looked at, too. What is wrong with them is said on standard error
+    and is no problem that counts: the server may run on another machine.
 
     Exit codes: 0 clean, 2 wrong usage, 65 wrong settings, 79 problems found.
 
@@ -41,6 +46,8 @@ def command(paths: tuple[str, ...], nodes: int | None, everything: bool) -> None
     found = 0
     quiet = 0
     for path in paths or ("meshdns.yaml",):
+        for line in _file_warnings(Path(path)):
+            print_line(line, err=True)
         for line in _watch_lines(Path(path), nodes) if nodes else ():
             print_line(line)
         for cluster, problem in sorted(_problems(Path(path)), key=_sort_key):
@@ -69,6 +76,17 @@ def _settings(path: Path) -> Settings:
         return read_settings_file(path, str(Path.home()))
     except SettingsError as error:
         exit_with_settings_error(error)
+
+
+def _file_warnings(path: Path) -> Iterator[str]:
+    """Return what is wrong here with the files that a settings file names; the server may see others."""
+    settings = _settings(path)
+    default = settings.forward == Settings().forward
+    for use, key in named_files(settings):
+        reading = read_named_file(use, own_addresses(settings))
+        if reading.text is None and not (default and key[0] == "forward"):
+            place = place_of(key, Overrides(config=str(path)), {})
+            yield f"{place}: {use.path}: {reading.reason}"
 
 
 def _problems(path: Path) -> list[ClusterProblem]:

@@ -9,9 +9,9 @@ import click
 from pydantic import ValidationError
 
 from meshdns.cli.commands.serve import run
-from meshdns.cli.options import check_upstream_files, exit_with_settings_error
+from meshdns.cli.options import exit_with_settings_error
 from meshdns.cli.printing import print_line, print_lines
-from meshdns.config import Overrides, Settings, SettingsError, apply_overrides, read_settings_file
+from meshdns.config import Overrides, Settings, SettingsError, SettingsReader, apply_overrides, read_settings_file
 from meshdns.config.model import AdminSection, HttpSection
 from meshdns.instance import logs
 
@@ -47,7 +47,7 @@ def command(listen: str, http: str, page: str, cluster: str) -> None:
         settings = _settings(listen, http, page, cluster, state)
         status = run(
             settings,
-            reread_settings=lambda: settings,
+            SettingsReader(lambda: settings),
             on_serving=lambda: _print_introduction(listen, page, cluster, state),
         )
     print_lines("\nended")
@@ -68,9 +68,7 @@ def _settings(listen: str, http: str, page: str, cluster: str, state: str) -> Se
         settings = read_settings_file(example_folder(_EXAMPLE) / "meshdns.yaml", state)
         admin = AdminSection(socket=str(Path(state, "admin.sock")), listen=page)
         settings = settings.model_copy(update={"http": HttpSection(listen=http), "admin": admin, "lameduck": 0.0})
-        return check_upstream_files(
-            apply_overrides(settings, Overrides(listen=(listen,), cluster=cluster, state_dir=state, workers=1))
-        )
+        return apply_overrides(settings, Overrides(listen=(listen,), cluster=cluster, state_dir=state, workers=1))
     except ValidationError as error:
         raise click.UsageError(error.errors()[0]["msg"].removeprefix("Value error, ")) from None
     except SettingsError as error:

@@ -8,9 +8,9 @@ from typing import Any
 
 import click
 
-from meshdns.cli.options import settings_flags, settings_from_flags, settings_or_exit
+from meshdns.cli.options import place_from_flags, settings_flags, settings_from_flags, settings_or_exit
 from meshdns.cli.printing import print_lines
-from meshdns.config import Settings
+from meshdns.config import Settings, SettingsReader
 from meshdns.instance import logs
 
 
@@ -34,20 +34,20 @@ def command(**flags: Any) -> None:
     sys.exit(
         run(
             settings,
-            reread_settings=lambda: settings_from_flags(flags),
+            SettingsReader(lambda: settings_from_flags(flags), lambda path: place_from_flags(flags, path)),
             on_serving=lambda: log.info("serving on %s (udp and tcp)", listen),
         )
     )
 
 
-def run(settings: Settings, *, reread_settings: Callable[[], Settings], on_serving: Callable[[], None]) -> int:
+def run(settings: Settings, reader: SettingsReader, *, on_serving: Callable[[], None]) -> int:
     """Run an instance; returns the exit status."""
     from meshdns.supervisor.handover import StateDirError  # noqa: PLC0415 — keeps --help and check light
     from meshdns.supervisor.sockets import BindError  # noqa: PLC0415 — as above
     from meshdns.supervisor.supervisor import Supervisor  # noqa: PLC0415 — as above
 
     try:
-        asyncio.run(Supervisor(settings, reread_settings=reread_settings, on_serving=on_serving).run())
+        asyncio.run(Supervisor(settings, reader=reader, on_serving=on_serving).run())
     except (StateDirError, BindError) as error:
         print_lines(str(error), err=True)
         return 1

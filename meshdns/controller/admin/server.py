@@ -3,7 +3,8 @@
 Rules:
 - GET, JSON, one path for each list, ``/explain?name=&type=``, ``/queries`` (live ones as server-sent events),
   ``/overview`` and ``/totals`` for all who look within a second at once; ``/`` is the page that shows them.
-- Two orders, POST on the Unix socket alone: ``/reload`` and ``/cache/flush``. Nothing else can be changed.
+- Two orders, POST on the Unix socket alone: ``/reload`` and ``/cache/flush``. Nothing else can be changed. The reply to
+  ``/reload`` comes when the settings are in force, or says why they are not (409).
 - The socket's mode is 0660: who owns it, or is in its group, may ask and order. No browser can reach a Unix socket; one
   can be made to ask a loopback port in a stranger's name (DNS rebinding), so there the Host header must name loopback,
   and what a browser asks for because another site's page said so is refused.
@@ -20,7 +21,7 @@ import socket as sockets
 from collections.abc import Awaitable, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import msgspec
 from aiohttp import web
@@ -32,6 +33,7 @@ from meshdns.controller.admin.reports import Reports, overview_counts
 from meshdns.controller.admin.search import read_selection
 from meshdns.controller.admin.static_files import URL_PREFIX, AdminPage
 from meshdns.controller.gauges import MeshCounts
+from meshdns.controller.supervisor_link import CommandRefusedError
 from meshdns.dns import names
 from meshdns.dns.presentation import type_number
 from meshdns.namedb.database import NameDatabaseError
@@ -60,6 +62,10 @@ _CONNECT_TIMEOUT: Final = 1.0  # seconds for the holder of the socket to accept
 _log = logging.getLogger("meshdns.controller")
 
 
+Command = Callable[[], Awaitable[Mapping[str, Any]] | None]
+"""Carries out a command. What is awaited of it are keys of the reply, or it raises `CommandRefusedError`."""
+
+
 class RunningServer(NamedTuple):
     """Access to the running server: times of contact, live queries, and commands by their path.
 
@@ -68,7 +74,7 @@ class RunningServer(NamedTuple):
 
     contact_ages: ContactAges
     live_queries: LiveQueries
-    commands: Mapping[str, Callable[[], None]]
+    commands: Mapping[str, Command]
     mesh_counts: MeshCounts
     read_totals: Callable[[], Totals]
 
@@ -188,8 +194,12 @@ class _AdminServer:
 
     async def _command(self, request: web.Request) -> web.Response:
         """Do what the path says."""
-        self._running.commands[request.path]()
-        return web.Response(body=b'{"done":true}', content_type="application/json")
+        try:
+            result = self._running.commands[request.path]()
+            keys = {} if result is None else await result
+        except CommandRefusedError as refusal:
+            return _error_response(refusal.status, str(refusal))
+        return web.Response(body=msgspec.json.encode({"done": True, **keys}), content_type="application/json")
 
     async def _respond_shared(self, key: str, read: Callable[[], object]) -> web.Response:
         """As `_respond`, one for all who ask within a moment."""

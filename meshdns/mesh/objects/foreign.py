@@ -71,9 +71,9 @@ def words_of(error: BaseException) -> str:
     return bounded_text(" ".join(said)) or type(error).__name__
 
 
-def listed(texts: Iterable[str], most: int = MAX_LISTED, separator: str = ", ") -> str:
+def listed(texts: Iterable[str], most: int = MAX_LISTED, separator: str = ", ", *, limit: int = MAX_TEXT) -> str:
     """Return the first `most` texts, each bounded, and how many more there are."""
     items = iter(texts)
-    first = [bounded_text(text) for text in itertools.islice(items, most)]
+    first = [bounded_text(text, limit) for text in itertools.islice(items, most)]
     more = sum(1 for _ in items)
     return separator.join(first) + (f" and {more} more" if more else "")

@@ -259,9 +259,9 @@ AuthProviderToken = Callable[[ClientConfig], Awaitable[str]]
 
 
 class CredentialSource:
-    """Source of the credential for `client_config`; `clock` is monotonic, `wall_clock` the Unix time of expiries.
+    """Source of the credential for `client_config`.
 
-    `on_credential` is called with each new one.
+    `clock` measures ages, `wall_clock` is the Unix time of expiries; `on_credential` is called with each new one.
     """
 
     def __init__(

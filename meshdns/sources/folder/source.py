@@ -26,6 +26,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
+from meshdns.instance.clocks import boot_time
 from meshdns.mesh.objects.declarations import AnyDeclaration, ObjectKey, ObjectKind, key_of, kind_of
 from meshdns.mesh.objects.foreign import describe_error
 from meshdns.mesh.objects.problems import Problem, ProblemKind
@@ -223,7 +224,7 @@ class _FolderPoller:
         return found == {name: cluster.stamps for name, cluster in self._clusters.items()}
 
     def _report_contact(self) -> None:
-        now = asyncio.get_running_loop().time()
+        now = boot_time()
         if now - self._last_contact < _CONTACT_INTERVAL:
             return
         self._last_contact = now

@@ -34,6 +34,7 @@ from kubernetes.aio import client, config
 from kubernetes.aio.config import kube_config, openid
 
 from meshdns import __version__
+from meshdns.instance.clocks import boot_time
 from meshdns.mesh.objects.foreign import bounded_text, shown
 from meshdns.sources.auth.credentials import Credential, CredentialSource, auth_provider_kubeconfig
 from meshdns.sources.auth.kubeconfig import ClientConfig
@@ -104,7 +105,7 @@ class ApiConnection:
         self._credentials = CredentialSource(
             client_config,
             environment=os.environ,
-            clock=asyncio.get_running_loop().time,
+            clock=boot_time,
             wall_clock=time.time,
             auth_provider_token=auth_provider_token,
             on_credential=on_credential,

@@ -5,7 +5,8 @@ Rules:
 - The objects of a list are read in slices of 2 ms with the loop in between. A thread would not be gentler: it shares
   the interpreter's lock and costs the loop up to 5 ms per wake-up.
 - A watch has no read timeout, since a healthy one may be silent for minutes. While it is open a second task watches its
-  silence; whatever else happens it is over 30 s after the end that was asked for.
+  silence, and probes at once after the machine was suspended; whatever else happens it is over 30 s after the end that
+  was asked for.
 """
 
 import asyncio
@@ -13,6 +14,7 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager
 from typing import Final, Protocol
 
+from meshdns.instance.clocks import SuspensionWatch
 from meshdns.mesh.objects.declarations import AnyDeclaration
 from meshdns.mesh.objects.parse import parse_object
 from meshdns.sources.kube.payload import ApiStatus, ListPage, PayloadError, decode_item, decode_page, decode_status
@@ -26,6 +28,7 @@ _PAGE_TIMEOUT: Final = 60.0
 _PROBE_TIMEOUT: Final = 10.0
 _OPEN_TIMEOUT: Final = 30.0
 _WATCH_GRACE: Final = 30.0
+_SUSPENSION_CHECK: Final = 15.0  # seconds, at most, after which a suspension is noticed
 _STATUS_BODY_LIMIT: Final = 64 * 1024
 _PAGE_BODY_LIMIT: Final = 512 * 2**20  # bytes; 100,000 ServiceEntries are 141 MB
 
@@ -173,10 +176,11 @@ class Follower:
 
     async def _probe_when_silent(self) -> None:
         """Return when the watch is to be given up."""
+        suspension = SuspensionWatch()
         while True:
             rest = self._reflector.probe_at - self._clock()
-            if rest > 0:
-                await asyncio.sleep(rest)
+            if rest > 0 and not suspension.was_suspended():
+                await asyncio.sleep(min(rest, _SUSPENSION_CHECK))
             elif not await self._probe():
                 return
 

@@ -16,6 +16,7 @@ from typing import Final
 
 import msgspec
 
+from meshdns.instance.clocks import SuspensionWatch
 from meshdns.sources.kube.follower import Connection, WatchReply
 from meshdns.sources.kube.payload import PayloadError, decode_item, decode_page
 from meshdns.sources.settings import SourceError
@@ -42,6 +43,7 @@ class VerifiedConnection:
         self._check_uid = check_uid
         self._lock = asyncio.Lock()
         self._checked_at = float("-inf")
+        self._suspension = SuspensionWatch()
 
     @asynccontextmanager
     async def get(self, path: str, query: Mapping[str, str]) -> AsyncIterator[WatchReply]:
@@ -77,7 +79,7 @@ class VerifiedConnection:
         """
         clock = asyncio.get_running_loop().time
         async with self._lock:
-            if clock() - self._checked_at < _CHECK_VALIDITY:
+            if not self._suspension.was_suspended() and clock() - self._checked_at < _CHECK_VALIDITY:
                 yield None
                 return
             async with self._connection.get(_PATH, _QUERY) as reply:
