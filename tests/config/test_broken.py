@@ -148,6 +148,42 @@ BROKEN = {
         V + "forward: [{zone: ., to: [dns.example]}]\n",
         "2:26: forward[0].to[0]: 'dns.example' is no server; write an address and perhaps a port: 10.0.0.53, [fd00::",
     ),
+    "an upstream that is no machine": (
+        V + "forward:\n- zone: .\n  to: [10.0.0.53, 0.0.0.0]\n",
+        "4:19: forward[0].to[1]: '0.0.0.0' is the address of no server; write 127.0.0.1 for a server on this machine",
+    ),
+    "an upstream that is no machine, with a port": (
+        V + "forward: [{zone: ., to: ['[::]:53']}]\n",
+        "2:26: forward[0].to[0]: '[::]:53' is the address of no server; write ::1 for this machine",
+    ),
+    "an upstream over TLS that is no machine": (
+        V + "forward: [{zone: ., to: ['tls://0.0.0.0#x']}]\n",
+        "2:26: forward[0].to[0]: '0.0.0.0' is the address of no server; write 127.0.0.1",
+    ),
+    "an upstream that is many machines": (
+        V + "forward: [{zone: ., to: ['224.0.0.1']}]\n",
+        "2:26: forward[0].to[0]: '224.0.0.1' is the address of many machines; write an address",
+    ),
+    "a broadcast address as upstream": (
+        V + "forward: [{zone: ., to: ['255.255.255.255:53']}]\n",
+        "2:26: forward[0].to[0]: '255.255.255.255:53' is the address of many machines; write an address",
+    ),
+    "an upstream of a fallback zone that is no machine": (
+        V + "fallback: [{zone: cluster.local, upstream: ['::']}]\n",
+        "2:45: fallback[0].upstream[0]: '::' is the address of no server; write ::1 for this machine",
+    ),
+    "a link-local upstream without its interface": (
+        V + "forward: [{zone: ., to: ['fe80::1']}]\n",
+        "2:26: forward[0].to[0]: 'fe80::1' is link-local and names no interface; write it behind a %: fe80::1%eth0",
+    ),
+    "an upstream with port 0": (
+        V + "forward: [{zone: ., to: ['10.0.0.53:0']}]\n",
+        "2:26: forward[0].to[0]: '10.0.0.53:0' has no port from 1 to 65535 behind its colon; write an address",
+    ),
+    "an upstream over TLS with a name that is none": (
+        V + "forward: [{zone: ., to: ['tls://10.0.0.53#a..b']}]\n",
+        "2:26: forward[0].to[0]: 'a..b' has an empty label; write an address and the name in its certificate: tls://",
+    ),
     "a zone twice": (
         V + "zones: [{name: Global.}, {name: global}]\n",
         "2:33: zones[1].name: 'global' occurs twice; join the two",
