@@ -211,7 +211,8 @@ class ForwardSection(SettingsModel):
     to: tuple[UpstreamOrFile, ...] = Field(
         min_length=1,
         description="Servers as address or address:port (link-local ones with their interface: fe80::1%eth0), or files "
-        "in the form of resolv.conf(5). Over TLS (RFC 7858) tls://address:port#name: the port is 853 where none is written, and the certificate must be for the name, or "
+        "in the form of resolv.conf(5). Over TLS (RFC 7858) tls://address:port#name: the port is "
+        "853 where none is written, and the certificate must be for the name, or "
         "for the address where no name is written. Such a server is never asked in clear.",
     )
     ca: FilePath | None = Field(

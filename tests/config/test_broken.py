@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+import yaml
 
 from meshdns.config import SettingsError, parse_settings, read_settings_file
 
@@ -236,6 +237,22 @@ def test_all_faults_are_reported_in_the_order_of_the_file() -> None:
         "m.yaml:5:1",
         "m.yaml:6:11",
     ]
+
+
+def test_brackets_are_read_no_deeper_than_they_may_nest(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each costs a walk over all that enclose it: a file of nothing else would take minutes."""
+    read = 0
+    original = yaml.scanner.Scanner.fetch_flow_collection_start
+
+    def counted(scanner: yaml.scanner.Scanner, token: object) -> None:
+        nonlocal read
+        read += 1
+        original(scanner, token)
+
+    monkeypatch.setattr(yaml.scanner.Scanner, "fetch_flow_collection_start", counted)
+    with pytest.raises(SettingsError, match="nests too deeply; remove brackets"):
+        parse_settings(b"[" * 3000, "m.yaml")
+    assert 64 <= read <= 70
 
 
 def test_octets_that_are_no_utf_8_are_reported_with_their_place() -> None:
