@@ -16,6 +16,7 @@ from meshdns.authority.row import Row, rotate_section
 from meshdns.authority.row_format import RowStatus
 from meshdns.authority.state import NamedbState
 from meshdns.authority.synthesis import Synthesized
+from meshdns.authority.synthesis_cache import SynthesisCache
 from meshdns.authority.zone import ServedZone, compression_pointer, implied_names, server_name, server_rrsets, soa_rdata
 from meshdns.dns.codes import (
     EDE_NO_REACHABLE_AUTHORITY,
@@ -85,6 +86,7 @@ class Authority:
         self._implied_names = frozenset(implied_names(self._apexes))
         self._servers = {server_name(zone.apex): server_rrsets(zone) for zone in zones if zone.servers}
         self.fixed_names = self._implied_names | self._apexes
+        self._synthesis_cache = SynthesisCache()
         self._nsid = nsid
         self._keepalive = keepalive
 
@@ -233,7 +235,9 @@ class Authority:
         """Answer for a name without a row: an implied or synthesized name, a wildcard, else a denial."""
         if query.qname_lower in self._implied_names:
             return self._denial(query, NOERROR, zone, rows, tcp=tcp)
-        made = synthesis.synthesize_service(query, zone.apex, lambda name: self._covering_row(name, zone, rows))
+        made = synthesis.synthesize_service(
+            query, zone.apex, lambda name: self._covering_row(name, zone, rows), self._synthesis_cache
+        )
         if made is not None:
             return self._answer_synthesized(query, zone, made, rows, tcp=tcp)
         if not rows.state.complete:
@@ -241,7 +245,9 @@ class Authority:
         row = self._wildcard(query, zone, rows) if rows.state.wildcards else None
         if row is not None:
             return self._answer_from_row(query, zone, row, rows, tcp=tcp, rotation=rotation)
-        made = synthesis.synthesize_cluster_name(query, zone.apex, lambda name: _row(rows, name))
+        made = synthesis.synthesize_cluster_name(
+            query, zone.apex, lambda name: _owned_row(rows, name), self._synthesis_cache
+        )
         if made is not None:
             return self._answer_synthesized(query, zone, made, rows, tcp=tcp)
         if zone.fallthrough:
@@ -256,13 +262,12 @@ class Authority:
             return self._denial(query, NOERROR, zone, rows, tcp=tcp)
         return self._row_reply(query, synthesized.row, synthesized.section, rows, tcp=tcp)
 
-    def _covering_row(self, name: bytes, zone: ServedZone, rows: RowReader) -> Row | None:
-        """Return the row of a name, or of the wildcard that covers it, or None."""
-        row = _row(rows, name)
-        if row is None and rows.state.wildcards and rows.state.complete:
-            found = self._wildcard_above(name, zone, rows)
-            return found[1] if found is not None else None
-        return row
+    def _covering_row(self, name: bytes, zone: ServedZone, rows: RowReader) -> tuple[bytes, Row] | None:
+        """Return the row of a name, or of the wildcard that covers it, with its owner name; or None."""
+        found = _owned_row(rows, name)
+        if found is None and rows.state.wildcards and rows.state.complete:
+            return self._wildcard_above(name, zone, rows)
+        return found
 
     def _row_or_wildcard(self, query: Query, zone: ServedZone, row: Row, rows: RowReader) -> Row:
         """Return the row that answers for a known name: in Istio a wildcard covers an empty non-terminal too.
@@ -337,6 +342,11 @@ def _is_undeclared(row: Row | None) -> bool:
 def _row(rows: RowReader, name: bytes) -> Row | None:
     found = rows.row(name)
     return Row(found) if found is not None else None
+
+
+def _owned_row(rows: RowReader, name: bytes) -> tuple[bytes, Row] | None:
+    found = rows.row(name)
+    return (name, Row(found)) if found is not None else None
 
 
 def _stale_error(row: Row, state: NamedbState) -> tuple[int, bytes]:

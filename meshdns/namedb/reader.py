@@ -47,13 +47,13 @@ class ReadTransaction:
         """Return why a declared owner name is not served (`meshdns.mesh.unserved_reasons`), or None."""
         return self._transaction.get(b"refusals", owner)
 
-    def clusters(self) -> list[tuple[bytes, bytes]]:
-        """Return the names of all clusters with their encoded summaries."""
-        return list(self._transaction.items(b"clusters"))
+    def clusters(self) -> Iterator[tuple[bytes, bytes]]:
+        """Yield the names of all clusters with their encoded summaries."""
+        return self._transaction.items(b"clusters")
 
     def owners_from(self, owner: bytes) -> Iterator[bytes]:
         """Yield the owner names from `owner` on, in the order of their bytes."""
-        return (key for key, _ in self._transaction.items(b"rows", owner))
+        return self._transaction.keys(b"rows", owner)
 
     def close(self) -> None:
         """End the transaction; it must not be used afterwards."""
