@@ -88,11 +88,15 @@ class ClusterState:
 
 
 class ServingState(NamedTuple):
-    """Limits of answers: whether mesh names are answered or names may be denied, and which clusters are stale."""
+    """Limits of answers: whether mesh names are answered or names may be denied, and which clusters are stale.
+
+    `knows_clusters` says that the clusters of all sources are known.
+    """
 
     ready: bool = False
     complete: bool = False
     stale: frozenset[str] = frozenset()
+    knows_clusters: bool = False
 
 
 class ClusterTracker:
@@ -126,7 +130,9 @@ class ClusterTracker:
 
     def serving_state(self, now: float) -> ServingState:
         """All that follows for answers."""
-        return ServingState(self.may_answer(), self.may_deny(now), self.stale_clusters(now))
+        return ServingState(
+            self.may_answer(), self.may_deny(now), self.stale_clusters(now), knows_clusters=self.knows_clusters(now)
+        )
 
     def may_answer(self) -> bool:
         """Whether names of the mesh are answered: the own cluster has synced; without one, any has."""
@@ -220,6 +226,12 @@ class ClusterTracker:
     def record_source_listed(self, source: str) -> None:
         """A source has named all clusters that it has."""
         self._listed_sources.add(source)
+
+    def knows_clusters(self, now: float) -> bool:
+        """Whether every source has named its clusters; one that cannot is waited for as long as a silent cluster."""
+        if self._expected_sources is not None and len(self._listed_sources) >= self._expected_sources:
+            return True
+        return now - self._started > DENIAL_BLOCK_TIMEOUT
 
     def unclaimed_clusters(self, now: float) -> list[str]:
         """Clusters that only an earlier process knew: every source has named its clusters, and none of them these.

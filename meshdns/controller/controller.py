@@ -50,7 +50,8 @@ class ProcessHooks(NamedTuple):
     """Functions of the process for the controller: tell the supervisor, write heartbeats, restart.
 
     `report_not_ready` is called with the reason why the instance is not ready, and with "" once it is; `wall_clock` is
-    the clock for people, in seconds since 1970; `release_memory` gives back the memory that reading everything took.
+    the clock for people, in seconds since 1970; `release_memory` gives back the memory that reading everything took;
+    `record_commit_failed` is called after each commit with whether it failed.
     """
 
     report_not_ready: Callable[[str], None]
@@ -59,6 +60,7 @@ class ProcessHooks(NamedTuple):
     request_restart: Callable[[], None]
     release_memory: Callable[[], None]
     metrics: ControllerMetrics
+    record_commit_failed: Callable[[bool], None]
 
 
 class Background(NamedTuple):
@@ -192,10 +194,12 @@ class Controller:
             sys.exit(EXIT_DATABASE_DAMAGED)
         except NameDatabaseError as error:
             self._hooks.metrics.record_commit_failure()
+            self._hooks.record_commit_failed(True)
             if str(error) != self._commit_error:
                 _log.error("%s; the last good name database is served on", error)
             self._commit_error = str(error)
         else:
+            self._hooks.record_commit_failed(False)
             self._commit_error = ""
             topology = self._publisher.name_table.topology
             if self._recheck_due or topology is not self._seen_topology:

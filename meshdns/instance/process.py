@@ -47,7 +47,7 @@ async def open_supervisor_channel() -> SupervisorChannel:
     return SupervisorChannel(messages, stop)
 
 
-def send_to_supervisor(message: Mapping[str, int | str | bool]) -> None:
+def send_to_supervisor(message: Mapping[str, object]) -> None:
     """Send a message to the supervisor."""
     with contextlib.suppress(BrokenPipeError):  # it is gone; so will this process be
         sys.stdout.buffer.write(msgspec.json.encode(message) + b"\n")

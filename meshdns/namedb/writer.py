@@ -16,10 +16,10 @@ from meshdns.authority.state import NamedbState, encode_state
 from meshdns.mesh.objects.declarations import AnyDeclaration, ObjectKey, key_of
 from meshdns.mesh.objects.problems import Problem
 from meshdns.namedb.database import NameDatabase, Transaction
+from meshdns.namedb.stored_state import STATE_KEY, store_commit_number
 from meshdns.namedb.tables import (
     OWN_PROBLEMS_KEY,
     RESOLVED_HOSTS_KEY,
-    STATE_KEY,
     ProblemKey,
     Tables,
     encode_declaration,
@@ -108,6 +108,7 @@ class Writer:
     def apply(self, commit: Commit) -> int:
         """Write a commit and return how many rows changed. Raises `NameDatabaseError` with nothing written."""
         with self._database.write() as txn:
+            store_commit_number(txn)
             changed = [
                 key
                 for key, value in sorted(commit.rows.items(), key=_by_key)

@@ -149,6 +149,7 @@ class Supervisor:
         self._settings = fresh
         self._generation += 1
         _log.info("settings generation %d in force", self._generation)
+        self._readiness.expect_settings(self._generation)
         self._reconfigure_workers()
         self._controller.restart()
 
@@ -236,7 +237,12 @@ class Supervisor:
             worker.send(self._worker_config(number))
 
     def _on_worker_message(self, name: str, message: dict[str, Any]) -> None:
-        self._readiness.on_worker_serving(name, database_ready=bool(message.get("ready")))
+        self._readiness.on_worker_serving(
+            name,
+            database_ready=bool(message.get("ready")),
+            generation=int(message.get("serving", 0)),
+            outdated_zones=message.get("outdated", ()),
+        )
         if self._readiness.is_serving and not self._has_served:
             self._has_served = True
             self._on_serving()

@@ -28,12 +28,12 @@ async def _run(selector: ServingSelector | None) -> None:
         return
     settings = decode(line)
     logs.configure_logging(settings.log_level, settings.log_format, process=f"worker {settings.number}")
-    worker = Worker(settings, loop, selector)
+    worker = Worker(settings, loop, selector, send=send_to_supervisor)
     await worker.serve()
     gc.collect()
     gc.freeze()  # the objects so far stay; collections on the hot path would only walk them
     gc.set_threshold(*GC_THRESHOLDS)
-    send_to_supervisor({"serving": settings.generation, "ready": worker.is_ready})
+    worker.report()
     listening = asyncio.create_task(_apply_settings(control, worker), name="orders")
     stopping = asyncio.create_task(stop.wait(), name="stop")
     await asyncio.wait((listening, stopping), return_when=asyncio.FIRST_COMPLETED)
@@ -47,7 +47,7 @@ async def _apply_settings(control: asyncio.StreamReader, worker: Worker) -> None
     while line := await control.readline():
         settings = decode(line)
         worker.reconfigure(settings)
-        send_to_supervisor({"serving": settings.generation, "ready": worker.is_ready})
+        worker.report()
 
 
 def main() -> None:
