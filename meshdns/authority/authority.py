@@ -2,8 +2,9 @@
 
 The order of checks, first match decides: malformed or refused; outside our zones → FORWARD; not ready → SERVFAIL with
 EDE 14; the apex's SOA and NS; the exact owner name; a wildcard that covers it; a denial, which is asserted only when
-every cluster that could know the name has synced (RFC 2308 for its form, RFC 4592 for empty non-terminals). An answer
-that rests on a cluster out of contact carries EDE 3 (Stale Answer).
+every cluster that could know the name has synced, and by names that were computed for the settings in force
+(`meshdns.authority.denial`; RFC 2308 for its form, RFC 4592 for empty non-terminals). An answer that rests on a cluster
+out of contact carries EDE 3 (Stale Answer).
 """
 
 import enum
@@ -12,10 +13,12 @@ from itertools import islice
 from typing import Final, NamedTuple, Protocol, TypeAlias
 
 from meshdns.authority import synthesis
+from meshdns.authority.denial import Hold, hold_denials
 from meshdns.authority.row import Row, rotate_section
 from meshdns.authority.row_format import RowStatus
 from meshdns.authority.state import NamedbState
 from meshdns.authority.synthesis import Synthesized
+from meshdns.authority.synthesis_cache import SynthesisCache
 from meshdns.authority.zone import ServedZone, compression_pointer, implied_names, server_name, server_rrsets, soa_rdata
 from meshdns.dns.codes import (
     EDE_NO_REACHABLE_AUTHORITY,
@@ -37,6 +40,7 @@ from meshdns.dns.response import EMPTY_SECTION, QUESTION_POINTER, Section, build
 
 _ROTATED: Final = frozenset({TYPE_A, TYPE_AAAA})
 _NO_ERROR: Final = (-1, b"")
+_UNWRITABLE_ERROR: Final = (EDE_STALE_ANSWER, b"changes cannot be written to the name database")
 
 
 class Verdict(enum.Enum):
@@ -80,11 +84,15 @@ class Authority:
 
     def __init__(self, zones: Sequence[ServedZone], *, nsid: bytes = b"", keepalive: int = 100) -> None:
         by_apex = {zone.apex: zone for zone in zones}
+        self._zones = tuple(by_apex.values())
+        self._holds: dict[bytes, Hold] = {}
+        self._judged_state: NamedbState | None = None  # the state that the holds follow from
         self._zone = ZoneMap(by_apex).find
         self._apexes = frozenset(by_apex)
         self._implied_names = frozenset(implied_names(self._apexes))
         self._servers = {server_name(zone.apex): server_rrsets(zone) for zone in zones if zone.servers}
         self.fixed_names = self._implied_names | self._apexes
+        self._synthesis_cache = SynthesisCache()
         self._nsid = nsid
         self._keepalive = keepalive
 
@@ -105,6 +113,8 @@ class Authority:
         if rows is None:
             return self._reply(query, SERVFAIL, error=(EDE_NOT_READY, b"the mesh has not been read yet"), tcp=tcp)
         if not rows.state.ready and not (row is not None and row.static):
+            if row is None and self._is_still_forwarded(zone, rows):
+                return Verdict.FORWARD
             return self._reply(query, SERVFAIL, error=(EDE_NOT_READY, b"the own cluster has not synced yet"), tcp=tcp)
         if query.qname_lower == zone.apex:
             return self._answer_apex(query, zone, row, rows, tcp=tcp, rotation=rotation)
@@ -154,10 +164,12 @@ class Authority:
         """Return whether the denial of this unknown name holds for all unknown names of its parent.
 
         It does not below hosts, of which names by cluster are synthesized; for service labels, which a wildcard covers
-        in its own way; and for TXT, which tools query.
+        in its own way; for TXT, which tools query; and while some names may not be denied.
         """
         zone = self._zone(query.qname_lower)
         if zone is None or zone.fallback or query.qtype == TYPE_TXT or query.qname_lower[1] == ord("_"):
+            return False
+        if self._find_hold(zone, rows) is not None:
             return False
         above = [_row(rows, name) for name in islice(ancestors(query.qname_lower, zone.apex), 2)]
         return not any(row is not None and row.has_synthesis for row in above)
@@ -193,12 +205,14 @@ class Authority:
         rrsets = self._servers[query.qname_lower]
         rrset = next(iter(rrsets.values())) if query.qtype == TYPE_ANY else rrsets.get(query.qtype)
         if rrset is None:
-            return self._denial(query, NOERROR, zone, rows, tcp=tcp)
+            return self._no_data(query, zone, rows, tcp=tcp)
         return self._reply(query, NOERROR, answer=rotate_section(rrset, rotation), aa=True, tcp=tcp)
 
     def _answer_apex(
         self, query: Query, zone: ServedZone, row: Row | None, rows: RowReader, *, tcp: bool, rotation: int
     ) -> AuthorityReply | Verdict:
+        if row is None and self._is_still_forwarded(zone, rows):
+            return Verdict.FORWARD
         if query.qtype in (TYPE_SOA, TYPE_ANY):
             rdata = soa_rdata(zone, HEADER_SIZE, rows.serial)
             answer = Section(1, record(TYPE_SOA, zone.negative_ttl, rdata))
@@ -207,7 +221,7 @@ class Authority:
             answer = Section(1, record(TYPE_NS, zone.ttl, b"\x02ns" + QUESTION_POINTER))
             return self._reply(query, NOERROR, answer=answer, aa=True, tcp=tcp)
         if row is None:
-            return self._denial(query, NOERROR, zone, rows, tcp=tcp)
+            return self._deny_unknown(query, NOERROR, zone, rows, tcp=tcp)
         return self._answer_from_row(query, zone, row, rows, tcp=tcp, rotation=rotation)
 
     def _answer_from_row(
@@ -223,7 +237,9 @@ class Authority:
         if query.qtype == TYPE_ANY and row.rrsets:
             rrset = next(iter(row.rrsets.values()))  # RFC 8482 4.1: one RRset is enough
         if rrset is None:
-            return self._denial(query, NOERROR, zone, rows, tcp=tcp)
+            if not row.rrsets:
+                return self._deny_unknown(query, NOERROR, zone, rows, tcp=tcp)
+            return self._no_data(query, zone, rows, tcp=tcp)
         answer = rotate_section(rrset, rotation) if query.qtype in _ROTATED else rrset
         return self._row_reply(query, row, answer, rows, tcp=tcp)
 
@@ -232,21 +248,58 @@ class Authority:
     ) -> AuthorityReply | Verdict:
         """Answer for a name without a row: an implied or synthesized name, a wildcard, else a denial."""
         if query.qname_lower in self._implied_names:
-            return self._denial(query, NOERROR, zone, rows, tcp=tcp)
-        made = synthesis.synthesize_service(query, zone.apex, lambda name: self._covering_row(name, zone, rows))
+            return self._deny_unknown(query, NOERROR, zone, rows, tcp=tcp)
+        made = synthesis.synthesize_service(
+            query, zone.apex, lambda name: self._covering_row(name, zone, rows), self._synthesis_cache
+        )
         if made is not None:
             return self._answer_synthesized(query, zone, made, rows, tcp=tcp)
         if not rows.state.complete:
+            if self._is_still_forwarded(zone, rows):
+                return Verdict.FORWARD
             return self._reply(query, SERVFAIL, error=(EDE_NOT_READY, b"a cluster has not synced yet"), tcp=tcp)
         row = self._wildcard(query, zone, rows) if rows.state.wildcards else None
         if row is not None:
             return self._answer_from_row(query, zone, row, rows, tcp=tcp, rotation=rotation)
-        made = synthesis.synthesize_cluster_name(query, zone.apex, lambda name: _row(rows, name))
+        made = synthesis.synthesize_cluster_name(
+            query, zone.apex, lambda name: _owned_row(rows, name), self._synthesis_cache
+        )
         if made is not None:
             return self._answer_synthesized(query, zone, made, rows, tcp=tcp)
-        if zone.fallthrough:
+        return self._deny_unknown(query, NXDOMAIN, zone, rows, tcp=tcp)
+
+    def _deny_unknown(
+        self, query: Query, rcode: int, zone: ServedZone, rows: RowReader, *, tcp: bool
+    ) -> AuthorityReply | Verdict:
+        """Deny a name without data, or do what its zone's hold says if it may not be denied."""
+        hold = self._find_hold(zone, rows)
+        if hold is not None and hold.covers(query.qname_lower):
+            if hold.is_forwarded:
+                return Verdict.FORWARD
+            return self._reply(query, SERVFAIL, error=(EDE_NOT_READY, hold.text), tcp=tcp)
+        if rcode == NXDOMAIN and zone.fallthrough:
             return Verdict.FORWARD
-        return self._denial(query, NXDOMAIN, zone, rows, tcp=tcp)
+        return self._denial(query, rcode, zone, rows, tcp=tcp)
+
+    def _no_data(self, query: Query, zone: ServedZone, rows: RowReader | None, *, tcp: bool) -> AuthorityReply:
+        """Deny a type of a name that has data of another one; a static record that is still to come has data."""
+        hold = self._find_hold(zone, rows) if rows is not None else None
+        if hold is not None and hold.covers_type(query.qname_lower, query.qtype):
+            return self._reply(query, SERVFAIL, error=(EDE_NOT_READY, hold.text), tcp=tcp)
+        error = _UNWRITABLE_ERROR if rows is not None and rows.state.is_unwritable else _NO_ERROR
+        return self._denial(query, NOERROR, zone, rows, error=error, tcp=tcp)
+
+    def _is_still_forwarded(self, zone: ServedZone, rows: RowReader) -> bool:
+        """Return whether a zone was none of the mesh in the settings that the names were computed for."""
+        hold = self._find_hold(zone, rows)
+        return hold is not None and hold.is_new
+
+    def _find_hold(self, zone: ServedZone, rows: RowReader) -> Hold | None:
+        """Return what may not be denied in a zone, or None; judged again when the state has changed."""
+        if rows.state is not self._judged_state:
+            self._holds = hold_denials(self._zones, rows.state)
+            self._judged_state = rows.state
+        return self._holds.get(zone.apex)
 
     def _answer_synthesized(
         self, query: Query, zone: ServedZone, synthesized: Synthesized, rows: RowReader, *, tcp: bool
@@ -256,13 +309,12 @@ class Authority:
             return self._denial(query, NOERROR, zone, rows, tcp=tcp)
         return self._row_reply(query, synthesized.row, synthesized.section, rows, tcp=tcp)
 
-    def _covering_row(self, name: bytes, zone: ServedZone, rows: RowReader) -> Row | None:
-        """Return the row of a name, or of the wildcard that covers it, or None."""
-        row = _row(rows, name)
-        if row is None and rows.state.wildcards and rows.state.complete:
-            found = self._wildcard_above(name, zone, rows)
-            return found[1] if found is not None else None
-        return row
+    def _covering_row(self, name: bytes, zone: ServedZone, rows: RowReader) -> tuple[bytes, Row] | None:
+        """Return the row of a name, or of the wildcard that covers it, with its owner name; or None."""
+        found = _owned_row(rows, name)
+        if found is None and rows.state.wildcards and rows.state.complete:
+            return self._wildcard_above(name, zone, rows)
+        return found
 
     def _row_or_wildcard(self, query: Query, zone: ServedZone, row: Row, rows: RowReader) -> Row:
         """Return the row that answers for a known name: in Istio a wildcard covers an empty non-terminal too.
@@ -301,13 +353,20 @@ class Authority:
         return message, _SOURCES[row.level][error is not _NO_ERROR]
 
     def _denial(
-        self, query: Query, rcode: int, zone: ServedZone, rows: RowReader | None, *, tcp: bool
+        self,
+        query: Query,
+        rcode: int,
+        zone: ServedZone,
+        rows: RowReader | None,
+        *,
+        tcp: bool,
+        error: tuple[int, bytes] = _NO_ERROR,
     ) -> AuthorityReply:
         """Return NXDOMAIN or NODATA with SOA, its TTL equal to MINIMUM: caches read either (RFC 2308 section 5)."""
         apex = HEADER_SIZE + len(query.qname) - len(zone.apex)
         rdata = soa_rdata(zone, apex, rows.serial if rows is not None else 0)
         soa = compression_pointer(apex) + record(TYPE_SOA, zone.negative_ttl, rdata)[2:]
-        return self._reply(query, rcode, authority=Section(1, soa), aa=True, tcp=tcp)
+        return self._reply(query, rcode, authority=Section(1, soa), error=error, aa=True, tcp=tcp)
 
     def _reply(
         self,
@@ -339,10 +398,17 @@ def _row(rows: RowReader, name: bytes) -> Row | None:
     return Row(found) if found is not None else None
 
 
+def _owned_row(rows: RowReader, name: bytes) -> tuple[bytes, Row] | None:
+    found = rows.row(name)
+    return (name, Row(found)) if found is not None else None
+
+
 def _stale_error(row: Row, state: NamedbState) -> tuple[int, bytes]:
     """Return EDE 3 if a cluster that the answer rests on has been out of contact for too long."""
     if state.is_controller_silent and not row.static:
         return EDE_STALE_ANSWER, b"the controller is silent"
+    if state.is_unwritable:
+        return _UNWRITABLE_ERROR
     if state.stale:
         stale = [state.clusters[i] for i in row.clusters if i in state.stale]
         if stale:

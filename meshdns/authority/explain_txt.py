@@ -14,6 +14,9 @@ from meshdns.dns.response import Section, build_reply, record
 from meshdns.mesh.answer import Answer, decode_answer
 from meshdns.mesh.candidates import Candidate
 
+MAX_PROVENANCE: Final = 16 << 10
+"""Bytes of a provenance, compressed, that are decoded here: some hundred declarations, and few milliseconds."""
+
 PREFIX: Final = b"\x08_explain"
 _MAX_STRING: Final = 255
 _MAX_LINES: Final = 40  # some 4 kB: over UDP it is truncated, and dig retries over TCP
@@ -23,6 +26,8 @@ def explain_reply(query: Query, reason: bytes | None, *, tcp: bool) -> bytes:
     """Return the TXT reply for a provenance as the name database holds it; NXDOMAIN if it is None."""
     if reason is None:
         return build_reply(query, NXDOMAIN, tcp=tcp)
+    if len(reason) > MAX_PROVENANCE:
+        return txt_reply(query, ["too many declarations to show them here; run meshdns explain"], tcp=tcp)
     return txt_reply(query, _lines(decode_answer(reason)), tcp=tcp)
 
 

@@ -1,15 +1,13 @@
 """A row of the name database as a decoded value."""
 
-import msgspec
-
-from meshdns.authority.row_format import RRSET_HEADER, STATIC_FLAG, RowStatus, SynthesisData
+from meshdns.authority.row_format import RRSET_HEADER, STATIC_FLAG, RowStatus
 from meshdns.dns.response import Section
 
 
 class Row:
     """A decoded row. `static` is served before any cluster has synced; `clusters` are ids of the database's state."""
 
-    __slots__ = ("_synthesis_bytes", "clusters", "level", "rrsets", "static", "status")
+    __slots__ = ("_data", "_synthesis_at", "clusters", "level", "rrsets", "static", "status")
 
     def __init__(self, data: bytes) -> None:
         self.status = data[0] & 0x03
@@ -18,28 +16,27 @@ class Row:
         at = 2 + 2 * data[1]
         self.clusters = [data[i] << 8 | data[i + 1] for i in range(2, at, 2)]
         self.rrsets: dict[int, Section] = {}
-        self._synthesis_bytes = b""
+        self._data = data
+        self._synthesis_at = (0, 0)  # where that data begins and ends
         while at < len(data):
             rtype, count, size = RRSET_HEADER.unpack_from(data, at)
             at += RRSET_HEADER.size
             if rtype:
                 self.rrsets[rtype] = Section(count, data[at : at + size])
             else:
-                self._synthesis_bytes = data[at : at + size]
+                self._synthesis_at = (at, at + size)
             at += size
 
-    def synthesis_data(self) -> SynthesisData:
-        """Decode the data from which further names are synthesized."""
-        return (
-            msgspec.msgpack.decode(self._synthesis_bytes, type=SynthesisData)
-            if self._synthesis_bytes
-            else SynthesisData()
-        )
+    @property
+    def synthesis_bytes(self) -> bytes:
+        """The encoded data from which further names are synthesized, up to 64 KiB; empty if there is none."""
+        begin, end = self._synthesis_at
+        return self._data[begin:end]
 
     @property
     def has_synthesis(self) -> bool:
         """Whether further names are synthesized from this one."""
-        return bool(self._synthesis_bytes)
+        return self._synthesis_at[1] > 0
 
     @property
     def is_empty_nonterminal(self) -> bool:

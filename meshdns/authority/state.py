@@ -2,6 +2,8 @@
 
 import msgspec
 
+from meshdns.mesh.zone_hashes import ZoneHashes
+
 
 class NamedbState(msgspec.Struct, frozen=True):
     """The state that every answer depends on.
@@ -10,7 +12,9 @@ class NamedbState(msgspec.Struct, frozen=True):
     served. `complete`: every cluster that may block a denial has synced; before, an unknown name is SERVFAIL, not
     NXDOMAIN. `clusters`: names by id; `stale` holds the ids whose last contact is too old, with the text for EDE 3.
     `wildcards`: whether any wildcard owner name exists, so that misses without one stay cheap. `is_controller_silent`:
-    the name database is not kept up to date; set by the reader, never written.
+    the name database is not kept up to date; `is_unwritable`: the last commit failed, so that it lacks changes; both
+    are set by the reader, never written. `zones` are the hashes of the settings that the names of each zone were
+    computed for, None if unknown, `sources` that of the sources they were read from.
     """
 
     ready: bool = False
@@ -19,6 +23,9 @@ class NamedbState(msgspec.Struct, frozen=True):
     stale: tuple[int, ...] = ()
     wildcards: bool = False
     is_controller_silent: bool = msgspec.field(default=False, name="silent")
+    is_unwritable: bool = msgspec.field(default=False, name="unwritable")
+    zones: dict[str, ZoneHashes] | None = None
+    sources: str = ""
 
 
 def encode_state(state: NamedbState) -> bytes:

@@ -10,13 +10,17 @@ from collections.abc import Callable, Iterator
 from typing import Final, NamedTuple
 
 from meshdns.authority.row import Row
-from meshdns.authority.row_format import ClusterPart, RowService
+from meshdns.authority.row_format import RowService
+from meshdns.authority.synthesis_cache import SynthesisCache
 from meshdns.dns.codes import TYPE_SRV
 from meshdns.dns.query import Query
 from meshdns.dns.response import EMPTY_SECTION, Section, record
 
-FindRow = Callable[[bytes], Row | None]
-"""Finds the row that answers for a lower-case wire name."""
+FindRow = Callable[[bytes], tuple[bytes, Row] | None]
+"""Finds the row that answers for a lower-case wire name, and its owner name."""
+
+MAX_TARGETS: Final = 100
+"""SRV records of one service, as many as a headless Service has addresses."""
 
 _srv: Final = struct.Struct(">HHH").pack
 _PROTOCOLS: Final = (b"_tcp", b"_udp")
@@ -30,58 +34,55 @@ class Synthesized(NamedTuple):
     section: Section
 
 
-def synthesize_service(query: Query, apex: bytes, find_row: FindRow) -> Synthesized | None:
+def synthesize_service(query: Query, apex: bytes, find_row: FindRow, cache: SynthesisCache) -> Synthesized | None:
     """Synthesize a name that begins with service labels; None if it does not, or there is no such service."""
     labels = list(_leading_labels(query.qname_lower, apex, 2))
     if not labels or not labels[0][0].startswith(b"_"):
         return None
     if labels[0][0] in _PROTOCOLS:
-        return _synthesize_protocol(labels[0], query, find_row)
+        return _synthesize_protocol(labels[0], query, find_row, cache)
     if len(labels) < 2 or labels[1][0] not in _PROTOCOLS:
         return None
     (name, _), (protocol, at) = labels
-    row = find_row(query.qname_lower[at:])
-    found = row and next(
-        (s for s in row.synthesis_data().services if (s.name, s.protocol) == (name[1:], protocol[1:])), None
-    )
-    if row is None or not found:
+    found = find_row(query.qname_lower[at:])
+    service = cache.service(*found, name[1:], protocol[1:]) if found is not None else None
+    if found is None or service is None:
         return None
-    return Synthesized(row, _srv_section(found, query.qname[at:]) if query.qtype == TYPE_SRV else EMPTY_SECTION)
+    return Synthesized(found[1], _srv_section(service, query.qname[at:]) if query.qtype == TYPE_SRV else EMPTY_SECTION)
 
 
-def synthesize_cluster_name(query: Query, apex: bytes, find_row: FindRow) -> Synthesized | None:
+def synthesize_cluster_name(query: Query, apex: bytes, find_row: FindRow, cache: SynthesisCache) -> Synthesized | None:
     """Synthesize a name of a host in one cluster; None if it is no such name."""
     labels = list(_leading_labels(query.qname_lower, apex, 2))
     if not labels:
         return None
     label, at = labels[0]
-    row = find_row(query.qname_lower[at:])
-    part = row and _cluster_part(row, label, 0)
-    if not part and len(labels) == 2 and label[:1] == b"p" and label[1:].isdigit():
-        row = find_row(query.qname_lower[labels[1][1] :])
-        part = row and _cluster_part(row, labels[1][0], int(label[1:6]))
-    if row is None or not part:
+    found = find_row(query.qname_lower[at:])
+    part = cache.part(*found, label, 0) if found is not None else None
+    if part is None and len(labels) == 2 and label[:1] == b"p" and label[1:].isdigit():
+        found = find_row(query.qname_lower[labels[1][1] :])
+        part = cache.part(*found, labels[1][0], int(label[1:6])) if found is not None else None
+    if found is None or part is None:
         return None
     count, wire = part.rrsets.get(query.qtype, (0, b""))
-    return Synthesized(row, Section(count, wire))
+    return Synthesized(found[1], Section(count, wire))
 
 
-def _synthesize_protocol(label: tuple[bytes, int], query: Query, find_row: FindRow) -> Synthesized | None:
+def _synthesize_protocol(
+    label: tuple[bytes, int], query: Query, find_row: FindRow, cache: SynthesisCache
+) -> Synthesized | None:
     """Synthesize ``_tcp.<host>``, which exists if the host has a service over TCP: an empty non-terminal."""
     protocol, at = label
-    row = find_row(query.qname_lower[at:])
-    exists = row and any(s.protocol == protocol[1:] for s in row.synthesis_data().services)
-    return Synthesized(row, EMPTY_SECTION) if row is not None and exists else None
-
-
-def _cluster_part(row: Row, label: bytes, port: int) -> ClusterPart | None:
-    return next((part for part in row.synthesis_data().parts if (part.label, part.port) == (label, port)), None)
+    found = find_row(query.qname_lower[at:])
+    if found is None or not cache.has_protocol(*found, protocol[1:]):
+        return None
+    return Synthesized(found[1], EMPTY_SECTION)
 
 
 def _srv_section(found: RowService, host: bytes) -> Section:
-    """Return one SRV record for each target; `host` is the name as queried, which is not compressed (RFC 2782)."""
+    """Return SRV records of the first targets; `host` is the name as queried, which is not compressed (RFC 2782)."""
     records = []
-    for port, cluster in found.targets:
+    for port, cluster in found.targets[:MAX_TARGETS]:
         labels = (b"p%d" % port, cluster) if cluster else ()
         target = b"".join(bytes([len(label)]) + label for label in labels) + host
         if len(target) <= 255:

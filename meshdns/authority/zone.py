@@ -9,6 +9,7 @@ import msgspec
 from meshdns.dns.codes import TYPE_A, TYPE_AAAA
 from meshdns.dns.names import ancestors
 from meshdns.dns.response import EMPTY_SECTION, Section, record
+from meshdns.mesh.zone_hashes import ZoneHashes
 
 _SOA_REFRESH: Final = b"\x00\x00\x1c\x20"  # 7200 s, as CoreDNS's kubernetes plugin
 _SOA_RETRY: Final = b"\x00\x00\x07\x08"  # 1800 s
@@ -19,6 +20,9 @@ class ServedZone(msgspec.Struct, frozen=True):
     """A zone as the authority needs it. `apex` is its lower-case wire name; TTLs in seconds.
 
     `servers` are the addresses of the name that the NS record gives, ``ns.<zone>``, if that name is not declared.
+    `hashes` are those of the settings in force; without any, whatever the name database lacks is denied. `route` is the
+    forward zone that forwarded names of this zone are sent to, empty if there is none. `records` are the owner names of
+    the static records with their types.
     """
 
     apex: bytes
@@ -31,6 +35,9 @@ class ServedZone(msgspec.Struct, frozen=True):
         default=False, name="alone"
     )  # a fallback zone without upstream: the client, a forwarder, has queried it already
     servers: tuple[str, ...] = ()
+    hashes: ZoneHashes = ZoneHashes()
+    route: str = ""
+    records: tuple[tuple[bytes, int], ...] = ()
 
 
 def implied_names(zones: Collection[bytes]) -> Iterator[bytes]:

@@ -5,7 +5,7 @@ worker gets beside its zones in `supervisor.worker_settings`.
 """
 
 import ipaddress
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from ipaddress import ip_network
 
 import msgspec
@@ -14,7 +14,9 @@ from meshdns.authority.zone import ServedZone
 from meshdns.config.model import ClusterSection, FallbackSection, Settings, ZoneSection
 from meshdns.config.sections import InClusterSection
 from meshdns.config.values import split_host_port
+from meshdns.config.zone_hashes import records_by_zone, route, settings_hashes
 from meshdns.dns import names
+from meshdns.dns.codes import TYPE_NUMBERS
 from meshdns.mesh.explain.model import ExplainedZone, ForwardZone
 from meshdns.mesh.settings import AnswerMode, ClusterSettings, DiscoveryMode, MeshSettings, MeshZone, StaticRecord
 
@@ -33,6 +35,8 @@ def nameserver_addresses(settings: Settings) -> tuple[str, ...]:
 def served_zones(settings: Settings) -> Iterator[ServedZone]:
     """The zones as the authority needs them, fallback zones behind the others."""
     servers = nameserver_addresses(settings)
+    mesh = mesh_settings(settings)
+    records = records_by_zone(mesh)
     for zone in settings.zones:
         yield ServedZone(
             names.to_wire(zone.name),
@@ -41,9 +45,22 @@ def served_zones(settings: Settings) -> Iterator[ServedZone]:
             zone.fallthrough,
             closest_encloser=zone.wildcards == "dns",
             servers=servers,
+            hashes=mesh.hashes.zones[zone.name],
+            route=route(settings, zone.name),
+            records=_record_types(records.get(zone.name, ())),
         )
     for fallback in settings.fallback:
-        yield ServedZone(names.to_wire(fallback.zone), fallback=True, has_no_upstream=not fallback.upstream)
+        yield ServedZone(
+            names.to_wire(fallback.zone),
+            fallback=True,
+            has_no_upstream=not fallback.upstream,
+            hashes=mesh.hashes.zones[fallback.zone],
+        )
+
+
+def _record_types(records: Iterable[StaticRecord]) -> tuple[tuple[bytes, int], ...]:
+    """The owner names of static records with their types, each once."""
+    return tuple(dict.fromkeys((names.to_wire(record.name), TYPE_NUMBERS[record.type]) for record in records))
 
 
 def explained_zones(settings: Settings) -> Iterator[ExplainedZone]:
@@ -88,7 +105,8 @@ def mesh_settings(settings: Settings) -> MeshSettings:
         for record in settings.records
         if (zone := mesh.zone_of(record.name)) is not None
     ]
-    return msgspec.structs.replace(mesh, records=tuple(records))
+    mesh = msgspec.structs.replace(mesh, records=tuple(records))
+    return msgspec.structs.replace(mesh, hashes=settings_hashes(settings, mesh))
 
 
 def _mesh_zone(zone: ZoneSection) -> MeshZone:

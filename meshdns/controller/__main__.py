@@ -117,8 +117,11 @@ def _create_controller(
 ) -> Controller:
     mesh = mesh_settings(settings)
     board = Scoreboard(process_settings.scoreboard)
+    publisher = Publisher(mesh, writer)
+    if board.has_commit_failed():
+        publisher.require_write()
     return Controller(
-        publisher=Publisher(mesh, writer),
+        publisher=publisher,
         tracker=ClusterTracker(
             own=mesh.vantage_cluster,
             required=[name for name, cluster in mesh.clusters.items() if cluster.required],
@@ -135,6 +138,7 @@ def _create_controller(
             metrics=ControllerMetrics(board, time.monotonic),
             request_restart=stop.set,
             release_memory=_release_memory,
+            record_commit_failed=lambda failed: board.record_commit(failed=failed),
         ),
         loop=loop,
         clock=boot_time,

@@ -103,11 +103,15 @@ def _listed_reasons(reasons: Sequence[str]) -> str:
 
 
 class ServingState(NamedTuple):
-    """Limits of answers: whether mesh names are answered or names may be denied, and which clusters are stale."""
+    """Limits of answers: whether mesh names are answered or names may be denied, and which clusters are stale.
+
+    `knows_clusters` says that the clusters of all sources are known.
+    """
 
     ready: bool = False
     complete: bool = False
     stale: frozenset[str] = frozenset()
+    knows_clusters: bool = False
 
 
 class ClusterTracker:
@@ -169,7 +173,9 @@ class ClusterTracker:
 
     def serving_state(self, now: float) -> ServingState:
         """All that follows for answers."""
-        return ServingState(self.may_answer(), self.may_deny(now), self.stale_clusters(now))
+        return ServingState(
+            self.may_answer(), self.may_deny(now), self.stale_clusters(now), knows_clusters=self.knows_clusters(now)
+        )
 
     def may_answer(self) -> bool:
         """Whether names of the mesh are answered: the own cluster has synced; without one, any has."""
@@ -273,6 +279,12 @@ class ClusterTracker:
         if problems:
             texts = (f"{each.object} {each.name}: {each.reason}; {each.next_step}" for each in problems)
             self._source_faults[source] = listed(texts, 1, "; ")
+
+    def knows_clusters(self, now: float) -> bool:
+        """Whether every source has named its clusters; one that cannot is waited for as long as a silent cluster."""
+        if self._expected_sources is not None and len(self._listed_sources) >= self._expected_sources:
+            return True
+        return now - self._started > DENIAL_BLOCK_TIMEOUT
 
     def unclaimed_clusters(self, now: float) -> list[str]:
         """Clusters that only an earlier process knew: every source has named its clusters, and none of them these.

@@ -60,7 +60,8 @@ class ProcessHooks(NamedTuple):
 
     `report_not_ready` is called with the reason why the instance is not ready, and with "" once it is; `wall_clock` is
     the clock for people, in seconds since 1970, `moment` gives the time for what outlives the process; `release_memory`
-    gives back the memory that reading everything took.
+    gives back the memory that reading everything took; `record_commit_failed` is called after each commit with whether
+    it failed.
     """
 
     report_not_ready: Callable[[str], None]
@@ -70,6 +71,7 @@ class ProcessHooks(NamedTuple):
     request_restart: Callable[[], None]
     release_memory: Callable[[], None]
     metrics: ControllerMetrics
+    record_commit_failed: Callable[[bool], None]
 
 
 class Background(NamedTuple):
@@ -229,6 +231,7 @@ class Controller:
                 _log.exception("a commit failed")
             self._record_commit_failure(describe_error(error), now)
         else:
+            self._hooks.record_commit_failed(False)
             self._commit_error = ""
             self._commit_delay.note_success()
             self._hooks.metrics.record_name_failures(self._publisher.failure_count)
@@ -257,6 +260,7 @@ class Controller:
         """Count a failed commit, log each reason once, and wait for a while: the changes are kept."""
         self._commit_delay.note_failure(now)
         self._hooks.metrics.record_commit_failure()
+        self._hooks.record_commit_failed(True)
         if reason != self._commit_error:
             _log.error("%s; the last good name database is served on", reason)
         self._commit_error = reason

@@ -34,6 +34,7 @@ from meshdns.mesh.objects.problems import DatedProblem, Problem, ProblemKind, wi
 from meshdns.mesh.passthrough import Passthrough
 from meshdns.mesh.settings import MeshSettings
 from meshdns.mesh.topology import Topology, topology_problems
+from meshdns.mesh.zone_hashes import NO_HASHES, ZoneHashes
 from meshdns.namedb.database import DamagedDatabaseError, NameDatabaseError
 from meshdns.namedb.tables import (
     ProblemKey,
@@ -90,6 +91,7 @@ class Publisher:
         self.failure_count = 0  # of names, each time that one could not be worked out
         self.unstorable: list[str] = []  # what was left out of commits, since no database can hold it
         self.restored_contacts: bytes | None = None  # the last contacts, as an earlier process kept them
+        self._must_write = False  # even if nothing changed
         self.change_count = 0  # of declarations, since this process began
         self.mesh_counts = MeshCounts(settings)
 
@@ -104,6 +106,10 @@ class Publisher:
     def reader_check(self) -> None:
         """Free what dead readers of the name database hold, which would make its file grow."""
         self._writer.reader_check()
+
+    def require_write(self) -> None:
+        """Write the next commit even if nothing changed: the last one of an earlier process failed."""
+        self._must_write = True
 
     def restore(self, now: float) -> frozenset[str]:
         """Take over what an earlier process left in the name database; returns the clusters it had synced.
@@ -250,14 +256,16 @@ class Publisher:
             self._own_problems_stored = self._commit.own_problems = stored
         return dated
 
-    def publish(self, *, ready: bool, complete: bool, stale: Collection[str], now: float) -> int:
+    def publish(
+        self, *, ready: bool, complete: bool, stale: Collection[str], now: float, knows_clusters: bool = True
+    ) -> int:
         """Commit everything that changed, with the state that holds now; returns the number of changed rows.
 
         `now` is Unix time, at which problems begin that were not there before.
 
         A large change is committed in parts, `has_pending_names` says that some are left; until then `ready` and
-        `complete` stay as they were. Raises `NameDatabaseError` if the name database cannot be written; the changes are
-        kept and tried with the next call.
+        `complete` stay as they were. `knows_clusters` says that the clusters of all sources are known. Raises
+        `NameDatabaseError` if the name database cannot be written; the changes are kept and tried with the next call.
         """
         commit = self._commit
         self._update_names(now)
@@ -272,18 +280,22 @@ class Publisher:
             self._remove_unchecked_problems()
             self._unserved_names.update_pending(self.name_table.is_declared)
         commit.unserved_reasons.update(self._unserved_names.take_changes())
+        zones, sources = self._computed_for(knows_clusters=knows_clusters)
         state = NamedbState(
             ready=self._state.ready if self.has_pending_names else ready,
             complete=self._state.complete if self.has_pending_names else complete,
             clusters=tuple(self._rows.cluster_ids),
             stale=tuple(sorted(self._rows.cluster_ids[name] for name in stale)),
             wildcards=bool(self._wildcards),
+            zones=zones,
+            sources=sources,
         )
         if state != self._state:
             commit.state = state
-        if not commit:
+        if not commit and not self._must_write:
             return 0
         changed = self._apply(commit)
+        self._must_write = False
         self.mesh_counts.update_problems(
             (key, tuple(problem.kind.value for problem in problems)) for key, problems in commit.problems.items()
         )
@@ -357,6 +369,22 @@ class Publisher:
             message = f"{describe_error(cause)}; {len(dropped)} items were left out: {listed(dropped)}"
             raise NameDatabaseError(message) from cause
         raise cause
+
+    def _computed_for(self, *, knows_clusters: bool) -> tuple[dict[str, ZoneHashes] | None, str]:
+        """Return the hashes of the settings that the names of each zone are computed for after this commit.
+
+        The hashes of other settings end with the first part of a change. Those of the settings in force begin with the
+        last, once the clusters of other sources are known.
+        """
+        hashes, before = self._settings.hashes, self._state.zones
+        are_sources_new = before is not None and self._state.sources != hashes.sources
+        if not self.has_pending_names and (knows_clusters or not are_sources_new):
+            return hashes.zones or None, hashes.sources
+        if before is None:
+            return None, self._state.sources
+        return {
+            name: zone.without_others(hashes.zones.get(name, NO_HASHES)) for name, zone in before.items()
+        }, self._state.sources
 
     @property
     def has_pending_names(self) -> bool:

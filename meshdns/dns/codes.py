@@ -60,6 +60,9 @@ TYPE_NAMES: Final = {
 }  # fmt: skip
 """The types that are queried in practice, by number."""
 
+TYPE_NUMBERS: Final = {name: number for number, name in TYPE_NAMES.items()}
+"""Their numbers by name."""
+
 RCODE_NAMES: Final = (
     "NOERROR", "FORMERR", "SERVFAIL", "NXDOMAIN", "NOTIMP", "REFUSED", "YXDOMAIN", "YXRRSET", "NXRRSET", "NOTAUTH",
     "NOTZONE", "DSOTYPENI", "RCODE12", "RCODE13", "RCODE14", "RCODE15",

@@ -27,10 +27,14 @@ T = TypeVar("T")
 
 
 class WorkerMessage(msgspec.Struct, frozen=True, omit_defaults=True):
-    """A worker serves the settings of a generation; `ready` says whether its name database can answer."""
+    """A worker serves the settings of a generation; `ready` says whether its name database can answer.
+
+    `outdated` are zones whose names were computed for other settings.
+    """
 
     serving: int
     ready: bool = False
+    outdated: tuple[str, ...] = ()
 
 
 class ControllerMessage(msgspec.Struct, frozen=True, omit_defaults=True):

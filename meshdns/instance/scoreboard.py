@@ -37,6 +37,7 @@ _FORWARD_CACHE_DENIALS: Final = _FIRST_COUNTER + MAX_COUNTERS  # entries of the 
 # Words of slot 0, the controller's.
 _CACHE_FLUSHES: Final = 8  # requested cache flushes
 _WATCHED_UNTIL: Final = 9  # until when live queries are watched, in ms
+_COMMIT_FAILED: Final = 10  # whether the last commit failed
 
 PAGE_SIZE: Final = 1 << 19
 """Bytes of half a page, less 8 for its length: some 5,000 series."""
@@ -74,6 +75,14 @@ class Scoreboard:
     def controller_heartbeat_age(self, now: float) -> float:
         """Return the seconds since the controller's last heartbeat."""
         return now - self._words[_HEARTBEAT] / 1000
+
+    def record_commit(self, *, failed: bool) -> None:
+        """Record whether the controller's last commit failed, so that the name database lacks changes."""
+        self._words[_COMMIT_FAILED] = failed
+
+    def has_commit_failed(self) -> bool:
+        """Return whether the controller's last commit failed."""
+        return bool(self._words[_COMMIT_FAILED])
 
     def record_worker_heartbeat(self, worker: int, now: float) -> None:
         """Record a heartbeat of a worker."""

@@ -6,6 +6,7 @@ from ipaddress import IPv4Network, IPv6Network
 import msgspec
 
 from meshdns.dns.names import longest_zone
+from meshdns.mesh.zone_hashes import SettingsHashes
 
 Prefix = IPv4Network | IPv6Network
 
@@ -88,6 +89,7 @@ class MeshSettings(msgspec.Struct, frozen=True):
     system_namespace: str = "istio-system"
     probes_gateways: bool = True  # gateways are probed; else nothing is known of their health
     forward_zones: tuple[str, ...] = ()  # zones other than the root that the settings forward by themselves
+    hashes: SettingsHashes = SettingsHashes()  # of all that names are computed for
 
     def cluster(self, name: str) -> ClusterSettings:
         """The settings of a cluster; the defaults where it has none."""

@@ -217,6 +217,15 @@ class Transaction:
         except lmdb.Error as error:
             raise _as_database_error(self._path, error) from None
 
+    def keys(self, table: bytes, start: bytes) -> Iterator[bytes]:
+        """Yield all keys from `start` on, in order; values, which may be large, are not read."""
+        try:
+            with self._txn.cursor(db=self._tables[table]) as cursor:
+                if cursor.set_range(start):
+                    yield from cursor.iternext(keys=True, values=False)
+        except lmdb.Error as error:
+            raise _as_database_error(self._path, error) from None
+
     def count(self, table: bytes) -> int:
         """Return the number of keys."""
         return int(self._txn.stat(self._tables[table])["entries"])

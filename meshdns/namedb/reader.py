@@ -8,8 +8,9 @@ from typing import Final
 
 import msgspec
 
-from meshdns.authority.state import NamedbState, decode_state
+from meshdns.authority.state import NamedbState
 from meshdns.namedb.database import NameDatabase, Transaction
+from meshdns.namedb.stored_state import decode_stored_state, read_stored_state
 from meshdns.namedb.writer import ALL_CHANGED, INVALIDATION_RING_SIZE
 
 _commit_key = struct.Struct(">Q")
@@ -47,13 +48,13 @@ class ReadTransaction:
         """Return why a declared owner name is not served (`meshdns.mesh.unserved_reasons`), or None."""
         return self._transaction.get(b"refusals", owner)
 
-    def clusters(self) -> list[tuple[bytes, bytes]]:
-        """Return the names of all clusters with their encoded summaries."""
-        return list(self._transaction.items(b"clusters"))
+    def clusters(self) -> Iterator[tuple[bytes, bytes]]:
+        """Yield the names of all clusters with their encoded summaries."""
+        return self._transaction.items(b"clusters")
 
     def owners_from(self, owner: bytes) -> Iterator[bytes]:
         """Yield the owner names from `owner` on, in the order of their bytes."""
-        return (key for key, _ in self._transaction.items(b"rows", owner))
+        return self._transaction.keys(b"rows", owner)
 
     def close(self) -> None:
         """End the transaction; it must not be used afterwards."""
@@ -66,22 +67,31 @@ class Reader:
     def __init__(self, path: Path) -> None:
         self._database = NameDatabase(path, writable=False)
         self._commit_id = -1
-        self._state_bytes = b""
+        self._stored_state = (b"", False)
         self._state = NamedbState()
         self._silent = False
+        self._unwritable = False
 
     @property
     def is_ready(self) -> bool:
         """Whether the name database could answer for the mesh at the last `begin`."""
         return self._state.ready
 
-    def set_controller_silent(self, silent: bool) -> bool:  # noqa: FBT001 — the one argument
-        """Set whether the controller is silent, which makes all it wrote stale; return whether that changed."""
-        if silent == self._silent:
+    @property
+    def state(self) -> NamedbState:
+        """The state as of the last `begin`."""
+        return self._state
+
+    def set_controller_state(self, *, silent: bool, unwritable: bool) -> bool:
+        """Set whether the controller is silent or cannot commit, so that data is stale; return whether that changed."""
+        if (silent, unwritable) == (self._silent, self._unwritable):
             return False
-        self._silent = silent
-        self._state = msgspec.structs.replace(self._state, is_controller_silent=silent)
+        self._silent, self._unwritable = silent, unwritable
+        self._state = self._with_controller_state(self._state)
         return True
+
+    def _with_controller_state(self, state: NamedbState) -> NamedbState:
+        return msgspec.structs.replace(state, is_controller_silent=self._silent, is_unwritable=self._unwritable)
 
     def begin(self) -> tuple[ReadTransaction, ChangedNames | None]:
         """Begin a read transaction; the second value is what changed since the last one, None without a commit."""
@@ -95,11 +105,10 @@ class Reader:
         return ReadTransaction(transaction, number, self._state), changed
 
     def _changed_names(self, transaction: Transaction, commit_id: int) -> ChangedNames:
-        state = transaction.get(b"meta", b"state") or b""
-        if state != self._state_bytes:
-            self._state_bytes = state
-            known = decode_state(state) if state else NamedbState()
-            self._state = msgspec.structs.replace(known, is_controller_silent=self._silent)
+        stored = read_stored_state(transaction)
+        if stored != self._stored_state:
+            self._stored_state = stored
+            self._state = self._with_controller_state(decode_stored_state(stored[0], is_believed=stored[1]))
             return ALL_NAMES
         if self._commit_id < 0 or commit_id - self._commit_id >= INVALIDATION_RING_SIZE:
             return ALL_NAMES

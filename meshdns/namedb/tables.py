@@ -14,13 +14,12 @@ from typing import Final, NewType, TypeVar
 
 import msgspec
 
-from meshdns.authority.state import NamedbState, decode_state
 from meshdns.mesh.deflate import compress, decompress
 from meshdns.mesh.objects.declarations import AnyDeclaration, ObjectKey, ObjectKind
 from meshdns.mesh.objects.problems import DatedProblem, Problem
 from meshdns.namedb.database import NameDatabase, Transaction
+from meshdns.namedb.stored_state import decode_stored_state, read_stored_state
 
-STATE_KEY: Final = b"state"
 RESOLVED_HOSTS_KEY: Final = b"resolved"
 OWN_PROBLEMS_KEY: Final = b"own problems"
 CONTACTS_KEY: Final = b"contacts"
@@ -42,8 +41,8 @@ class Tables:
     def __init__(self, transaction: Transaction) -> None:
         self._transaction = transaction
         self.serial = transaction.commit_id
-        state = transaction.get(b"meta", STATE_KEY)
-        self.state = decode_state(state) if state is not None else NamedbState()
+        stored, is_believed = read_stored_state(transaction)
+        self.state = decode_stored_state(stored, is_believed=is_believed)
         self.rows = OwnerTable(transaction, b"rows")
         self.provenance = OwnerTable(transaction, b"reasons")
         self.unserved_reasons = OwnerTable(transaction, b"refusals")

@@ -17,11 +17,11 @@ from meshdns.mesh.objects.declarations import AnyDeclaration, ObjectKey, key_of
 from meshdns.mesh.objects.foreign import shown
 from meshdns.mesh.objects.problems import Problem
 from meshdns.namedb.database import NameDatabase, Transaction
+from meshdns.namedb.stored_state import STATE_KEY, store_commit_number
 from meshdns.namedb.tables import (
     CONTACTS_KEY,
     OWN_PROBLEMS_KEY,
     RESOLVED_HOSTS_KEY,
-    STATE_KEY,
     ProblemKey,
     Tables,
     encode_declaration,
@@ -145,6 +145,7 @@ class Writer:
     def apply(self, commit: Commit) -> int:
         """Write a commit and return how many rows changed. Raises `NameDatabaseError` with nothing written."""
         with self._database.write() as txn:
+            store_commit_number(txn)
             changed = [
                 key
                 for key, value in sorted(commit.rows.items(), key=_by_key)

@@ -3,6 +3,9 @@
 The instance is ready when every worker serves and the mesh can be answered for: either the name database that an
 earlier process left can answer, or the controller reports ready, because it knows which clusters are still awaited.
 Readiness is latched: once ready, the instance stays so until it shuts down. Time alone never makes it ready.
+
+Other settings interrupt it: until every worker serves them, with names that were computed for them, the instance is not
+ready.
 """
 
 import asyncio
@@ -13,6 +16,7 @@ from typing import Final
 
 from meshdns.instance import metric_pages
 from meshdns.instance.metric_pages import MetricPage
+from meshdns.mesh.objects.foreign import listed
 
 HEALTH_TIMEOUT: Final = 1.0  # seconds; kubelet's own default for a probe
 _HEALTH_QUERY: Final = b"\0\0\0\x01\0\0\0\0\0\0" + b"\x06health\x07meshdns\x07invalid\0" + b"\0\x01\0\x01"
@@ -78,13 +82,25 @@ class InstanceReadiness:
         self._controller_reason = "the controller has not begun yet; see its log"
         self._latched = False
         self._ending = False
+        self._generation = 0  # of the settings in force
+        self._served_generations: dict[str, int] = {}
+        self._outdated_zones: dict[str, tuple[str, ...]] = {}
 
-    def on_worker_serving(self, name: str, *, database_ready: bool) -> None:
+    def expect_settings(self, generation: int) -> None:
+        """Expect every worker to serve the settings of a generation."""
+        self._generation = generation
+
+    def on_worker_serving(
+        self, name: str, *, database_ready: bool, generation: int = 0, outdated_zones: Sequence[str] = ()
+    ) -> None:
         """Take the report of a worker that serves; `database_ready` says whether its name database can answer.
 
-        Only the first report of each worker counts: a name database that answers for one cluster by now need not do so
-        for all that are required.
+        Only the first report of each worker counts for that: a name database that answers for one cluster by now need
+        not do so for all that are required. `outdated_zones` are those whose names were computed for other settings
+        than those of `generation`.
         """
+        self._served_generations[name] = generation
+        self._outdated_zones[name] = tuple(outdated_zones)
         self._database_ready = self._database_ready or (database_ready and name in self._waiting_workers)
         self._waiting_workers.discard(name)
         self._latch()
@@ -107,16 +123,25 @@ class InstanceReadiness:
     @property
     def is_ready(self) -> bool:
         """Whether the instance is ready for queries."""
-        return self._latched and not self._ending
+        return self._latched and not self._ending and not self._settings_reasons()
 
     def not_ready_reasons(self) -> list[str]:
         """Return the reasons why the instance is not ready, for people; empty if it is."""
         if self._ending:
             return ["ending"]
-        if self._latched:
-            return []
         found = [f"{name} does not serve yet" for name in sorted(self._waiting_workers)]
-        return found if self._database_ready else [*found, self._controller_reason]
+        if not (self._latched or self._database_ready):
+            found.append(self._controller_reason)
+        return found + self._settings_reasons()
+
+    def _settings_reasons(self) -> list[str]:
+        """Return what the settings in force wait for."""
+        late = [name for name, served in sorted(self._served_generations.items()) if served < self._generation]
+        found = [f"{name} does not serve settings generation {self._generation} yet" for name in late]
+        zones = sorted({zone for zones in self._outdated_zones.values() for zone in zones})
+        if zones:
+            found.append(f"names are not computed yet for the settings in force, of {listed(zones)}")
+        return found
 
     def _latch(self) -> None:
         self._latched = self._latched or (self._database_ready and not self._waiting_workers)

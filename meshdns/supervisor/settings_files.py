@@ -75,6 +75,7 @@ class SettingsFiles:
         self._states: dict[FileUse, FileState] = {}
         self._lock = asyncio.Lock()
         self._threads: dict[FileUse, DaemonThread[FileState]] = {}
+        self._logged_problems: tuple[Problem, ...] = ()
         self.failed_reads = 0
         """Readings that failed, those of a file that stays unreadable included."""
 
@@ -90,6 +91,17 @@ class SettingsFiles:
     def problems(self) -> tuple[Problem, ...]:
         """What is wrong with the files now."""
         return tuple(_problem(use, self._uses[use], state) for use, state in self._states.items() if state.reason)
+
+    def log_problems(self) -> None:
+        """Log what is wrong with the files, once, and what is wrong no longer."""
+        problems = self.problems()
+        for each in problems:
+            if each not in self._logged_problems:
+                _log.error("%s: %s %s: %s; %s", each.field, each.object, each.name, each.reason, each.next_step)
+        for each in self._logged_problems:
+            if each not in problems:
+                _log.info("%s: %s %s: no longer: %s", each.field, each.object, each.name, each.reason)
+        self._logged_problems = problems
 
     @property
     def states(self) -> States:

@@ -29,7 +29,6 @@ from meshdns.instance.metric_pages import MetricPage
 from meshdns.instance.pipe import ControllerMessage, WorkerMessage
 from meshdns.instance.process import lower_priority
 from meshdns.instance.scoreboard import Scoreboard
-from meshdns.mesh.objects.problems import Problem
 from meshdns.namedb import location
 from meshdns.supervisor import cookie_secrets
 from meshdns.supervisor.child import CRASH_STATUSES, LOST_STATUS, Child
@@ -79,7 +78,6 @@ class Supervisor:
             ),
             fixed=_FIXED_ON_RELOAD,
         )
-        self._logged_problems: tuple[Problem, ...] = ()
         self._replied_orders: dict[int, asyncio.Event] = {}
         self._replacing: asyncio.Task[None] | None = None
         self._on_serving = on_serving
@@ -187,8 +185,9 @@ class Supervisor:
             self._settings, files, self._generation = before
             self._files.adopt(self._settings, files)
             raise
+        self._readiness.expect_settings(self._generation)
         self._reconfigure_workers()
-        self._log_file_problems()
+        self._files.log_problems()
         return self._generation
 
     async def _report_reload(self, outcome: Outcome, orders: tuple[int, ...]) -> None:
@@ -306,23 +305,14 @@ class Supervisor:
 
     def _on_files_changed(self) -> None:
         """Hand on the values of the files; no generation begins, and the controller goes on."""
-        self._log_file_problems()
+        self._files.log_problems()
         self._reconfigure_workers()
         self._controller.send(msgspec.json.encode(self._files_message()))
 
-    def _log_file_problems(self) -> None:
-        """Log what is wrong with the files, once."""
-        problems = self._files.problems()
-        for each in problems:
-            if each not in self._logged_problems:
-                _log.error("%s: %s %s: %s; %s", each.field, each.object, each.name, each.reason, each.next_step)
-        for each in self._logged_problems:
-            if each not in problems:
-                _log.info("%s: %s %s: no longer: %s", each.field, each.object, each.name, each.reason)
-        self._logged_problems = problems
-
     def _on_worker_message(self, name: str, message: WorkerMessage) -> None:
-        self._readiness.on_worker_serving(name, database_ready=message.ready)
+        self._readiness.on_worker_serving(
+            name, database_ready=message.ready, generation=message.serving, outdated_zones=message.outdated
+        )
         if self._readiness.is_serving and not self._has_served:
             self._has_served = True
             self._guard.call("start-up message", self._on_serving)
@@ -372,7 +362,7 @@ class Supervisor:
         """Read the files that the settings name; what cannot be read is looked at again."""
         try:
             self._files.adopt(self._settings, await self._files.read_for(self._settings))
-            self._log_file_problems()
+            self._files.log_problems()
         except Exception as error:  # noqa: BLE001 — names of the mesh must not wait for files
             self._guard.record_failure("settings files", error)
 

@@ -11,7 +11,7 @@ import logging
 from typing import Final
 
 from meshdns.instance import logs
-from meshdns.instance.pipe import MessageReader, WorkerMessage
+from meshdns.instance.pipe import MessageReader
 from meshdns.instance.process import die_with_parent, open_supervisor_channel, send_to_supervisor, use_short_time_slices
 from meshdns.worker.selector import ServingSelector
 from meshdns.worker.settings import decode
@@ -31,12 +31,12 @@ async def _run(selector: ServingSelector | None) -> None:
     if settings is None:
         return
     logs.configure_logging(settings.log_level, settings.log_format, process=f"worker {settings.number}")
-    worker = Worker(settings, loop, selector)
+    worker = Worker(settings, loop, selector, send=send_to_supervisor)
     await worker.serve()
     gc.collect()
     gc.freeze()  # the objects so far stay; collections on the hot path would only walk them
     gc.set_threshold(*GC_THRESHOLDS)
-    send_to_supervisor(WorkerMessage(settings.generation, worker.is_ready))
+    worker.report()
     listening = asyncio.create_task(_apply_settings(control, worker), name="orders")
     stopping = asyncio.create_task(stop.wait(), name="stop")
     await asyncio.wait((listening, stopping), return_when=asyncio.FIRST_COMPLETED)
@@ -53,7 +53,7 @@ async def _apply_settings(control: MessageReader, worker: Worker) -> None:
         except Exception:  # noqa: BLE001 — a fault in applying settings must not end the answers
             _log.exception("settings generation %d cannot be applied; report this with the log", settings.generation)
         else:
-            send_to_supervisor(WorkerMessage(settings.generation, worker.is_ready))
+            worker.report()
 
 
 def main() -> None:

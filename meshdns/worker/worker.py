@@ -8,11 +8,13 @@ import secrets
 import socket
 import sys
 import time
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
 from meshdns.authority.authority import Authority
+from meshdns.authority.denial import outdated_zones
 from meshdns.authority.special import ChaosNames, SpecialNames
 from meshdns.forwarding.client_reply import Alias
 from meshdns.forwarding.counters import ForwardCounters
@@ -21,6 +23,7 @@ from meshdns.forwarding.waiting import Waiter
 from meshdns.instance.clocks import boot_time
 from meshdns.instance.heartbeats import HeartbeatJudge
 from meshdns.instance.metric_pages import MetricPage
+from meshdns.instance.pipe import WorkerMessage
 from meshdns.instance.scoreboard import CONTROLLER, Scoreboard
 from meshdns.namedb.database import DamagedDatabaseError, NameDatabaseError
 from meshdns.namedb.location import EXIT_DATABASE_DAMAGED
@@ -54,16 +57,27 @@ STALL_THRESHOLD: Final = 2.0  # seconds without a heartbeat after which waiting 
 CONTROLLER_TIMEOUT: Final = 10.0  # seconds without the controller's heartbeat after which its answers are stale
 _DRAIN_TIMEOUT: Final = 2.0  # seconds to drain at shutdown; clients have timed out by then
 
+_MAX_REPORTED_ZONES: Final = 50  # in a message; a reason names fewer
+
 _log = logging.getLogger("meshdns.worker")
 
 
 class Worker:
-    """All objects of one worker process."""
+    """All objects of one worker process. `send` sends a message to the supervisor."""
 
     def __init__(
-        self, settings: WorkerSettings, loop: asyncio.AbstractEventLoop, selector: ServingSelector | None = None
+        self,
+        settings: WorkerSettings,
+        loop: asyncio.AbstractEventLoop,
+        selector: ServingSelector | None = None,
+        *,
+        send: Callable[[WorkerMessage], None],
     ) -> None:
         self._loop = loop
+        self._send = send
+        self._generation = settings.generation
+        self._zones = settings.zones
+        self._outdated_zones: tuple[str, ...] = ()  # as the supervisor knows them
         self._selector = selector  # of the loop, where it can serve
         self._number = settings.number
         self._board = Scoreboard(settings.scoreboard)
@@ -100,12 +114,25 @@ class Worker:
         self._controller_judge = HeartbeatJudge(CONTROLLER_TIMEOUT)
         self._open_namedb(settings.namedb)
 
-    @property
-    def is_ready(self) -> bool:
-        """Whether the name database that is served can answer for the mesh."""
+    def report(self) -> None:
+        """Tell the supervisor which settings are served, and whether the name database can answer for the mesh."""
         self._responder.begin_read()
         self._responder.end_read()
-        return self._reader is not None and self._reader.is_ready
+        self._send_report(self._find_outdated_zones())
+
+    def _find_outdated_zones(self) -> tuple[str, ...]:
+        return outdated_zones(self._zones, self._reader.state) if self._reader is not None else ()
+
+    def _send_report(self, outdated: tuple[str, ...]) -> None:
+        self._outdated_zones = outdated
+        ready = self._reader is not None and self._reader.is_ready
+        self._send(WorkerMessage(self._generation, ready, outdated[:_MAX_REPORTED_ZONES]))
+
+    def _report_progress(self) -> None:
+        """Report again if names of other zones were computed for the settings in force."""
+        outdated = self._find_outdated_zones()
+        if outdated != self._outdated_zones:
+            self._send_report(outdated)
 
     async def serve(self) -> None:
         """Start answering on every inherited socket."""
@@ -126,6 +153,8 @@ class Worker:
 
     def reconfigure(self, settings: WorkerSettings) -> None:
         """Apply other settings; sockets stay as they are."""
+        self._generation = settings.generation
+        self._zones = settings.zones
         if (settings.routes, _own_zones(settings)) != self._forwarded:  # else the cache and the open exchanges stay
             self._close_after_drain(self._forwarder)
             self._forwarder = self._make_forwarder(settings)
@@ -203,6 +232,8 @@ class Worker:
             self._on_database_error(error)
             return None, ALL_NAMES
         self._logged_error = ""
+        if self._outdated_zones and begun[1] is not None:
+            self._report_progress()
         return begun
 
     def _on_database_error(self, error: NameDatabaseError) -> None:
@@ -282,9 +313,13 @@ class Worker:
         self._counter_publisher.publish_metrics(self._metrics, queries=self._responder.counters.queries)
         self._sampler.on_heartbeat(live=self._board.is_watching_live_queries(now))
         heartbeat = now - self._board.controller_heartbeat_age(now)
-        silent = self._controller_judge.silent({CONTROLLER: heartbeat}, now)
-        if self._reader is not None and self._reader.set_controller_silent(bool(silent)):
+        silent = bool(self._controller_judge.silent({CONTROLLER: heartbeat}, now))
+        unwritable = self._board.has_commit_failed()
+        if self._reader is not None and self._reader.set_controller_state(silent=silent, unwritable=unwritable):
             self._responder.invalidate_all()
+        if self._outdated_zones:  # else nothing is waited for, and the next query notices a commit
+            self._responder.begin_read()
+            self._responder.end_read()
 
     def _make_forwarder(self, settings: WorkerSettings) -> Forwarder:
         self._forwarded = settings.routes, _own_zones(settings)

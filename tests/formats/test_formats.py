@@ -204,8 +204,12 @@ def test_every_reply_of_the_admin_socket_is_as_recorded(settings: Settings, reco
     recorded = _json(recording / "replies.json")
     assert set(recorded) == set(TARGETS) >= {f"/{word}" for word in LISTS}
     targets = [target for target in TARGETS if target not in COUNTED]
-    with admin_socket(settings, current_database(Path(settings.state_dir or ""))) as path:
+    database = current_database(Path(settings.state_dir or ""))
+    with admin_socket(settings, database) as path:
         replies = {target: asked(path, target)[1] for target in targets}
+    _take_over(settings, database)  # before, an unknown name is not denied
+    with admin_socket(settings, database) as path:
+        replies |= {target: asked(path, target)[1] for target in targets if "nosuch" in target}
     for target in targets:
         wanted = _kinds_renamed(_without(recorded[target], RUNNING))
         assert _as_recorded(_without(replies[target], RUNNING), wanted) == wanted, target
@@ -214,15 +218,21 @@ def test_every_reply_of_the_admin_socket_is_as_recorded(settings: Settings, reco
 def test_replies_of_what_a_server_counted_keep_their_keys(settings: Settings, recording: Path) -> None:
     """The overview and the totals, of a server that took over the recorded database."""
     view = current_database(Path(settings.state_dir or ""))
-    writer = Writer(view)
-    publisher = Publisher(mesh_settings(settings), writer)
-    publisher.restore(NOW)
-    publisher.publish(ready=True, complete=True, stale=(), now=NOW)
-    writer.close()
+    publisher = _take_over(settings, view)
     recorded = _json(recording / "replies.json")
     with admin_socket(settings, view, census=publisher.mesh_counts) as path:
         for target in COUNTED - {"/queries"}:
             assert _paths(asked(path, target)[1]) == _paths(recorded[target]), target
+
+
+def _take_over(settings: Settings, database: Path) -> Publisher:
+    """Have a controller take over a name database."""
+    writer = Writer(database)
+    publisher = Publisher(mesh_settings(settings), writer)
+    publisher.restore(NOW)
+    publisher.publish(ready=True, complete=True, stale=(), now=NOW)
+    writer.close()
+    return publisher
 
 
 def _kinds_renamed(value: Any) -> Any:

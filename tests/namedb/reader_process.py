@@ -33,12 +33,14 @@ def main() -> None:
         rows = [look.row(bytes.fromhex(name)) for name in names]
         refusals = [look.unserved_reason(bytes.fromhex(name)) for name in names]
         state = [look.state.ready, look.state.complete, list(look.state.clusters)]
+        zones = sorted(look.state.zones) if look.state.zones is not None else None
         serial = look.serial
         look.close()
         found = {
             "forget": listed(changed),
             "serial": serial,
             "state": state,
+            "zones": zones,
             "rows": shown(rows),
             "refusals": shown(refusals),
         }

@@ -5,13 +5,16 @@ from pathlib import Path
 import lmdb
 import pytest
 
+from meshdns.authority.state import NamedbState
 from meshdns.dns import names
+from meshdns.mesh.zone_hashes import ZoneHashes
 from meshdns.namedb import verify
 from meshdns.namedb.database import MAP_SIZE
 from meshdns.namedb.writer import Commit, Writer
 from tests.namedb.old_version import downgrade, is_checksum_right, write_as_old_version
 from tests.namedb.test_reader_and_writer import ReaderProcess
 
+HASHES = ZoneHashes("n", "r")
 A, B = names.to_wire("a.global"), names.to_wire("b.global")
 
 
@@ -83,3 +86,38 @@ def test_a_flipped_bit_in_a_refusal_is_found(view: Path) -> None:
         with env.begin(write=True) as txn:
             txn.put(B, b"wh{", db=refusals)
     assert "checksum" in verify.find_damage(view)
+
+
+def with_hashes(path: Path) -> None:
+    """Commit the hashes of the settings that a zone's names were computed for."""
+    writer, commit = Writer(path), Commit()
+    commit.state = NamedbState(ready=True, zones={"global": HASHES}, sources="s")
+    writer.apply(commit)
+    writer.close()
+
+
+def stored_zones(path: Path) -> dict[str, ZoneHashes] | None:
+    """The hashes as the tools and the next controller read them."""
+    writer = Writer(path)
+    with writer.read() as tables:
+        found = tables.state.zones
+    writer.close()
+    return found
+
+
+def test_hashes_hold_until_an_earlier_version_commits(view: Path) -> None:
+    """It changes names without them: after a rollback and another upgrade nothing is denied by them."""
+    with_hashes(view)
+    with ReaderProcess(view) as reader:
+        assert reader.read()["zones"] == ["global"]
+        written(view, row=b"3")
+        assert reader.read()["zones"] == ["global"]
+        write_as_old_version(view, B, b"2")
+        assert (reader.read()["zones"], reader.read(B)["rows"]) == (None, [b"2"])
+    assert stored_zones(view) is None
+    written(view, row=b"4")
+    assert stored_zones(view) is None, "what this version commits next says nothing of the names before"
+    with_hashes(view)
+    assert stored_zones(view) == {"global": HASHES}
+    assert is_checksum_right(view)
+    assert verify.find_damage(view) == ""

@@ -66,3 +66,37 @@ def test_a_view_that_was_begun_in_this_life_is_judged_by_the_controller() -> Non
     found.on_controller_report(ready=False, not_ready_reason="cluster west has not synced")
     found.on_worker_serving("worker 0", database_ready=True)
     assert not found.is_ready
+
+
+def test_other_settings_interrupt_readiness_until_their_names_are_there() -> None:
+    """Each worker serves them, and the names of each zone were computed for them; the zones are named."""
+    found = InstanceReadiness(["worker 0", "worker 1"])
+    for name in ("worker 0", "worker 1"):
+        found.on_worker_serving(name, database_ready=True, generation=1)
+    assert found.not_ready_reasons() == []
+    found.expect_settings(2)
+    assert (found.is_ready, found.not_ready_reasons()) == (
+        False,
+        [f"worker {number} does not serve settings generation 2 yet" for number in (0, 1)],
+    )
+    zones = tuple(f"{letter}.example" for letter in "abcdefg")
+    first = ", ".join(zones[:5])
+    found.on_worker_serving("worker 0", database_ready=True, generation=2, outdated_zones=zones)
+    found.on_worker_serving("worker 1", database_ready=True, generation=2, outdated_zones=("h.example",))
+    assert (found.is_ready, found.not_ready_reasons()) == (
+        False,
+        [f"names are not computed yet for the settings in force, of {first} and 3 more"],
+    )
+    found.on_worker_serving("worker 0", database_ready=True, generation=2)
+    assert not found.is_ready
+    found.on_worker_serving("worker 1", database_ready=True, generation=2)
+    assert (found.is_ready, found.not_ready_reasons()) == (True, [])
+
+
+def test_a_last_database_for_other_settings_does_not_make_ready() -> None:
+    """A restart with other settings waits for the controller."""
+    found = InstanceReadiness(["worker 0"])
+    found.on_worker_serving("worker 0", database_ready=True, generation=1, outdated_zones=("global",))
+    assert not found.is_ready
+    found.on_worker_serving("worker 0", database_ready=True, generation=1)
+    assert found.not_ready_reasons() == []

@@ -26,7 +26,7 @@ def test_cached_answers_age_by_the_clock_that_goes_on_in_suspend() -> None:
             routes=(),
             cookie_secret=bytes(16),
         )
-        worker = Worker(settings, asyncio.get_running_loop())
+        worker = Worker(settings, asyncio.get_running_loop(), send=lambda _: None)
         assert worker._responder._clock is boot_time
         assert worker._forwarder._clock is boot_time
         await worker.close()
