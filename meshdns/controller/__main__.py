@@ -15,7 +15,7 @@ import time
 import zlib
 from collections.abc import Coroutine
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import msgspec
 
@@ -47,6 +47,7 @@ from meshdns.namedb.database import NameDatabaseError
 from meshdns.namedb.location import EXIT_DATABASE_DAMAGED
 from meshdns.namedb.writer import Writer
 from meshdns.sources.folder import source as manifests
+from meshdns.sources.read_limits import ReadLimits, create_read_limits
 from meshdns.sources.registry import ClusterRegistry
 from meshdns.sources.settings import ManifestsSource, SourceError, problem_from_message
 from meshdns.sources.sink import SourceProblems
@@ -80,11 +81,11 @@ async def _run() -> None:
     gc.collect()
     gc.freeze()  # a full collection over what stays would delay heartbeats and commits
     ends = (asyncio.create_task(_supervisor_gone(control), name="end"), asyncio.create_task(stop.wait(), name="stop"))
-    registrations = ClusterRegistry(
-        vantage_cluster(settings), believed=believed_uids(settings), remembered=controller.served_identities()
-    )
+    own = vantage_cluster(settings)
+    registry = ClusterRegistry(own, believed=believed_uids(settings), remembered=controller.served_identities())
+    shared = _SharedBySources(registry, create_read_limits(own))
     works = [
-        (f"source {settings.sources[rank].kind}", _run_source_isolated(rank, settings, controller, registrations))
+        (f"source {settings.sources[rank].kind}", _run_source_isolated(rank, settings, controller, shared))
         for rank in range(len(settings.sources))
     ]
     works += _create_background(settings, controller, loop)
@@ -179,12 +180,12 @@ async def _run_isolated(work: Coroutine[Any, Any, None], name: str) -> None:
 
 
 async def _run_source_isolated(
-    rank: int, settings: Settings, controller: Controller, registrations: ClusterRegistry
+    rank: int, settings: Settings, controller: Controller, shared: "_SharedBySources"
 ) -> None:
     """Run one source for as long as the process lives; what it cannot do does not end the others."""
     source = settings.sources[rank]
     try:
-        await _run_source(rank, settings, controller, registrations)
+        await _run_source(rank, settings, controller, shared)
     except SourceError as error:
         problem = problem_from_message("source", source.kind, str(error))
         controller.report(SourceProblems(f"source {source.kind}", (problem,)))
@@ -192,7 +193,14 @@ async def _run_source_isolated(
         _log.exception("source %s ended unforeseen; its clusters grow stale until a restart", source.kind)
 
 
-async def _run_source(rank: int, settings: Settings, controller: Controller, registrations: ClusterRegistry) -> None:
+class _SharedBySources(NamedTuple):
+    """What all sources of API servers share."""
+
+    registry: ClusterRegistry
+    limits: ReadLimits
+
+
+async def _run_source(rank: int, settings: Settings, controller: Controller, shared: _SharedBySources) -> None:
     source = source_settings(settings.sources[rank], own_cluster=vantage_cluster(settings))
     if isinstance(source, ManifestsSource):
         await manifests.watch_folder(source=source, sink=controller)
@@ -204,7 +212,8 @@ async def _run_source(rank: int, settings: Settings, controller: Controller, reg
             source=source,
             sink=controller,
             draw=_random_fraction,
-            registry=registrations,
+            registry=shared.registry,
+            limits=shared.limits,
             rank=rank,
             without_readiness=frozenset(unready),
         )
