@@ -170,6 +170,11 @@ class RemoteSecretsSection(SettingsModel):
     context: Identifier | None = Field(
         default=None, description="The context of that kubeconfig. Default: the current context."
     )
+    max_clusters: Annotated[int, Field(strict=True, ge=1, le=1000)] = Field(
+        default=100,
+        description="How many clusters are read, at most 1000: those that were read before, then those of the oldest "
+        "Secrets. Default: 100: each takes 1 MiB, and the chart's limit of memory has room for so many.",
+    )
 
 
 SourceSection = Annotated[

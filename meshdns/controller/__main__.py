@@ -15,7 +15,7 @@ import time
 import zlib
 from collections.abc import Coroutine
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import msgspec
 
@@ -51,6 +51,7 @@ from meshdns.namedb.database import NameDatabaseError
 from meshdns.namedb.location import EXIT_DATABASE_DAMAGED
 from meshdns.namedb.writer import Writer
 from meshdns.sources.folder import source as manifests
+from meshdns.sources.read_limits import ReadLimits, create_read_limits
 from meshdns.sources.registry import ClusterRegistry
 from meshdns.sources.settings import ManifestsSource
 from meshdns.sources.sink import Sink
@@ -84,11 +85,11 @@ async def _run() -> None:
     gc.freeze()  # a full collection over what stays would delay heartbeats and commits
     link = SupervisorLink(send_to_supervisor)
     ends = (asyncio.create_task(link.follow(control), name="end"), asyncio.create_task(stop.wait(), name="stop"))
-    registrations = ClusterRegistry(
-        vantage_cluster(settings), believed=believed_uids(settings), remembered=controller.served_identities()
-    )
+    own = vantage_cluster(settings)
+    registry = ClusterRegistry(own, believed=believed_uids(settings), remembered=controller.served_identities())
+    shared = _SharedBySources(registry, create_read_limits(own))
     works = [
-        (f"source {settings.sources[rank].kind}", _run_source(rank, settings, controller, registrations))
+        (f"source {settings.sources[rank].kind}", _run_source(rank, settings, controller, shared))
         for rank in range(len(settings.sources))
     ]
     works += _create_background(settings, message.files, controller, loop, link)
@@ -205,7 +206,14 @@ async def _run_isolated(work: Coroutine[Any, Any, None], name: str) -> None:
         _log.exception("%s ended; the names are served on without it until the next restart", name)
 
 
-async def _run_source(rank: int, settings: Settings, controller: Controller, registrations: ClusterRegistry) -> None:
+class _SharedBySources(NamedTuple):
+    """What all sources of API servers share."""
+
+    registry: ClusterRegistry
+    limits: ReadLimits
+
+
+async def _run_source(rank: int, settings: Settings, controller: Controller, shared: _SharedBySources) -> None:
     """Run one source for as long as the process lives; what it cannot do does not end the others."""
     section = settings.sources[rank]
 
@@ -221,7 +229,8 @@ async def _run_source(rank: int, settings: Settings, controller: Controller, reg
             source=source,
             sink=sink,
             draw=_random_fraction,
-            registry=registrations,
+            registry=shared.registry,
+            limits=shared.limits,
             rank=rank,
             without_readiness=frozenset(unready),
         )

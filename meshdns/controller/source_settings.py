@@ -57,7 +57,7 @@ def source_settings(source: SourceSection, *, own_cluster: str) -> AnySource:
         case RemoteSecretsSection():
             contexts = (source.context,) if source.context else ()
             kubeconfig = KubeconfigSource(_paths(source.path), contexts) if source.path else None
-            return RemoteSecretsSource(source.namespace or "", kubeconfig, own_cluster)
+            return RemoteSecretsSource(source.namespace or "", kubeconfig, own_cluster, source.max_clusters)
 
 
 def _paths(path: str | None) -> tuple[Path, ...]:

@@ -19,9 +19,16 @@ from meshdns.sources.kubeconfig_files import (
     watch_kubeconfigs,
     watch_service_account,
 )
+from meshdns.sources.read_limits import ReadLimits, create_read_limits
 from meshdns.sources.registry import ClusterRegistry
 from meshdns.sources.remote_secrets import LoadClientConfig, watch_remote_secrets
-from meshdns.sources.settings import InClusterSource, KubeconfigSource, RemoteSecretsSource, SourceError
+from meshdns.sources.settings import (
+    DEFAULT_MAX_CLUSTERS,
+    InClusterSource,
+    KubeconfigSource,
+    RemoteSecretsSource,
+    SourceError,
+)
 from meshdns.sources.sink import Sink
 
 _NAMESPACE_LIMIT: Final = 63  # RFC 1123 label
@@ -29,25 +36,28 @@ _NAMESPACE_LIMIT: Final = 63  # RFC 1123 label
 ApiServerSource = KubeconfigSource | InClusterSource | RemoteSecretsSource
 
 
-async def watch_api_servers(
+async def watch_api_servers(  # noqa: PLR0913 — one keyword for each thing that a process has once
     *,
     source: ApiServerSource,
     sink: Sink,
     draw: Callable[[], float],
     registry: ClusterRegistry,
+    limits: ReadLimits | None = None,
     rank: int = 0,
     without_readiness: Collection[str] = (),
     environment: Mapping[str, str] = os.environ,
 ) -> None:
     """Report the clusters of `source` to `sink` until cancelled; `draw` gives numbers from 0 to 1 for jitter.
 
-    All sources of one sink share `registry`; `rank` is the place of this one in the settings. EndpointSlices of
-    the clusters `without_readiness` are not read. Problems of a source are reported to the sink; only a remote
-    secrets source without a namespace raises `SourceError` outside of a pod.
+    All sources of one sink share `registry` and `limits`; `rank` is the place of this one in the settings.
+    EndpointSlices of the clusters `without_readiness` are not read. Problems of a source are reported to the sink; only
+    a remote secrets source without a namespace raises `SourceError` outside of a pod.
     """
     async with asyncio.TaskGroup() as group:
         is_named = not isinstance(source, RemoteSecretsSource)
-        context = SourceContext(sink, registry, draw, group, rank, without_readiness, is_named)
+        most = source.max_clusters if isinstance(source, RemoteSecretsSource) else DEFAULT_MAX_CLUSTERS
+        shared = limits or create_read_limits(registry.own)
+        context = SourceContext(sink, registry, draw, group, shared, rank, without_readiness, is_named, most)
         match source:
             case KubeconfigSource():
                 cluster_set = ClusterSet(f"kubeconfig {_joined_paths(source)}", "", context)
@@ -60,7 +70,12 @@ async def watch_api_servers(
                 cluster_set = ClusterSet(f"remote secrets of namespace {namespace}", source.own, context)
                 load = _config_loader(source.kubeconfig, environment)
                 work = watch_remote_secrets(
-                    namespace=namespace, load_client_config=load, own=source.own, cluster_set=cluster_set, draw=draw
+                    namespace=namespace,
+                    load_client_config=load,
+                    own=source.own,
+                    cluster_set=cluster_set,
+                    draw=draw,
+                    budget=shared.budget,
                 )
         group.create_task(cluster_set.run(), name="cluster set")
         await work

@@ -6,7 +6,8 @@ Rules:
   served. An old client that never got so far has nothing to keep, and gives way at once.
 - Each cluster has one client and, per kind, a task of its own; nothing that one of them meets reaches another. A fault
   that was not foreseen is logged and reported as failed, and its kind, or the client, restarts after a wait.
-- Starts are spread: over half a second at first, over two seconds where all instances see the same change.
+- Starts are spread: over half a second at first, over two seconds where all instances see the same change. They take
+  turns, the own cluster first: see `meshdns.sources.start_queue`.
 - A cluster that is served under another name already is not served, nor one that another has a better claim to be:
   see `meshdns.sources.registry`. The first is not read. What was known of the second goes at once; it is asked who it
   is from time to time, and read when that is no one else, unless the same authority vouches for both.
@@ -19,6 +20,7 @@ import logging
 import math
 from collections.abc import Callable, Collection
 from dataclasses import replace
+from functools import partial
 from typing import Final, NamedTuple
 
 from meshdns.mesh.objects.foreign import bounded_text, describe_error
@@ -30,9 +32,11 @@ from meshdns.sources.kube.identity import VerifiedConnection
 from meshdns.sources.kube.reflector import Reflector
 from meshdns.sources.kube.request_gate import RequestGate
 from meshdns.sources.kube.resources import Resource, resources_to_watch
+from meshdns.sources.read_limits import ReadLimits
 from meshdns.sources.registry import NO_NAME, UNKNOWN_SERVER, ClusterRegistry, server_identity
-from meshdns.sources.settings import SourceError
+from meshdns.sources.settings import DEFAULT_MAX_CLUSTERS, SourceError
 from meshdns.sources.sink import ClusterAdded, ClusterIdentified, ClusterRemoved, CredentialsObtained, ReadFailed, Sink
+from meshdns.sources.start_queue import StartOrder
 from meshdns.sources.sync_buffer import SyncBuffer
 
 _START_SPREAD: Final = 0.5  # seconds over which first starts are spread
@@ -45,16 +49,19 @@ class SourceContext(NamedTuple):
     """Context that all clusters of a source share; `draw` gives numbers from 0 to 1 for jitter.
 
     `rank` is the source's place in the settings, `without_readiness` are the clusters whose EndpointSlices are not
-    read. `is_named` says that its clusters are named by the settings, or by files of the operator.
+    read. `is_named` says that its clusters are named by the settings, or by files of the operator. `limits` are those
+    of all sources; of this one no more than `max_clusters` are read.
     """
 
     sink: Sink
     registry: ClusterRegistry
     draw: Callable[[], float]
     group: asyncio.TaskGroup
+    limits: ReadLimits
     rank: int = 0
     without_readiness: Collection[str] = ()
     is_named: bool = True
+    max_clusters: int = DEFAULT_MAX_CLUSTERS
 
 
 class ClusterReader:
@@ -69,6 +76,8 @@ class ClusterReader:
         """The name under which this cluster is served instead."""
         self.rival = NO_NAME
         """The name of the other server with the same UID that is served instead."""
+        if name == context.registry.own:
+            context.limits.queue.begin_own()
         self._current: _ClusterClient | None = self._start()
 
     @property
@@ -195,6 +204,14 @@ class ClusterReader:
                 self._start_replacement(self._current)
 
 
+def _start_order(name: str, context: SourceContext) -> StartOrder:
+    if name == context.registry.own:
+        return StartOrder.OWN
+    if context.is_named:
+        return StartOrder.NAMED
+    return StartOrder.REMEMBERED if context.registry.remembered_uid(name) else StartOrder.OTHER
+
+
 class _ClusterClient:
     """One client that lists and watches a cluster."""
 
@@ -205,8 +222,11 @@ class _ClusterClient:
         self.uid = ""
         self._resources = resources_to_watch(readiness=name not in context.without_readiness)
         self.buffer = SyncBuffer(
-            context.sink, name, self._resources, buffering=buffering, on_complete=lambda: cluster.on_complete(self)
+            context.sink, name, self._resources, buffering=buffering, on_complete=self._on_complete
         )
+        self._end_turn: Callable[[], None] = lambda: None
+        self._limits = context.limits
+        self._order = _start_order(name, context)
         self._cluster = cluster
         self._name = name
         self._believed = context.registry.believed_uid(name)
@@ -234,8 +254,10 @@ class _ClusterClient:
             await asyncio.sleep(5 + 25 * self._draw())
 
     async def _follow_all(self) -> None:
+        self._end_turn = await self._limits.queue.wait_turn(self._order)
         connection = ApiConnection(self.client_config, self._on_credential)
-        identified = VerifiedConnection(connection, self._check_uid)
+        open_lease = partial(self._limits.budget.lease, self._name)
+        identified = VerifiedConnection(connection, self._check_uid, open_lease)
         gate = RequestGate(clock=self._clock, draw=self._draw)
         try:
             async with asyncio.TaskGroup() as group:
@@ -243,14 +265,20 @@ class _ClusterClient:
                     task = self._follow_kind(resource, identified, gate)
                     group.create_task(task, name=f"cluster {self._name}: {resource.title}")
         finally:
+            self._end_turn()
             await connection.close()
+
+    def _on_complete(self) -> None:
+        self._end_turn()
+        self._cluster.on_complete(self)
 
     async def _follow_kind(self, resource: Resource, connection: VerifiedConnection, gate: RequestGate) -> None:
         """Follow one kind for ever; a fault in this program costs that kind a pause, not the process."""
         while True:
             reflector = Reflector(resource, cluster=self._name, sink=self.buffer, draw=self._draw)
             try:
-                await Follower(reflector, resource, connection, gate, self._clock).run()
+                open_lease = partial(self._limits.budget.lease, self._name)
+                await Follower(reflector, resource, connection, gate, self._clock, open_lease).run()
             except Exception as error:  # noqa: BLE001 — a fault of one kind must not end the others
                 _log.exception("cluster %s: %s stopped; it is begun anew", self._name, resource.title)
                 self.buffer.report(ReadFailed(self._name, resource.kind, _fault_reason(error)))

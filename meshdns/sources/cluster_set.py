@@ -29,6 +29,12 @@ _MAX_PROBLEMS: Final = 200
 _log = logging.getLogger(__name__)
 
 
+def choose_clusters(known: Collection[str], wanted: Collection[str], most: int) -> tuple[set[str], list[str]]:
+    """The clusters that are read, and those of `wanted` that are too many: the `known` ones stay, then by order."""
+    ordered = [*(name for name in wanted if name in known), *(name for name in wanted if name not in known)]
+    return set(ordered[:most]), ordered[most:]
+
+
 class ClusterSet:
     """`title` names the source for people, `own` is the cluster that needs no other way to it (empty: none)."""
 
@@ -45,6 +51,11 @@ class ClusterSet:
         self._scheduled = False
         self._is_closed = False
         context.registry.subscribe(self._schedule_reconcile)
+
+    @property
+    def max_clusters(self) -> int:
+        """How many clusters of the source are read."""
+        return self._context.max_clusters
 
     @property
     def names(self) -> Collection[str]:
@@ -64,12 +75,14 @@ class ClusterSet:
         `is_whole_source` says that the source has no other clusters; what an earlier process knew of others is then
         gone.
         """
-        self._client_configs = {
-            name: self._client_configs[name] for name in retained if name in self._client_configs
-        } | {name: config for name, config in client_configs.items() if is_cluster_name(name)}
+        wanted = {name: self._client_configs[name] for name in retained if name in self._client_configs}
+        wanted |= {name: config for name, config in client_configs.items() if is_cluster_name(name)}
+        kept, excess = choose_clusters(self._client_configs, wanted, self.max_clusters)
+        self._client_configs = {name: config for name, config in wanted.items() if name in kept}
         self._source_problems = (
             *problems,
             *(_bad_name_problem(name) for name in client_configs if not is_cluster_name(name)),
+            *self._excess_problems(excess),
         )
         for name in self._clusters.keys() - self._client_configs.keys():
             _log.info("cluster %s is not in %s any more", name, self._title)
@@ -78,6 +91,11 @@ class ClusterSet:
         self._reconcile()
         if is_whole_source and self._client_configs.keys() >= set(retained):
             self._context.sink.report(SourceListed(self._title))
+
+    def _excess_problems(self, excess: Sequence[str]) -> Iterator[Problem]:
+        if excess:
+            reason = f"names more clusters than the {self.max_clusters} that are read; not read: {listed(excess)}"
+            yield Problem(ProblemKind.UNREADABLE, "source", "", self._title, "", reason, "remove what is not needed")
 
     async def run(self) -> None:
         """Tell what became of each new access, until cancelled."""

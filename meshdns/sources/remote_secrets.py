@@ -7,6 +7,9 @@ Rules (istiod's, istio/istio pkg/kube/multicluster/secretcontroller.go):
   was read by its last good value still is.
 - What is in a Secret is not trusted: see `meshdns.sources.auth.kubeconfig`. Whatever a key makes this program do, it
   costs that key; whatever a list does, it is a failed list, and the next one follows after a wait.
+- What is in a Secret is not trusted: see `meshdns.sources.auth.kubeconfig`. No more clusters are read than the settings
+  allow: those that were read before, then those of the oldest Secrets. The values of others are not even parsed, and a
+  value that stays as it is is not parsed again.
 
 Secrets are few and change rarely, so that their watch is only a wake-up: whatever it says, and however it ends, they
 are listed again. None of the ways in which a watch can go wrong needs a rule then. A new list follows after five
@@ -16,19 +19,22 @@ minutes at the latest.
 import asyncio
 import base64
 import binascii
+import hashlib
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Final, NamedTuple
 
 import msgspec
 
-from meshdns.mesh.objects.foreign import bounded_message, bounded_text, describe_error
+from meshdns.mesh.objects.foreign import bounded_message, bounded_text, describe_error, listed
 from meshdns.mesh.objects.problems import Problem, ProblemKind, ProblemList
 from meshdns.sources.auth.kubeconfig import ClientConfig, Kubeconfig, parse_kubeconfig
-from meshdns.sources.cluster_set import ClusterSet
+from meshdns.sources.cluster_set import ClusterSet, choose_clusters
 from meshdns.sources.documents import SECRET_BUDGET
 from meshdns.sources.kube.client import ApiConnection, ApiReply
+from meshdns.sources.kube.list_budget import Lease, ListBudget
 from meshdns.sources.kube.payload import LineBuffer, PayloadError, decode_event, decode_page, decode_status
 from meshdns.sources.settings import SourceError, problem_from_message, source_errors
 
@@ -43,6 +49,7 @@ _BACKOFF_LAST: Final = 30.0
 _FORBIDDEN_RETRY: Final = 30.0  # to twice that
 _MAX_PROBLEMS_PER_SECRET: Final = 20
 _BODY_LIMIT: Final = 64 * 2**20  # bytes; a Secret holds 1 MiB
+_VALUE_LIMIT: Final = 256 * 1024  # bytes of base64: a kubeconfig with the authorities of a whole system
 
 _log = logging.getLogger(__name__)
 
@@ -68,6 +75,10 @@ class _SecretKey(NamedTuple):
     cluster: str
     value: str
 
+    def digest(self) -> bytes:
+        """Return a digest of all of it."""
+        return hashlib.sha256("\0".join(self).encode("utf-8", "replace")).digest()
+
 
 class _RefusedError(Exception):
     """The API server refused; `retry_after` is the least time until the next try, in seconds."""
@@ -85,11 +96,12 @@ async def watch_remote_secrets(
     own: str,
     cluster_set: ClusterSet,
     draw: Callable[[], float],
+    budget: ListBudget,
 ) -> None:
     """Keep `cluster_set` in step with the Secrets of `namespace` until cancelled."""
-    secrets = SecretKubeconfigs(namespace, own)
+    secrets = SecretKubeconfigs(namespace, own, cluster_set.max_clusters)
     failures = 0
-    watch = _SecretWatch(load_client_config, namespace, draw)
+    watch = _SecretWatch(load_client_config, namespace, draw, partial(budget.lease, own))
     try:
         while True:
             wait = 0.0
@@ -134,7 +146,14 @@ def _failure_reason(error: Exception) -> str:
 class _SecretWatch:
     """Lists the Secrets, and waits until something about them may have changed."""
 
-    def __init__(self, load_client_config: LoadClientConfig, namespace: str, draw: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        load_client_config: LoadClientConfig,
+        namespace: str,
+        draw: Callable[[], float],
+        open_lease: Callable[[], Lease],
+    ) -> None:
+        self._open_lease = open_lease
         self._load_client_config = load_client_config
         self._path = f"/api/v1/namespaces/{namespace}/secrets"
         self._namespace = namespace
@@ -148,7 +167,7 @@ class _SecretWatch:
         connection = await self._current_connection()
         query = {"labelSelector": LABEL_SELECTOR}
         async with asyncio.timeout(_LIST_TIMEOUT), connection.get(self._path, query) as reply:
-            body = await _body(reply)
+            body = await self._body(reply)
         if reply.status != 200:
             if reply.status == 401:
                 await connection.refresh()
@@ -172,11 +191,9 @@ class _SecretWatch:
         begun = clock()
         async with asyncio.timeout(seconds + 30), connection.get(self._path, query) as reply:
             if reply.status != 200:
-                raise self._refused_error(reply.status, await _body(reply))
-            lines = LineBuffer()
-            async for chunk in reply.chunks():
-                if any(decode_event(line)[0] != "BOOKMARK" for line in lines.feed(chunk)):
-                    return
+                raise self._refused_error(reply.status, await self._body(reply))
+            if await self._has_change(reply):
+                return
         if clock() - begun < _MIN_WATCH_DURATION:
             raise PayloadError("the server ends every watch at once; look for a proxy that cuts long requests")
 
@@ -185,6 +202,31 @@ class _SecretWatch:
         if self._connection is not None:
             await self._connection.close()
 
+    async def _has_change(self, reply: ApiReply) -> bool:
+        """Read the watch until something changes, or until its end."""
+        lines, lease = LineBuffer(), self._open_lease()
+        try:
+            async for chunk in reply.chunks():
+                if any(decode_event(line)[0] != "BOOKMARK" for line in lines.feed(chunk)):
+                    return True
+                await lease.resize(lines.size)
+        finally:
+            lease.release()
+        return False
+
+    async def _body(self, reply: ApiReply) -> bytearray:
+        body, lease = bytearray(), self._open_lease()
+        try:
+            async for chunk in reply.chunks():
+                await lease.take(len(chunk))
+                body += chunk
+                if len(body) > _BODY_LIMIT:
+                    advice = "look for large Secrets with that label"
+                    raise PayloadError(f"the reply is longer than {_BODY_LIMIT} octets; {advice}")
+        finally:
+            lease.release()
+        return body
+
     async def _current_connection(self) -> ApiConnection:
         client_config = await asyncio.to_thread(self._load_client_config)
         if self._connection is None or client_config != self._client_config:
@@ -192,7 +234,7 @@ class _SecretWatch:
             self._client_config, self._connection = client_config, ApiConnection(client_config)
         return self._connection
 
-    def _refused_error(self, status: int, body: bytes) -> _RefusedError:
+    def _refused_error(self, status: int, body: bytearray) -> _RefusedError:
         said = decode_status(status, body).message or f"HTTP status {status}"
         if status == 403:
             right = f"grant list and watch on secrets in the namespace {self._namespace} by a Role"
@@ -204,25 +246,16 @@ class _SecretWatch:
         return _RefusedError(f"the API server refuses the list of secrets ({said}); look at its log")
 
 
-async def _body(reply: ApiReply) -> bytes:
-    chunks: list[bytes] = []
-    size = 0
-    async for chunk in reply.chunks():
-        chunks.append(chunk)
-        size += len(chunk)
-        if size > _BODY_LIMIT:
-            raise PayloadError(f"the reply is longer than {_BODY_LIMIT} octets; look for large Secrets with that label")
-    return b"".join(chunks)
-
-
 class SecretKubeconfigs:
     """What the Secrets say: the clusters' accesses, what is wrong, and which clusters go on as they were."""
 
-    def __init__(self, namespace: str, own: str) -> None:
+    def __init__(self, namespace: str, own: str, max_clusters: int) -> None:
         self._namespace = namespace
+        self._max_clusters = max_clusters
+        self._known: set[str] = set()  # the clusters that are read, or were until their key was broken
         self._own = own
         self._owners: dict[str, str] = {}  # by cluster the Secret that it is read by
-        self._outcomes: dict[_SecretKey, ClientConfig | str] = {}  # by key its access, or why it has none
+        self._outcomes: dict[bytes, ClientConfig | str] = {}  # by the digest of a key its access, or why it has none
         self.client_configs: dict[str, ClientConfig] = {}
         self.problems: list[Problem] = []
         self.unreadable: set[str] = set()
@@ -237,19 +270,32 @@ class SecretKubeconfigs:
             self._owners.setdefault(key.cluster, key.secret)
         client_configs: dict[str, ClientConfig] = {}
         self.unreadable = set()
+        names = dict.fromkeys(key.cluster for key in keys)
+        kept, excess = choose_clusters(self._known, names, self._max_clusters)
         outcomes, self._outcomes = self._outcomes, {}
         for key in keys:
             if self._owners[key.cluster] != key.secret:
                 self._report_conflict(key)
                 continue
-            outcome = self._outcomes[key] = outcomes[key] if key in outcomes else self._read_key(key)
+            if key.cluster not in kept:
+                continue
+            digest = key.digest()
+            outcome = self._outcomes[digest] = outcomes[digest] if digest in outcomes else self._read_key(key)
             if isinstance(outcome, ClientConfig):
                 client_configs[key.cluster] = outcome
             else:
                 self.problems.append(problem_from_message("Secret", key.secret, outcome, self._namespace))
                 self.unreadable.add(key.cluster)
         self.client_configs = client_configs
+        self._known = {name for name in kept if name in client_configs or name in self._known}
         self.problems = _bounded_per_secret(self.problems)
+        if excess:
+            self.problems.append(self._excess_problem(excess))
+
+    def _excess_problem(self, excess: Sequence[str]) -> Problem:
+        reason = f"name more clusters than the {self._max_clusters} that are read; not read: {listed(excess)}"
+        advice = "delete what is not needed, or raise maxClusters of the source, and the memory by 1 MiB for each"
+        return Problem(ProblemKind.UNREADABLE, "secrets", self._namespace, LABEL_SELECTOR, "", reason, advice)
 
     def _keys(self, item: msgspec.Raw) -> list[_SecretKey]:
         """The keys of a Secret but that of the own cluster."""
@@ -285,6 +331,8 @@ class SecretKubeconfigs:
 
     @staticmethod
     def _parse_client_config(key: _SecretKey, where: str) -> ClientConfig:
+        if len(key.value) > _VALUE_LIMIT:
+            raise SourceError(f"{where} is longer than {_VALUE_LIMIT} octets in base64; put one kubeconfig there")
         try:
             text = base64.b64decode(key.value, validate=True).decode("utf-8")
         except (binascii.Error, ValueError):

@@ -4,9 +4,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 from meshdns.mesh.objects.foreign import bounded_message, describe_error
 from meshdns.mesh.objects.problems import Problem, ProblemKind
+
+DEFAULT_MAX_CLUSTERS: Final = 1000
+"""Clusters of one source that the operator's own files name; each takes a MiB."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,12 +44,14 @@ class RemoteSecretsSource:
     """Kubeconfigs in the Secrets of `namespace` (empty: the pod's) that are labelled ``istio/multiCluster=true``.
 
     They are read with a context of `kubeconfig`, or without one with the pod's own service account. `own` is the
-    cluster this process stands in, which needs no such Secret; empty where it stands in none.
+    cluster this process stands in, which needs no such Secret; empty where it stands in none. Of the clusters that they
+    name `max_clusters` are read.
     """
 
     namespace: str
     kubeconfig: KubeconfigSource | None = None
     own: str = ""
+    max_clusters: int = 100
 
 
 AnySource = ManifestsSource | KubeconfigSource | InClusterSource | RemoteSecretsSource

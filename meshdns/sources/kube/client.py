@@ -43,6 +43,7 @@ from meshdns.sources.settings import SourceError
 _READ_BUFFER: Final = 2**16  # bounds what one wake-up of a watch takes at once
 _TIMEOUT: Final = aiohttp.ClientTimeout(total=None, sock_connect=5)  # the follower has the other deadlines
 _PROVIDER_TIMEOUT: Final = 30.0
+_OBJECT_LIMIT: Final = 8 * 2**20  # bytes of one object: etcd stores 1.5 MiB by default
 _PROVIDER_ERRORS: Final = (OSError, ValueError, TypeError, KeyError, AttributeError, config.ConfigException)
 _REQUEST_ERRORS: Final = (aiohttp.ClientError, OSError, ValueError, client.ApiException)
 
@@ -121,12 +122,21 @@ class ApiConnection:
     async def post(self, path: str, body: object) -> tuple[int, bytes]:
         """Send a POST of JSON; status and body of the reply. Raises `SourceError`."""
         async with self._send("POST", path, {}, body) as reply:
-            return reply.status, b"".join([chunk async for chunk in reply.chunks()])
+            return reply.status, await self._body(reply)
 
     async def fetch(self, path: str) -> tuple[int, bytes]:
         """Send a GET; status and body of the reply. Raises `SourceError`."""
         async with self._send("GET", path, {}) as reply:
-            return reply.status, b"".join([chunk async for chunk in reply.chunks()])
+            return reply.status, await self._body(reply)
+
+    async def _body(self, reply: "ApiReply") -> bytes:
+        body = bytearray()
+        async for chunk in reply.chunks():
+            body += chunk
+            if len(body) > _OBJECT_LIMIT:
+                server = bounded_text(self._client_config.server)
+                raise SourceError(f"{server} sends more than {_OBJECT_LIMIT} octets; check that it is an API server")
+        return bytes(body)
 
     async def refresh(self) -> None:
         """Renew the credentials, unless that was just done. Raises `SourceError`."""

@@ -4,6 +4,8 @@ Rules:
 - The bytes of a watch reach the sink in the wake-up that brought them: no queue, no timer, no thread in between.
 - The objects of a list are read in slices of 2 ms with the loop in between. A thread would not be gentler: it shares
   the interpreter's lock and costs the loop up to 5 ms per wake-up.
+- Everything that arrives is counted in the budget of all clusters (`meshdns.sources.kube.list_budget`), a list with all
+  its pages until it is complete or given up. What does not fit is an error of its kind, and nothing is removed.
 - A watch has no read timeout, since a healthy one may be silent for minutes. While it is open a second task watches its
   silence, and probes at once after the machine was suspended; whatever else happens it is over 30 s after the end that
   was asked for.
@@ -12,12 +14,22 @@ Rules:
 import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager
+from functools import partial
 from typing import Final, Protocol
 
 from meshdns.instance.clocks import SuspensionWatch
 from meshdns.mesh.objects.declarations import AnyDeclaration
 from meshdns.mesh.objects.parse import parse_object
-from meshdns.sources.kube.payload import ApiStatus, ListPage, PayloadError, decode_item, decode_page, decode_status
+from meshdns.sources.kube.list_budget import ITEM_COST, PAGE_COST, BudgetExceededError, Lease
+from meshdns.sources.kube.payload import (
+    LINE_LIMIT,
+    ApiStatus,
+    ListPage,
+    PayloadError,
+    decode_item,
+    decode_page,
+    decode_status,
+)
 from meshdns.sources.kube.reflector import PAGE_LIMIT, ListRequest, Reflector, RefreshCredentials, Wait, WatchRequest
 from meshdns.sources.kube.request_gate import RequestGate
 from meshdns.sources.kube.resources import Resource
@@ -31,6 +43,7 @@ _WATCH_GRACE: Final = 30.0
 _SUSPENSION_CHECK: Final = 15.0  # seconds, at most, after which a suspension is noticed
 _STATUS_BODY_LIMIT: Final = 64 * 1024
 _PAGE_BODY_LIMIT: Final = 512 * 2**20  # bytes; 100,000 ServiceEntries are 141 MB
+_PROBE_BODY_LIMIT: Final = LINE_LIMIT
 
 
 class WatchReply(Protocol):
@@ -59,7 +72,10 @@ class Connection(Protocol):
 
 
 class Follower:
-    """One kind of one cluster at work; `gate` is the cluster's, `clock` the running loop's."""
+    """One kind of one cluster at work; `gate` is the cluster's, `clock` the running loop's.
+
+    `open_lease` gives a lease of the budget for one thing that is read.
+    """
 
     def __init__(
         self,
@@ -68,23 +84,43 @@ class Follower:
         connection: Connection,
         gate: RequestGate,
         clock: Callable[[], float],
+        open_lease: Callable[[], Lease],
     ) -> None:
         self._reflector = reflector
         self._resource = resource
         self._connection = connection
         self._gate = gate
         self._clock = clock
+        self._open_lease = open_lease
+        self._list_lease = open_lease()
 
     async def run(self) -> None:
         """Follow until cancelled."""
-        while True:
-            action = self._reflector.action
-            try:
-                await self._execute(action)
-            except (SourceError, PayloadError, TimeoutError) as error:
-                self._on_connection_error(error)
+        try:
+            while True:
+                action = self._reflector.action
+                try:
+                    await self._execute(action)
+                except (SourceError, PayloadError, TimeoutError) as error:
+                    self._on_connection_error(self._list_lease.refusal() if self._list_lease.is_revoked else error)
+                self._end_list(action)
+        finally:
+            self._list_lease.release()
+
+    def _end_list(self, action: ListRequest | WatchRequest | Wait | RefreshCredentials) -> None:
+        """Give back what a list took, unless it goes on."""
+        following = self._reflector.action
+        if isinstance(following, ListRequest) and following.continue_token:
+            return
+        if isinstance(action, ListRequest) and isinstance(following, WatchRequest):
+            self._list_lease.complete()
+        self._list_lease.release()
+        self._list_lease = self._open_lease()
 
     def _on_connection_error(self, error: Exception) -> None:
+        if isinstance(error, BudgetExceededError):
+            self._reflector.on_over_budget(str(error), self._clock(), alone=error.alone)
+            return
         self._gate.record_failure()
         self._reflector.on_connection_error(_describe_error(error), self._clock())
 
@@ -98,8 +134,10 @@ class Follower:
                 self._gate.record_renewal()
                 self._reflector.on_credentials_refreshed(self._clock())
             case ListRequest():
-                await self._gate.wait_turn()
-                await self._list(action)
+                async with asyncio.timeout(None) as revocable:
+                    with self._list_lease.interruptible(partial(revocable.reschedule, self._clock())):
+                        await self._gate.wait_turn()
+                        await self._list(action)
             case WatchRequest():
                 await self._gate.wait_turn()
                 await self._watch(action)
@@ -113,9 +151,14 @@ class Follower:
         async with asyncio.timeout(_PAGE_TIMEOUT), self._connection.get(request.path, query) as reply:
             self._record_status(reply.status)
             if reply.status != 200:
-                self._reflector.on_refused(await _status(reply), reply.retry_after, self._clock())
+                self._reflector.on_refused(await self._status(reply), reply.retry_after, self._clock())
                 return
-            page = decode_page(await _body(reply, _PAGE_BODY_LIMIT))
+            before = self._list_lease.octets
+            body = await _body(reply, _PAGE_BODY_LIMIT, self._list_lease)
+            await self._list_lease.take(max(0, PAGE_COST - len(body)))
+            page = decode_page(body)
+            await self._list_lease.resize(before + max(PAGE_COST, len(body)) + ITEM_COST * len(page.items))
+        del body
         declarations = await self._parse_items(page)
         self._reflector.on_page(page, declarations, self._clock())
 
@@ -146,7 +189,7 @@ class Follower:
         async with asyncio.timeout(_OPEN_TIMEOUT) as deadline, self._connection.get(request.path, query) as reply:
             self._record_status(reply.status)
             if reply.status != 200:
-                self._reflector.on_refused(await _status(reply), reply.retry_after, self._clock())
+                self._reflector.on_refused(await self._status(reply), reply.retry_after, self._clock())
                 return
             deadline.reschedule(self._clock() + request.timeout_seconds + _WATCH_GRACE)
             self._reflector.on_watch_opened(self._clock())
@@ -165,14 +208,33 @@ class Follower:
                 task.cancel()
 
     async def _read_events(self, reply: WatchReply) -> None:
+        lease = self._open_lease()
         try:
-            async for chunk in reply.chunks():
-                if not self._reflector.on_watch_data(chunk, self._clock()):
-                    return
-        except SourceError as error:
-            self._on_connection_error(error)
-        else:
-            self._reflector.on_watch_ended(self._clock())
+            async with asyncio.timeout(None) as revocable:
+                with lease.interruptible(partial(revocable.reschedule, self._clock())):
+                    await self._take_events(reply, lease)
+        except (SourceError, TimeoutError) as error:
+            self._on_connection_error(lease.refusal() if lease.is_revoked else error)
+        finally:
+            lease.release()
+
+    async def _take_events(self, reply: WatchReply, lease: Lease) -> None:
+        async for chunk in reply.chunks():
+            if not self._reflector.on_watch_data(chunk, self._clock()):
+                return
+            unfinished = self._reflector.unfinished_octets
+            if unfinished != lease.octets:
+                await lease.resize(unfinished)
+        self._reflector.on_watch_ended(self._clock())
+
+    async def _status(self, reply: WatchReply) -> ApiStatus:
+        lease = self._open_lease()
+        try:
+            return decode_status(reply.status, await _body(reply, _STATUS_BODY_LIMIT, lease))
+        except PayloadError:
+            return decode_status(reply.status, b"")
+        finally:
+            lease.release()
 
     async def _probe_when_silent(self) -> None:
         """Return when the watch is to be given up."""
@@ -185,36 +247,32 @@ class Follower:
                 return
 
     async def _probe(self) -> bool:
+        lease = self._open_lease()
         try:
             query = {"limit": "1", **self._resource.selector_query}
             async with asyncio.timeout(_PROBE_TIMEOUT), self._connection.get(self._reflector.path, query) as reply:
                 self._record_status(reply.status)
                 if reply.status != 200:
-                    status = await _status(reply)
+                    status = await self._status(reply)
                     return self._reflector.on_probe_refused(status, reply.retry_after, self._clock())
-                page = decode_page(await _body(reply, _PAGE_BODY_LIMIT))
+                page = decode_page(await _body(reply, _PROBE_BODY_LIMIT, lease))
         except (SourceError, PayloadError, TimeoutError) as error:
             self._on_connection_error(error)
             return False
+        finally:
+            lease.release()
         return self._reflector.on_probe_reply(page, self._clock())
 
 
-async def _body(reply: WatchReply, limit: int) -> bytes:
-    chunks: list[bytes] = []
-    size = 0
+async def _body(reply: WatchReply, limit: int, lease: Lease) -> bytearray:
+    """The body; each octet is counted in the lease before the next is read."""
+    body = bytearray()
     async for chunk in reply.chunks():
-        chunks.append(chunk)
-        size += len(chunk)
-        if size > limit:
+        await lease.take(len(chunk))
+        body += chunk
+        if len(body) > limit:
             raise PayloadError(f"the reply is longer than {limit} octets")
-    return b"".join(chunks)
-
-
-async def _status(reply: WatchReply) -> ApiStatus:
-    try:
-        return decode_status(reply.status, await _body(reply, _STATUS_BODY_LIMIT))
-    except PayloadError:
-        return decode_status(reply.status, b"")
+    return body
 
 
 def _describe_error(error: Exception) -> str:

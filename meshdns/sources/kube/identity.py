@@ -18,13 +18,14 @@ import msgspec
 
 from meshdns.instance.clocks import SuspensionWatch
 from meshdns.sources.kube.follower import Connection, WatchReply
+from meshdns.sources.kube.list_budget import Lease
 from meshdns.sources.kube.payload import PayloadError, decode_item, decode_page
 from meshdns.sources.settings import SourceError
 
 _PATH: Final = "/api/v1/namespaces"
 _QUERY: Final = {"fieldSelector": "metadata.name=kube-system", "resourceVersion": "0"}  # from the watch cache
 _CHECK_VALIDITY: Final = 1.0  # seconds for which one look holds: no cluster takes another's place faster
-_BODY_LIMIT: Final = 2**20
+_BODY_LIMIT: Final = 2**20  # bytes: one namespace with its annotations
 _UID: Final = re.compile(r"[0-9A-Za-z._:-]{1,64}")  # API servers give a UUID
 
 CheckUid = Callable[[str], None]
@@ -38,9 +39,10 @@ class VerifiedConnection:
     Implements `meshdns.sources.kube.follower.Connection`.
     """
 
-    def __init__(self, connection: Connection, check_uid: CheckUid) -> None:
+    def __init__(self, connection: Connection, check_uid: CheckUid, open_lease: Callable[[], Lease]) -> None:
         self._connection = connection
         self._check_uid = check_uid
+        self._open_lease = open_lease
         self._lock = asyncio.Lock()
         self._checked_at = float("-inf")
         self._suspension = SuspensionWatch()
@@ -86,22 +88,26 @@ class VerifiedConnection:
                 if reply.status in (401, 429) or reply.status >= 500:
                     yield reply
                     return
-                uid = _kube_system_uid(await _body(reply)) if reply.status == 200 else ""
+                uid = _kube_system_uid(await self._body(reply)) if reply.status == 200 else ""
             self._check_uid(uid)
             self._checked_at = clock()
             yield None
 
+    async def _body(self, reply: WatchReply) -> bytearray:
+        """The body; empty where it is too long. Raises `SourceError`."""
+        body, lease = bytearray(), self._open_lease()
+        try:
+            async for chunk in reply.chunks():
+                await lease.take(len(chunk))
+                body += chunk
+                if len(body) > _BODY_LIMIT:
+                    return bytearray()
+        finally:
+            lease.release()
+        return body
 
-async def _body(reply: WatchReply) -> bytes:
-    body = b""
-    async for chunk in reply.chunks():
-        body += chunk
-        if len(body) > _BODY_LIMIT:
-            return b""
-    return body
 
-
-def _kube_system_uid(body: bytes) -> str:
+def _kube_system_uid(body: bytearray) -> str:
     """The UID in a list of namespaces; empty where there is none."""
     try:
         namespaces = [decode_item(item) for item in decode_page(body).items]

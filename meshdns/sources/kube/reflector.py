@@ -23,6 +23,7 @@ Rules (client-go's reflector, tools/cache/reflector.go, where nothing else is sa
   since silence proves nothing, and 1 s after a watch was opened where a failure came before: what the watch missed has
   come by then. That a watch was accepted is no contact: a proxy's welcome page is accepted with 200, too. Nor is a page
   that others follow: nothing of it is served yet, and what is may be old.
+- A list that exceeds the budget of all lists by itself is tried again after a minute or more.
 - A watch that is over brings nothing more: neither what its connection still had nor what the list of one item says.
 """
 
@@ -129,6 +130,7 @@ _REFUSED_WATCH_LIMIT: Final = 3
 _ABSENCE_LIMIT: Final = 2
 _ABSENT_RECHECK: Final = 30.0
 _FORBIDDEN_RECHECK: Final = 30.0  # to twice that
+_OVER_BUDGET_WAIT: Final = 60.0  # a list that is too long costs its whole length each time
 
 
 class Reflector:
@@ -176,6 +178,11 @@ class Reflector:
             self._last_contact + PROBE_AFTER, self._opened_at + _MIN_WATCH_DURATION
         )  # what it missed comes first
         return silent if self._early_probe_at is None else min(silent, self._early_probe_at)
+
+    @property
+    def unfinished_octets(self) -> int:
+        """Octets of the line of a watch that has not ended yet."""
+        return self._lines.size if self._is_watching else 0
 
     # ---------------------------------------------------------------------------------------- waits
 
@@ -337,6 +344,11 @@ class Reflector:
         """The request or its connection failed, or gave no list; `reason` ends with what to do."""
         self._fail(reason, now, wake_on_recovery=True)
 
+    def on_over_budget(self, reason: str, now: float, *, alone: bool) -> None:
+        """What the server sends does not fit beside what others send, or `alone` not even without them."""
+        self._watch_version = "" if alone else self._watch_version
+        self._fail(reason, now, at_least=_OVER_BUDGET_WAIT if alone else 0.0)
+
     def on_refused(self, status: ApiStatus, retry_after: str, now: float) -> None:
         """The request was answered with another status than 200."""
         if status.code == 410 or status.version_too_large:
@@ -431,6 +443,7 @@ class Reflector:
     def _abort_and_do(self, action: ReflectorAction) -> None:
         """Give up what is under way; pages of an unfinished list are void."""
         self._is_watching = False
+        self._lines = LineBuffer()
         self._collected.clear()
         self._page_object_count = 0
         self.action = action

@@ -10,6 +10,7 @@ import pytest
 from meshdns.instance.clocks import SuspensionWatch
 from meshdns.sources.kube import follower
 from meshdns.sources.kube.follower import Follower
+from meshdns.sources.kube.list_budget import ListBudget
 from meshdns.sources.kube.reflector import PROBE_AFTER, Reflector
 from meshdns.sources.kube.request_gate import RequestGate
 from meshdns.sources.kube.resources import resources_to_watch
@@ -67,7 +68,9 @@ def test_silent_watch_is_probed_soon_after_a_suspension(monkeypatch: pytest.Monk
         sink.report(ClusterAdded("east", frozenset({resource.kind}), "test"))
         reflector = Reflector(resource, cluster="east", sink=sink, draw=lambda: 0.5)
         gate = RequestGate(clock=time, draw=lambda: 0.5)
-        task = asyncio.create_task(Follower(reflector, resource, server, gate, time).run(), name="follower")
+        open_lease = partial(ListBudget(2**30, clock=time).lease, "east")
+        reading = Follower(reflector, resource, server, gate, time, open_lease).run()
+        task = asyncio.create_task(reading, name="follower")
         await asyncio.sleep(20)
         assert server.probes == []
         suspended[0] = 3600.0

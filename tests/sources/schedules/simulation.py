@@ -6,6 +6,7 @@ The seed is all that a schedule consists of: `play(seed)` again shows what went 
 import asyncio
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import count
 
 from meshdns.controller.cluster_state import ClusterTracker
@@ -13,6 +14,7 @@ from meshdns.controller.ingest import Ingest
 from meshdns.controller.mass_delete_guard import MassDeleteGuard
 from meshdns.mesh.objects.declarations import AnyDeclaration, Namespace, ObjectKey, ObjectKind, ServiceEntry, key_of
 from meshdns.sources.kube.follower import Follower
+from meshdns.sources.kube.list_budget import ListBudget
 from meshdns.sources.kube.reflector import Reflector
 from meshdns.sources.kube.request_gate import SPACING, RequestGate
 from meshdns.sources.kube.resources import RESOURCES
@@ -128,6 +130,7 @@ class Schedule:
         self._server = SimulatedApiServer(self._model, loop.time, self._dice.below)
         self._sink = IngestSink(loop)
         self._gate = RequestGate(clock=loop.time, draw=self._dice.fraction)
+        self._open_lease = partial(ListBudget(2**30, clock=loop.time).lease, CLUSTER)
         self._values = count()
         self.outcome = ScheduleResult(seed)
 
@@ -150,7 +153,8 @@ class Schedule:
         resource = RESOURCES[kind]
         reflector = Reflector(resource, cluster=CLUSTER, sink=self._sink, draw=self._dice.fraction)
         return asyncio.create_task(
-            Follower(reflector, resource, self._server, self._gate, self._loop.time).run(), name="follower"
+            Follower(reflector, resource, self._server, self._gate, self._loop.time, self._open_lease).run(),
+            name="follower",
         )
 
     def _moves(self) -> Iterator[float]:
