@@ -58,7 +58,7 @@ HOSTILE: dict[str, str | bytes] = {
 @pytest.mark.parametrize("name", HOSTILE)
 def test_a_hostile_key_costs_itself_alone(name: str) -> None:
     """The good key beside it is read; the bad one is a problem of bounded length, and its cluster stays as it was."""
-    read = SecretKubeconfigs("istio-system", own="", max_clusters=1000)
+    read = SecretKubeconfigs("istio-system", own="", max_clusters=10_000)
     tracemalloc.start()
     try:
         read.apply_list([secret("one", {"bad": HOSTILE[name], "good": kubeconfig("good")})])
@@ -76,7 +76,7 @@ def test_a_hostile_key_costs_itself_alone(name: str) -> None:
 
 def test_every_key_that_cannot_be_an_access_is_refused() -> None:
     """None of the rows is read as an access, but an authority that only a connection can refuse."""
-    read = SecretKubeconfigs("istio-system", own="", max_clusters=1000)
+    read = SecretKubeconfigs("istio-system", own="", max_clusters=10_000)
     read.apply_list([secret("one", {f"k{at}": text for at, text in enumerate(HOSTILE.values())})])
     names = list(HOSTILE)
     assert {names[int(key[1:])] for key in read.client_configs} == {"an authority that is no PEM"}
@@ -84,7 +84,7 @@ def test_every_key_that_cannot_be_an_access_is_refused() -> None:
 
 def test_secrets_of_any_shape_are_problems_of_their_own() -> None:
     """A Secret that is none costs itself."""
-    read = SecretKubeconfigs("istio-system", own="", max_clusters=1000)
+    read = SecretKubeconfigs("istio-system", own="", max_clusters=10_000)
     shapes = [b"[]", b"{}", b"null", b'{"metadata":{"name":1}}', b'{"metadata":{"name":"n"},"data":[]}', b'"' + b"x"]
     items = [*map(msgspec.Raw, shapes), secret("one", {"good": kubeconfig("good")})]
     read.apply_list(items)
@@ -94,7 +94,7 @@ def test_secrets_of_any_shape_are_problems_of_their_own() -> None:
 
 def test_a_secret_of_many_bad_keys_hides_no_other() -> None:
     """So many problems of each are listed, the rest is counted."""
-    read = SecretKubeconfigs("istio-system", own="", max_clusters=1000)
+    read = SecretKubeconfigs("istio-system", own="", max_clusters=10_000)
     read.apply_list([secret("many", {f"k{at}": "[" for at in range(1500)}), secret("one", {"bad": "["})])
     assert len(read.unreadable) == 1501
     assert [problem.reason for problem in read.problems if problem.reason.startswith("has ")] == [
@@ -106,7 +106,7 @@ def test_a_secret_of_many_bad_keys_hides_no_other() -> None:
 
 def test_what_was_not_changed_is_not_read_again() -> None:
     """A list that says what the one before said costs no parsing: the same access is the very object."""
-    read = SecretKubeconfigs("istio-system", own="", max_clusters=1000)
+    read = SecretKubeconfigs("istio-system", own="", max_clusters=10_000)
     items = [secret("one", {"good": kubeconfig("good"), "bad": "["})]
     read.apply_list(items)
     first, problems = read.client_configs["good"], read.problems
