@@ -7,6 +7,8 @@ Rules:
   until every kind is listed. It then takes the place of all that was served, in one turn and without the mass-delete
   guard: that is for lists of the same cluster. Nothing of two clusters is served side by side, in neither direction.
 - If the served cluster comes back before, what was kept apart is dropped.
+- An API server whose store was lost has another identity, too, and declares nothing. What was served stays as a whole
+  for as long as the guard holds, and gives way to a list after that.
 
 Pure.
 """
@@ -27,10 +29,16 @@ def identity_in(declarations: Iterable[AnyDeclaration]) -> str:
     return ""
 
 
+_MESH_KINDS: Final = frozenset({ObjectKind.SERVICE_ENTRY, ObjectKind.WORKLOAD_ENTRY, ObjectKind.SERVICE})
+_OF_EVERY_CLUSTER: Final[ObjectKey] = (ObjectKind.SERVICE, "default", "kubernetes")
+
+
 class PendingIdentity:
     """What was reported of one cluster under the identity `uid` (empty: not known) while another is served."""
 
     def __init__(self, uid: str) -> None:
+        self.empty_since: float | None = None
+        """When all of it was listed first, where it declares nothing."""
         self._uid = uid
         self._declarations: dict[ObjectKey, AnyDeclaration] = {}
         self.listed_kinds: set[ObjectKind] = set()
@@ -40,6 +48,11 @@ class PendingIdentity:
         """The identity, as the source says or the lists do."""
         namespace = self._declarations.get(SYSTEM_NAMESPACE)
         return self._uid or (identity_in([namespace]) if namespace is not None else "")
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing is declared but what each API server makes by itself."""
+        return not any(key[0] in _MESH_KINDS and key != _OF_EVERY_CLUSTER for key in self._declarations)
 
     def replace_kind(self, kind: ObjectKind, declarations: Iterable[AnyDeclaration]) -> None:
         """A complete list of one kind came."""

@@ -11,6 +11,7 @@ Rules:
   had contact.
 """
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import Final, NamedTuple, Protocol
 
@@ -179,17 +180,22 @@ class Ingest:
         """A source is about to list every kind of the cluster with this identity; empty: it is not known yet."""
         state.uid = uid
         served = self._served_identity(state)
-        self._pending.pop(state.name, None)
+        before = self._pending.pop(state.name, None)
         if uid == served or not state.can_relist:
+            state.alarms = tuple(self._guard.alarms(state.name))
             return
         if self._store_of(state.name).declarations_of(state.name):
-            self._pending[state.name] = PendingIdentity(uid)
+            pending = self._pending[state.name] = PendingIdentity(uid)
+            pending.empty_since = before.empty_since if before is not None and before.uid == uid else None
         else:
             state.served_uid = uid
 
     def _end_pending(self, state: ClusterState, pending: PendingIdentity, now: float) -> float:
         """Every kind is listed: what is served gives way, but for a cluster that turns out to be the same."""
         cluster = state.name
+        again = self._hold_lost_store(state, pending, now)
+        if again:
+            return again
         del self._pending[cluster]
         declarations = pending.declarations_of(cluster)
         same = pending.uid == self._served_identity(state)
@@ -213,6 +219,16 @@ class Ingest:
         for kind in state.kinds:
             self._record_contact(cluster, kind, now)
         return 0.0
+
+    def _hold_lost_store(self, state: ClusterState, pending: PendingIdentity, now: float) -> float:
+        """The seconds after which another list is wanted, where a cluster came back under another identity, empty."""
+        if not pending.is_empty or pending.uid == self._served_identity(state):
+            return 0.0
+        counts = Counter(key_of(each)[0] for each in self._store_of(state.name).declarations_of(state.name))
+        hold, alarms = self._guard.hold_of_lost_store(state.name, counts)
+        pending.empty_since = now if pending.empty_since is None else pending.empty_since
+        state.alarms = tuple(alarms) if now - pending.empty_since < hold else ()
+        return max(0.0, hold - (now - pending.empty_since))
 
     def _mark_removed(self, event: ClusterRemoved, now: float) -> None:
         """Serve a cluster for a while longer, or no more where it is not what it says it is."""

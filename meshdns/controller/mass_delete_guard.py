@@ -6,7 +6,7 @@ answer 200 OK with what they have. Rules, for each kind of a cluster:
 - Where a list lacks more than 10 objects that were known, and more than 30 % of them, what it lacks is kept and served.
 - What is kept goes once it lacks in another complete list, at least the hold (60 s) after the first that lacked it.
 - It is for lists of one and the same cluster: another identity replaces everything at once
-  (`meshdns.controller.identity_change`), and nothing is kept then.
+  (`meshdns.controller.identity_change`), unless it declares nothing at all: a store that was lost has another one.
 - While anything is kept, whatever else a list lacks is kept too: a cluster that vanishes piecemeal is no better.
 - What the cluster itself says is believed at once: an object that is deleted by an event, or that comes back.
 
@@ -73,6 +73,14 @@ class MassDeleteGuard:
             return GuardDecision(confirmed, max(0.001, hold - (now - min(kept.values()))))
         return GuardDecision(confirmed, 0.0)
 
+    def hold_of_lost_store(self, cluster: str, known: Mapping[ObjectKind, int]) -> tuple[float, list[Alarm]]:
+        """The cluster came back with nothing: for how many seconds so many objects are served on, and its alarms."""
+        hold = self._holds.get(cluster, DEFAULT_HOLD)
+        lost = [kind for kind, count in known.items() if self._is_suspicious(count, count)]
+        if not hold or not lost:
+            return 0.0, []
+        return hold, [_alarm(known[kind], known[kind], kind, hold) for kind in lost]
+
     def release(self, cluster: str, key: ObjectKey) -> bool:
         """The cluster itself said something of an object: it is not kept any more; whether it was."""
         place = (cluster, key[0])
@@ -92,10 +100,7 @@ class MassDeleteGuard:
         """What is kept of a cluster; one alarm per kind."""
         hold = self._holds.get(cluster, DEFAULT_HOLD)
         return [
-            Alarm(
-                f"{len(kept)} of {self._known_counts[place]} objects of kind {place[1].value} were missing from a list",
-                f"they are served until a list {hold:g} s later agrees; check whether its API server lost them",
-            )
+            _alarm(len(kept), self._known_counts[place], place[1], hold)
             for place, kept in self._missing.items()
             if place[0] == cluster
         ]
@@ -103,3 +108,10 @@ class MassDeleteGuard:
     @staticmethod
     def _is_suspicious(gone: int, known: int) -> bool:
         return gone > _MIN_MISSING and gone > _MIN_MISSING_SHARE * known
+
+
+def _alarm(missing: int, known: int, kind: ObjectKind, hold: float) -> Alarm:
+    return Alarm(
+        f"{missing} of {known} objects of kind {kind.value} were missing from a list",
+        f"they are served until a list {hold:g} s later agrees; check whether its API server lost them",
+    )

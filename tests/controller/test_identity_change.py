@@ -82,6 +82,34 @@ def test_another_cluster_takes_the_place_of_the_first_and_gives_it_back_at_once(
         assert (scene.served, scene.tracker.state_of("west").alarms) == ({prefix: count}, ())
 
 
+def test_a_store_that_was_lost_is_no_other_cluster() -> None:
+    """Its API server has a new identity and nothing else: what was known is served until a list a minute later."""
+    scene = Scene()
+    scene.list_all("uid-a", "a", 100)
+    for after in (0, 30):
+        scene.now = START + after
+        scene.list_all("uid-b", "b", 0)
+        assert scene.served == {"a": 100}
+        assert scene.tracker.state_of("west").reason.startswith("100 of 100 objects of kind ServiceEntry were missing")
+    scene.now = START + 60
+    scene.list_all("uid-b", "b", 0)
+    assert (scene.served, scene.tracker.state_of("west").alarms) == ({}, ())
+    scene.list_all("uid-a", "a", 100)
+    assert scene.served == {"a": 100}
+
+
+def test_a_store_that_is_restored_in_time_takes_nothing_away() -> None:
+    """The alarm ends with it; a store that is filled anew under the new identity counts at once."""
+    for uid in ("uid-a", "uid-b"):
+        scene = Scene()
+        scene.list_all("uid-a", "a", 100)
+        scene.list_all("uid-b", "b", 0)
+        scene.list_all(uid, "c", 100)
+        assert "c" in scene.served
+        assert scene.served["c"] == 100
+        assert ("a" in scene.served) is (uid == "uid-a")  # the guard keeps what is of the same identity
+
+
 def test_of_another_cluster_nothing_is_served_before_all_is_known() -> None:
     """Its changes go into what is kept apart, and its contacts do not make the served data look fresh."""
     scene = Scene()
