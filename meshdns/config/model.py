@@ -361,7 +361,9 @@ class Settings(SettingsModel):
     )
     workers: Annotated[int, Field(strict=True, ge=1, le=256)] | None = Field(
         default=None,
-        description="Processes that answer, 1 to 256. Default: one for each processor this process may use.",
+        description="Processes that answer, 1 to 256. Each has a cache of upstream answers of its own, joins equal "
+        "questions and remembers failures by itself, so upstreams are asked as often as there are workers. Default: 1: "
+        "it fills one core, and more help only where one core is not enough.",
     )
     state_dir: FilePath | None = Field(
         default=None,
