@@ -256,6 +256,10 @@ def test_only_files_that_are_new_can_refuse_settings(tmp_path: Path) -> None:
         for settings, expected in ((_settings(named), []), (_settings(named, new), [("forward", 0, "to", 1)])):
             states = await watched.files.read_for(settings)
             assert [each.key for each in watched.files.unreadable(settings, states)] == expected
+        never = _Watched(named)
+        await never.start()
+        states = await never.files.read_for(never.settings)
+        assert never.files.unreadable(never.settings, states) == []
 
     asyncio.run(main())
 
