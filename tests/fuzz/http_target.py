@@ -31,7 +31,7 @@ class Wire(asyncio.Transport):
         self.opened = opened
         self.sent = bytearray()
         self.written = bytearray()
-        self.is_reading = True
+        self.client_reads = True
         self.is_lost = False
         self.was_aborted = False
         self._loop = loop
@@ -51,7 +51,7 @@ class Wire(asyncio.Transport):
 
     def read(self, *, reading: bool) -> None:
         """Let the client read, or stop to."""
-        self.is_reading = reading
+        self.client_reads = reading
         if reading and self._is_closing:
             self._lose()
 
@@ -67,7 +67,7 @@ class Wire(asyncio.Transport):
     def close(self) -> None:
         """End once the client has read everything."""
         self._is_closing = True
-        if self.is_reading or not self.written:
+        if self.client_reads or not self.written:
             self._lose()
 
     def abort(self) -> None:
