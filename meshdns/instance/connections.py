@@ -17,7 +17,9 @@ MAX_CONNECTIONS: Final = 64
 MAX_PER_CLIENT: Final = 32
 """Not fewer: behind address translation, and on loopback, many clients share one address with the kubelet."""
 BACKLOG: Final = 16
-"""Connections that the kernel keeps for a listener, and the most that are accepted in one round of the event loop."""
+"""The most connections that are accepted in one round of the event loop, which takes it for the length of the queue."""
+ACCEPT_QUEUE: Final = 128
+"""Connections that the kernel keeps until they are accepted. With a full queue a client waits a second, or fails."""
 
 C = TypeVar("C")
 

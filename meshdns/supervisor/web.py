@@ -13,6 +13,7 @@ Rules:
 
 import asyncio
 import logging
+import socket
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from http import HTTPStatus
@@ -22,7 +23,7 @@ from typing import Final, NamedTuple, cast
 import msgspec
 
 from meshdns.dns.address_blocks import LOCAL_CLIENT_PREFIXES, unmapped
-from meshdns.instance.connections import BACKLOG, ConnectionLimits, ConnectionTable, client_key
+from meshdns.instance.connections import ACCEPT_QUEUE, BACKLOG, ConnectionLimits, ConnectionTable, client_key
 
 MAX_REQUEST: Final = 8192
 MAX_GUARDED: Final = 16
@@ -88,8 +89,10 @@ class HttpServer:
     async def listen(self, host: str, port: int) -> int:
         """Start to serve; return the port. Raises OSError if the port cannot be bound."""
         loop = asyncio.get_running_loop()
-        self._server = await loop.create_server(lambda: HttpConnection(self), host, port, backlog=BACKLOG)
-        bound: int = self._server.sockets[0].getsockname()[1]
+        listener = socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
+        self._server = await loop.create_server(lambda: HttpConnection(self), sock=listener, backlog=BACKLOG)
+        listener.listen(ACCEPT_QUEUE)
+        bound: int = listener.getsockname()[1]
         return bound
 
     def close(self) -> None:

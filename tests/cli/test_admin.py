@@ -18,11 +18,13 @@ from meshdns.controller.admin.live import LiveQueries
 from meshdns.controller.admin.reports import Reports
 from meshdns.controller.admin.server import RunningServer, serve_admin
 from meshdns.controller.gauges import MeshCounts
+from meshdns.instance.connections import MAX_PER_CLIENT
 from meshdns.instance.scoreboard import Scoreboard
 from meshdns.namedb.database import NameDatabase
 from meshdns.namedb.tables import read_tables
 from tests.cli.admin_server import admin_socket, asked
 from tests.cli.stopped_server import publish, settings_of
+from tests.rig.waiting import eventually
 
 
 @pytest.fixture
@@ -117,3 +119,32 @@ def test_the_socket_of_a_running_server_is_left_alone(settings: Settings, caplog
     other.close()
     assert "another server answers there" in caplog.text
     assert "set admin.socket" in caplog.text
+
+
+@pytest.mark.parametrize("sent", [b"", b"GET /names HTTP/1.1\r\nHost: x\r\nX: "], ids=["nothing", "part"])
+def test_idle_connections_keep_nobody_out(settings: Settings, sent: bytes) -> None:
+    """Of those that send no whole request a bounded number is open, and each new request is answered."""
+    with admin_socket(settings, publish(settings)) as path, contextlib.ExitStack() as held:
+        idle = []
+        for _ in range(3 * MAX_PER_CLIENT):
+            connection = held.enter_context(socket.socket(socket.AF_UNIX, socket.SOCK_STREAM))
+            connection.connect(str(path))  # waits while the server's queue is full
+            connection.sendall(sent)
+            idle.append(connection)
+        assert asked(path, "/clusters")[0] == 200
+        eventually(lambda: _ended(idle) >= 2 * MAX_PER_CLIENT, what="the oldest ones have ended")
+        assert _ended(idle[-MAX_PER_CLIENT + 8 :]) == 0
+
+
+def _ended(connections: list[socket.socket]) -> int:
+    """How many of them the server has closed."""
+    count = 0
+    for connection in connections:
+        connection.setblocking(False)
+        try:
+            count += connection.recv(1) == b""
+        except BlockingIOError:
+            pass
+        except ConnectionError:
+            count += 1
+    return count

@@ -1,8 +1,10 @@
 """When another cluster or namespace begins to declare what was somebody's, and when that ends."""
 
+from collections.abc import Iterator
+
 import pytest
 
-from meshdns.mesh.claims import MAX_CLAIMS, Claim, ClaimIndex
+from meshdns.mesh.claims import MAX_CLAIMS, Claim, ClaimIndex, ClusterObject
 from meshdns.mesh.name_table import NameTable
 from meshdns.mesh.objects.declarations import AnyDeclaration, key_of
 from tests.mesh.scene import entry, mesh, on_networks, service
@@ -149,3 +151,22 @@ def test_stored_claims_are_shown_again() -> None:
     empty = ClaimIndex(scene.table.inventory)
     empty.restore(stored)
     assert not list(empty.problems())
+
+
+def test_claim_looks_at_a_bounded_number_of_objects(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many entries declare a name, the work of the next one is the same."""
+    scene = Mesh()
+    for number in range(1000):
+        scene.table.upsert("east", entry("10.0.0.1", host=HOST, name=f"own{number}"))
+    looked = 0
+    every = ClaimIndex._all_declaring
+
+    def counting(index: ClaimIndex, name: str) -> Iterator[ClusterObject]:
+        nonlocal looked
+        for each in every(index, name):
+            looked += 1
+            yield each
+
+    monkeypatch.setattr(ClaimIndex, "_all_declaring", counting)
+    assert len(scene.index.find_new("west", entry("10.9.9.9", host=HOST, name="mine", namespace="evil"))) == 1
+    assert looked <= 300

@@ -9,6 +9,7 @@ Rules:
   can be made to ask a loopback port in a stranger's name (DNS rebinding), so there the Host header must name loopback,
   and what a browser asks for because another site's page said so is refused.
 - A socket file that nobody answers on is left over from a server that was killed, and is replaced.
+- Connections are limited, of the socket and of the port apart: the oldest one without a request gives way to a new one.
 - Reports run one at a time in a thread of their own: 100,000 names must not hold up the event loop that brings changes.
 """
 
@@ -18,16 +19,18 @@ import errno
 import logging
 import os
 import socket as sockets
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, cast
 
 import msgspec
 from aiohttp import web
+from aiohttp.typedefs import Middleware
 
 from meshdns.config.values import split_host_port
 from meshdns.controller.admin.api import LISTS, Listing, Totals
+from meshdns.controller.admin.connections import LimitedConnections
 from meshdns.controller.admin.live import LiveQueries, Subscriber, read_filter
 from meshdns.controller.admin.reports import Reports, overview_counts
 from meshdns.controller.admin.search import read_selection
@@ -36,6 +39,7 @@ from meshdns.controller.gauges import MeshCounts
 from meshdns.controller.supervisor_link import CommandRefusedError
 from meshdns.dns import names
 from meshdns.dns.presentation import type_number
+from meshdns.instance.connections import ACCEPT_QUEUE, BACKLOG, ConnectionTable
 from meshdns.namedb.database import NameDatabaseError
 
 ContactAges = Callable[[], Mapping[str, float]]
@@ -44,7 +48,7 @@ ContactAges = Callable[[], Mapping[str, float]]
 RequestHandler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 """What answers a request."""
 
-_BACKLOG: Final = 16
+_IDLE_TIMEOUT: Final = 75.0  # seconds for which a connection without a request is kept
 _KEEPALIVE_INTERVAL: Final = 10.0  # seconds after which a silent stream says that it lives
 _WRITE_TIMEOUT: Final = 30.0  # seconds for which a stream may stand because its client does not read
 _SHARE_PERIOD: Final = 1.0  # seconds for which one look serves all who ask the same
@@ -94,16 +98,24 @@ async def serve_admin(*, socket: Path, listen: str | None, reports: Reports, run
         )
         return
     executor = ThreadPoolExecutor(1, thread_name_prefix="admin")
-    runner = web.AppRunner(
-        _AdminServer(reports, running, executor).application(), access_log=None, shutdown_timeout=0.5
-    )
+    tables: list[ConnectionTable[asyncio.BaseTransport]] = []
+    application = _AdminServer(reports, running, executor).application(tables)
+    runner = web.AppRunner(application, access_log=None, shutdown_timeout=0.5, keepalive_timeout=_IDLE_TIMEOUT)
+    servers: list[asyncio.Server] = []
     try:
         await runner.setup()
-        await web.SockSite(runner, listener, backlog=_BACKLOG).start()
-        await _start_tcp_site(listen, runner)
+        servers.append(
+            await asyncio.get_running_loop().create_unix_server(
+                _limited(runner, tables), sock=listener, backlog=BACKLOG
+            )
+        )
+        listener.listen(ACCEPT_QUEUE)
+        servers += await _listen_on_tcp(listen, _limited(runner, tables))
         await running.live_queries.run()
     finally:
         _remove_socket_file(socket)
+        for server in servers:
+            server.close()
         await runner.cleanup()
         listener.close()
         executor.shutdown(cancel_futures=True)
@@ -119,8 +131,9 @@ class _AdminServer:
         self._page = AdminPage()
         self._shared_reads: dict[str, tuple[float, asyncio.Future[bytes]]] = {}
 
-    def application(self) -> web.Application:
-        application = web.Application(middlewares=[_reject_foreign_requests])
+    def application(self, tables: Sequence[ConnectionTable[asyncio.BaseTransport]]) -> web.Application:
+        """The paths; `tables` have the connections, which keep their places while they are answered."""
+        application = web.Application(middlewares=[_keep_place(tables), _reject_foreign_requests])
         application.router.add_get("/queries", self._queries, allow_head=False)
         for path in self._running.commands:
             application.router.add_post(path, self._command)
@@ -260,13 +273,46 @@ def _requested_host(request: web.Request) -> str:
     return host.partition("]")[0] + "]" if host.startswith("[") else host.partition(":")[0]
 
 
-async def _start_tcp_site(listen: str | None, runner: web.AppRunner) -> None:
-    if listen:
-        host, port = split_host_port(listen)
+def _keep_place(tables: Sequence[ConnectionTable[asyncio.BaseTransport]]) -> Middleware:
+    """Note in the tables which connections are being answered."""
+
+    @web.middleware
+    async def keep_place(request: web.Request, handler: RequestHandler) -> web.StreamResponse:
+        transport = request.transport
+        if transport is None:
+            return await handler(request)
+        for table in tables:
+            table.set_idle(transport, idle=False)
         try:
-            await web.TCPSite(runner, host, port, backlog=_BACKLOG).start()
-        except OSError as error:
-            _log.error("admin %s: %s; choose another address with admin.listen", listen, error.strerror)
+            return await handler(request)
+        finally:
+            for table in tables:
+                table.set_idle(transport, idle=True)
+
+    return keep_place
+
+
+def _limited(
+    runner: web.AppRunner, tables: list[ConnectionTable[asyncio.BaseTransport]]
+) -> Callable[[], asyncio.Protocol]:
+    """Make the connections of a listener, which are limited by a table of its own."""
+    connections = LimitedConnections(cast("Callable[[], asyncio.Protocol]", runner.server))  # there after its setup
+    tables.append(connections.table)
+    return connections
+
+
+async def _listen_on_tcp(listen: str | None, connections: Callable[[], asyncio.Protocol]) -> list[asyncio.Server]:
+    if not listen:
+        return []
+    host, port = split_host_port(listen)
+    try:
+        listener = sockets.create_server((host, port), family=sockets.AF_INET6 if ":" in host else sockets.AF_INET)
+        server = await asyncio.get_running_loop().create_server(connections, sock=listener, backlog=BACKLOG)
+        listener.listen(ACCEPT_QUEUE)
+    except OSError as error:
+        _log.error("admin %s: %s; choose another address with admin.listen", listen, error.strerror)
+        return []
+    return [server]
 
 
 def _error_response(status: int, reason: str) -> web.Response:
