@@ -26,6 +26,7 @@ from meshdns.cli.options import exit_with_settings_error
 from meshdns.config import Overrides, Settings, SettingsError, load_settings, resolve_sources
 
 _TIMEOUT: Final = 15.0  # seconds for a reply; 100,000 names take a few, a stream says at least each 10 that it lives
+_ORDER_TIMEOUT: Final = 60.0  # seconds; the server replies to an order when it is carried out, or after 50
 
 _Answer = TypeVar("_Answer")
 _Fallback = Callable[[Any], _Answer]  # `Reports` is loaded only where a name database is read
@@ -52,8 +53,8 @@ class _NotRunningError(Exception):
 class _UnixConnection(http.client.HTTPConnection):
     """HTTP over a Unix socket."""
 
-    def __init__(self, path: str) -> None:
-        super().__init__("meshdns", timeout=_TIMEOUT)
+    def __init__(self, path: str, timeout: float = _TIMEOUT) -> None:
+        super().__init__("meshdns", timeout=timeout)
         self._path = path
 
     def connect(self) -> None:
@@ -108,7 +109,7 @@ def post(settings: Settings, path: str, answer_type: type[_Answer]) -> _Answer:
     """Have the running server do what `path` says, and return its reply. Raises `AdminClientError`."""
     admin = settings.admin.socket or ""
     try:
-        return msgspec.json.decode(_request(admin, path, method="POST"), type=answer_type)
+        return msgspec.json.decode(_request(admin, path, method="POST", timeout=_ORDER_TIMEOUT), type=answer_type)
     except _NotRunningError as silence:
         raise AdminClientError(f"{silence}; {_ADVICE}") from None
     except msgspec.DecodeError as error:
@@ -140,8 +141,8 @@ def stream_events(settings: Settings, path: str, query: dict[str, str]) -> Itera
         connection.close()
 
 
-def _request(admin: str, target: str, *, method: str = "GET") -> bytes:
-    connection = _UnixConnection(admin)
+def _request(admin: str, target: str, *, method: str = "GET", timeout: float = _TIMEOUT) -> bytes:
+    connection = _UnixConnection(admin, timeout)
     try:
         connection.request(method, target)
         response = connection.getresponse()

@@ -146,6 +146,12 @@ class _CoreLoader(yaml.SafeLoader):
 
     yaml_implicit_resolvers: dict[str, list[tuple[str, re.Pattern[str]]]] = {}  # noqa: RUF012  PyYAML's own protocol
 
+    def fetch_flow_collection_start(self, TokenClass: Any) -> None:  # noqa: N803  PyYAML's name
+        """Refuse brackets that nest too deeply at once: each costs a walk over all that enclose it."""
+        if self.flow_level > _MAX_DEPTH:
+            raise RecursionError
+        super().fetch_flow_collection_start(TokenClass)
+
 
 for _tag, _pattern, _first in (
     ("null", r"~|null|Null|NULL|", ["~", "n", "N", ""]),

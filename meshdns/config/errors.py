@@ -7,6 +7,7 @@ from pydantic import ValidationError
 
 from meshdns.config.document import Fault, KeyPath, SettingsDocument, suggest_key
 from meshdns.config.model import Settings
+from meshdns.mesh.objects.foreign import shown
 
 
 class SettingsError(Exception):
@@ -47,7 +48,7 @@ def error_message(item: Mapping[str, Any]) -> str:
     if kind == "value_error":
         return str(context["error"])
     if kind == "union_tag_invalid":
-        return f"{context['tag']!r} is unknown; use one of {context['expected_tags'].replace(chr(39), '')}"
+        return f"{shown(context['tag'])} is unknown; use one of {context['expected_tags'].replace(chr(39), '')}"
     given = _value_text(item["input"])
     if kind == "literal_error":
         return f"{given} is unknown; use {context['expected'].replace(chr(39), '')}"
@@ -82,10 +83,10 @@ def _value_text(value: object) -> str:
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, str):
-        return repr(value if len(value) <= 80 else value[:77] + "...")
+        return shown(value)
     if isinstance(value, list | tuple):
         return "a list"
-    return "a mapping" if isinstance(value, dict) else str(value)
+    return "a mapping" if isinstance(value, dict) else shown(value)
 
 
 def _known_keys(loc: KeyPath) -> Sequence[str]:

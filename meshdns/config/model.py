@@ -210,14 +210,16 @@ class ForwardSection(SettingsModel):
     zone: ZoneOrRoot = Field(description="The zone; . is everything else.")
     to: tuple[UpstreamOrFile, ...] = Field(
         min_length=1,
-        description="Servers as address or address:port, or files in the form of resolv.conf(5). Over TLS (RFC 7858) "
-        "tls://address:port#name: the port is 853 where none is written, and the certificate must be for the name, or "
+        description="Servers as address or address:port (link-local ones with their interface: fe80::1%eth0), or files "
+        "in the form of resolv.conf(5). Over TLS (RFC 7858) tls://address:port#name: the port is "
+        "853 where none is written, and the certificate must be for the name, or "
         "for the address where no name is written. Such a server is never asked in clear.",
     )
     ca: FilePath | None = Field(
         default=None,
         description="File of the PEM certificates that may vouch for its tls:// servers; read again when it changes. "
-        "Relative to the settings file. Default: those the system trusts.",
+        "While it was never read, those servers are not asked. Relative to the settings file. Default: those the "
+        "system trusts.",
     )
     random_case: Bool = Field(
         default=False,

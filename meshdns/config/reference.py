@@ -27,7 +27,12 @@ _HEAD: Final = """\
 
 All keys of `meshdns.yaml`. None is needed: without a file `meshdns serve` takes the defaults. Unknown and repeated keys
 are errors with file, line and column; `meshdns check meshdns.yaml` finds them without a server. `meshdns reload`
-(`SIGHUP`) takes up a changed file; `listen`, `workers`, `http`, `stateDir` and `logLevel` need a restart.
+(`SIGHUP`) takes up a changed file; `listen`, `workers`, `http`, `stateDir` and `logLevel` need a restart. The command
+says what came of it.
+
+Files that `forward` and `fallback` name (a resolv.conf, `ca`) are looked at every 5 s, and what changes in them counts
+without a reload. One that cannot be read leaves its last good value and is a problem (`meshdns get problems`); at start
+it costs its own servers alone. It is to be a regular file of at most 1 MiB.
 
 The flags `--kubeconfig --context --cluster --network --listen --workers --state-dir --log-level` and the variables
 `MESHDNS_KUBECONFIG`, `MESHDNS_CONTEXT` … of the same names win over the file, flags over variables; lists are separated

@@ -40,31 +40,29 @@ def read_regular_file(path: str | Path, *, max_size: int = MAX_SIZE) -> tuple[by
     people, if there is no such file.
     """
     try:
-        _check(Path(path).stat(), max_size)  # a device is not even opened
+        _check(Path(path).stat())  # a device is not even opened
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY)
     except ValueError as error:  # a NUL
         raise OSError(errno.EINVAL, str(error)) from None
     try:
         status = os.fstat(descriptor)
-        _check(status, max_size)
+        _check(status)
         content = bytearray()
         while chunk := os.read(descriptor, min(_READ_SIZE, max_size + 1 - len(content))):
             content += chunk
-            if len(content) > max_size:  # it grows, or its size says nothing
+            if len(content) > max_size:  # its size may say nothing, or it grows
                 raise OSError(errno.EFBIG, f"is larger than {_size_text(max_size)}")
         return bytes(content), FileIdentity.of(status)
     finally:
         os.close(descriptor)
 
 
-def _check(status: os.stat_result, max_size: int) -> None:
-    """Raise OSError unless this is a regular file of at most `max_size` bytes."""
+def _check(status: os.stat_result) -> None:
+    """Raise OSError unless this is a regular file."""
     if stat.S_ISDIR(status.st_mode):
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
     if not stat.S_ISREG(status.st_mode):
         raise OSError(errno.EINVAL, f"is {_KINDS.get(stat.S_IFMT(status.st_mode), 'something else')} and no file")
-    if status.st_size > max_size:
-        raise OSError(errno.EFBIG, f"is larger than {_size_text(max_size)}")
 
 
 def _size_text(size: int) -> str:

@@ -17,7 +17,7 @@ from meshdns.config.named_files import FileForm
 from meshdns.instance.pipe import ControllerMessage, MessageReader
 from meshdns.mesh.objects.problems import Problem
 
-REPLY_TIMEOUT: Final = 13.0  # seconds for a reload; the client of the admin socket waits 15
+REPLY_TIMEOUT: Final = 50.0  # seconds for a reload; its client waits a minute
 
 _log = logging.getLogger("meshdns.controller")
 

@@ -20,7 +20,7 @@ from meshdns.mesh.objects.foreign import bounded_text
 from meshdns.supervisor.daemon_thread import DaemonThread
 from meshdns.supervisor.settings_files import SettingsFiles, States
 
-READ_TIMEOUT: Final = 3.0  # seconds
+READ_TIMEOUT: Final = 20.0  # seconds; the largest settings file takes some five
 MAX_ORDERS: Final = 64
 """Orders that wait at a time; those beyond get no reply of their own."""
 

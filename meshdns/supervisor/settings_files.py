@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from meshdns.config import Settings
-from meshdns.config.document import KeyPath
+from meshdns.config.document import KeyPath, dotted_path
 from meshdns.config.named_files import FileForm, FileUse, named_files
 from meshdns.config.regular_file import FileIdentity
 from meshdns.forwarding.upstreams import Address
@@ -89,7 +89,7 @@ class SettingsFiles:
 
     def problems(self) -> tuple[Problem, ...]:
         """What is wrong with the files now."""
-        return tuple(_problem(use, state) for use, state in self._states.items() if state.reason)
+        return tuple(_problem(use, self._uses[use], state) for use, state in self._states.items() if state.reason)
 
     @property
     def states(self) -> States:
@@ -189,11 +189,15 @@ def within_budget(states: States, known: States) -> dict[FileUse, FileState]:
     return kept
 
 
-def _uses(settings: Settings) -> tuple[FileUse, ...]:
-    return tuple(dict.fromkeys(use for use, _ in named_files(settings)))
+def _uses(settings: Settings) -> dict[FileUse, KeyPath]:
+    """Return the files that settings name, each with the first key that names it."""
+    uses: dict[FileUse, KeyPath] = {}
+    for use, key in named_files(settings):
+        uses.setdefault(use, key)
+    return uses
 
 
-def _problem(use: FileUse, state: FileState) -> Problem:
+def _problem(use: FileUse, key: KeyPath, state: FileState) -> Problem:
     reason, _, advice = state.reason.rpartition("; ")
     kept = "the last good value stays in force" if state.text is not None else "nothing is known instead of it"
     return Problem(
@@ -201,7 +205,7 @@ def _problem(use: FileUse, state: FileState) -> Problem:
         use.form.value,
         "",
         bounded_text(use.path),
-        "",
+        dotted_path(key),
         f"{reason}; {kept}",
         advice,
         cause=SETTINGS_CAUSE,

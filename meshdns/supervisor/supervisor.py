@@ -324,10 +324,10 @@ class Supervisor:
         problems = self._files.problems()
         for each in problems:
             if each not in self._logged_problems:
-                _log.error("%s %s: %s; %s", each.object, each.name, each.reason, each.next_step)
+                _log.error("%s: %s %s: %s; %s", each.field, each.object, each.name, each.reason, each.next_step)
         for each in self._logged_problems:
             if each not in problems:
-                _log.info("%s %s: no longer: %s", each.object, each.name, each.reason)
+                _log.info("%s: %s %s: no longer: %s", each.field, each.object, each.name, each.reason)
         self._logged_problems = problems
 
     def _on_worker_message(self, name: str, message: WorkerMessage) -> None:

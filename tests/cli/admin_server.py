@@ -6,7 +6,7 @@ import queue
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ from meshdns.config.translate import mesh_settings
 from meshdns.controller.admin.api import read_totals
 from meshdns.controller.admin.live import LiveQueries
 from meshdns.controller.admin.reports import Reports
-from meshdns.controller.admin.server import RunningServer, serve_admin
+from meshdns.controller.admin.server import Command, RunningServer, serve_admin
 from meshdns.controller.gauges import MeshCounts
 from meshdns.instance.scoreboard import Scoreboard
 from meshdns.namedb.database import NameDatabase
@@ -39,7 +39,7 @@ def admin_socket(
     view: Path,
     contacts: Mapping[str, float] | None = None,
     *,
-    orders: Mapping[str, Callable[[], None]] | None = None,
+    orders: Mapping[str, Command] | None = None,
     census: MeshCounts | None = None,
 ) -> Iterator[Path]:
     """A thread that serves the admin socket of these settings over a database; `census` is empty if none is given."""

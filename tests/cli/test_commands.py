@@ -89,6 +89,24 @@ def test_check_of_wrong_settings_is_65(meshdns: CommandRunner, tmp_path: Path) -
     assert f"{file}:2:1:" in ended.err
 
 
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [("nameserver 0.0.0.0\n", "names no server that can be asked;"), (None, "No such file or directory;")],
+    ids=["no server", "missing"],
+)
+def test_check_looks_at_the_files_that_settings_name(
+    meshdns: CommandRunner, tmp_path: Path, content: str | None, reason: str
+) -> None:
+    """What is wrong here is said with its place, and is no problem: the server may see other files."""
+    file, named = tmp_path / "meshdns.yaml", tmp_path / "rc.conf"
+    file.write_text("apiVersion: meshdns/v1\nforward:\n- zone: .\n  to: [./rc.conf]\n")
+    if content is not None:
+        named.write_text(content)
+    ended = meshdns("check", str(file))
+    assert ended.status == 0
+    assert ended.err.startswith(f"{file}:4:8: forward[0].to[0]: {named}: {reason}")
+
+
 def test_zone_prints_a_master_file(meshdns: CommandRunner) -> None:
     """The zone of a situation begins with SOA and NS."""
     ended = meshdns("zone", "global", "--config", str(ZONES / "online-boutique" / "meshdns.yaml"))

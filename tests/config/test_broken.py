@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+import yaml
 
 from meshdns.config import SettingsError, parse_settings, read_settings_file
 
@@ -148,6 +149,42 @@ BROKEN = {
         V + "forward: [{zone: ., to: [dns.example]}]\n",
         "2:26: forward[0].to[0]: 'dns.example' is no server; write an address and perhaps a port: 10.0.0.53, [fd00::",
     ),
+    "an upstream that is no machine": (
+        V + "forward:\n- zone: .\n  to: [10.0.0.53, 0.0.0.0]\n",
+        "4:19: forward[0].to[1]: '0.0.0.0' is the address of no server; write 127.0.0.1 for a server on this machine",
+    ),
+    "an upstream that is no machine, with a port": (
+        V + "forward: [{zone: ., to: ['[::]:53']}]\n",
+        "2:26: forward[0].to[0]: '[::]:53' is the address of no server; write ::1 for this machine",
+    ),
+    "an upstream over TLS that is no machine": (
+        V + "forward: [{zone: ., to: ['tls://0.0.0.0#x']}]\n",
+        "2:26: forward[0].to[0]: '0.0.0.0' is the address of no server; write 127.0.0.1",
+    ),
+    "an upstream that is many machines": (
+        V + "forward: [{zone: ., to: ['224.0.0.1']}]\n",
+        "2:26: forward[0].to[0]: '224.0.0.1' is the address of many machines; write an address",
+    ),
+    "a broadcast address as upstream": (
+        V + "forward: [{zone: ., to: ['255.255.255.255:53']}]\n",
+        "2:26: forward[0].to[0]: '255.255.255.255:53' is the address of many machines; write an address",
+    ),
+    "an upstream of a fallback zone that is no machine": (
+        V + "fallback: [{zone: cluster.local, upstream: ['::']}]\n",
+        "2:45: fallback[0].upstream[0]: '::' is the address of no server; write ::1 for this machine",
+    ),
+    "a link-local upstream without its interface": (
+        V + "forward: [{zone: ., to: ['fe80::1']}]\n",
+        "2:26: forward[0].to[0]: 'fe80::1' is link-local and names no interface; write it behind a %: fe80::1%eth0",
+    ),
+    "an upstream with port 0": (
+        V + "forward: [{zone: ., to: ['10.0.0.53:0']}]\n",
+        "2:26: forward[0].to[0]: '10.0.0.53:0' has no port from 1 to 65535 behind its colon; write an address",
+    ),
+    "an upstream over TLS with a name that is none": (
+        V + "forward: [{zone: ., to: ['tls://10.0.0.53#a..b']}]\n",
+        "2:26: forward[0].to[0]: 'a..b' has an empty label; write an address and the name in its certificate: tls://",
+    ),
     "a zone twice": (
         V + "zones: [{name: Global.}, {name: global}]\n",
         "2:33: zones[1].name: 'global' occurs twice; join the two",
@@ -200,6 +237,22 @@ def test_all_faults_are_reported_in_the_order_of_the_file() -> None:
         "m.yaml:5:1",
         "m.yaml:6:11",
     ]
+
+
+def test_brackets_are_read_no_deeper_than_they_may_nest(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each costs a walk over all that enclose it: a file of nothing else would take minutes."""
+    read = 0
+    original = yaml.scanner.Scanner.fetch_flow_collection_start
+
+    def counted(scanner: yaml.scanner.Scanner, token: object) -> None:
+        nonlocal read
+        read += 1
+        original(scanner, token)
+
+    monkeypatch.setattr(yaml.scanner.Scanner, "fetch_flow_collection_start", counted)
+    with pytest.raises(SettingsError, match="nests too deeply; remove brackets"):
+        parse_settings(b"[" * 3000, "m.yaml")
+    assert 64 <= read <= 70
 
 
 def test_octets_that_are_no_utf_8_are_reported_with_their_place() -> None:

@@ -326,3 +326,25 @@ def test_a_run_that_is_ended_and_begun_anew_goes_on(monkeypatch: pytest.MonkeyPa
         await asyncio.gather(again, return_exceptions=True)
 
     scripted(monkeypatch, body, A=["@ 60 IN A 192.0.2.1"])
+
+
+def test_other_upstreams_are_asked_from_now_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A laptop came to another network: what is wanted is looked up there."""
+    monkeypatch.setitem(BEHAVIOURS, "gw", Script(A=["@ 60 IN A 192.0.2.1"]))
+
+    async def main() -> None:
+        async def with_server(upstream: Upstream) -> None:
+            watch = ResolverScene()
+
+            async def body() -> None:
+                watch.set_hosts(HOST)
+                await watch.expect_events("WARNING")
+                watch.resolver.set_routes([Route(b"\0", (Address(LOOPBACK, upstream.port),))])
+                watch.advance(watch.wait)
+                await watch.expect_events("INFO", f"{HOST} 192.0.2.1")
+
+            await with_resolver(watch, body())
+
+        await serving(with_server)
+
+    run_with_stalled_clock(main())

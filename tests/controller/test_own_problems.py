@@ -36,3 +36,22 @@ def test_a_source_that_fails_on_after_a_restart_fails_since_before(tmp_path: Pat
     before, after, elsewhere = times
     assert before == after
     assert elsewhere > before
+
+
+def test_what_the_supervisor_found_is_shown_until_it_says_otherwise(tmp_path: Path) -> None:
+    """Beside the problems of sources, and with the time at which it began."""
+
+    async def main() -> None:
+        controller = make_controller(writer, tmp_path, controller_metrics())
+        controller.report(SourceProblems("source test", (FAILED,)))
+        found = Problem(ProblemKind.UNREADABLE, "ca", "", "/ca.pem", "forward[0].ca", "is a FIFO and no file", "look")
+        controller.set_instance_problems((found,))
+        shown = controller.problems()
+        assert [each.name for each in shown] == ["/ca.pem", "fleet"]
+        assert all(each.since > 0 for each in shown)
+        controller.set_instance_problems(())
+        assert [each.name for each in controller.problems()] == ["fleet"]
+
+    writer = Writer(tmp_path / "namedb")
+    asyncio.run(main())
+    writer.close()

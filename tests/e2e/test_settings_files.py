@@ -167,3 +167,26 @@ def test_a_reload_says_what_came_of_it(instance: Instance, files: Path) -> None:
     (files / "resolv.conf").unlink()
     instance.change(forward=forward, lameduck="0s")
     assert _reload(instance).stdout == "in force as generation 3\n"
+
+
+def test_a_settings_file_that_breaks_leaves_the_settings(instance: Instance) -> None:
+    """Whatever is at its path when they are reread: each time it is counted, and queries are answered."""
+    file = instance.folder / "meshdns.yaml"
+    text = file.read_text()
+    junk: Mapping[str, Callable[[Path], object]] = {
+        **BREAKS,
+        "empty": lambda path: path.write_text(""),
+        "no UTF-8": lambda path: path.write_bytes(b"\xff" * 1000),
+        "deep": lambda path: path.write_text("[" * 100_000),
+    }
+    for number, break_it in enumerate(junk.values(), 1):
+        break_it(file)
+        instance.kill(instance.pid, signal.SIGHUP)
+        eventually(lambda: instance.metric("meshdns_reload_failed_total") == number, what="it is counted")  # noqa: B023
+        assert instance.ask(KNOWN).status == "NOERROR"
+        if file.is_dir():
+            file.rmdir()
+        file.unlink(missing_ok=True)
+        file.write_text(text)
+    instance.kill(instance.pid, signal.SIGHUP)
+    eventually(lambda: instance.metric("meshdns_settings_generation") == 2, what="they are reread")

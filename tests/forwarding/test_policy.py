@@ -12,7 +12,16 @@ from meshdns.dns.codes import EDE_INVALID_DATA, EDE_NETWORK_ERROR, EDE_NO_REACHA
 from meshdns.dns.reply import Reply, ReplyKind
 from meshdns.forwarding.counters import ForwardCounters
 from meshdns.forwarding.health import UpstreamGroup
-from meshdns.forwarding.policy import DEADLINE, LATE_REPLY_WINDOW, MAX_SENDS, Attempt, Exchange, Failure, Step
+from meshdns.forwarding.policy import (
+    DEADLINE,
+    LATE_REPLY_WINDOW,
+    MAX_SENDS,
+    NO_UPSTREAM,
+    Attempt,
+    Exchange,
+    Failure,
+    Step,
+)
 from meshdns.forwarding.question import Question, encode_loop_marker, randomize_case
 from meshdns.forwarding.upstreams import Address, UpstreamTls
 
@@ -217,6 +226,13 @@ def test_the_three_causes_have_their_extended_errors() -> None:
     """RFC 8914: unreachable, network error, invalid data."""
     assert (EDE_NO_REACHABLE_AUTHORITY, EDE_NETWORK_ERROR, EDE_INVALID_DATA) == (22, 23, 24)
     assert ExchangeScript(group(1)).run("0.1 0 malformed")[-1] == "0.10 fail 24"
+
+
+def test_nobody_to_ask_is_another_failure_than_nobody_who_replies() -> None:
+    """The reader learns where to look: no upstream is known yet, as while the file that names them is missing."""
+    exchange = Exchange(QUESTION, group(0), ForwardCounters(), now=0.0)
+    assert exchange.start(0.0) == NO_UPSTREAM
+    assert len(NO_UPSTREAM.text) <= 64  # what fits over UDP
 
 
 def test_the_query_has_rd_and_our_size() -> None:

@@ -1,6 +1,8 @@
 """The secret of DNS cookies in the state directory."""
 
+import os
 import stat
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -32,6 +34,16 @@ def test_a_secret_is_replaced_once_a_day_and_stays_good(tmp_path: Path) -> None:
     assert load_or_create(tmp_path, now=NOW + LIFETIME) == second
     third = load_or_create(tmp_path, now=NOW + 9 * LIFETIME)
     assert third.previous == second.current
+
+
+@pytest.mark.parametrize("make", [os.mkfifo, Path.mkdir, lambda path: path.write_bytes(bytes(5000))])
+def test_a_secret_that_is_no_file_is_replaced(tmp_path: Path, make: Callable[[Path], object]) -> None:
+    """Nobody waits for who writes into a FIFO."""
+    load_or_create(tmp_path, now=NOW)
+    path = _file(tmp_path)
+    path.unlink()
+    make(path)
+    assert len(load_or_create(tmp_path, now=NOW).current) == 16
 
 
 @pytest.mark.parametrize(("step", "due"), [(-200.0, False), (-301.0, True), (0.0, False), (LIFETIME, True)])

@@ -256,6 +256,10 @@ def test_only_files_that_are_new_can_refuse_settings(tmp_path: Path) -> None:
         for settings, expected in ((_settings(named), []), (_settings(named, new), [("forward", 0, "to", 1)])):
             states = await watched.files.read_for(settings)
             assert [each.key for each in watched.files.unreadable(settings, states)] == expected
+        never = _Watched(named)
+        await never.start()
+        states = await never.files.read_for(never.settings)
+        assert never.files.unreadable(never.settings, states) == []
 
     asyncio.run(main())
 
@@ -270,3 +274,39 @@ def test_values_have_a_budget() -> None:
     assert "hold more than 8 MiB; name smaller ones" in kept[uses[2]].reason
     states[uses[1]] = FileState("x" * (MAX_TOTAL // 2 + 1))
     assert [len(state.text or "") for state in within_budget(states, known).values()] == [MAX_TOTAL // 2, 3, 3]
+
+
+def test_looks_that_come_together_are_not_taken_for_hanging_ones(tmp_path: Path) -> None:
+    """A reload may come while the files are looked at."""
+    path = tmp_path / "a"
+    path.write_text(FIRST)
+
+    async def main() -> None:
+        watched = _Watched(path)
+        for states in await asyncio.gather(*(watched.files.read_for(watched.settings) for _ in range(5))):
+            assert [state[:2] for state in states.values()] == [(FIRST, "")]
+
+    asyncio.run(main())
+
+
+def test_without_a_thread_the_last_value_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No memory, too many threads: that costs one look."""
+    path = tmp_path / "a"
+    path.write_text(FIRST)
+
+    def fail(_thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    async def main() -> None:
+        watched = _Watched(path)
+        await watched.start()
+        with monkeypatch.context() as patch:
+            patch.setattr(threading.Thread, "start", fail)
+            for _ in range(2):
+                await watched.files.refresh()
+                assert watched.text(path) == FIRST
+                assert watched.reasons()[0].startswith("cannot be read (RuntimeError)")
+        assert await watched.files.refresh()
+        assert (watched.text(path), watched.reasons()) == (FIRST, [])
+
+    asyncio.run(main())

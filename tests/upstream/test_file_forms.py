@@ -89,3 +89,13 @@ def test_a_file_of_authorities_that_cannot_be_used_says_why(tmp_path: Path, cont
     """With what to do."""
     found = _read(tmp_path, FileForm.AUTHORITIES, content)
     assert found[:2] == (None, f"{reason}; name a readable file of PEM certificates with ca")
+
+
+def test_a_fault_of_a_reader_costs_its_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever it is."""
+
+    def fail(*_: object, **__: object) -> str:
+        raise RecursionError
+
+    monkeypatch.setattr("meshdns.upstream.file_forms.parse_resolv_conf", fail)
+    assert _read(tmp_path, FileForm.RESOLV_CONF, b"x").reason.startswith("cannot be read (RecursionError); name the")
