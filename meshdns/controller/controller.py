@@ -119,6 +119,7 @@ class Controller:
         self._probe_targets: Mapping[tuple[str, int], Owners] = {}
         self._source_problems: dict[str, tuple[Problem, ...]] = {}
         self._contacts_kept_at = -math.inf
+        self._next_tick: asyncio.TimerHandle | None = None
         self._instance_problems: tuple[Problem, ...] = ()
 
     def start(self) -> None:
@@ -134,7 +135,9 @@ class Controller:
         self._on_tick()
 
     async def close(self) -> None:
-        """Leave a snapshot behind that holds everything."""
+        """Leave a snapshot behind that holds everything; nothing is done afterwards."""
+        if self._next_tick is not None:
+            self._next_tick.cancel()
         await self._snapshot_writer.close(self._publisher.change_count)
 
     def _restore_snapshot(self) -> frozenset[str]:
@@ -378,7 +381,7 @@ class Controller:
             self._background.gateway_prober.set_targets(targets)
 
     def _on_tick(self) -> None:
-        self._loop.call_later(TICK_INTERVAL, self._on_tick)
+        self._next_tick = self._loop.call_later(TICK_INTERVAL, self._on_tick)
         self._hooks.write_heartbeat()
         self._tracker.record_tick(self._clock())
         self._publisher.reader_check()

@@ -8,6 +8,7 @@ Rules:
 """
 
 import contextlib
+import stat
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
@@ -60,6 +61,7 @@ class NameDatabase:
 
     def __init__(self, path: Path, *, writable: bool) -> None:
         self.path = path
+        _check_files(path)
         try:
             if writable:
                 path.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -233,6 +235,14 @@ class Transaction:
     def close(self) -> None:
         """End a transaction made by `NameDatabase.begin`."""
         self._txn.abort()
+
+
+def _check_files(path: Path) -> None:
+    """Raise `DamagedDatabaseError` if a file is none: to open a FIFO would wait for its writer for ever."""
+    for file in (path / "data.mdb", path / "lock.mdb"):
+        with contextlib.suppress(OSError):  # what is missing or cannot be opened is told by opening it
+            if not stat.S_ISREG(file.stat().st_mode):
+                raise DamagedDatabaseError(f"{file}: is no regular file")
 
 
 def _as_database_error(path: Path, error: Exception) -> NameDatabaseError:

@@ -14,9 +14,11 @@ from typing import Final
 
 import msgspec
 
+from meshdns.config.regular_file import read_regular_file
 from meshdns.mesh.objects.declarations import AnyDeclaration
 
 VERSION: Final = 1
+MAX_SIZE: Final = 256 << 20  # bytes; 100,000 ServiceEntries are a fifth of it
 _MAGIC: Final = b"meshdns-snapshot"
 _FILE_NAME: Final = "snapshot"
 
@@ -54,11 +56,12 @@ def read_snapshot(state_dir: Path) -> Iterator[tuple[str, AnyDeclaration]]:
     """Yield the declarations of the snapshot; none if there is no file. Raises `SnapshotError` if it is not whole."""
     path = state_dir / _FILE_NAME
     try:
-        head, _, body = path.read_bytes().partition(b"\n")
+        content, _ = read_regular_file(path, max_size=MAX_SIZE)
     except FileNotFoundError:
         return
     except OSError as error:
         raise SnapshotError(f"{path}: cannot be read: {error.strerror}; beginning without it") from None
+    head, _, body = content.partition(b"\n")
     fault = _header_fault(head.split(b" "), body)
     if fault:
         raise SnapshotError(f"{path}: {fault}; beginning without it")

@@ -9,6 +9,7 @@ import contextlib
 import fcntl
 import os
 import signal
+import stat
 from collections.abc import MutableMapping
 from pathlib import Path
 from typing import Final
@@ -64,10 +65,10 @@ def lock_state_dir(directory: Path) -> int:
     """Lock a state directory for one instance; return the descriptor that holds the lock while it is open."""
     try:
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        descriptor = os.open(directory / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except OSError as error:
         message = f"{directory}: cannot be used for state: {error.strerror}; choose another with --state-dir"
         raise StateDirError(message) from None
+    descriptor = _open_lock(directory / "lock")
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
@@ -75,8 +76,21 @@ def lock_state_dir(directory: Path) -> int:
         os.close(descriptor)
         message = f"{directory}: another meshdns (pid {holder}) uses it; end that one or choose another --state-dir"
         raise StateDirError(message) from None
-    os.ftruncate(descriptor, 0)
-    os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
+    with contextlib.suppress(OSError):  # a full disk keeps nobody from serving; the number is for people
+        os.ftruncate(descriptor, 0)
+        os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
+    return descriptor
+
+
+def _open_lock(path: Path) -> int:
+    advice = "remove it, or choose another folder with --state-dir"
+    try:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NONBLOCK, 0o600)
+    except OSError as error:
+        raise StateDirError(f"{path}: cannot be opened: {error.strerror}; {advice}") from None
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise StateDirError(f"{path}: is no regular file; {advice}")
     return descriptor
 
 

@@ -46,6 +46,7 @@ from meshdns.worker.settings import encode as encode_worker_settings
 
 WORKER_HEARTBEAT_TIMEOUT: Final = 5.0  # seconds without a heartbeat after which a worker is killed and replaced
 _HEARTBEAT_CHECK_INTERVAL: Final = 0.5  # seconds between checks of the heartbeats
+_VERIFY_TIMEOUT: Final = 60.0  # seconds to check the name database; names are forwarded only after it
 _COOKIE_CHECK_INTERVAL: Final = 1.0  # seconds between checks of the age of the cookie secret
 _FIXED_ON_REPLACE: Final = ("listen", "state_dir")
 """Settings that cannot change with SIGUSR2 either: the sockets and the lock are what is handed over."""
@@ -390,7 +391,11 @@ class Supervisor:
         process = await asyncio.create_subprocess_exec(
             sys.executable, "-P", "-m", "meshdns.namedb.verify", str(self._database), stderr=asyncio.subprocess.PIPE
         )
-        _, output = await process.communicate()
+        try:
+            _, output = await asyncio.wait_for(process.communicate(), _VERIFY_TIMEOUT)
+        except TimeoutError:
+            process.kill()
+            _, output = await process.communicate()
         if process.returncode == 0:
             return True
         reason = (

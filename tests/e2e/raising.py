@@ -5,6 +5,7 @@ What the supervisor's tasks and callbacks call is made to raise; its children ar
 
 import asyncio
 import functools
+import signal
 import sys
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from typing import Any
 from meshdns.cli.main import main
 from meshdns.instance.heartbeats import HeartbeatJudge
 from meshdns.supervisor import supervisor
+from meshdns.supervisor.child import LOST_STATUS
 from meshdns.supervisor.cookie_secrets import CookieSecrets
 from meshdns.supervisor.health_checks import HealthChecker, InstanceReadiness
 from meshdns.supervisor.querylog import QueryLog
@@ -39,6 +41,9 @@ POINTS: dict[str, tuple[Any, str]] = {
 }
 """What raises, by the name of the file."""
 
+LOST = "lost"
+"""The file while which the exit statuses of workers are lost."""
+
 
 def _make_raising(owner: Any, name: str, flag: Path) -> None:
     found = getattr(owner, name)
@@ -52,8 +57,16 @@ def _make_raising(owner: Any, name: str, flag: Path) -> None:
     setattr(owner, name, raising)
 
 
+def _lose_exit_statuses(flag: Path) -> None:
+    """Have the supervisor be told that a worker's exit status was lost, while there is a file."""
+    told = Supervisor._on_worker_exit
+    Supervisor._on_worker_exit = lambda self, code: told(self, LOST_STATUS if flag.exists() else code)  # type: ignore[method-assign]
+
+
 if __name__ == "__main__":
     folder = Path(sys.argv.pop(1))
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # as some programs start others
+    _lose_exit_statuses(folder / LOST)
     for point, (owner, name) in POINTS.items():
         _make_raising(owner, name, folder / point)
     main()

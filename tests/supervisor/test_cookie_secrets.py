@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from meshdns.supervisor.cookie_secrets import LIFETIME, CookieSecrets, load_or_create
+from tests.file_states import STATES
 
 NOW = 1_800_000_000.0
 
@@ -78,3 +79,13 @@ def test_without_a_place_for_it_a_secret_lasts_as_long_as_the_process(
     """And the operator hears why."""
     assert len(load_or_create(tmp_path / "absent", now=NOW).current) == 16
     assert "will not outlast this process" in caplog.text
+
+
+@pytest.mark.parametrize("state", STATES)
+def test_file_that_is_none_is_replaced_or_done_without(tmp_path: Path, state: str) -> None:
+    """There are secrets in any case, and nothing is waited for."""
+    STATES[state](tmp_path / "cookie-secrets.json")
+    first = load_or_create(tmp_path, now=1000.0)
+    assert len(first.current) == 16
+    second = load_or_create(tmp_path, now=1001.0)
+    assert (first == second) is (state != "a folder")

@@ -10,6 +10,7 @@ import pytest
 
 from meshdns.supervisor.handover import StateDirError, lock_state_dir
 from meshdns.supervisor.sockets import BindError, Sockets, _bind_error_text
+from tests.file_states import STATES
 from tests.rig.ports import free_port
 
 LOOPBACK = "127.0.0.1"
@@ -70,6 +71,17 @@ def test_lock_admits_one_and_is_free_when_its_holder_is_gone(tmp_path: Path) -> 
         lock_state_dir(tmp_path / "state")
     os.close(first)
     os.close(lock_state_dir(tmp_path / "state"))
+
+
+@pytest.mark.parametrize("state", STATES)
+def test_lock_is_a_file_or_refused(tmp_path: Path, state: str) -> None:
+    """Nothing is waited for; whatever the file holds, it can be locked."""
+    STATES[state](tmp_path / "lock")
+    if state in ("missing", "empty", "huge"):
+        os.close(lock_state_dir(tmp_path))
+        return
+    with pytest.raises(StateDirError, match=r"/lock: .*; remove it, or choose another folder with --state-dir"):
+        lock_state_dir(tmp_path)
 
 
 def test_lock_where_nothing_can_be_written_says_so(tmp_path: Path) -> None:
