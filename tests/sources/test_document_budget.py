@@ -133,4 +133,12 @@ def test_any_text_gives_values_or_a_short_reason(text: str) -> None:
 
 def test_escapes_that_are_no_surrogates_are_read_as_yaml_reads_them() -> None:
     """In a comment they mean nothing; pairs that JSON writes are one character."""
-    assert parse_documents('# \\ud8zz\\udczz\na: "\\ud83d\\ude00"\n')[0][0].value == {"a": "😀"}
+    for comment in ("\\ud8zz\\udczz", "\\ud8zz\\udc00", "\\ud800\\udczz"):
+        assert parse_documents(f'# {comment}\na: "\\ud83d\\ude00"\n')[0][0].value == {"a": "😀"}
+
+
+def test_no_reason_is_long_or_cannot_be_printed() -> None:
+    """By construction, whoever raises it."""
+    reason = DocumentError("\x1b[31m" + "x" * 1000, 1).reason
+    assert len(reason) <= 200
+    assert reason.isprintable()
