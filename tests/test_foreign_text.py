@@ -6,6 +6,7 @@ of a container, wherever in an object one stands.
 
 import ast
 import copy
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NoReturn
@@ -218,3 +219,11 @@ def test_no_kubeconfig_makes_text_of_a_container(read: str) -> None:
         except SourceError:
             refused += 1
     assert refused
+
+
+def test_yaml_is_read_by_readers_with_a_budget_alone() -> None:
+    """Of documents, and of the settings; the reference reads the example that it is made of. Others only write."""
+    texts = {path.relative_to(PACKAGE).as_posix(): path.read_text("utf-8") for path in PACKAGE.rglob("*.py")}
+    readers = {path for path, text in texts.items() if re.search(r"\byaml\.(?!safe_dump|org)[A-Za-z]", text)}
+    assert readers == {"config/document.py", "config/reference.py", "sources/documents.py"}
+    assert not [path for path, text in texts.items() if "from yaml import" in text]

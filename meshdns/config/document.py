@@ -4,7 +4,8 @@ Rules:
 - Scalars are those of YAML 1.2's core schema: ``no`` and ``12:30`` are text, ``0123`` is 123 (YAML 1.1 reads False, 750
   and 83).
 - Keys are text and occur once. Anchors, tags and merge keys are refused: a settings file says what it means.
-- All faults are collected; only what is no YAML at all stops at the first.
+- All faults are collected, up to a bound; only what is no YAML at all stops at the first.
+- The number of values has a bound, which holds while they are read.
 """
 
 import difflib
@@ -20,6 +21,10 @@ KeyPath = tuple[str | int, ...]
 _STR: Final = "tag:yaml.org,2002:str"
 _MAX_DIGITS: Final = 18  # more than any setting needs, less than what makes int() expensive
 _MAX_DEPTH: Final = 64  # the settings nest five deep
+MAX_VALUES: Final = 100_000
+"""Values of a settings file, keys among them: 10,000 records of a name, a type, a value and a TTL."""
+MAX_FAULTS: Final = 100
+"""Faults of a settings file that are listed."""
 
 
 class Fault(NamedTuple):
@@ -60,6 +65,8 @@ class SettingsDocument:
             self._root = yaml.compose(text, Loader=_CoreLoader)
             if self._root is not None:
                 self.tree = self._to_python(self._root, ())
+        except _OverBudgetError as error:
+            self.faults = [Fault(error.line, error.column, (), f"holds more than {MAX_VALUES} values; remove some")]
         except yaml.reader.ReaderError as error:
             self.faults = [_reader_fault(error, text)]
         except yaml.MarkedYAMLError as error:
@@ -130,6 +137,10 @@ class SettingsDocument:
             )
 
     def _report(self, node: yaml.Node, path: KeyPath, message: str) -> None:
+        if len(self.faults) > MAX_FAULTS:
+            return
+        if len(self.faults) == MAX_FAULTS:
+            path, message = (), "more faults follow; correct the others first"
         mark = node.start_mark
         self.faults.append(Fault(mark.line + 1, mark.column + 1, path, message))
 
@@ -141,8 +152,27 @@ def suggest_key(key: str, known: Sequence[str]) -> str:
     return f"did you mean {folded[close[0]]!r}?" if close else f"use one of {', '.join(known)}"
 
 
+class _OverBudgetError(Exception):
+    """The document has too many values; line and column count from 1."""
+
+    def __init__(self, line: int, column: int) -> None:
+        super().__init__(line, column)
+        self.line = line
+        self.column = column
+
+
 class _CoreLoader(yaml.SafeLoader):
-    """Resolves plain scalars by YAML 1.2's core schema (chapter 10.3.2) and nothing else."""
+    """Resolves plain scalars by YAML 1.2's core schema (chapter 10.3.2) and nothing else; counts values."""
+
+    _composed = 0
+
+    def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
+        """Compose a value or key. Raises `_OverBudgetError`."""
+        self._composed += 1
+        if self._composed > MAX_VALUES:
+            mark = self.peek_event().start_mark  # type: ignore[no-untyped-call]
+            raise _OverBudgetError(mark.line + 1, mark.column + 1)
+        return super().compose_node(parent, index)
 
     yaml_implicit_resolvers: dict[str, list[tuple[str, re.Pattern[str]]]] = {}  # noqa: RUF012  PyYAML's own protocol
 

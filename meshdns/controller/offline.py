@@ -8,6 +8,7 @@ from meshdns.mesh.answer import Answer
 from meshdns.mesh.diagnostics import ClusterProblem, check_answer, with_locations
 from meshdns.mesh.name_table import NameTable
 from meshdns.mesh.objects.declarations import AnyDeclaration
+from meshdns.mesh.objects.problems import ProblemList
 from meshdns.mesh.settings import MeshSettings
 from meshdns.mesh.topology import topology_problems
 from meshdns.sources.folder.source import FolderContents, load_folder
@@ -31,10 +32,12 @@ def answers(folders: Iterable[FolderContents], mesh: MeshSettings) -> dict[str, 
 def problems(folders: Iterable[FolderContents], mesh: MeshSettings) -> list[ClusterProblem]:
     """What is wrong with the folders (their cluster is empty), with each object, and with what the mesh makes of them.
 
-    Each problem is there once, however many names show it.
+    Each problem is there once, however many names show it; of each object as many as a server lists.
     """
     read = list(folders)
-    return list(dict.fromkeys(_problems(read, mesh)))
+    name_table = _name_table(read, mesh)
+    declared, derived = dict.fromkeys(_own_problems(read, mesh)), dict.fromkeys(_derived_problems(name_table))
+    return [*declared, *_first_of_each_object(each for each in derived if each not in declared)]
 
 
 def declarations(folders: Iterable[FolderContents]) -> Iterable[tuple[str, AnyDeclaration]]:
@@ -45,12 +48,27 @@ def declarations(folders: Iterable[FolderContents]) -> Iterable[tuple[str, AnyDe
                 yield cluster, declaration
 
 
-def _problems(folders: list[FolderContents], mesh: MeshSettings) -> Iterator[ClusterProblem]:
+def _first_of_each_object(problems: Iterable[ClusterProblem]) -> Iterator[ClusterProblem]:
+    """The first problems of each object in their order, then for each object what stands for the rest of its."""
+    objects: dict[tuple[str, str, str, str], ProblemList] = {}
+    for cluster, problem in problems:
+        of_object = objects.setdefault((cluster, problem.object, problem.namespace, problem.name), ProblemList())
+        if not of_object.is_full:
+            yield cluster, problem
+        of_object.add(problem)
+    for (cluster, *_), of_object in objects.items():
+        if of_object.rest is not None:
+            yield cluster, of_object.rest
+
+
+def _own_problems(folders: list[FolderContents], mesh: MeshSettings) -> Iterator[ClusterProblem]:
     for folder in folders:
         yield from (("", problem) for problem in folder.problems)
     for cluster, declaration in declarations(folders):
         yield from ((cluster, problem) for problem in problems_of(cluster, declaration, mesh))
-    name_table = _name_table(folders, mesh)
+
+
+def _derived_problems(name_table: NameTable) -> Iterator[ClusterProblem]:
     judged = name_table.refresh()
     yield from with_locations(topology_problems(name_table.inventory, name_table.topology), name_table.inventory)
     for name in sorted(judged):

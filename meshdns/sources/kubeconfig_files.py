@@ -149,9 +149,8 @@ class _KubeconfigPoller:
     def _read_merged(self, files: list[Path], found: FoundContexts) -> None:
         where = _join_paths(files)
         try:
-            with source_errors(where):
-                merged = load_kubeconfig(files)
-                names = self._source.contexts or (merged.current_context(),)
+            merged = load_kubeconfig(files)
+            names = self._source.contexts or (merged.current_context(),)
         except SourceError as error:
             found.problems.append(problem_from_message("kubeconfig", where, error.message))
             found.unreadable |= self._merged_clusters
@@ -159,8 +158,7 @@ class _KubeconfigPoller:
         self._merged_clusters = set(names)
         for name in names:
             try:
-                with source_errors(f"{where}, context {shown(name)}"):
-                    found.client_configs[name] = merged.context_config(name)
+                found.client_configs[name] = merged.context_config(name)
             except SourceError as error:
                 found.problems.append(problem_from_message("kubeconfig", where, error.message))
                 found.unreadable.add(name)
@@ -182,8 +180,7 @@ class _KubeconfigPoller:
 
     def _read_file(self, path: Path, found: FoundContexts) -> None:
         try:
-            with source_errors(os.fspath(path)):
-                name, client_config = load_kubeconfig([path]).single_cluster(trusted=True)
+            name, client_config = load_kubeconfig([path]).single_cluster(trusted=True)
         except SourceError as error:
             found.problems.append(problem_from_message("kubeconfig", os.fspath(path), error.message))
             found.unreadable |= {self._cluster_by_file[path]} if path in self._cluster_by_file else set()

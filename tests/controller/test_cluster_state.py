@@ -4,6 +4,7 @@ import pytest
 
 from meshdns.controller.cluster_state import DENIAL_BLOCK_TIMEOUT, OPTIONAL_SYNC_TIMEOUT, STALE_AFTER, ClusterTracker
 from meshdns.mesh.objects.declarations import ObjectKind
+from meshdns.mesh.objects.problems import Problem, ProblemKind
 
 START = 1000.0
 KINDS = frozenset({ObjectKind.SERVICE, ObjectKind.SERVICE_ENTRY})
@@ -295,3 +296,14 @@ def test_data_grow_old_while_the_process_stands_still() -> None:
     _run(found, START, START + 10)
     found.record_tick(START + 3610)
     assert found.stale_clusters(START + 3610) == {"east"}
+
+
+def test_what_is_waited_for_may_wait_for_a_source() -> None:
+    """The problems of sources are part of the reason until the clusters that must be there are, and no longer."""
+    found = _states()
+    problem = Problem(ProblemKind.UNREADABLE, "source", "", "source 1 (kubeconfig)", "", "it ended", "report this")
+    found.record_source_problems("source 1 (kubeconfig)", [problem] * 3)
+    reason = found.not_ready_reason(START)
+    assert reason.endswith("source source 1 (kubeconfig): it ended; report this and 2 more")
+    found.record_source_problems("source 1 (kubeconfig)", [])
+    assert "it ended" not in found.not_ready_reason(START)

@@ -13,6 +13,28 @@ from meshdns.sources.documents import (
 )
 from tests.sources.alias_bomb import alias_bomb
 
+HOSTILE_TEXTS = [
+    '# "\\ud8zz\\udczz"\na: 1\n',
+    '"\\ud8zz\\udczz"',
+    '"\\ud8\n0\\udc00"',
+    '"\\uD83D\\uDE0"',
+    "a: \ud800",
+    "!!timestamp 2001-01-01",
+    "&a [*a]",
+    "? [a]\n: 1",
+    "a: {<<: {b: 1}}",
+    "0x" + "f" * 100_000,
+    "1" * 100_000,
+    "1e" + "9" * 300,
+    "'" + "x" * 200_000 + "': 1\n'" + "x" * 200_000 + "': 1",
+    "!" + "x" * 200_000 + " a",
+    "*" + "x" * 200_000,
+    "a: *b",
+    "\x01",
+    "\u2028",
+    "%YAML 9.9\n---\na",
+    "%TAG ! " + "x" * 10_000,
+]
 SMALL = NodeBudget(written=20, aliased=10)
 
 
@@ -98,32 +120,7 @@ def test_budgets_admit_what_people_write() -> None:
     assert FILE_BUDGET.aliased >= 10_000
 
 
-@pytest.mark.parametrize(
-    "text",
-    [
-        '# "\\ud8zz\\udczz"\na: 1\n',
-        '"\\ud8zz\\udczz"',
-        '"\\ud8\n0\\udc00"',
-        '"\\uD83D\\uDE0"',
-        "a: \ud800",
-        "!!timestamp 2001-01-01",
-        "&a [*a]",
-        "? [a]\n: 1",
-        "a: {<<: {b: 1}}",
-        "0x" + "f" * 100_000,
-        "1" * 100_000,
-        "1e" + "9" * 300,
-        "'" + "x" * 200_000 + "': 1\n'" + "x" * 200_000 + "': 1",
-        "!" + "x" * 200_000 + " a",
-        "*" + "x" * 200_000,
-        "a: *b",
-        "\x01",
-        "\u2028",
-        "%YAML 9.9\n---\na",
-        "%TAG ! " + "x" * 10_000,
-    ],
-    ids=range(20),
-)
+@pytest.mark.parametrize("text", HOSTILE_TEXTS, ids=range(len(HOSTILE_TEXTS)))
 def test_any_text_gives_values_or_a_short_reason(text: str) -> None:
     """Nothing but `DocumentError` is raised, and its reason is one line of bounded length."""
     try:
@@ -136,4 +133,12 @@ def test_any_text_gives_values_or_a_short_reason(text: str) -> None:
 
 def test_escapes_that_are_no_surrogates_are_read_as_yaml_reads_them() -> None:
     """In a comment they mean nothing; pairs that JSON writes are one character."""
-    assert parse_documents('# \\ud8zz\\udczz\na: "\\ud83d\\ude00"\n')[0][0].value == {"a": "😀"}
+    for comment in ("\\ud8zz\\udczz", "\\ud8zz\\udc00", "\\ud800\\udczz"):
+        assert parse_documents(f'# {comment}\na: "\\ud83d\\ude00"\n')[0][0].value == {"a": "😀"}
+
+
+def test_no_reason_is_long_or_cannot_be_printed() -> None:
+    """By construction, whoever raises it."""
+    reason = DocumentError("\x1b[31m" + "x" * 1000, 1).reason
+    assert len(reason) <= 200
+    assert reason.isprintable()

@@ -45,7 +45,7 @@ HOSTILE: dict[str, str | bytes] = {
     "a bomb as plugin": kubeconfig("bad", user=", auth-provider: *bomb", more=alias_bomb(7)),
     "an authority that is no PEM": kubeconfig("bad", cluster=f", certificate-authority-data: {'QUJD' * 10}"),
     "a mapping as authority": kubeconfig("bad", cluster=", certificate-authority-data: {a: 1}"),
-    "a server of 70,000 characters": kubeconfig("bad").replace("192.0.2.1", "x" * 70_000 + ":0"),
+    "a server of 70,000 characters": kubeconfig("bad").replace("192.0.2.1", "x" * 70_000),
     "a name of 200,000 characters": kubeconfig("x" * 200_000).replace("server:", "no:"),
     "a huge number": "a: " + "9" * 5000,
     "not UTF-8": b"\xff\xfe\0",
@@ -90,6 +90,15 @@ def test_secrets_of_any_shape_are_problems_of_their_own() -> None:
     read.apply_list(items)
     assert set(read.client_configs) == {"good"}
     assert len(read.problems) == 6
+
+
+def test_a_key_has_a_budget_of_its_own() -> None:
+    """Far below that of an operator's file: thousands of keys come from one hand."""
+    read = SecretKubeconfigs("istio-system", own="")
+    text = kubeconfig("bad", more="x: [" + "1," * 20_000 + "]\n")
+    read.apply_list([secret("one", {"bad": text, "good": kubeconfig("good")})])
+    assert set(read.client_configs) == {"good"}
+    assert "holds more than 20000 values" in read.problems[0].reason
 
 
 def test_a_secret_of_many_bad_keys_hides_no_other() -> None:

@@ -259,12 +259,14 @@ class ProblemList:
         if self._urgent is None or _URGENCY[kind.severity] < _URGENCY[self._urgent[0].severity]:
             self._urgent = kind, one or self._listed[0]
 
+    @property
+    def rest(self) -> Problem | None:
+        """The problem that stands for those that are not listed; None if all are."""
+        return unlisted_problem(*self._urgent, self._unlisted) if self._urgent is not None else None
+
     def problems(self) -> tuple[Problem, ...]:
         """Return the listed ones, and one that stands for the others."""
-        if self._urgent is None:
-            return tuple(self._listed)
-        kind, one = self._urgent
-        return (*self._listed, unlisted_problem(kind, one, self._unlisted))
+        return (*self._listed, self.rest) if self.rest is not None else tuple(self._listed)
 
 
 def first_problems(problems: Iterable[Problem], most: int = MAX_PROBLEMS) -> tuple[Problem, ...]:

@@ -255,7 +255,8 @@ class Kubeconfig:
 
     def context_config(self, name: str) -> ClientConfig:
         """The access that a context of the operator's own file means. Raises `SourceError`."""
-        return self._client_config(name, f"kubeconfig {self._where}, context {name}", trusted=True)
+        with source_errors(f"{self._where}, context {shown(name)}"):
+            return self._client_config(name, f"kubeconfig {self._where}, context {name}", trusted=True)
 
     def _client_config(self, name: str, title: str, *, trusted: bool) -> ClientConfig:
         if name not in self._contexts:
@@ -272,6 +273,10 @@ class Kubeconfig:
 
     def single_cluster(self, *, trusted: bool) -> tuple[str, ClientConfig]:
         """The one cluster of a kubeconfig that stands for itself, and its name. Raises `SourceError`."""
+        with source_errors(self._where):
+            return self._single_cluster(trusted=trusted)
+
+    def _single_cluster(self, *, trusted: bool) -> tuple[str, ClientConfig]:
         name = self._first_context()
         if name:
             cluster = text_of(self._contexts[name].body.get("cluster"))

@@ -82,7 +82,7 @@ async def watch_folder(*, source: ManifestsSource, sink: Sink) -> None:
     """Report the folder and every change of it to `sink` until cancelled. A folder that is not there is waited for."""
     for problem in await asyncio.to_thread(_misplaced_files, source.path):
         _log.warning("%s %s; %s", problem.where, problem.reason, problem.advice)
-    watched = _FolderPoller(source.path, sink)
+    watched = FolderPoller(source.path, sink)
     while True:
         await watched.poll()
         await asyncio.sleep(_POLL_INTERVAL)
@@ -189,8 +189,8 @@ def _scan_folder(path: Path, known: Mapping[str, Container[str]]) -> dict[str, S
     return found
 
 
-class _FolderPoller:
-    """What was reported of a folder so far."""
+class FolderPoller:
+    """Reports a folder to `sink` as each look finds it, and remembers what was reported."""
 
     def __init__(self, path: Path, sink: Sink) -> None:
         self._path = path
@@ -200,6 +200,7 @@ class _FolderPoller:
         self._problems: tuple[Problem, ...] = ()
 
     async def poll(self) -> None:
+        """Look once, and report what two looks agree on."""
         try:
             known = {name: frozenset(cluster.contents) for name, cluster in self._clusters.items()}
             first = await asyncio.to_thread(_scan_folder, self._path, known)
