@@ -56,7 +56,11 @@ def _judge_names(raw: RawObject) -> bool:
         ("namespace", raw.written_namespace, raw.namespace, raw.kind in _NAMESPACES_IN_DNS),
     ):
         is_label = in_dns or field == "namespace"
-        fault = names.invalid_reason(known_as) if written == known_as else "is no name of an object, which is known by a digest"
+        fault = (
+            names.invalid_reason(known_as)
+            if written == known_as
+            else "is no name of an object, which is known by a digest"
+        )
         if not fault and is_label and "." in known_as:
             fault = "has dots, and must be one label"
         if fault and written:
