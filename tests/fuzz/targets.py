@@ -16,7 +16,7 @@ from meshdns.dns.reply import MAX_TTL, Reply, is_reply_to, parse_reply
 from meshdns.forwarding.client_reply import forwarded_reply
 from meshdns.mesh.objects.declarations import key_of
 from meshdns.sources.folder.files import FileContent, merge_files, read_file
-from tests.fuzz import seeds, stream
+from tests.fuzz import object_target, seeds, stream
 from tests.worker.responder_fixture import PORT, ResponderFixture
 
 CORPUS: Final = Path(__file__).with_name("corpus")
@@ -172,5 +172,6 @@ def targets() -> dict[str, Target]:
             Target("reply", Replies().run, seeds.replies, 65_535),
             Target("framing", run_framing, seeds.streams, MAX_STREAM),
             Target("manifest", Manifests().run, seeds.manifests, 4096),
+            Target("object", object_target.Objects().run, object_target.seeds, 4096),
         )
     }

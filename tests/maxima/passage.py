@@ -58,9 +58,9 @@ class Passage:
 
     def _turn(self, now: float) -> None:
         table = self.publisher.name_table
-        began, before = time.monotonic(), table.judged_candidates
+        began, before = time.process_time(), table.judged_candidates
         self.publisher.publish(ready=True, complete=True, stale=(), now=now)
-        self.turns.append((time.monotonic() - began, table.judged_candidates - before))
+        self.turns.append((time.process_time() - began, table.judged_candidates - before))
 
     def show(self, asked: Iterable[str] = ()) -> dict[str, int]:
         """Make every list, and explanations of the names `asked` (default: first and last); their sizes in octets."""

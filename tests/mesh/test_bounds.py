@@ -1,10 +1,10 @@
 """Bounds on the work for one name and one declaration, counted in judged endpoints and candidates."""
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, Final
 
 import pytest
 
-from meshdns.mesh import entry_judge
 from meshdns.mesh.answer import AnswerKind
 from meshdns.mesh.diagnostics import check_answer, check_declaration
 from meshdns.mesh.endpoint_list import MAX_CANDIDATES, MAX_ENDPOINTS
@@ -55,13 +55,13 @@ def derived(made: NameTable, name: str) -> list[ProblemKind]:
 def test_endpoints_are_judged_once_for_a_declaration(monkeypatch: pytest.MonkeyPatch) -> None:
     """Not once for each of its hosts; each host has the answer that it would have alone."""
     judged = []
-    judge = entry_judge.Reachability.endpoint_candidates
+    judge = Reachability.endpoint_candidates
 
     def count(self: Reachability, declared: Any) -> Any:
         judged.append(declared.endpoint.address)
         return judge(self, declared)
 
-    monkeypatch.setattr(entry_judge.Reachability, "endpoint_candidates", count)
+    monkeypatch.setattr(Reachability, "endpoint_candidates", count)
     made = name_table(
         FAR, {"east": [], "west": [entry(*addresses(100, 10), hosts=hosts(200)), gateway("198.51.100.1")]}
     )
@@ -220,7 +220,7 @@ def test_of_a_host_beyond_the_bound_of_a_gateway_nothing_is_known() -> None:
     assert [candidate.passes_tls for candidate in answer.candidates] == [False]
 
 
-LISTS = {
+LISTS: Final[dict[str, tuple[Callable[[int], AnyDeclaration], str, int]]] = {
     "hosts of a ServiceEntry": (lambda n: entry("20.0.0.1", hosts=hosts(n)), "spec.hosts", 256),
     "addresses of a ServiceEntry": (lambda n: entry("20.0.0.1", addresses=addresses(n)), "spec.addresses", 256),
     "ports of a ServiceEntry": (
