@@ -50,7 +50,9 @@ class UnservedNames:
         if by in self._hosts_by_declaration:
             self._remove_reasons(by)
         for host, problem in unserved_hosts(declaration, problems, cluster, self._settings):
-            if self._settings.zone_of(host) is not None:  # else it is no matter of ours
+            if self._settings.zone_of(host) is None or names.invalid_reason(host.removeprefix("*.")):
+                continue  # no matter of ours, or nothing that can be asked for
+            if len(self._reasons_by_host) < self._limit or host in self._reasons_by_host:
                 self._reasons_by_host.setdefault(host, {})[by] = host_reason(cluster, host, problem)
                 self._hosts_by_declaration.setdefault(by, []).append(host)
                 self._pending_hosts.add(host)

@@ -25,6 +25,7 @@ POD_TTL = 5  # seconds, CoreDNS's default for endpoint addresses; no answer with
 
 _CACHE_SIZE = 1 << 10  # names behind one gateway have addresses and ports in common: they are worked out once
 _MAX_CACHED = 128  # addresses and ports of what is kept there: whoever declares them decides how many there are
+_FEW = 4  # of what has more: the hosts of one declaration are judged one after another
 
 
 class AnswerKind(enum.Enum):
@@ -174,15 +175,15 @@ def _served_indexes(
 
 
 def _by_family(texts: tuple[str, ...]) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    return (_find_families if len(texts) <= _MAX_CACHED else _find_families.__wrapped__)(texts)
+    return (_find_families if len(texts) <= _MAX_CACHED else _find_families_of_many)(texts)
 
 
 @functools.lru_cache(maxsize=_CACHE_SIZE)
 def _find_families(texts: tuple[str, ...]) -> tuple[tuple[str, ...], tuple[str, ...]]:
     addresses = sorted({address for text in texts if (address := parse_address(text)) is not None}, key=int)
-    ipv4 = [str(address) for address in addresses if isinstance(address, IPv4Address)]
-    ipv6 = [str(address) for address in addresses if not isinstance(address, IPv4Address)]
-    return tuple(ipv4[:MAX_PER_FAMILY]), tuple(ipv6[:MAX_PER_FAMILY])
+    ipv4 = [address for address in addresses if isinstance(address, IPv4Address)]
+    ipv6 = [address for address in addresses if not isinstance(address, IPv4Address)]
+    return tuple(map(str, ipv4[:MAX_PER_FAMILY])), tuple(map(str, ipv6[:MAX_PER_FAMILY]))
 
 
 _Reached = tuple[str, Reach, str, tuple[NamedPort, ...]]
@@ -192,7 +193,7 @@ _Reached = tuple[str, Reach, str, tuple[NamedPort, ...]]
 def _parts(reached: tuple[_Reached, ...], *, ported: bool) -> tuple[AnswerPart, ...]:
     """What is reached in each cluster, ready or not; by port only where the answer needs to tell ports apart."""
     few = sum(1 + len(ports) for _, _, _, ports in reached) <= _MAX_CACHED
-    return (_find_parts if few else _find_parts.__wrapped__)(reached, ported=ported)
+    return (_find_parts if few else _find_parts_of_many)(reached, ported=ported)
 
 
 @functools.lru_cache(maxsize=_CACHE_SIZE)
@@ -220,7 +221,7 @@ _Served = tuple[tuple[str, tuple[NamedPort, ...]], ...]
 def _services(group: _Served) -> tuple[ServicePort, ...]:
     """The named ports of what was chosen."""
     few = sum(1 + len(ports) for _, ports in group) <= _MAX_CACHED
-    return (_find_services if few else _find_services.__wrapped__)(group)
+    return (_find_services if few else _find_services_of_many)(group)
 
 
 @functools.lru_cache(maxsize=_CACHE_SIZE)
@@ -237,6 +238,10 @@ def _find_services(group: _Served) -> tuple[ServicePort, ...]:
         services.append(ServicePort(name, protocol, ((targets[0][0], ""),) if alike else tuple(targets)))
     return tuple(services)
 
+
+_find_families_of_many = functools.lru_cache(maxsize=_FEW)(_find_families.__wrapped__)
+_find_parts_of_many = functools.lru_cache(maxsize=_FEW)(_find_parts.__wrapped__)
+_find_services_of_many = functools.lru_cache(maxsize=_FEW)(_find_services.__wrapped__)
 
 # ---------------------------------------------------------------------------------------------- as bytes
 

@@ -38,7 +38,7 @@ MAX_LOOKUPS: Final = 64
 """Other names in our zones that one name may lead to, over all its endpoints."""
 
 MAX_CHAIN_CANDIDATES: Final = 1024
-"""Candidates of those names together; what is beyond is not looked up, which the answer waits for (PENDING)."""
+"""Candidates of those names together, and names that they ask for; what is beyond is not looked up (PENDING)."""
 
 _EMPTY: Final = Answer(AnswerKind.NODATA)
 _OVER_BOUND: Final = Answer(AnswerKind.PENDING)
@@ -404,6 +404,7 @@ class NameTable:
         if zone is None or depth > MAX_DEPTH:
             return None
         seen = chain.answers
+        chain.candidates += depth > 1
         if host not in seen:
             if chain.is_over_bound:
                 return _OVER_BOUND

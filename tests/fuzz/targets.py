@@ -16,7 +16,7 @@ from meshdns.dns.reply import MAX_TTL, Reply, is_reply_to, parse_reply
 from meshdns.forwarding.client_reply import forwarded_reply
 from meshdns.mesh.objects.declarations import key_of
 from meshdns.sources.folder.files import FileContent, merge_files, read_file
-from tests.fuzz import http_target, seeds, stream, yaml_targets
+from tests.fuzz import http_target, object_target, seeds, stream, yaml_targets
 from tests.fuzz.pipe_target import Pipes, pipe_seeds
 from tests.worker.responder_fixture import PORT, ResponderFixture
 
@@ -177,5 +177,6 @@ def targets() -> dict[str, Target]:
             Target("http", http_target.HttpPort().run, http_target.seeds, 16_384),
             Target("document", yaml_targets.run_document, yaml_targets.documents, yaml_targets.LONGEST),
             Target("kubeconfig", yaml_targets.Kubeconfigs().run, yaml_targets.kubeconfigs, yaml_targets.LONGEST),
+            Target("object", object_target.Objects().run, object_target.seeds, 4096),
         )
     }

@@ -133,7 +133,7 @@ class Kubeconfigs:
 
     def _read_secret(self, value: str) -> None:
         data = {"data": {"bad": value, "good": self._good}, "metadata": {"name": "one", "creationTimestamp": "t"}}
-        read = SecretKubeconfigs("istio-system", own="")
+        read = SecretKubeconfigs("istio-system", own="", max_clusters=10_000)
         read.apply_list([msgspec.Raw(json.dumps(data).encode())])
         assert "good" in read.client_configs
         _check_problems(read.problems)

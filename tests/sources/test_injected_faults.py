@@ -25,6 +25,7 @@ from meshdns.sources.documents import parse_documents
 from meshdns.sources.folder import files
 from meshdns.sources.folder import source as folder_source
 from meshdns.sources.kube.client import ApiConnection
+from meshdns.sources.read_limits import create_read_limits
 from meshdns.sources.registry import ClusterRegistry
 from meshdns.sources.settings import KubeconfigSource, ManifestsSource
 from meshdns.sources.sink import SourceProblems
@@ -192,7 +193,7 @@ def secret(**keys: str) -> msgspec.Raw:
 
 def test_a_key_of_a_secret(monkeypatch: pytest.MonkeyPatch) -> None:
     """Its kubeconfig: a problem of the Secret, the key stays as it was, the others are read."""
-    read = remote_secrets.SecretKubeconfigs("istio-system", own="")
+    read = remote_secrets.SecretKubeconfigs("istio-system", own="", max_clusters=10_000)
     guilty = failing(parse_kubeconfig, lambda text, *_, **__: "boom" in text)
     monkeypatch.setattr(remote_secrets, "parse_kubeconfig", guilty)
     read.apply_list([secret(bad=kubeconfig("boom"), good=kubeconfig("good"))])
@@ -211,13 +212,15 @@ def test_a_list_of_secrets() -> None:
     async def work() -> None:
         sink = RecordingSink()
         async with asyncio.TaskGroup() as group:
-            context = SourceContext(sink, ClusterRegistry(), lambda: 0.0, group)
+            limits = create_read_limits("")
+            context = SourceContext(sink, ClusterRegistry(), lambda: 0.0, group, limits)
             watch = remote_secrets.watch_remote_secrets(
                 namespace="n",
                 load_client_config=load,
                 own="",
                 cluster_set=ClusterSet("secrets", "", context),
                 draw=lambda: 0.0,
+                budget=limits.budget,
             )
             task = group.create_task(watch, name="secrets")
             await sink.wait_until(lambda: sink.problems_by_source.get("secrets"), seconds=LONG)
@@ -235,7 +238,7 @@ def test_a_source_lists_a_bounded_number_of_problems() -> None:
     async def work() -> None:
         sink = RecordingSink()
         async with asyncio.TaskGroup() as group:
-            context = SourceContext(sink, ClusterRegistry(), lambda: 0.0, group)
+            context = SourceContext(sink, ClusterRegistry(), lambda: 0.0, group, create_read_limits(""))
             names: dict[str, Any] = {f"\n{at}": ClientConfig("t", "https://192.0.2.1") for at in range(1000)}
             ClusterSet("secrets", "", context).set_clusters(names, ())
             assert not sink.clusters

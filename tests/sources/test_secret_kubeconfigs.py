@@ -94,7 +94,7 @@ def test_secrets_of_any_shape_are_problems_of_their_own() -> None:
 
 def test_a_key_has_a_budget_of_its_own() -> None:
     """Far below that of an operator's file: thousands of keys come from one hand."""
-    read = SecretKubeconfigs("istio-system", own="")
+    read = SecretKubeconfigs("istio-system", own="", max_clusters=10_000)
     text = kubeconfig("bad", more="x: [" + "1," * 20_000 + "]\n")
     read.apply_list([secret("one", {"bad": text, "good": kubeconfig("good")})])
     assert set(read.client_configs) == {"good"}

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+import msgspec
 
 from meshdns.cli import exit_codes
 from meshdns.cli.options import settings_flags, settings_or_exit
@@ -98,4 +99,9 @@ def _read_namedb(settings: Settings) -> tuple[int, dict[str, Answer]]:
     with read_tables(database) as tables:
         serial, provenance = tables.serial, list(tables.provenance.items())
     database.close()
-    return serial, {names.to_text(owner): decode_answer(value) for owner, value in provenance}
+    return serial, {names.to_text(owner): without_provenance(decode_answer(value)) for owner, value in provenance}
+
+
+def without_provenance(answer: Answer) -> Answer:
+    """The part of an answer that a zone shows; of its candidates, which take most of the memory, one stands for all."""
+    return msgspec.structs.replace(answer, candidates=answer.candidates[:1], parts=(), services=(), chosen=())

@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from datetime import UTC, datetime
 from itertools import chain, islice
-from operator import itemgetter
 from typing import Final
 
 import msgspec
@@ -197,8 +196,9 @@ class Reports:
         return ((name, answer) for name, answer in decoded if answer.candidates or answer.records)
 
     def _names(self) -> Iterator[NameItem]:
-        found = sorted(self._decode_stored(self._copy_provenance()), key=itemgetter(0))
-        return each_alone(lambda item: _name_item(*item), found, what="a name")
+        stored = sorted((names.to_text(owner), value) for owner, value in self._copy_provenance())
+        # one answer at a time: decoded, all of them would take many times the memory
+        return each_alone(lambda item: _name_item(*item), self._decode_answers(stored), what="a name")
 
     def _services(self) -> Iterator[ServiceItem]:
         with self._begin_read() as tables:
