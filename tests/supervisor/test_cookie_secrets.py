@@ -36,7 +36,7 @@ def test_a_secret_is_replaced_once_a_day_and_stays_good(tmp_path: Path) -> None:
     assert third.previous == second.current
 
 
-@pytest.mark.parametrize("make", [os.mkfifo, Path.mkdir, lambda path: path.write_bytes(bytes(5000))])
+@pytest.mark.parametrize("make", [os.mkfifo, Path.mkdir], ids=["a FIFO", "a folder"])
 def test_a_secret_that_is_no_file_is_replaced(tmp_path: Path, make: Callable[[Path], object]) -> None:
     """Nobody waits for who writes into a FIFO."""
     load_or_create(tmp_path, now=NOW)
@@ -44,6 +44,14 @@ def test_a_secret_that_is_no_file_is_replaced(tmp_path: Path, make: Callable[[Pa
     path.unlink()
     make(path)
     assert len(load_or_create(tmp_path, now=NOW).current) == 16
+
+
+def test_a_secret_in_a_file_that_is_too_large_is_replaced(tmp_path: Path) -> None:
+    """No more than its bound is ever read."""
+    first = load_or_create(tmp_path, now=NOW)
+    path = _file(tmp_path)
+    path.write_bytes(path.read_bytes() + b" " * 5000)
+    assert load_or_create(tmp_path, now=NOW).current != first.current
 
 
 @pytest.mark.parametrize(("step", "due"), [(-200.0, False), (-301.0, True), (0.0, False), (LIFETIME, True)])
