@@ -84,6 +84,16 @@ def test_lock_is_a_file_or_refused(tmp_path: Path, state: str) -> None:
         lock_state_dir(tmp_path)
 
 
+def test_full_disk_keeps_nobody_from_the_lock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The number in it is for people alone."""
+
+    def full(*_: object) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "pwrite", full)
+    os.close(lock_state_dir(tmp_path))
+
+
 def test_lock_where_nothing_can_be_written_says_so(tmp_path: Path) -> None:
     """A file in the directory's place is an error that ends with what to do."""
     (tmp_path / "state").write_text("")
