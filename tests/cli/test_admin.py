@@ -136,6 +136,23 @@ def test_idle_connections_keep_nobody_out(settings: Settings, sent: bytes) -> No
         assert _ended(idle[-MAX_PER_CLIENT + 8 :]) == 0
 
 
+def test_connection_that_is_being_answered_does_not_give_way(settings: Settings) -> None:
+    """A stream of live queries goes on, whoever else connects."""
+    with admin_socket(settings, publish(settings)) as path, contextlib.ExitStack() as held:
+        stream = held.enter_context(socket.socket(socket.AF_UNIX, socket.SOCK_STREAM))
+        stream.connect(str(path))
+        stream.sendall(b"GET /queries HTTP/1.1\r\nHost: x\r\nAccept: text/event-stream\r\n\r\n")
+        assert stream.recv(12) == b"HTTP/1.1 200"
+        idle = [
+            held.enter_context(socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)) for _ in range(2 * MAX_PER_CLIENT)
+        ]
+        for connection in idle:
+            connection.connect(str(path))
+        eventually(lambda: _ended(idle) >= MAX_PER_CLIENT, what="idle ones have ended")
+        stream.recv(65536)  # the rest of the head
+        assert _ended([stream]) == 0
+
+
 def _ended(connections: list[socket.socket]) -> int:
     """How many of them the server has closed."""
     count = 0

@@ -60,6 +60,15 @@ def test_wrong_usage_is_printable(meshdns: CommandRunner, arguments: tuple[str, 
     assert all(line.isprintable() for line in done.err.splitlines())
 
 
+def test_refusal_that_quotes_an_argument_is_printable(meshdns: CommandRunner, tmp_path: Path) -> None:
+    """Also where the message holds it as it came."""
+    file = tmp_path / "meshdns.yaml"
+    file.write_text(f"apiVersion: meshdns/v1\nsources: [{{kind: manifests, path: {tmp_path}}}]\n")
+    done = meshdns("zone", HOSTILE, "--config", str(file))
+    assert "none of the zones" in done.err
+    assert all(line.isprintable() for line in done.err.splitlines())
+
+
 def test_one_module_writes_to_the_terminal() -> None:
     """Commands print through `meshdns.cli.printing`; the generator of the reference prints what the project wrote."""
     found = {

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from meshdns.controller.claim_log import MAX_LINES, ClaimLog
+from meshdns.controller.cluster_state import ClusterTracker
 from meshdns.controller.controller import Controller
 from meshdns.controller.gauges import ControllerMetrics
 from meshdns.instance.metric_pages import NAMES_CLAIMED, MetricPage
@@ -142,3 +143,15 @@ def test_log_of_many_claims_is_short(caplog: pytest.LogCaptureFixture) -> None:
         log.write(claims)
     assert len(caplog.records) == MAX_LINES + 1
     assert f"{300 - MAX_LINES} more" in caplog.records[-1].getMessage()
+
+
+def test_withheld_names_that_return_are_no_claims() -> None:
+    """A cluster whose data were withheld puts them back as they were."""
+    tracker = ClusterTracker(own="east", required=(), started=0.0)
+    assert not tracker.has_been_read("west")
+    state = tracker.state_of("west")
+    assert not tracker.has_been_read("west")
+    state.listed_kinds.add(ObjectKind.SERVICE_ENTRY)
+    assert tracker.has_been_read("west")
+    state.is_withheld = True
+    assert not tracker.has_been_read("west")

@@ -170,3 +170,11 @@ def test_claim_looks_at_a_bounded_number_of_objects(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(ClaimIndex, "_all_declaring", counting)
     assert len(scene.index.find_new("west", entry("10.9.9.9", host=HOST, name="mine", namespace="evil"))) == 1
     assert looked <= 300
+
+
+def test_second_entry_of_a_claimant_begins_no_claim() -> None:
+    """The namespace declares the name already."""
+    scene = Mesh()
+    scene.declare("east", OWN)
+    assert scene.declare("west", entry("10.9.9.9", host=HOST, name="mine", namespace="evil"))
+    assert not scene.declare("west", entry("10.9.9.9", host=HOST, name="two", namespace="evil"))

@@ -185,3 +185,21 @@ def test_due_times_are_those_of_items_that_may_run(due: float) -> None:
     assert play.timers.next_due == due + 1.0
     play.timers.finish("greedy-0")
     assert play.timers.next_due == float("-inf")
+
+
+def test_clusters_take_turns() -> None:
+    """Of two clusters with as much to do each has every other turn, whatever their shares allow."""
+    owners = {f"{cluster}-{number}": (Owner(cluster, "one"),) for cluster in ("east", "west") for number in range(20)}
+    timers: FairTimers[str] = FairTimers(lambda item: owners[item], Shares(owner=99, cluster=99, urgent=99))
+    for item in owners:
+        timers.schedule(item, 0.0)
+    assert Counter(item.partition("-")[0] for item in timers.pop_due(0.0, limit=10)) == {"east": 5, "west": 5}
+
+
+def test_urgent_item_is_the_next_one() -> None:
+    """It is taken before all that was due before it."""
+    play = Play()
+    play.want(GREEDY, 5)
+    assert len(play.timers.pop_due(0.0, limit=1)) == 1
+    play.want(Owner("west", "gateway", urgent=True), 1)
+    assert play.timers.pop_due(0.0, limit=1) == ["gateway-0"]
