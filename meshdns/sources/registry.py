@@ -52,10 +52,10 @@ def server_identity(config: ClientConfig) -> ServerIdentity:
     address = (
         parts.scheme,
         parts.hostname or "",
-        str(port),
+        f"{port:d}",
         parts.path.rstrip("/"),
         config.server_name,
-        str(config.insecure),
+        "insecure" if config.insecure else "",
     )
     certificates = (b"".join(block.split()) for block in _PEM_BLOCK.findall(config.ca_bundle))
     return ServerIdentity((*address, detour), frozenset(certificates))
