@@ -12,7 +12,7 @@ import msgspec
 from meshdns.dns import names
 from meshdns.mesh.candidates import Candidate, EndpointRule, Level, Reach
 from meshdns.mesh.declared_endpoint import DeclaredEndpoint
-from meshdns.mesh.endpoint_list import MAX_CANDIDATES
+from meshdns.mesh.endpoint_list import MAX_CANDIDATES, judged_ports
 from meshdns.mesh.entry_judge import EntryJudge, JudgedEntry
 from meshdns.mesh.inventory import ServiceKey, creation_order
 from meshdns.mesh.mesh_state import Dependency, MeshState
@@ -269,8 +269,11 @@ class CandidateSearch:
             level, cluster, ref_of(service), FieldRef(hostname), key, Endpoint(""), ports=service.ports
         )
         reach = Reach.OWN if level is Level.OWN_SERVICE else Reach.DIRECT
-        for point, ports in islice(self._inventory.clusters[cluster].pods_named(key, hostname), MAX_CANDIDATES):
-            yield declared.pod_candidate(point.address, EndpointRule.PODS, reach, ports, ready=point.ready)
+        known = self._inventory.clusters[cluster]
+        pods = len(known.readiness(key).addresses)  # each of which may have a name, and all these ports
+        for point, ports in islice(known.pods_named(key, hostname), MAX_CANDIDATES):
+            numbers = judged_ports(ports, pods)
+            yield declared.pod_candidate(point.address, EndpointRule.PODS, reach, numbers, ready=point.ready)
 
     def _exported_service(self, key: ServiceKey, cluster: str) -> Service | None:
         known = self._inventory.clusters.get(cluster)

@@ -248,25 +248,26 @@ def test_what_no_database_can_hold_is_left_out(writer: Writer) -> None:
     assert len(made.unstorable) == 1
 
 
+@pytest.mark.parametrize("part", ["apply", "publish"])
 def test_a_commit_that_fails_is_tried_again_and_loses_nothing(
-    writer: Writer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    writer: Writer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, part: str
 ) -> None:
-    """Whatever it raises; in between nothing is tried, and the reason is a problem."""
-    asyncio.run(_fail_and_recover(writer, tmp_path, monkeypatch))
+    """Whatever raises in it; in between nothing is tried, and the reason is a problem."""
+    asyncio.run(_fail_and_recover(writer, tmp_path, monkeypatch, part))
 
 
-async def _fail_and_recover(writer: Writer, directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def _fail_and_recover(writer: Writer, directory: Path, monkeypatch: pytest.MonkeyPatch, part: str) -> None:
     controller = make_controller(writer, directory, controller_metrics())
     tries = []
 
-    def fail(_: Commit) -> int:
+    def fail(*_: Commit, **_state: object) -> int:
         tries.append(1)
         raise RuntimeError(BROKEN)
 
     now = 1000.0
     monkeypatch.setattr(controller, "_clock", lambda: now)
     with monkeypatch.context() as broken:
-        broken.setattr(writer, "apply", fail)
+        broken.setattr(writer if part == "apply" else controller._publisher, part, fail)
         controller._publisher.upsert("east", entries()[0])
         for _ in range(5):
             controller._commit()

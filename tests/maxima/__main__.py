@@ -25,9 +25,10 @@ Whoever may write one object decides how large it is: up to what the CRD and Kub
 that etcd takes. Each row is such objects, alone and three times, read, judged, committed and shown in a process of its
 own, as the controller does it. `make maxima` writes this page. `tests/maxima` holds the bounds in `make test`.
 
-Seconds are of processor time. A *turn* is what is done at once: between two turns other changes are applied and the heartbeat is written. *Memory* is
-the peak of the process; {before:.0f} MiB of it are there before any object. The limit of a whole pod in the chart is
-{limit} MiB. What is over a bound is a [problem](runbooks.md#problem-over-bound).
+Seconds are of processor time. A *turn* is what is done at once: between two turns other changes are applied and the
+heartbeat is written. *Memory* is the peak of the process; {before:.0f} MiB of it are there before any object.
+The limit of a whole pod in the chart is {limit} MiB. What is over a bound is a
+[problem](runbooks.md#problem-over-bound).
 
 | objects | × | kB | names | read s | commit s | longest turn s | lists and explanations s | memory MiB |
 |---|---|---|---|---|---|---|---|---|

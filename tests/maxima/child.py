@@ -13,7 +13,10 @@ from tests.maxima.passage import Passage
 
 
 class Measured(msgspec.Struct, frozen=True):
-    """What one maximum took, in seconds of processor time. Memory is in MiB: the peak of the process, and before there was any object."""
+    """What one maximum took, in seconds of processor time.
+
+    Memory is in MiB: the peak of the process, and before there was any object.
+    """
 
     reading: float
     publishing: float

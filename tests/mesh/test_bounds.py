@@ -91,6 +91,9 @@ def test_selected_workloads_over_the_bound_are_a_problem() -> None:
     assert ProblemKind.OVER_BOUND in derived(
         name_table(mesh(), {"east": [selecting, *selected]}), "reviews.prod.global"
     )
+    answer = name_table(mesh(), {"east": [selecting, *selected]}).refresh()["reviews.prod.global"]
+    assert answer is not None
+    assert len(answer.candidates) == MAX_ENDPOINTS
     made = name_table(mesh(), {"east": [selecting, *selected[:-1]]})
     assert ProblemKind.OVER_BOUND not in derived(made, "reviews.prod.global")
 
