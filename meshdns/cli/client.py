@@ -22,7 +22,7 @@ import msgspec
 
 from meshdns.cli import exit_codes
 from meshdns.cli.options import exit_with_settings_error
-from meshdns.cli.printing import print_lines
+from meshdns.cli.printing import print_line, print_lines
 from meshdns.config import Overrides, Settings, SettingsError, load_settings, resolve_sources
 
 _TIMEOUT: Final = 15.0  # seconds for a reply; 100,000 names take a few, a stream says at least each 10 that it lives
