@@ -184,6 +184,19 @@ def test_an_endless_list_is_an_error_of_its_kind_alone(tmp_path: Path, kind: str
     play(tmp_path, steps)
 
 
+def test_objects_count_by_what_is_made_of_them(tmp_path: Path) -> None:
+    """A list of small objects takes more than its octets."""
+
+    async def steps(scene: Scene) -> None:
+        scene.west.objects[ENTRIES] = [ENTRY] * 1900
+        assert len(json.dumps(scene.west.objects[ENTRIES])) < BUDGET // 4
+        scene.start(scene.config("west", scene.west))
+        await scene.sink.wait_until(lambda: "west" in scene.sink.clusters, seconds=LONG)
+        await scene.failed("west", OVER)
+
+    play(tmp_path, steps)
+
+
 def test_an_endless_list_removes_nothing(tmp_path: Path) -> None:
     """What was known before is served on."""
 
