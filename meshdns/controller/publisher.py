@@ -178,7 +178,8 @@ class Publisher:
             self._commit.put_declaration(cluster, declaration)
             found = list(problems_of(cluster, declaration, self._settings))
             self._object_problems[object_problems_key(cluster, key_of(declaration))] = found
-            self._unserved_names.update_declaration(cluster, declaration, found)
+            refused = settings_problems(cluster, declaration, self._settings)  # all: those above are bounded
+            self._unserved_names.update_declaration(cluster, declaration, refused)
 
     def remove(self, cluster: str, key: ObjectKey) -> None:
         """Forget a declaration."""
