@@ -13,7 +13,7 @@ from meshdns.mesh.objects.declarations import ObjectKind, ServiceEntry, Unreadab
 from meshdns.sources.folder import source
 from meshdns.sources.folder.files import FILE_LIMIT
 from meshdns.sources.settings import ManifestsSource
-from meshdns.sources.sink import ObjectRemoved
+from meshdns.sources.sink import ObjectChanged, ObjectRemoved
 from tests.sources.alias_bomb import alias_bomb
 from tests.sources.recording_sink import RecordingSink
 
@@ -181,6 +181,19 @@ def test_a_file_that_cannot_be_read_is_tried_again(clusters: Path) -> None:
         path.write_text(entry("b"))
         await sink.wait_until(lambda: sink.hosts("west") == ["a.global", "b.global"])
         assert sink.clusters["west"].reasons == []
+
+    watch(clusters, steps)
+
+
+def test_a_file_that_was_never_read_takes_its_problem_along(clusters: Path) -> None:
+    """Though nothing of it was taken over that a look could miss."""
+
+    async def steps(sink: RecordingSink) -> None:
+        await sink.wait_until(lambda: sink.hosts("west") == ["a.global"])
+        os.mkfifo(clusters / "west" / "b.yaml")
+        await sink.wait_until(lambda: any(isinstance(event, ObjectChanged) for event in sink.events))
+        (clusters / "west" / "b.yaml").unlink()
+        await sink.wait_until(lambda: any(isinstance(event, ObjectRemoved) for event in sink.events))
 
     watch(clusters, steps)
 
