@@ -48,7 +48,7 @@ def test_settings_are_no_heartbeat_of_the_worker_that_gets_them(
     supervisor = Supervisor(settings, reader=SettingsReader(lambda: settings), on_serving=lambda: None)
     now = time.monotonic()
     for is_configured, silent in ((True, True), (False, False)):
-        monkeypatch.setattr(Child, "is_configured", property(lambda _, known=is_configured: known))
+        monkeypatch.setattr(Child, "is_configured", is_configured)
         supervisor._board.record_worker_heartbeat(0, now - 100)
         supervisor._put_in_force(settings, {})
         assert (supervisor._board.worker_heartbeat_age(0, now) > 50) is silent
