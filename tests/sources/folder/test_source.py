@@ -245,12 +245,12 @@ def to_text(text: str) -> Callable[[Path], None]:
 
 
 UNREADABLE: dict[str, tuple[Callable[[Path], None], str]] = {
-    "a FIFO": (to_fifo, "it is no regular file"),
+    "a FIFO": (to_fifo, "is a FIFO and no file"),
     "a folder": (to_folder, "Is a directory"),
     "a link to nowhere": (to_link("nowhere"), "No such file or directory"),
     "a link to itself": (to_link("a.yaml"), "Too many levels of symbolic links"),
-    "a device without end": (to_link("/dev/zero"), "it is no regular file"),
-    "a huge file": (lambda path: os.truncate(path, FILE_LIMIT + 1), f"it is larger than {FILE_LIMIT} bytes"),
+    "a device without end": (to_link("/dev/zero"), "is a device and no file"),
+    "a huge file": (lambda path: os.truncate(path, FILE_LIMIT + 1), f"is larger than {FILE_LIMIT >> 20} MiB"),
     "surrogates that are none": (
         to_text('# "\\ud8zz\\udczz"\n['),
         "did not find expected node content",
