@@ -55,6 +55,8 @@ Between two parts of a large change the heartbeat is written and other changes a
 """
 
 _LONGEST_RETRY_DELAY: Final = 60.0  # seconds
+_MOST_UNSTORABLE: Final = 1000  # items that are known by name
+_WILDCARD: Final = b"\x01*"
 _UNASKABLE: Final = b"\xff"  # what names begin with that are no owner names: no label is so long
 
 
@@ -73,7 +75,7 @@ class Publisher:
         self._commit = Commit()
         self._state = NamedbState()
         self._rows = RowEncoder(settings)
-        self._wildcards: set[str] = set()
+        self._wildcards: set[bytes] = set()  # wildcard owner names that have a row
         self._unchecked_rows: set[bytes] = set()  # rows of an earlier process that this one has not judged yet
         self._resolved: dict[str, tuple[str, ...]] = {}
         self._problem_index = ProblemIndex()
@@ -121,6 +123,7 @@ class Publisher:
             self._resolved = tables.resolved_hosts()
             declarations = list(tables.declarations.encoded())
             self._unchecked_rows = set(tables.rows.owners())
+            self._wildcards = {owner for owner in self._unchecked_rows if owner.startswith(_WILDCARD)}
             self._unserved_names.restore(dict(tables.unserved_reasons.items()))
             self._own_problems_stored = tables.own_problems()
             self.restored_contacts = tables.contacts()
@@ -137,9 +140,7 @@ class Publisher:
             except Exception as error:  # noqa: BLE001 — as in `upsert`: an object that is kept must not stop each start
                 declaration = _unreadable(declaration, error)
                 self.name_table.upsert(cluster, declaration)
-            self._unserved_names.update_declaration(
-                cluster, declaration, settings_problems(cluster, declaration, self._settings)
-            )
+            self._note_unserved(cluster, declaration)
             clusters.add(cluster)
         self._own_problem_times.restore(self._own_problems_stored, now)
         self._restore_problems(problems, now)
@@ -178,8 +179,12 @@ class Publisher:
             self._commit.put_declaration(cluster, declaration)
             found = list(problems_of(cluster, declaration, self._settings))
             self._object_problems[object_problems_key(cluster, key_of(declaration))] = found
-            refused = settings_problems(cluster, declaration, self._settings)  # all: those above are bounded
-            self._unserved_names.update_declaration(cluster, declaration, refused)
+            self._note_unserved(cluster, declaration)
+
+    def _note_unserved(self, cluster: str, declaration: AnyDeclaration) -> None:
+        """Note which of its names are not served; a problem that is not listed is a reason, too."""
+        problems = settings_problems(cluster, declaration, self._settings)
+        self._unserved_names.update_declaration(cluster, declaration, problems)
 
     def remove(self, cluster: str, key: ObjectKey) -> None:
         """Forget a declaration."""
@@ -328,15 +333,23 @@ class Publisher:
     def _update_name(self, name: str, answer: Answer | None, encoded_rows: dict[RowContent, bytes], now: float) -> None:
         """Put a name into the next commit, or raise with nothing of it put there."""
         if fault := names.invalid_reason(name.removeprefix("*.")):
+            if answer is None:
+                self._update_derived_problems(_unaskable_owner(name), (), now)
+                return
             raise ValueError(fault)
         owner = names.to_wire(name)
         row = self._rows.row(answer, encoded_rows) if answer is not None else None
         provenance = encode_answer(answer) if answer is not None else None
         self._update_answer_problems(name, owner, answer, now)
         self._unserved_names.update_name(name, owner, answer)
-        self._track_wildcard(name, answer)
         self.mesh_counts.update_name(name, answer)
+        self._put_row(owner, row, provenance)
+
+    def _put_row(self, owner: bytes, row: bytes | None, provenance: bytes | None) -> None:
+        """Put what a name is answered with into the next commit; None for a name that is gone."""
         self._unchecked_rows.discard(owner)
+        if owner.startswith(_WILDCARD):
+            (self._wildcards.discard if row is None else self._wildcards.add)(owner)
         self._commit.rows[owner] = row
         self._commit.provenance[owner] = provenance
 
@@ -344,7 +357,7 @@ class Publisher:
         """Leave a name that cannot be worked out as it was answered last, or have it answered with SERVFAIL."""
         problem = Problem(ProblemKind.NOT_COMPUTED, "Name", "", bounded_text(name), "", reason)
         if names.invalid_reason(name.removeprefix("*.")):  # which nobody can ask
-            self._update_derived_problems(_UNASKABLE + name.encode(errors="replace"), [("", problem)], now)
+            self._update_derived_problems(_unaskable_owner(name), [("", problem)], now)
             return
         owner = names.to_wire(name)
         self._unchecked_rows.discard(owner)
@@ -352,8 +365,7 @@ class Publisher:
             with self._writer.read() as tables:
                 is_known = owner not in self._commit.rows and tables.rows.get(owner) is not None
             if not is_known:
-                self._commit.rows[owner] = PENDING_ROW
-                self._commit.provenance[owner] = encode_answer(Answer(AnswerKind.PENDING))
+                self._put_row(owner, PENDING_ROW, encode_answer(Answer(AnswerKind.PENDING)))
         self._update_derived_problems(owner, [("", problem)], now)
 
     def _apply(self, commit: Commit) -> int:
@@ -365,7 +377,7 @@ class Publisher:
         except Exception as error:  # noqa: BLE001 — one item that cannot be encoded must not keep all others
             cause = error
         dropped = commit.drop_unstorable()
-        self.unstorable += dropped
+        self.unstorable = [*dict.fromkeys((*self.unstorable, *dropped))][:_MOST_UNSTORABLE]
         if dropped or not isinstance(cause, NameDatabaseError):
             message = f"{describe_error(cause)}; {len(dropped)} items were left out: {listed(dropped)}"
             raise NameDatabaseError(message) from cause
@@ -394,10 +406,8 @@ class Publisher:
 
     def _remove_unchecked_rows(self) -> None:
         """Remove the names of an earlier process that this one, all names judged, does not know."""
-        for owner in self._unchecked_rows:
-            self._commit.rows[owner] = None
-            self._commit.provenance[owner] = None
-        self._unchecked_rows.clear()
+        for owner in tuple(self._unchecked_rows):
+            self._put_row(owner, None, None)
 
     def _remove_unchecked_problems(self) -> None:
         """Remove the derived problems of an earlier process that this one, all names judged, did not find."""
@@ -460,13 +470,14 @@ class Publisher:
             self._unchecked_problems.discard(key)
             self._commit.problems[key] = (with_time(problem, since),) if since is not None else ()
 
-    def _track_wildcard(self, name: str, answer: Answer | None) -> None:
-        if name.startswith("*."):
-            (self._wildcards.discard if answer is None else self._wildcards.add)(name)
-
 
 def _unreadable(declaration: AnyDeclaration, error: Exception) -> UnreadableObject:
     """Return what stands for a declaration that cannot be taken in."""
     kind, namespace, name = key_of(declaration)
     problem = Problem(ProblemKind.NOT_COMPUTED, kind.value, namespace, name, "", describe_error(error))
     return UnreadableObject(object_kind=kind, namespace=namespace, name=name, problems=(problem,))
+
+
+def _unaskable_owner(name: str) -> bytes:
+    """What stands for a name that is no owner name where owner names show problems."""
+    return _UNASKABLE + name.encode(errors="replace")

@@ -7,9 +7,9 @@ Rules (istiod's, istio/istio pkg/kube/multicluster/secretcontroller.go):
   was read by its last good value still is.
 - What is in a Secret is not trusted: see `meshdns.sources.auth.kubeconfig`. Whatever a key makes this program do, it
   costs that key; whatever a list does, it is a failed list, and the next one follows after a wait.
-- What is in a Secret is not trusted: see `meshdns.sources.auth.kubeconfig`. No more clusters are read than the settings
-  allow: those that were read before, then those of the oldest Secrets. The values of others are not even parsed, and a
-  value that stays as it is is not parsed again.
+- No more clusters are read than the settings allow: those that were read before, then those of the oldest Secrets. The
+  values of others are not even parsed, and a value that stays as it is is not parsed again. Of keys without end only
+  those are looked at that come first.
 
 Secrets are few and change rarely, so that their watch is only a wake-up: whatever it says, and however it ends, they
 are listed again. None of the ways in which a watch can go wrong needs a rule then. A new list follows after five
@@ -21,10 +21,10 @@ import base64
 import binascii
 import hashlib
 import logging
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, TypeVar
 
 import msgspec
 
@@ -48,6 +48,8 @@ _BACKOFF_FIRST: Final = 0.8
 _BACKOFF_LAST: Final = 30.0
 _FORBIDDEN_RETRY: Final = 30.0  # to twice that
 _MAX_PROBLEMS_PER_SECRET: Final = 20
+_MAX_KEYS_PER_SECRET: Final = 2_000  # a Secret has room for fewer kubeconfigs
+_MAX_KEYS: Final = 10_000  # of all Secrets
 _BODY_LIMIT: Final = 64 * 2**20  # bytes; a Secret holds 1 MiB
 _VALUE_LIMIT: Final = 256 * 1024  # bytes of base64: a kubeconfig with the authorities of a whole system
 
@@ -62,9 +64,15 @@ class _SecretMetadata(msgspec.Struct):
     created: str = msgspec.field(default="", name="creationTimestamp")
 
 
-class _Secret(msgspec.Struct):
+class _SecretHead(msgspec.Struct):
     metadata: _SecretMetadata
+
+
+class _Secret(_SecretHead):
     data: dict[str, str] | None = None
+
+
+_Shape = TypeVar("_Shape", bound=_SecretHead)
 
 
 class _SecretKey(NamedTuple):
@@ -259,11 +267,12 @@ class SecretKubeconfigs:
         self.client_configs: dict[str, ClientConfig] = {}
         self.problems: list[Problem] = []
         self.unreadable: set[str] = set()
+        self._problems_by_secret: dict[str, ProblemList] = {}  # one Secret must not hide what others have
 
     def apply_list(self, items: Iterable[msgspec.Raw]) -> None:
         """Take over a complete list."""
-        self.problems = []
-        keys = sorted(key for item in items for key in self._keys(item))
+        self._problems_by_secret = {}
+        keys = self._keys(items)
         present = {(key.cluster, key.secret) for key in keys}
         self._owners = {cluster: secret for cluster, secret in self._owners.items() if (cluster, secret) in present}
         for key in keys:
@@ -284,39 +293,69 @@ class SecretKubeconfigs:
             if isinstance(outcome, ClientConfig):
                 client_configs[key.cluster] = outcome
             else:
-                self.problems.append(problem_from_message("Secret", key.secret, outcome, self._namespace))
+                self._add_problem(problem_from_message("Secret", key.secret, outcome, self._namespace))
                 self.unreadable.add(key.cluster)
         self.client_configs = client_configs
         self._known = {name for name in kept if name in client_configs or name in self._known}
-        self.problems = _bounded_per_secret(self.problems)
+        self.problems = [problem for found in self._problems_by_secret.values() for problem in found.problems()]
         if excess:
             self.problems.append(self._excess_problem(excess))
+
+    def _add_problem(self, problem: Problem) -> None:
+        self._problems_by_secret.setdefault(problem.name, ProblemList(_MAX_PROBLEMS_PER_SECRET)).add(problem)
 
     def _excess_problem(self, excess: Sequence[str]) -> Problem:
         reason = f"name more clusters than the {self._max_clusters} that are read; not read: {listed(excess)}"
         advice = "delete what is not needed, or raise maxClusters of the source, and the memory by 1 MiB for each"
         return Problem(ProblemKind.UNREADABLE, "secrets", self._namespace, LABEL_SELECTOR, "", reason, advice)
 
-    def _keys(self, item: msgspec.Raw) -> list[_SecretKey]:
-        """The keys of a Secret but that of the own cluster."""
+    def _keys(self, items: Iterable[msgspec.Raw]) -> list[_SecretKey]:
+        """The keys of all Secrets but those of the own cluster, sorted.
+
+        Of too many those that are read are kept, then those of the oldest Secrets.
+        """
+        heads = [(head.metadata, item) for item in items if (head := self._decode(item, _SecretHead)) is not None]
+        heads.sort(key=lambda each: (each[0].created, each[0].name))
+        keys: list[_SecretKey] = []
+        for metadata, item in heads:
+            secret = self._decode(item, _Secret)
+            if secret is not None and secret.data is not None:
+                self._take_keys(metadata, secret.data, keys)
+        return sorted(keys)
+
+    def _take_keys(self, metadata: _SecretMetadata, data: Mapping[str, str], keys: list[_SecretKey]) -> None:
+        """Add the keys of one Secret to `keys`, as far as there is room."""
+        room = min(_MAX_KEYS - len(keys), _MAX_KEYS_PER_SECRET)
+        left = 0
+        for cluster, value in data.items():
+            is_read = cluster in self._known and self._owners.get(cluster) == metadata.name
+            if cluster == self._own or not (is_read or room > 0):
+                left += cluster != self._own
+                continue
+            room -= not is_read
+            keys.append(_SecretKey(metadata.created, metadata.name, cluster, value))
+        if left:
+            most = f"{_MAX_KEYS_PER_SECRET} of a Secret and {_MAX_KEYS} of all are looked at"
+            reason = f"has {left} keys too many, which count as unreadable: {most}"
+            advice = "delete the keys that are no kubeconfigs"
+            self._add_problem(
+                Problem(ProblemKind.OVER_BOUND, "Secret", self._namespace, metadata.name, "data", reason, advice)
+            )
+
+    def _decode(self, item: msgspec.Raw, kind: type[_Shape]) -> _Shape | None:
+        """A Secret, or the head of one; None, and a problem, where it is none."""
         try:
-            secret = msgspec.json.decode(item, type=_Secret)
+            return msgspec.json.decode(item, type=kind)
         except (msgspec.MsgspecError, ValueError, RecursionError) as error:
             reason = f"cannot be read: {describe_error(error)}; write it anew"
-            self.problems.append(problem_from_message("Secret", "", reason, self._namespace))
-            return []
-        metadata = secret.metadata
-        return [
-            _SecretKey(metadata.created, metadata.name, cluster, value)
-            for cluster, value in (secret.data or {}).items()
-            if cluster != self._own
-        ]
+            self._add_problem(problem_from_message("Secret", "", reason, self._namespace))
+            return None
 
     def _report_conflict(self, key: _SecretKey) -> None:
         holder = self._owners[key.cluster]
         reason = f"names the cluster {key.cluster}, which is read by the Secret {holder}"
         advice = f"delete this key, or that of {holder}"
-        self.problems.append(
+        self._add_problem(
             Problem(ProblemKind.CONFLICT, "Secret", self._namespace, key.secret, f"data.{key.cluster}", reason, advice)
         )
 
@@ -339,11 +378,3 @@ class SecretKubeconfigs:
             raise SourceError(f"{where} is not UTF-8; put a kubeconfig there") from None
         config = parse_kubeconfig(text, where, container="Secret", budget=SECRET_BUDGET)
         return Kubeconfig(where, [(Path("/nonexistent/kubeconfig"), config)]).single_cluster(trusted=False)[1]
-
-
-def _bounded_per_secret(problems: Iterable[Problem]) -> list[Problem]:
-    """The first problems of each Secret, and how many more it has: one Secret must not hide what others have."""
-    by_secret: dict[str, ProblemList] = {}
-    for problem in problems:
-        by_secret.setdefault(problem.name, ProblemList(_MAX_PROBLEMS_PER_SECRET)).add(problem)
-    return [problem for found in by_secret.values() for problem in found.problems()]

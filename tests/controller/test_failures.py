@@ -22,6 +22,7 @@ from meshdns.mesh.candidates import Candidate
 from meshdns.mesh.inventory import Inventory
 from meshdns.mesh.objects.declarations import ObjectKind, Service, SliceEndpoint, UnreadableObject
 from meshdns.mesh.objects.problems import ProblemKind
+from meshdns.mesh.settings import MeshSettings, MeshZone
 from meshdns.namedb.database import NameDatabaseError
 from meshdns.namedb.writer import Commit, Writer
 from tests.controller.scene import controller_metrics, make_controller
@@ -338,3 +339,73 @@ def test_host_names_of_pods_and_labels_of_slices_are_judged() -> None:
     named = endpoint_slice("10.40.0.1", service_name="a.b")
     assert [problem.field for problem in named.problems] == ["metadata.labels.kubernetes.io/service-name"]
     assert named.service == ""  # type: ignore[union-attr]
+
+
+WILDCARD = "*.wild.global"
+
+
+def has_wildcards(writer: Writer) -> bool:
+    """Whether workers look for wildcards before they deny a name."""
+    with writer.read() as tables:
+        return tables.state.wildcards
+
+
+@pytest.mark.parametrize("is_known", [False, True], ids=["never computed", "of an earlier process"])
+def test_names_below_a_wildcard_that_raises_are_not_denied(
+    writer: Writer, monkeypatch: pytest.MonkeyPatch, *, is_known: bool
+) -> None:
+    """Its last row, or SERVFAIL, answers for them; once it is gone nothing looks for it."""
+    made = Publisher(mesh(), writer)
+    made.upsert("east", entry(host=WILDCARD, name="wild"))
+    if is_known:
+        publish(made)
+        made = Publisher(mesh(), writer)
+        made.restore(NOW)
+    break_name(monkeypatch, WILDCARD)
+    publish(made)
+    assert (row(writer, WILDCARD) == PENDING_ROW) is not is_known
+    assert has_wildcards(writer)
+    made.remove("east", (ObjectKind.SERVICE_ENTRY, "prod", "wild"))
+    publish(made)
+    assert (row(writer, WILDCARD), has_wildcards(writer)) == (None, False)
+
+
+def test_no_part_of_a_restart_denies_what_a_wildcard_covers(writer: Writer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Names are judged anew in parts and in any order; until it is its turn a wildcard holds as it was committed."""
+    monkeypatch.setattr(publisher_module, "NAMES_PER_COMMIT", 1)
+    made = Publisher(mesh(), writer)
+    hosts = (WILDCARD, *(f"n{number}.prod.global" for number in range(20)))
+    for number, host in enumerate(hosts):
+        made.upsert("east", entry(host=host, name=f"e{number}"))
+    assert len([*publish_parts(made)]) > 1
+    later = Publisher(mesh(), writer)
+    later.restore(NOW)
+    for _ in publish_parts(later):
+        assert has_wildcards(writer)
+    last = Publisher(mesh(), writer)
+    last.restore(NOW)
+    last.remove("east", (ObjectKind.SERVICE_ENTRY, "prod", "e0"))
+    assert len([*publish_parts(last)]) > 1
+    assert not has_wildcards(writer)
+
+
+def publish_parts(publisher: Publisher) -> Iterator[None]:
+    """Commit all parts of a change, and yield after each."""
+    publish(publisher)
+    yield
+    while publisher.has_pending_names:
+        publish(publisher)
+        yield
+
+
+def test_a_name_that_nobody_can_ask_for_ends_its_problem(writer: Writer) -> None:
+    """Each of its labels is good, and together they are too long: the problem goes with the Service."""
+    zone = ".".join("d" * 60 for _ in range(3))
+    made = Publisher(MeshSettings(zones=(MeshZone(zone),)), writer)
+    made.upsert("east", service("s" * 60, namespace="n" * 60))
+    publish(made)
+    assert [kind for _, kind in problems(writer)] == [ProblemKind.NOT_COMPUTED]
+    made.remove("east", (ObjectKind.SERVICE, "n" * 60, "s" * 60))
+    publish(made)
+    assert problems(writer) == []
+    assert not made.name_table.has_failed

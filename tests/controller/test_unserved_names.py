@@ -184,3 +184,14 @@ def test_a_later_process_takes_over_what_is_still_true(publisher: Publisher, wri
 
 def _declare(refused: UnservedNames, cluster: str, declaration: AnyDeclaration, settings: MeshSettings) -> None:
     refused.update_declaration(cluster, declaration, settings_problems(cluster, declaration, settings))
+
+
+def test_each_host_of_an_object_has_its_refusal(publisher: Publisher, writer: Writer) -> None:
+    """Not only those whose problems are listed; and a restart tells of the same ones."""
+    hosts = [f"h{number}.prod.global" for number in range(120)]
+    publisher.upsert("west", entry("203.0.113.7", hosts=hosts, exportTo=["."]))
+    found = stored_reasons(publisher, writer)
+    assert found.keys() == set(hosts)
+    later = Publisher(mesh(), writer)
+    later.restore(NOW)
+    assert stored_reasons(later, writer) == found

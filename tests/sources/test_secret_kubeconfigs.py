@@ -7,6 +7,7 @@ import tracemalloc
 import msgspec
 import pytest
 
+from meshdns.mesh.objects.problems import ProblemKind
 from meshdns.sources.remote_secrets import SecretKubeconfigs
 from tests.sources.alias_bomb import alias_bomb
 
@@ -123,3 +124,23 @@ def test_what_was_not_changed_is_not_read_again() -> None:
     assert read.client_configs["good"] is first
     assert read.problems == problems
     assert read.unreadable == {"bad"}
+
+
+def test_secrets_of_keys_without_end_cost_no_more_than_the_bound() -> None:
+    """Few are looked at, each Secret tells of the rest, and a cluster that is read stays."""
+    many: dict[str, str | bytes] = dict.fromkeys((f"k{number}" for number in range(15_000)), b"")
+    good: dict[str, str | bytes] = {"good": kubeconfig("good")}
+    read = SecretKubeconfigs("istio-system", own="", max_clusters=100)
+    read.apply_list([secret("z", good)])
+    items = [*(secret(name, many) for name in "abcdef"), secret("z", good)]
+    tracemalloc.start()
+    try:
+        read.apply_list(items)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < 10 * 2**20
+    assert "good" in read.client_configs
+    told = {problem.name for problem in read.problems if problem.kind is ProblemKind.OVER_BOUND}
+    assert told == set("abcdef")
+    assert all(len([each for each in read.problems if each.name == name]) <= 22 for name in "abcdef")
