@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 MAX_SIZE: Final = 1 << 20
-"""Bytes of a file that settings name: far beyond any resolv.conf or bundle of authorities."""
+"""Bytes of a file, unless its reader names another bound: far beyond any resolv.conf or bundle of authorities."""
 
 _READ_SIZE: Final = 1 << 16
 _KINDS: Final = {
@@ -40,29 +40,30 @@ def read_regular_file(path: str | Path, *, max_size: int = MAX_SIZE) -> tuple[by
     people, if there is no such file.
     """
     try:
-        _check(Path(path).stat())  # a device is not even opened
+        _check(Path(path).stat(), path)  # a device is not even opened
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY)
     except ValueError as error:  # a NUL
-        raise OSError(errno.EINVAL, str(error)) from None
+        raise OSError(errno.EINVAL, str(error), os.fspath(path)) from None
     try:
         status = os.fstat(descriptor)
-        _check(status)
+        _check(status, path)
         content = bytearray()
         while chunk := os.read(descriptor, min(_READ_SIZE, max_size + 1 - len(content))):
             content += chunk
             if len(content) > max_size:  # its size may say nothing, or it grows
-                raise OSError(errno.EFBIG, f"is larger than {_size_text(max_size)}")
+                raise OSError(errno.EFBIG, f"is larger than {_size_text(max_size)}", os.fspath(path))
         return bytes(content), FileIdentity.of(status)
     finally:
         os.close(descriptor)
 
 
-def _check(status: os.stat_result) -> None:
+def _check(status: os.stat_result, path: str | Path) -> None:
     """Raise OSError unless this is a regular file."""
     if stat.S_ISDIR(status.st_mode):
-        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), os.fspath(path))
     if not stat.S_ISREG(status.st_mode):
-        raise OSError(errno.EINVAL, f"is {_KINDS.get(stat.S_IFMT(status.st_mode), 'something else')} and no file")
+        kind = _KINDS.get(stat.S_IFMT(status.st_mode), "something else")
+        raise OSError(errno.EINVAL, f"is {kind} and no file", os.fspath(path))
 
 
 def _size_text(size: int) -> str:

@@ -132,7 +132,11 @@ class Publisher:
         clusters = set()
         for cluster, value in declarations:
             declaration = decode_declaration(value)
-            self.name_table.upsert(cluster, declaration)
+            try:
+                self.name_table.upsert(cluster, declaration)
+            except Exception as error:  # noqa: BLE001 — as in `upsert`: an object that is kept must not stop each start
+                declaration = _unreadable(declaration, error)
+                self.name_table.upsert(cluster, declaration)
             self._unserved_names.update_declaration(
                 cluster, declaration, settings_problems(cluster, declaration, self._settings)
             )
@@ -162,11 +166,7 @@ class Publisher:
         try:
             self._upsert(cluster, declaration)
         except Exception as error:  # noqa: BLE001 — whatever it is costs this object alone
-            kind, namespace, name = key_of(declaration)
-            reason = describe_error(error)
-            problem = Problem(ProblemKind.NOT_COMPUTED, kind.value, namespace, name, "", reason)
-            unreadable = UnreadableObject(object_kind=kind, namespace=namespace, name=name, problems=(problem,))
-            self._upsert(cluster, unreadable)
+            self._upsert(cluster, _unreadable(declaration, error))
 
     def _upsert(self, cluster: str, declaration: AnyDeclaration) -> None:
         claims = self._claims.find_new(cluster, declaration) if self.expects_claims(cluster) else []
@@ -178,7 +178,8 @@ class Publisher:
             self._commit.put_declaration(cluster, declaration)
             found = list(problems_of(cluster, declaration, self._settings))
             self._object_problems[object_problems_key(cluster, key_of(declaration))] = found
-            self._unserved_names.update_declaration(cluster, declaration, found)
+            refused = settings_problems(cluster, declaration, self._settings)  # all: those above are bounded
+            self._unserved_names.update_declaration(cluster, declaration, refused)
 
     def remove(self, cluster: str, key: ObjectKey) -> None:
         """Forget a declaration."""
@@ -462,3 +463,10 @@ class Publisher:
     def _track_wildcard(self, name: str, answer: Answer | None) -> None:
         if name.startswith("*."):
             (self._wildcards.discard if answer is None else self._wildcards.add)(name)
+
+
+def _unreadable(declaration: AnyDeclaration, error: Exception) -> UnreadableObject:
+    """Return what stands for a declaration that cannot be taken in."""
+    kind, namespace, name = key_of(declaration)
+    problem = Problem(ProblemKind.NOT_COMPUTED, kind.value, namespace, name, "", describe_error(error))
+    return UnreadableObject(object_kind=kind, namespace=namespace, name=name, problems=(problem,))

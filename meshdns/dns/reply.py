@@ -186,8 +186,18 @@ class OwnReply(NamedTuple):
     authority: Section
 
 
-def read_own_reply(message: bytes) -> OwnReply:
-    """Return the records of a reply of our own, so that they can be put behind another question."""
+def read_own_reply(message: bytes) -> OwnReply | None:
+    """Return the records of a reply of our own, so that they can be put behind another question.
+
+    None if its names have too many labels to read: an upstream's records are relayed without compression.
+    """
+    try:
+        return _read_own_reply(message)
+    except MalformedError:
+        return None
+
+
+def _read_own_reply(message: bytes) -> OwnReply:
     _, flags, questions, answers, authorities, _ = _header(message)
     names = NameReader(message)
     at = names.read(HEADER_SIZE)[1] + 4 if questions else HEADER_SIZE

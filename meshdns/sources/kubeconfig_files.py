@@ -19,11 +19,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
+from meshdns.config.regular_file import read_regular_file
 from meshdns.mesh.objects.foreign import describe_error, shown
 from meshdns.mesh.objects.problems import Problem
 from meshdns.sources.auth.kubeconfig import ClientConfig, load_kubeconfig
 from meshdns.sources.cluster_set import ClusterSet
-from meshdns.sources.regular_files import read_regular_file
 from meshdns.sources.settings import KubeconfigSource, SourceError, problem_from_message, source_errors
 
 _POLL_INTERVAL: Final = 1.0  # seconds between looks
@@ -89,7 +89,7 @@ def service_account_config(environment: Mapping[str, str], folder: Path) -> Clie
             "no service account here (KUBERNETES_SERVICE_HOST is not set); run in a pod, or name a kubeconfig"
         )
     try:
-        authority = read_regular_file(folder / "ca.crt", _AUTHORITY_LIMIT)
+        authority = read_regular_file(folder / "ca.crt", max_size=_AUTHORITY_LIMIT)[0]
         (folder / "token").stat()
     except OSError as error:
         reason = f"{error.filename}: {error.strerror}"

@@ -4,7 +4,7 @@ Rules:
 - New settings come in force as a whole, or the old ones stay. Whatever goes wrong is a refusal, with the place of the
   fault where there is one; it is logged, counted and told to whoever gave the order.
 - The settings are read in a thread, for at most `READ_TIMEOUT`: a file system that hangs stops nothing else.
-- One rereading runs at a time. Orders that come meanwhile share the next one.
+- One rereading runs at a time, that of a replacement included. Orders that come meanwhile share the next one.
 """
 
 import asyncio
@@ -65,6 +65,7 @@ class Reloader:
         self._fixed = tuple(fixed)
         self._thread: DaemonThread[Settings] = DaemonThread("rereads the settings")
         self._place_thread: DaemonThread[list[str]] = DaemonThread("finds places in the settings")
+        self._rereading = asyncio.Lock()  # another rereading is no file system that hangs
         self._wanted = asyncio.Event()
         self._orders: list[int] = []
         self.failures = 0
@@ -108,7 +109,8 @@ class Reloader:
     async def reread(self) -> Settings:
         """Return the settings as they can be read now; raises `SettingsError`, whatever goes wrong."""
         try:
-            return await self._thread.call(self._reader.read, patience=READ_TIMEOUT)
+            async with self._rereading:
+                return await self._thread.call(self._reader.read, patience=READ_TIMEOUT)
         except SettingsError:
             raise
         except TimeoutError:

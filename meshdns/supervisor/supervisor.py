@@ -271,7 +271,8 @@ class Supervisor:
         )
 
     def _worker_config(self, number: int) -> bytes:
-        self._board.record_worker_heartbeat(number, time.monotonic())  # it starts now
+        if not self._workers[number].is_configured:
+            self._board.record_worker_heartbeat(number, time.monotonic())  # it starts now
         return encode_worker_settings(
             worker_settings(
                 self._settings,

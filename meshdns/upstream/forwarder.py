@@ -119,7 +119,7 @@ class Forwarder:
         """Return the reply if it needs no upstream; else None, and `on_reply` is called once with it, within 1.8 s.
 
         `query` is well-formed, `now` is the time of `clock`, `tcp` says how the query was received, and `client` is
-        its packed address. `on_reply` must not raise; it is never called before this returns.
+        its packed address. `on_reply` is never called before this returns; what it raises costs its client alone.
         """
         self._counters.queries += 1
         route_index = self._route_indexes.find(query.qname_lower)
@@ -225,14 +225,21 @@ class Forwarder:
         waiters, pending.waiters = pending.waiters, []
         for waiter in waiters:
             self._wait_limits.remove(waiter.client)
-            if isinstance(outcome, Reply):
-                reply = self._replies.fresh_reply(waiter.query, outcome, tcp=waiter.tcp)
-            else:
-                reply = self._replies.failure_reply(waiter.query, pending.cache_key, outcome, now=now, tcp=waiter.tcp)
-            if isinstance(reply, Alias):
-                self._on_alias(waiter, reply)
-            else:
-                waiter.on_reply(reply)
+            try:
+                self._answer(waiter, pending, outcome, now)
+            except Exception as fault:  # noqa: BLE001 — whatever it is costs this client alone
+                self._loop.call_exception_handler({"message": "a client was not answered", "exception": fault})
+
+    def _answer(self, waiter: Waiter, pending: PendingExchange, outcome: Reply | Failure, now: float) -> None:
+        """Answer one client."""
+        if isinstance(outcome, Reply):
+            reply = self._replies.fresh_reply(waiter.query, outcome, tcp=waiter.tcp)
+        else:
+            reply = self._replies.failure_reply(waiter.query, pending.cache_key, outcome, now=now, tcp=waiter.tcp)
+        if isinstance(reply, Alias):
+            self._on_alias(waiter, reply)
+        else:
+            waiter.on_reply(reply)
 
     # ------------------------------------------------------------------------------------------ exchanges
 

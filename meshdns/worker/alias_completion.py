@@ -12,6 +12,7 @@ from typing import Final
 
 from meshdns.authority.authority import Authority, Verdict
 from meshdns.dns.codes import (
+    EDE_INVALID_DATA,
     EDE_OTHER,
     NOERROR,
     NXDOMAIN,
@@ -35,6 +36,7 @@ MAX_LINKS: Final = 8
 """Aliases into names of ours that one answer may lead through; more are a loop."""
 
 _TOO_MANY: Final = b"too many aliases lead from one upstream into the zones of this server and out again"
+_TOO_LARGE: Final = b"the answer that the aliases lead to has too many labels; ask its upstream server directly"
 
 
 class AliasCompletion:
@@ -126,6 +128,9 @@ def _spliced(waiter: Waiter, alias: Alias, message: bytes) -> bytes:
     if query.edns and alias.ede >= 0:
         options = reply_options(query, ede=alias.ede, text=alias.text) + options
     found = read_own_reply(message)
+    if found is None:
+        options = reply_options(query, ede=EDE_INVALID_DATA, text=_TOO_LARGE) if query.edns else b""
+        return build_reply(query, SERVFAIL, edns_options=options, tcp=tcp)
     if found.rcode not in (NOERROR, NXDOMAIN):
         return build_reply(query, found.rcode, edns_options=options, tcp=tcp)
     answer = Section(alias.records.count + found.answer.count, alias.records.wire + found.answer.wire)

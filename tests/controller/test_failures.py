@@ -20,7 +20,7 @@ from meshdns.mesh import name_table as name_table_module
 from meshdns.mesh.candidate_search import CandidateSearch
 from meshdns.mesh.candidates import Candidate
 from meshdns.mesh.inventory import Inventory
-from meshdns.mesh.objects.declarations import ObjectKind, Service, SliceEndpoint
+from meshdns.mesh.objects.declarations import ObjectKind, Service, SliceEndpoint, UnreadableObject
 from meshdns.mesh.objects.problems import ProblemKind
 from meshdns.namedb.database import NameDatabaseError
 from meshdns.namedb.writer import Commit, Writer
@@ -218,6 +218,27 @@ def test_an_object_that_cannot_be_taken_in_costs_itself(writer: Writer, monkeypa
     publish(made)
     assert problems(writer) == [("b", ProblemKind.NOT_COMPUTED)]
     assert row(writer, "c.prod.global") is not None
+
+
+def test_a_kept_object_that_cannot_be_taken_in_stops_no_start(writer: Writer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is kept by an earlier process, which could; the other one's name is answered."""
+    first = Publisher(mesh(), writer)
+    for each in entries():
+        first.upsert("east", each)
+    publish(first)
+    upsert = Inventory.upsert
+
+    def broken(self: Inventory, cluster: str, declaration: Any, invalidated: Any) -> bool:
+        if declaration.name == "bad" and not isinstance(declaration, UnreadableObject):
+            raise RuntimeError(BROKEN)
+        return upsert(self, cluster, declaration, invalidated)
+
+    monkeypatch.setattr(Inventory, "upsert", broken)
+    second = Publisher(mesh(), writer)
+    second.restore(NOW)
+    publish(second)
+    assert row(writer, GOOD) is not None
+    assert row(writer, BAD) is None
 
 
 def test_a_topology_that_cannot_be_built_stops_no_commit(writer: Writer, monkeypatch: pytest.MonkeyPatch) -> None:

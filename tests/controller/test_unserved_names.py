@@ -10,6 +10,7 @@ from meshdns.controller.publisher import Publisher
 from meshdns.controller.unserved_names import UnservedNames
 from meshdns.dns import names
 from meshdns.mesh.objects.declarations import AnyDeclaration, key_of
+from meshdns.mesh.objects.problems import MAX_PROBLEMS
 from meshdns.mesh.settings import MeshSettings
 from meshdns.mesh.unserved_reasons import extended_error
 from meshdns.namedb.writer import Writer
@@ -54,6 +55,13 @@ def test_a_refusal_comes_with_its_declaration_and_goes_with_it(publisher: Publis
     assert stored_reasons(publisher, writer) == {"reviews.prod.global": FORBIDDEN}
     publisher.remove("west", key_of(HIDDEN))
     assert stored_reasons(publisher, writer) == {}
+
+
+def test_every_refused_host_is_told_though_few_problems_are_listed(publisher: Publisher, writer: Writer) -> None:
+    """The bound on the problems of an object is none on what clients are told."""
+    hosts = [f"h{number}.prod.global" for number in range(2 * MAX_PROBLEMS)]
+    publisher.upsert("west", entry("10.0.0.1", hosts=hosts, exportTo=["."]))
+    assert stored_reasons(publisher, writer).keys() == set(hosts)
 
 
 def test_a_refusal_goes_when_the_host_is_exported(publisher: Publisher, writer: Writer) -> None:

@@ -39,6 +39,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.fuzz", description=__doc__)
     parser.add_argument("--seconds", type=float, default=float(os.environ.get("FUZZ_SECONDS", "60")), help="per target")
     parser.add_argument("--findings", type=Path, help="folder for inputs that are new (default: a temporary one)")
+    parser.add_argument(
+        "--cost-seconds", type=float, help="per search for an expensive message (default: half of that)"
+    )
     parser.add_argument("--at-once", type=int, default=1, help="how many targets are fuzzed side by side")
     chosen = parser.parse_args(arguments)
     before = machine()
@@ -46,11 +49,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     with ThreadPoolExecutor(chosen.at_once) as pool:
         runs = [pool.submit(_guided, target, chosen.seconds, findings / target.name) for target in targets().values()]
         guided = [run.result() for run in runs]
-    costs = [_cost(number, chosen.seconds / 2) for number in range(len(SEARCHES))]
+    searching = chosen.seconds / 2 if chosen.cost_seconds is None else chosen.cost_seconds
+    costs = [_cost(number, searching) for number in range(len(SEARCHES))]
     attacked = _attack()
-    command = f"make fuzz FUZZ_SECONDS={chosen.seconds:g}" + f' FUZZ="--at-once {chosen.at_once}"' * (
-        chosen.at_once > 1
-    )
+    options = " ".join(arguments if arguments is not None else sys.argv[1:])
+    command = f'make fuzz FUZZ="{options}"' if options else f"make fuzz FUZZ_SECONDS={chosen.seconds:g}"
     report = Report(command, before, guided, costs, attacked)
     PATH.parent.mkdir(exist_ok=True)
     PATH.write_text(report.markdown())

@@ -11,7 +11,6 @@ from meshdns.sources import apiservers
 from meshdns.sources.auth.credentials import CredentialSource
 from meshdns.sources.auth.kubeconfig import ClientConfig, load_kubeconfig
 from meshdns.sources.registry import ClusterRegistry, is_cluster_name
-from meshdns.sources.regular_files import read_regular_file
 from meshdns.sources.settings import KubeconfigSource, SourceError, source_errors
 from meshdns.sources.sink import ReadFailed
 from tests.sources.alias_bomb import alias_bomb
@@ -125,27 +124,6 @@ def test_a_file_that_becomes_something_else_takes_nothing_along(tmp_path: Path, 
 def test_a_cluster_name_can_be_stored_and_printed(name: str, usable: bool) -> None:  # noqa: FBT001
     """At most 253 bytes, one line, no escape sequences."""
     assert is_cluster_name(name) is usable
-
-
-@pytest.mark.parametrize("kind", ["a folder", "a FIFO", "a device", "a large file", "nothing"])
-def test_only_regular_files_of_bounded_size_are_read(tmp_path: Path, kind: str) -> None:
-    """Nothing waits, nothing is read without end, and the reason says what is wrong."""
-    path = tmp_path / "file"
-    match kind:
-        case "a folder":
-            path.mkdir()
-        case "a FIFO":
-            os.mkfifo(path)
-        case "a device":
-            path.symlink_to("/dev/zero")
-        case "a large file":
-            path.write_bytes(bytes(101))
-    with pytest.raises(OSError, match=r".") as caught:
-        read_regular_file(path, 100)
-    assert caught.value.strerror
-    path = tmp_path / "good"
-    path.write_bytes(bytes(100))
-    assert read_regular_file(path, 100) == bytes(100)
 
 
 def test_every_exception_of_a_foreign_value_is_a_source_error() -> None:

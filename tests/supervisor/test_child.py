@@ -333,6 +333,7 @@ def test_crash_before_an_ordered_exit_is_reported() -> None:
         await family.until(lambda: family.messages)
         pid = family.child.pid
         os.kill(pid, signal.SIGSTOP)
+        await asyncio.to_thread(os.waitid, os.P_PID, pid, os.WSTOPPED | os.WNOWAIT)  # else it dies of the SIGTERM
         family.child.restart()
         os.kill(pid, signal.SIGBUS)
         os.kill(pid, signal.SIGCONT)

@@ -100,6 +100,31 @@ def test_settings_on_a_file_system_that_hangs_are_refused(monkeypatch: pytest.Mo
     assert outcome.refusals == ("the settings were not read within 0.05 s; look at the file system they are on",)
 
 
+def test_one_rereading_waits_for_the_other() -> None:
+    """A replacement rereads the settings, too: neither takes the other for a file system that hangs."""
+
+    async def main() -> None:
+        begun, released = threading.Event(), threading.Event()
+
+        def read() -> Settings:
+            begun.set()
+            released.wait()
+            return NEW
+
+        scene = _Scene(read)
+        replacement = asyncio.create_task(scene.reloader.reread(), name="replacement")
+        await asyncio.to_thread(begun.wait, 60)
+        reload = asyncio.create_task(scene.reloader.reload(), name="reload")
+        for _ in range(10):
+            await asyncio.sleep(0)
+        released.set()
+        assert await replacement == NEW
+        assert await reload == Outcome(2)
+        assert scene.reloader.failures == 0
+
+    asyncio.run(main())
+
+
 def test_keys_that_wait_for_a_restart_are_named() -> None:
     """All others are in force."""
     scene, outcome = _reload(lambda: NEW.model_copy(update={"listen": ("127.0.0.1:1054",), "state_dir": "/x"}))

@@ -8,6 +8,7 @@ import dns.message
 import dns.rcode
 import pytest
 
+from meshdns.dns.query import parse_query
 from meshdns.forwarding.upstreams import Address
 from meshdns.upstream import tcp
 from tests.simulators.behaviours import BEHAVIOURS, Case, Messages
@@ -126,5 +127,26 @@ def test_descriptors_that_are_used_up_while_an_exchange_moves_to_tcp() -> None:
         again = await client.ask("tc-2.test")
         assert (failed.rcode(), ede(failed)) == (dns.rcode.SERVFAIL, 0)
         assert (again.rcode(), client.counters.failures_cached) == (dns.rcode.NOERROR, 0)
+
+    against(body)
+
+
+def test_a_client_that_cannot_be_answered_costs_no_other() -> None:
+    """The others of its exchange are answered, the fault is reported, and nobody's share of waiting is used up."""
+    faults: list[BaseException] = []
+
+    async def body(_: Upstream, client: ForwarderClient) -> None:
+        client.loop.set_exception_handler(lambda _loop, context: faults.append(context["exception"]))
+        query = parse_query(dns.message.make_query("good.test", "A").to_wire())
+        assert query is not None
+
+        def fail(_reply: bytes) -> None:
+            raise RuntimeError("gone")
+
+        client.forwarder.ask(query, now=client.loop.time(), tcp=True, on_reply=fail, client=b"\x7f\0\0\1")
+        reply = await client.ask("good.test")
+        assert reply.rcode() == dns.rcode.NOERROR
+        assert [str(fault) for fault in faults] == ["gone"]
+        assert len(client.forwarder._wait_limits) == 0
 
     against(body)

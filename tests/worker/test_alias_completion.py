@@ -208,3 +208,18 @@ def test_an_alias_into_a_fallback_zone_is_asked_of_its_own_upstream(lies: Lies) 
             assert answers(external)[1] == "a.default.global. 30 A 198.51.100.7"
 
     against(body, zones, ["cluster.local"])
+
+
+def test_an_answer_of_too_many_labels_to_splice_fails_and_is_said(lies: Lies) -> None:
+    """Compressed it is small; without compression it has more labels than are read of any message."""
+    middle = [f"n{number}.{'a.' * 100}example." for number in range(50)]
+    owners, targets = ["@", *middle], [*middle, "a.default.global."]
+    lies("evil", "@ 300 IN CNAME liar.cluster.local.")
+    lies("liar", *(f"{owner} 300 IN CNAME {target}" for owner, target in zip(owners, targets, strict=True)))
+
+    async def body(_: Upstream, server: Server) -> None:
+        for _try in range(2):
+            reply = await server.ask("evil.example", tcp=True)
+            assert (reply.rcode(), answers(reply), ede(reply)) == (dns.rcode.SERVFAIL, [], 24)
+
+    against(body, [GLOBAL, ServedZone(names.to_wire("cluster.local"), fallback=True)], ["cluster.local"])

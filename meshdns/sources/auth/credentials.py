@@ -39,9 +39,9 @@ from typing import Any, Final
 
 import msgspec
 
+from meshdns.config.regular_file import read_regular_file
 from meshdns.mesh.objects.foreign import bounded_text, words_of
 from meshdns.sources.auth.kubeconfig import ClientConfig, ExecPlugin
-from meshdns.sources.regular_files import read_regular_file
 from meshdns.sources.settings import SourceError, source_errors
 
 PLUGIN_TIMEOUT: Final = 30.0
@@ -331,7 +331,7 @@ class CredentialSource:
     def _read_token(self) -> Credential:
         client_config = self._client_config
         try:
-            token = read_regular_file(Path(client_config.token_file), _TOKEN_LIMIT).decode("ascii").strip()
+            token = read_regular_file(Path(client_config.token_file), max_size=_TOKEN_LIMIT)[0].decode("ascii").strip()
             reason = "" if token and not any(char.isspace() for char in token) else "is empty or no token"
         except OSError as error:
             token, reason = "", f"cannot be read: {error.strerror}"

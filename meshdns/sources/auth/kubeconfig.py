@@ -27,10 +27,10 @@ from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
 
+from meshdns.config.regular_file import read_regular_file
 from meshdns.mesh.objects.foreign import bounded_text, listed, shown
 from meshdns.mesh.objects.raw import is_text, mapping_of, text_of
 from meshdns.sources.documents import FILE_BUDGET, DocumentError, NodeBudget, parse_documents
-from meshdns.sources.regular_files import read_regular_file
 from meshdns.sources.settings import KubeconfigSource, SourceError, source_errors
 
 _URL_LIMIT: Final = 2048  # characters
@@ -191,7 +191,7 @@ class _EntryReader:
 
     def _read_file(self, path: Path, key: str) -> bytes:
         try:
-            return read_regular_file(path, _FILE_LIMIT)
+            return read_regular_file(path, max_size=_FILE_LIMIT)[0]
         except OSError as error:
             reason = error.strerror
             raise SourceError(f"{self._title}: {key} {path} cannot be read: {reason}; correct it") from None
@@ -336,7 +336,7 @@ def parse_kubeconfig(text: str, where: str, *, container: str, budget: NodeBudge
 
 def _read_kubeconfig(path: Path) -> dict[str, Any]:
     try:
-        text = read_regular_file(path, _KUBECONFIG_LIMIT).decode("utf-8")
+        text = read_regular_file(path, max_size=_KUBECONFIG_LIMIT)[0].decode("utf-8")
     except OSError as error:
         raise SourceError(f"{path} cannot be read: {error.strerror}; check who may read it") from None
     except UnicodeDecodeError:

@@ -21,13 +21,13 @@ from typing import Any, Final
 
 import msgspec
 
+from meshdns.config.regular_file import read_regular_file
 from meshdns.mesh.objects.declarations import AnyDeclaration, ObjectKey, ObjectKind, UnreadableObject, key_of
 from meshdns.mesh.objects.foreign import MAX_PLACE, bounded_text, describe_error
 from meshdns.mesh.objects.parse import parse_object
 from meshdns.mesh.objects.problems import Problem, ProblemKind, ProblemList
 from meshdns.sources.documents import DocumentError, LineIndex, ManifestDocument, parse_documents
 from meshdns.sources.kube.resources import KIND_BY_GROUP_AND_NAME
-from meshdns.sources.regular_files import read_regular_file
 
 FILE_LIMIT: Final = 32 * 2**20
 """Bytes of a file of manifests: ten thousands of objects."""
@@ -51,7 +51,7 @@ def read_file(path: Path, previous: FileContent) -> FileContent:
     Raises `OSError` where the file cannot be read at all: that may pass without the file being changed.
     """
     try:
-        return _parse_file(path, read_regular_file(path, FILE_LIMIT), previous)
+        return _parse_file(path, read_regular_file(path, max_size=FILE_LIMIT)[0], previous)
     except OSError:
         raise
     except Exception as error:  # noqa: BLE001 — the border: one file must not end the others

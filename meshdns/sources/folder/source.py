@@ -77,6 +77,10 @@ class _ClusterFolder:
     is_listed: bool = False
     failure: str = ""
 
+    def is_unchanged(self, found: StampsByName | str) -> bool:
+        """Whether a look found just what was taken over before; a file whose reading is not final has no stamp."""
+        return found == self.stamps and self.stamps.keys() == self.contents.keys()
+
 
 async def watch_folder(*, source: ManifestsSource, sink: Sink) -> None:
     """Report the folder and every change of it to `sink` until cancelled. A folder that is not there is waited for."""
@@ -222,7 +226,9 @@ class FolderPoller:
 
     def _is_unchanged(self, found: Mapping[str, StampsByName | str]) -> bool:
         """Whether a look found just what was taken over before."""
-        return found == {name: cluster.stamps for name, cluster in self._clusters.items()}
+        return found.keys() == self._clusters.keys() and all(
+            self._clusters[name].is_unchanged(stamps) for name, stamps in found.items()
+        )
 
     def _report_contact(self) -> None:
         now = boot_time()
@@ -276,7 +282,7 @@ class FolderPoller:
             return
         if cluster.failure:
             cluster.failure, self._last_contact = "", -_CONTACT_INTERVAL  # tell at once that it is well again
-        if second != cluster.stamps or not cluster.is_listed:
+        if not (cluster.is_unchanged(second) and cluster.is_listed):
             await self._apply_changes(name, cluster, first, second)
 
     async def _apply_changes(

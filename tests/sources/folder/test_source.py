@@ -13,7 +13,7 @@ from meshdns.mesh.objects.declarations import ObjectKind, ServiceEntry, Unreadab
 from meshdns.sources.folder import source
 from meshdns.sources.folder.files import FILE_LIMIT
 from meshdns.sources.settings import ManifestsSource
-from meshdns.sources.sink import ObjectRemoved
+from meshdns.sources.sink import ObjectChanged, ObjectRemoved
 from tests.sources.alias_bomb import alias_bomb
 from tests.sources.recording_sink import RecordingSink
 
@@ -185,6 +185,19 @@ def test_a_file_that_cannot_be_read_is_tried_again(clusters: Path) -> None:
     watch(clusters, steps)
 
 
+def test_a_file_that_was_never_read_takes_its_problem_along(clusters: Path) -> None:
+    """Though nothing of it was taken over that a look could miss."""
+
+    async def steps(sink: RecordingSink) -> None:
+        await sink.wait_until(lambda: sink.hosts("west") == ["a.global"])
+        os.mkfifo(clusters / "west" / "b.yaml")
+        await sink.wait_until(lambda: any(isinstance(event, ObjectChanged) for event in sink.events))
+        (clusters / "west" / "b.yaml").unlink()
+        await sink.wait_until(lambda: any(isinstance(event, ObjectRemoved) for event in sink.events))
+
+    watch(clusters, steps)
+
+
 def test_links_that_lead_nowhere_harm_nobody(clusters: Path) -> None:
     """A link that leads to itself is a problem of its file; one that dangles or lies beside the clusters is nothing."""
     (clusters / "west" / "loop.yaml").symlink_to("loop.yaml")
@@ -232,12 +245,12 @@ def to_text(text: str) -> Callable[[Path], None]:
 
 
 UNREADABLE: dict[str, tuple[Callable[[Path], None], str]] = {
-    "a FIFO": (to_fifo, "it is no regular file"),
+    "a FIFO": (to_fifo, "is a FIFO and no file"),
     "a folder": (to_folder, "Is a directory"),
     "a link to nowhere": (to_link("nowhere"), "No such file or directory"),
     "a link to itself": (to_link("a.yaml"), "Too many levels of symbolic links"),
-    "a device without end": (to_link("/dev/zero"), "it is no regular file"),
-    "a huge file": (lambda path: os.truncate(path, FILE_LIMIT + 1), f"it is larger than {FILE_LIMIT} bytes"),
+    "a device without end": (to_link("/dev/zero"), "is a device and no file"),
+    "a huge file": (lambda path: os.truncate(path, FILE_LIMIT + 1), f"is larger than {FILE_LIMIT >> 20} MiB"),
     "surrogates that are none": (
         to_text('# "\\ud8zz\\udczz"\n['),
         "did not find expected node content",
