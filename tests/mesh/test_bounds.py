@@ -17,6 +17,7 @@ from meshdns.mesh.reachability import MAX_RESOLVED, Reachability
 from meshdns.mesh.topology import MAX_GATEWAYS, topology_problems
 from tests.mesh.scene import (
     answer_text,
+    endpoint_slice,
     entry,
     gateway,
     mesh,
@@ -245,6 +246,7 @@ LISTS: Final[dict[str, tuple[Callable[[int], AnyDeclaration], str, int]]] = {
     "ports of a Service": (lambda n: service(ports=[{"port": 1 + i} for i in range(n)]), "spec.ports", 256),
     "external IPs of a Service": (lambda n: service(externalIPs=addresses(n)), "spec.externalIPs", 256),
     "balancer addresses of a Service": (lambda n: service(ingress=addresses(n)), "status.loadBalancer.ingress", 256),
+    "endpoints of an EndpointSlice": (lambda n: endpoint_slice(*addresses(n)), "endpoints", 1000),
 }
 
 
