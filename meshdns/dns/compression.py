@@ -3,6 +3,8 @@
 Rules:
 - A pointer leads strictly backwards, before the place where its part of the name began, never into the header, so no
   walk can loop, and a name is read the same whichever names were read before it.
+- A pointer that leads elsewhere than to a label of a name that was read before (RFC 1035 4.1.4: a prior occurrence) is
+  followed, and noted: what it leads to, a TTL for example, may not stay what it is.
 - Every label and pointer is walked once per message: the name at each offset is cached, and the cache is bounded.
 - A name is at most 255 octets long when expanded; label types 01 and 10 are refused (RFC 6891 section 5).
 """
@@ -28,13 +30,18 @@ def skip_name(data: bytes, start: int) -> int:
 
 
 class NameReader:
-    """The names of one message. `labels_read` is the number of labels and pointers read so far."""
+    """The names of one message. `labels_read` is the number of labels and pointers read so far.
 
-    __slots__ = ("_cache", "_data")
+    `has_stray_pointer` says that a pointer led elsewhere than to a label of a name that was read before.
+    """
+
+    __slots__ = ("_cache", "_data", "_label_starts", "has_stray_pointer")
 
     def __init__(self, data: bytes) -> None:
         self._data = data
         self._cache: dict[int, tuple[bytes, int]] = {}  # the name at a place, and where its first pointer leads
+        self._label_starts: set[int] = set()  # of the names that were read, up to their first pointer
+        self.has_stray_pointer = False
 
     @property
     def labels_read(self) -> int:
@@ -65,13 +72,19 @@ class NameReader:
                     continue
                 if length < 0xC0:
                     raise MalformedError
-                end = end or at + 2
+                if not end:
+                    end = at + 2
+                    self._label_starts.update(fresh)
                 at = (length & 0x3F) << 8 | data[at + 1]
                 if not HEADER_SIZE <= at < segment:
                     raise MalformedError
+                if at not in self._label_starts:
+                    self.has_stray_pointer = True
                 segment = at
         except IndexError:
             raise MalformedError from None
+        if not end:
+            self._label_starts.update(fresh)
         return self._store(fresh, *found), end or at + 1
 
     def _store(self, new_offsets: list[int], name: bytes, first_pointer: int) -> bytes:

@@ -13,7 +13,7 @@ Rules:
 - An alias that leads into a name of our own ends the chain: `Reply.continues_at` is that name, and nothing behind it is
   believed. A DNAME that would rename names of ours is dropped, its CNAME is kept; so are proofs owned by names of ours.
 - Pointers only lead backwards, so an answer section with nothing to drop is kept octet by octet behind a question of
-  the same length. If records are dropped, the others are written again without compression.
+  the same length. If records are dropped, or a pointer leads into no name, they are written again without compression.
 - TTLs with the top bit set are 0, all are capped (RFC 2181 section 8, RFC 2308 section 5). The records of an RRset and
   the signatures over it get its lowest TTL (RFC 2181 section 5.2): a cache in front would drop some before the others.
 """
@@ -275,6 +275,7 @@ class _Message:
         _, _, _, answers, authorities, additionals = _header(data)
         if answers + authorities + additionals > MAX_RECORDS:
             raise MalformedError
+        self.names.read(HEADER_SIZE)
         self.answers = self._walk(self.start, answers)
         self.answers_end = self._end
         self.authorities = self._walk(self._end, authorities)
@@ -426,8 +427,11 @@ class _Message:
         return int.from_bytes(self.data[record.rdata_start : min(record.rdata_start + 2, record.end)], "big")
 
     def _answer(self, kept: list[_Record]) -> RelayedPart:
-        """Return the answer section as received if all of it is kept, else without compression."""
-        if len(kept) != len(self.answers):
+        """Return the answer section as received if all of it is kept, else without compression.
+
+        With a stray pointer a TTL may be a part of a name, which would change with it.
+        """
+        if len(kept) != len(self.answers) or self.names.has_stray_pointer:
             return self._uncompressed(kept)
         wire = bytearray(self.data[self.start : self.answers_end])
         ttls = tuple((record.ttl_offset - self.start, record.ttl) for record in kept)
