@@ -1,13 +1,13 @@
 """Checks of the settings as a whole, once each value is right by itself."""
 
-from collections.abc import Callable, Hashable, Iterator, Sequence
+from collections.abc import Callable, Container, Hashable, Iterator, Sequence
 from typing import TypeVar
 
 from meshdns.config.document import KeyPath
 from meshdns.config.model import Settings
 from meshdns.config.sections import InClusterSection, KubeconfigSection, SourceSection
 from meshdns.config.values import is_path, split_host_port
-from meshdns.dns.names import is_subdomain
+from meshdns.dns.names import parents
 from meshdns.forwarding.upstreams import Address, is_listening_on, parse_upstream
 
 Conflict = tuple[KeyPath, str]
@@ -40,21 +40,27 @@ def _duplicates(section: str, items: Sequence[T], key: Callable[[T], Hashable], 
 
 def _nested_zones(settings: Settings) -> Iterator[Conflict]:
     """A zone inside another would need a delegation, which an answer out of one name database does not have."""
+    known = {zone.name for zone in settings.zones}
     for index, zone in enumerate(settings.zones):
-        for other in settings.zones:
-            if zone.name != other.name and is_subdomain(zone.name, other.name):
-                yield ("zones", index, "name"), f"{zone.name!r} lies inside the zone {other.name!r}; remove one of them"
+        for other in parents(zone.name):
+            if other in known:
+                yield ("zones", index, "name"), f"{zone.name!r} lies inside the zone {other!r}; remove one of them"
 
 
 def _zones_inside_mesh_zones(settings: Settings) -> Iterator[Conflict]:
     """A name is answered from the mesh, or after an upstream, or forwarded: never two of them."""
     claims = [("forward", index, item.zone) for index, item in enumerate(settings.forward)]
     claims += [("fallback", index, item.zone) for index, item in enumerate(settings.fallback)]
+    known = {zone.name for zone in settings.zones}
     for section, index, name in claims:
-        for zone in settings.zones:
-            if is_subdomain(name, zone.name):
-                message = f"{name!r} lies inside the zone {zone.name!r}, which the mesh answers; remove one of them"
-                yield (section, index, "zone"), message
+        for zone in _in_zones(name, known):
+            message = f"{name!r} lies inside the zone {zone!r}, which the mesh answers; remove one of them"
+            yield (section, index, "zone"), message
+
+
+def _in_zones(name: str, zones: Container[str]) -> Iterator[str]:
+    """The zones that a name is in, the longest first."""
+    return (each for each in (name, *parents(name)) if each in zones)
 
 
 def _forwarding_loops(settings: Settings) -> Iterator[Conflict]:
@@ -70,8 +76,9 @@ def _forwarding_loops(settings: Settings) -> Iterator[Conflict]:
 
 
 def _records_outside_zones(settings: Settings) -> Iterator[Conflict]:
+    known = {zone.name for zone in settings.zones}
     for index, record in enumerate(settings.records):
-        if not any(is_subdomain(record.name, zone.name) for zone in settings.zones):
+        if not any(_in_zones(record.name, known)):
             yield ("records", index, "name"), f"{record.name!r} is in none of the zones; add its zone to zones"
 
 

@@ -14,7 +14,7 @@ from meshdns.authority.zone import ServedZone
 from meshdns.config.model import ClusterSection, FallbackSection, Settings, ZoneSection
 from meshdns.config.sections import InClusterSection
 from meshdns.config.values import split_host_port
-from meshdns.config.zone_hashes import records_by_zone, route, settings_hashes
+from meshdns.config.zone_hashes import forward_zones, records_by_zone, route, settings_hashes, zone_among
 from meshdns.dns import names
 from meshdns.dns.codes import TYPE_NUMBERS
 from meshdns.mesh.explain.model import ExplainedZone, ForwardZone
@@ -37,6 +37,7 @@ def served_zones(settings: Settings) -> Iterator[ServedZone]:
     servers = nameserver_addresses(settings)
     mesh = mesh_settings(settings)
     records = records_by_zone(mesh)
+    known = forward_zones(settings)
     for zone in settings.zones:
         yield ServedZone(
             names.to_wire(zone.name),
@@ -46,7 +47,7 @@ def served_zones(settings: Settings) -> Iterator[ServedZone]:
             closest_encloser=zone.wildcards == "dns",
             servers=servers,
             hashes=mesh.hashes.zones[zone.name],
-            route=route(settings, zone.name),
+            route=route(zone.name, known),
             records=_record_types(records.get(zone.name, ())),
         )
     for fallback in settings.fallback:
@@ -100,10 +101,11 @@ def mesh_settings(settings: Settings) -> MeshSettings:
         probes_gateways=settings.probe.type != "none",
         forward_zones=tuple(each.zone for each in settings.forward if each.zone != "."),
     )
+    ttls = {zone.name: zone.ttl for zone in mesh.zones}
     records = [
-        StaticRecord(record.name, record.type, record.value, record.ttl if record.ttl is not None else zone.ttl)
+        StaticRecord(record.name, record.type, record.value, record.ttl if record.ttl is not None else ttls[zone])
         for record in settings.records
-        if (zone := mesh.zone_of(record.name)) is not None
+        if (zone := zone_among(record.name, ttls)) is not None
     ]
     mesh = msgspec.structs.replace(mesh, records=tuple(records))
     return msgspec.structs.replace(mesh, hashes=settings_hashes(settings, mesh))

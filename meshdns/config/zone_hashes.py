@@ -9,13 +9,13 @@ Rules:
 """
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Sequence
 from typing import Final
 
 import msgspec
 
 from meshdns.config.model import Settings
-from meshdns.dns.names import is_subdomain
+from meshdns.dns.names import parents
 from meshdns.mesh.settings import MeshSettings, MeshZone, StaticRecord
 from meshdns.mesh.zone_hashes import SettingsHashes, ZoneHashes
 
@@ -25,42 +25,57 @@ _ROOT: Final = "."
 
 def settings_hashes(settings: Settings, mesh: MeshSettings) -> SettingsHashes:
     """Return the hashes of all zones; `mesh` is the mesh of the settings."""
-    forward_zones = [each.zone for each in settings.forward if each.zone != _ROOT]
     fallthrough = {zone.name for zone in settings.zones if zone.fallthrough}
     fallback = {each.zone for each in settings.fallback if each.upstream}
     sources = _digest([source.model_dump(mode="json") for source in settings.sources])
     shared = _shared(mesh)
     records = records_by_zone(mesh)
-    zones = {name: ZoneHashes(upstream=name) for name in forward_zones}
+    inner = _inner_zones(mesh)
+    rest = _digest([shared, sources])
+    known = forward_zones(settings)
+    zones = {name: ZoneHashes(upstream=name) for name in known if name != _ROOT}
     for zone in mesh.zones:
-        inside = sorted(name for name in _zone_names(mesh) if name != zone.name and is_subdomain(name, zone.name))
         zones[zone.name] = ZoneHashes(
-            names=_digest([_zone(zone), inside, shared, sources]),
+            names=_digest([_zone(zone), sorted(inner.get(zone.name, ())), rest]),
             records=_digest(sorted(map(_record, records.get(zone.name, ())))),
-            upstream=zone.name if zone.name in fallback else route(settings, zone.name) * (zone.name in fallthrough),
+            upstream=zone.name if zone.name in fallback else route(zone.name, known) * (zone.name in fallthrough),
         )
     return SettingsHashes(zones, sources)
 
 
-def route(settings: Settings, zone: str) -> str:
+def forward_zones(settings: Settings) -> dict[str, None]:
+    """Return the names of the forward zones, ``.`` for the root's, in their order."""
+    return dict.fromkeys(each.zone for each in settings.forward)
+
+
+def route(zone: str, forward_zones: Container[str]) -> str:
     """Return the longest forward zone that a zone is in, ``.`` for the root's; empty if there is none."""
-    enclosing = [each.zone for each in settings.forward if each.zone == _ROOT or is_subdomain(zone, each.zone)]
-    return max(enclosing, key=lambda name: 0 if name == _ROOT else len(name), default="")
+    return zone_among(zone, forward_zones) or (_ROOT if _ROOT in forward_zones else "")
+
+
+def zone_among(name: str, zones: Container[str]) -> str | None:
+    """Return the longest of many zones that a name is in; the root is none of them."""
+    return next((each for each in (name, *parents(name)) if each in zones), None)
 
 
 def records_by_zone(mesh: MeshSettings) -> dict[str, list[StaticRecord]]:
     """Return the static records by the name of their zone."""
+    zones = {zone.name for zone in mesh.zones}
     found: dict[str, list[StaticRecord]] = {}
     for record in mesh.records:
-        zone = mesh.zone_of(record.name)
+        zone = zone_among(record.name, zones)
         if zone is not None:
-            found.setdefault(zone.name, []).append(record)
+            found.setdefault(zone, []).append(record)
     return found
 
 
-def _zone_names(mesh: MeshSettings) -> Iterator[str]:
-    yield from (zone.name for zone in mesh.zones)
-    yield from mesh.forward_zones
+def _inner_zones(mesh: MeshSettings) -> dict[str, set[str]]:
+    """Return by zone the zones and forward zones inside it."""
+    found: dict[str, set[str]] = {}
+    for name in (*(zone.name for zone in mesh.zones), *mesh.forward_zones):
+        for parent in parents(name):
+            found.setdefault(parent, set()).add(name)
+    return found
 
 
 def _shared(mesh: MeshSettings) -> MeshSettings:

@@ -25,6 +25,7 @@ from meshdns.mesh.lookup_plan import gateway_owners
 from meshdns.mesh.mesh_state import Dependency, MeshState, find_config_clusters
 from meshdns.mesh.name_index import DependencyIndex, NameTree
 from meshdns.mesh.objects.declarations import AnyDeclaration, EndpointSlice, ObjectKey, without_addresses
+from meshdns.mesh.objects.foreign import describe_error
 from meshdns.mesh.reachability import Reachability
 from meshdns.mesh.reverse_zones import ptr_targets
 from meshdns.mesh.settings import AnswerMode, MeshSettings, MeshZone, StaticRecord
@@ -202,7 +203,7 @@ class NameTable:
             self._recompute(name, changed)
         except Exception as error:  # noqa: BLE001 — whatever it is costs this name alone
             self._failed.add(name)
-            self._failures[name] = f"{type(error).__name__}: {error}"
+            self._failures[name] = describe_error(error)
             zone = self._settings.zone_of(name)
             if zone is not None and name not in self._name_tree.names:
                 changed.update(dict.fromkeys(self._name_tree.add(name, zone), _EMPTY))
@@ -322,7 +323,7 @@ class NameTable:
         try:
             self.topology = build_topology(self.inventory)
         except Exception as error:  # noqa: BLE001 — whatever it is: names are still judged, by the topology before
-            self.topology_failure = f"{type(error).__name__}: {error}"
+            self.topology_failure = describe_error(error)
             return set()
         self.topology_failure = ""
         governed, self._config_clusters = self._config_clusters, find_config_clusters(self.inventory)

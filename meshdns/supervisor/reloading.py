@@ -16,7 +16,7 @@ from meshdns.config import Settings, SettingsError, SettingsReader
 from meshdns.config.consistency import conflicts
 from meshdns.config.document import KeyPath, dotted_path
 from meshdns.config.sections import SettingsModel
-from meshdns.mesh.objects.foreign import bounded_text
+from meshdns.mesh.objects.foreign import bounded_text, describe_error
 from meshdns.supervisor.daemon_thread import DaemonThread
 from meshdns.supervisor.settings_files import SettingsFiles, States
 
@@ -96,7 +96,9 @@ class Reloader:
             outcome = self._refusal(error.lines)
         except Exception as error:  # noqa: BLE001 — whatever it is, the old settings stay in force
             _log.exception("the settings could not be put in force")
-            outcome = self._refusal([f"they cannot be put in force ({_text(error)}); the log says where it failed"])
+            outcome = self._refusal(
+                [f"they cannot be put in force ({describe_error(error)}); the log says where it failed"]
+            )
         if outcome.refusals:
             self.failures += 1
             _log.error("settings generation %d stays in force: %s", outcome.generation, "\n".join(outcome.refusals))
@@ -118,7 +120,9 @@ class Reloader:
             raise SettingsError([message]) from None
         except Exception as error:
             _log.exception("the settings could not be read")
-            raise SettingsError([f"they cannot be read ({_text(error)}); the log says where it failed"]) from error
+            raise SettingsError(
+                [f"they cannot be read ({describe_error(error)}); the log says where it failed"]
+            ) from error
 
     async def _put_in_force(self, fresh: Settings) -> Outcome:
         current = self._instance.settings()
@@ -151,7 +155,3 @@ class Reloader:
 def _file_key(settings: SettingsModel, field: str) -> str:
     """Return the key of a field as it is written in the file."""
     return type(settings).model_fields[field].alias or field
-
-
-def _text(error: Exception) -> str:
-    return bounded_text(f"{type(error).__name__}: {error}")

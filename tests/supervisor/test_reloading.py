@@ -66,9 +66,9 @@ REFUSALS = {
     "wrong settings": (_raising(SettingsError(["m.yaml:2:3: a", "m.yaml:4:5: b"])), ("m.yaml:2:3: a", "m.yaml:4:5: b")),
     "an unforeseen fault": (
         _raising(RecursionError("deep")),
-        ("they cannot be read (RecursionError: deep); the log says where it failed",),
+        ("they cannot be read (RecursionError (deep)); the log says where it failed",),
     ),
-    "no memory": (_raising(MemoryError()), ("they cannot be read (MemoryError:); the log says where it failed",)),
+    "no memory": (_raising(MemoryError()), ("they cannot be read (MemoryError); the log says where it failed",)),
 }
 
 
@@ -84,7 +84,7 @@ def test_settings_that_cannot_be_put_in_force_are_refused() -> None:
     """Whatever a child's message makes of them."""
     scene, outcome = _reload(lambda: NEW, ValueError("no message can be made"))
     assert outcome.refusals == (
-        "they cannot be put in force (ValueError: no message can be made); the log says where it failed",
+        "they cannot be put in force (ValueError (no message can be made)); the log says where it failed",
     )
     assert (scene.settings, scene.generation, scene.reloader.failures) == (OLD, 1, 1)
 

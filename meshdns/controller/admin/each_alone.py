@@ -4,7 +4,7 @@ import logging
 from collections.abc import Callable, Iterable, Iterator
 from typing import TypeVar
 
-from meshdns.mesh.objects.foreign import bounded_text
+from meshdns.mesh.objects.foreign import describe_error
 
 Given = TypeVar("Given")
 Made = TypeVar("Made")
@@ -18,8 +18,6 @@ def each_alone(make: Callable[[Given], Made], items: Iterable[Given], *, what: s
         try:
             made = make(item)
         except Exception as error:  # noqa: BLE001 — whatever it is costs this item alone
-            _log.warning(
-                "%s cannot be shown and is left out: %s", what, bounded_text(f"{type(error).__name__}: {error}")
-            )
+            _log.warning("%s cannot be shown and is left out: %s", what, describe_error(error))
         else:
             yield made
