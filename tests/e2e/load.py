@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
 
-PATIENCE = 5.0  # seconds after which a query counts as lost
+PATIENCE = 5.0  # seconds after which a query counts as lost, whether or not an answer comes later
 BOUTIQUE = {
     "frontend.default.global": ["203.0.113.20"],
     "adservice.default.global": ["10.20.0.31"],
@@ -31,16 +31,21 @@ _TICK = 0.005  # seconds between bursts
 _CATCH_UP = 100  # queries sent at once at most, after this process stood still
 _HEADER = struct.Struct(">HHHHHH")
 _TYPE_A = b"\0\x01\0\x01"
+_SERVFAIL = 2
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of the queries. `longest` and `late` (seconds, and count of answers over a second) tell of waits."""
+    """What became of the queries. `longest` and `late` (seconds, and count of answers over a second) tell of waits.
+
+    Answers that are not the wanted ones are `wrong`; those of them that claim nothing (SERVFAIL) are `failed`, too.
+    """
 
     sent: int
     answered: int
     lost: int
     wrong: int
+    failed: int
     longest: float
     late: int
     examples: tuple[str, ...]
@@ -84,7 +89,8 @@ class Load:
         self._sockets = [_client(server) for _ in range(clients)]
         self._by_fd = {sock.fileno(): sock for sock in self._sockets}
         self._waiting: dict[tuple[int, int], _Asked] = {}
-        self._sent = self._answered = self._wrong = self._late = 0
+        self._sent = self._answered = self._wrong = self._failed = self._late = 0
+        self._overdue: list[str] = []  # what was answered after `PATIENCE`
         self._longest = 0.0
         self._examples: list[str] = []
         self._thread = threading.Thread(target=self._run, name="load", daemon=True)
@@ -105,9 +111,11 @@ class Load:
         """Send no more, wait for what is still to come, and tell."""
         self._stop.set()
         self._thread.join(self._limit + 2 * PATIENCE)
-        lost = [asked.name for asked in self._waiting.values()]
+        lost = [*self._overdue, *(asked.name for asked in self._waiting.values())]
         examples = (*self._examples, *(f"{name}: no answer" for name in lost[:5]))
-        return Outcome(self._sent, self._answered, len(lost), self._wrong, self._longest, self._late, examples)
+        return Outcome(
+            self._sent, self._answered, len(lost), self._wrong, self._failed, self._longest, self._late, examples
+        )
 
     def _run(self) -> None:
         began = time.monotonic()
@@ -165,12 +173,16 @@ class Load:
         if asked is None:
             return
         waited = time.monotonic() - asked.at
-        self._answered += 1
         self._longest = max(self._longest, waited)
+        if waited > PATIENCE:
+            self._overdue.append(asked.name)
+            return
+        self._answered += 1
         self._late += waited > 1
         rcode, addresses = read(reply)
         if rcode or frozenset(addresses) != asked.expected:
             self._wrong += 1
+            self._failed += rcode == _SERVFAIL
             if len(self._examples) < 5:
                 self._examples.append(f"{asked.name}: rcode {rcode}, {addresses}, wanted {sorted(asked.expected)}")
 

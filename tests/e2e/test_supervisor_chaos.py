@@ -158,17 +158,23 @@ def test_answers_go_on_while_everything_dies(instance: RaisingInstance, load: Lo
 
 
 def test_lost_exit_status_of_a_worker_hides_no_damaged_database(instance: RaisingInstance) -> None:
-    """It is checked, and set aside: here by the worker's end alone, for the controller stands still."""
+    """It is checked, and set aside: here by the worker's end alone, for the controller stands still.
+
+    Until the controller begins anew names of the mesh are SERVFAIL; nothing is lost or answered falsely.
+    """
     damaged = instance.view
     (instance.folder / "raise" / raising.LOST).touch()
     controller = instance.controller
-    with instance.standing(controller):
-        os.truncate(damaged / "data.mdb", 3 * 4096)
-        instance.kill(instance.workers[0])
-        eventually(lambda: instance.view != damaged, what="the database is set aside")
-    (instance.folder / "raise" / raising.LOST).unlink()
-    eventually(lambda: instance.controller not in (0, controller), what="the controller begins anew")
-    eventually(lambda: instance.addresses("frontend.default.global") == ["203.0.113.20"], what="names are answered")
+    with Load(instance.server, BOUTIQUE, rate=RATE, limit=120, resend_after=RESEND_AFTER) as load:
+        with instance.standing(controller):
+            os.truncate(damaged / "data.mdb", 3 * 4096)
+            instance.kill(instance.workers[0])
+            eventually(lambda: instance.view != damaged, what="the database is set aside")
+        (instance.folder / "raise" / raising.LOST).unlink()
+        eventually(lambda: instance.controller not in (0, controller), what="the controller begins anew")
+        eventually(lambda: instance.addresses("frontend.default.global") == ["203.0.113.20"], what="names are answered")
+        outcome = load.end()
+    assert (outcome.lost, outcome.wrong - outcome.failed) == (0, 0), outcome
 
 
 def test_what_cannot_be_checked_at_start_delays_no_answer(instance: RaisingInstance) -> None:

@@ -18,12 +18,18 @@ NETWORK: Final = "topology.istio.io/network"
 def scenery() -> Iterator[Object]:
     """What is around the objects: a cluster on another network with a gateway that passes everything through."""
     for cluster in (OWN, OTHER):
-        labels = {NETWORK: f"net-{cluster}"}
-        yield cluster, ObjectKind.NAMESPACE, {"metadata": {"name": "istio-system", "labels": labels}}
-    yield OTHER, ObjectKind.SERVICE, _gateway_service("eastwest", {"ports": [{"port": 15443}]}, ["198.51.100.1"])
+        yield network(cluster)
+    yield OTHER, ObjectKind.SERVICE, gateway_service("eastwest", {"ports": [{"port": 15443}]}, ["198.51.100.1"])
 
 
-def _gateway_service(name: str, spec: dict[str, Any], ingress: list[str]) -> dict[str, Any]:
+def network(cluster: str) -> Object:
+    """What says that a cluster is on a network of its own."""
+    metadata = {"name": "istio-system", "labels": {NETWORK: f"net-{cluster}"}}
+    return cluster, ObjectKind.NAMESPACE, {"metadata": metadata}
+
+
+def gateway_service(name: str, spec: dict[str, Any], ingress: list[str]) -> dict[str, Any]:
+    """A Service that is a gateway, with the addresses of its load balancer."""
     metadata = {"name": name, "namespace": "istio-system", "labels": {"istio": "eastwestgateway"}}
     status = {"loadBalancer": {"ingress": [{"ip": address} for address in ingress]}}
     return {"metadata": metadata, "spec": {"type": "LoadBalancer", "clusterIP": "10.96.0.9", **spec}, "status": status}
@@ -33,7 +39,8 @@ def _address(number: int, first: int = 20) -> str:
     return f"{first}.{number >> 16 & 255}.{number >> 8 & 255}.{number & 255}"
 
 
-def _entry(name: str, **spec: Any) -> dict[str, Any]:
+def service_entry(name: str, **spec: Any) -> dict[str, Any]:
+    """A ServiceEntry of one HTTP port, where `spec` says nothing else."""
     usual = {"location": "MESH_INTERNAL", "resolution": "STATIC", "ports": [{"number": 80, "name": "http"}]}
     return {"metadata": {"name": name, "namespace": "prod"}, "spec": {**usual, **spec}}
 
@@ -42,7 +49,7 @@ def hosts_by_endpoints(number: int) -> Iterator[Object]:
     """256 hosts × 4096 endpoints, of the other network's private addresses: each through the gateway."""
     hosts = [f"h{index}.n{number}.global" for index in range(256)]
     endpoints = [{"address": _address(index, 10)} for index in range(4096)]
-    yield OTHER, ObjectKind.SERVICE_ENTRY, _entry(f"wide{number}", hosts=hosts, endpoints=endpoints)
+    yield OTHER, ObjectKind.SERVICE_ENTRY, service_entry(f"wide{number}", hosts=hosts, endpoints=endpoints)
 
 
 def own_ports(number: int) -> Iterator[Object]:
@@ -53,7 +60,7 @@ def own_ports(number: int) -> Iterator[Object]:
         for index in range(4096)
     ]
     hosts = [f"h{index}.p{number}.global" for index in range(256)]
-    yield OWN, ObjectKind.SERVICE_ENTRY, _entry(f"ported{number}", hosts=hosts, endpoints=endpoints, ports=ports)
+    yield OWN, ObjectKind.SERVICE_ENTRY, service_entry(f"ported{number}", hosts=hosts, endpoints=endpoints, ports=ports)
 
 
 def many_hosts(number: int) -> Iterator[Object]:
@@ -64,21 +71,29 @@ def many_hosts(number: int) -> Iterator[Object]:
         for index in range(50)
     ]
     hosts = [f"h{index}.m{number}.global" for index in range(5000)]
-    yield OWN, ObjectKind.SERVICE_ENTRY, _entry(f"many{number}", hosts=hosts, endpoints=endpoints, ports=ports)
+    yield OWN, ObjectKind.SERVICE_ENTRY, service_entry(f"many{number}", hosts=hosts, endpoints=endpoints, ports=ports)
 
 
 def names_of_names(number: int) -> Iterator[Object]:
     """256 hosts, whose endpoints are these hosts."""
     hosts = [f"h{index}.c{number}.global" for index in range(256)]
     endpoints = [{"address": host} for host in hosts]
-    yield OWN, ObjectKind.SERVICE_ENTRY, _entry(f"circle{number}", hosts=hosts, endpoints=endpoints, resolution="DNS")
+    yield (
+        OWN,
+        ObjectKind.SERVICE_ENTRY,
+        service_entry(f"circle{number}", hosts=hosts, endpoints=endpoints, resolution="DNS"),
+    )
 
 
 def host_names(number: int) -> Iterator[Object]:
     """256 hosts × 4096 endpoints that are host names of 200 characters."""
     hosts = [f"h{index}.d{number}.global" for index in range(256)]
     endpoints = [{"address": f"{index}.{'x' * 60}.{'y' * 60}.{'z' * 60}.example"} for index in range(4096)]
-    yield OWN, ObjectKind.SERVICE_ENTRY, _entry(f"dns{number}", hosts=hosts, endpoints=endpoints, resolution="DNS")
+    yield (
+        OWN,
+        ObjectKind.SERVICE_ENTRY,
+        service_entry(f"dns{number}", hosts=hosts, endpoints=endpoints, resolution="DNS"),
+    )
 
 
 def malformed(number: int) -> Iterator[Object]:
@@ -91,7 +106,7 @@ def malformed(number: int) -> Iterator[Object]:
         "addresses": [wrong for _ in range(256)],
         "exportTo": [wrong for _ in range(256)],
     }
-    yield OWN, ObjectKind.SERVICE_ENTRY, _entry(f"wrong{number}", **spec)
+    yield OWN, ObjectKind.SERVICE_ENTRY, service_entry(f"wrong{number}", **spec)
 
 
 def gateway_hosts(number: int) -> Iterator[Object]:
@@ -105,7 +120,11 @@ def gateway_hosts(number: int) -> Iterator[Object]:
     metadata = {"name": f"cross{number}", "namespace": "istio-system"}
     yield OTHER, ObjectKind.ISTIO_GATEWAY, {"metadata": metadata, "spec": spec}
     hosts = [f"h{index}.g{number}.global" for index in range(256)]
-    yield OTHER, ObjectKind.SERVICE_ENTRY, _entry(f"behind{number}", hosts=hosts, endpoints=[{"address": "10.0.0.7"}])
+    yield (
+        OTHER,
+        ObjectKind.SERVICE_ENTRY,
+        service_entry(f"behind{number}", hosts=hosts, endpoints=[{"address": "10.0.0.7"}]),
+    )
 
 
 def service_ports(number: int) -> Iterator[Object]:
@@ -113,10 +132,14 @@ def service_ports(number: int) -> Iterator[Object]:
     ports = [{"port": 15443}, *({"port": index + 1, "name": f"p{index}"} for index in range(10_000))]
     external = [_address(index, 30) for index in range(10_000)]
     ingress = [_address(index, 31) for index in range(10_000)]
-    found = _gateway_service(f"gateway{number}", {"ports": ports, "externalIPs": external}, ingress)
+    found = gateway_service(f"gateway{number}", {"ports": ports, "externalIPs": external}, ingress)
     yield OTHER, ObjectKind.SERVICE, found
     hosts = [f"h{index}.s{number}.global" for index in range(256)]
-    yield OTHER, ObjectKind.SERVICE_ENTRY, _entry(f"far{number}", hosts=hosts, endpoints=[{"address": "10.0.0.7"}])
+    yield (
+        OTHER,
+        ObjectKind.SERVICE_ENTRY,
+        service_entry(f"far{number}", hosts=hosts, endpoints=[{"address": "10.0.0.7"}]),
+    )
 
 
 def slice_endpoints(number: int) -> Iterator[Object]:
@@ -147,7 +170,7 @@ def workload_labels(number: int) -> Iterator[Object]:
 
 def _selecting(number: int) -> dict[str, Any]:
     hosts = [f"h{index}.w{number}.global" for index in range(256)]
-    return _entry(f"select{number}", hosts=hosts, workloadSelector={"labels": {"app": f"w{number}"}})
+    return service_entry(f"select{number}", hosts=hosts, workloadSelector={"labels": {"app": f"w{number}"}})
 
 
 def many_workloads(number: int) -> Iterator[Object]:
@@ -167,7 +190,7 @@ def same_host(number: int) -> Iterator[Object]:
     for each in range(300):
         endpoints = [{"address": _address(each * 256 + index)} for index in range(256)]
         name, hosts = f"same{number}-{each}", [f"one.o{number}.global"]
-        yield OTHER, ObjectKind.SERVICE_ENTRY, _entry(name, hosts=hosts, endpoints=endpoints)
+        yield OTHER, ObjectKind.SERVICE_ENTRY, service_entry(name, hosts=hosts, endpoints=endpoints)
 
 
 def node(number: int) -> Iterator[Object]:
@@ -195,7 +218,11 @@ def kubernetes_gateway(number: int) -> Iterator[Object]:
     spec = {"gatewayClassName": "istio", "listeners": listeners}
     yield OTHER, ObjectKind.GATEWAY, {"metadata": metadata, "spec": spec, "status": {"addresses": addresses}}
     hosts = [f"h{index}.k{number}.global" for index in range(256)]
-    yield OTHER, ObjectKind.SERVICE_ENTRY, _entry(f"gated{number}", hosts=hosts, endpoints=[{"address": "10.0.0.7"}])
+    yield (
+        OTHER,
+        ObjectKind.SERVICE_ENTRY,
+        service_entry(f"gated{number}", hosts=hosts, endpoints=[{"address": "10.0.0.7"}]),
+    )
 
 
 def pod(number: int) -> Iterator[Object]:
