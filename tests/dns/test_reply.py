@@ -441,6 +441,18 @@ def test_no_name_leads_into_the_header(target: int) -> None:
         NameReader(bytes(12) + b"\1a" + bytes([0xC0, target])).read(12)
 
 
+def test_a_name_that_runs_through_a_ttl_stays_what_it_was() -> None:
+    """The TTL is lowered; the name keeps its octets, written out."""
+    asked = question("a.", "CNAME")
+    record = b"\xc0\x0c\0\5\0\1\0\2\xff\xff"  # a TTL above the cap, whose second octet reads as a length of two
+    ttl_at = 12 + len(asked) + 6
+    data = b"\0\1\x81\x80\0\1\0\2\0\0\0\0" + asked + record + b"\0\3\1b\0"
+    data += record[:6] + b"\0\0\0\x3c" + b"\0\2" + bytes((0xC0, ttl_at + 1))
+    reply = parse_reply(data, asked)
+    assert reply is not None
+    assert b"\2\xff\xff\0" in reply.answer.section.wire
+
+
 def test_a_pointer_forward_is_one_however_it_is_reached() -> None:
     """A name may not lead over a pointer to behind its own beginning, whether another name was read there or not."""
     over = bytes(12) + b"\3\1a\0" + b"\xc0\x0d" + b"\xc0\x0c"  # at 12 a label that the name a. is in
