@@ -107,6 +107,7 @@ class Scene:
         finally:
             for task in self._tasks:
                 task.cancel()
+            await asyncio.gather(*self._tasks, return_exceptions=True)  # their connections end before the servers
             for api in (self.west, self.east):
                 await api.stop()
 
