@@ -48,8 +48,8 @@ Begin with what was complained of, and `dig` it at the server itself: what stand
 which says why. Where nothing certain was complained of, begin with `/metrics` (the alerts in `deploy/prometheus` watch
 the same numbers), with `meshdns get clusters` or with `meshdns get problems`. `meshdns explain <name>` tells the rest;
 on a machine that has only `dig`, so do `dig _explain.<name> TXT` and `dig _status.<zone> TXT`, if `allowDebug` admits
-it as here; by default it admits nobody where a listener is on loopback, since a cache on this machine asks there for all
-of its clients.
+it as here; by default it admits nobody where a listener is on loopback, since a cache on this machine asks there for
+all of its clients.
 """
 
 _NOISE: Final = re.compile(
