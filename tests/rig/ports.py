@@ -15,13 +15,18 @@ LOOPBACK = "127.0.0.1"
 _LOWEST, _HIGHEST = 15_000, 32_000
 _ATTEMPTS = 200
 
+_given: set[int] = set()  # by this process: a program takes several, and listens on none of them yet
+
 
 def free_port() -> int:
     """A port that is free for both UDP and TCP, chosen at random; raises `OSError` if none is found."""
     ports = _slice(os.environ.get("PYTEST_XDIST_WORKER", "gw0"), os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
     for _ in range(_ATTEMPTS):
         port = secrets.choice(ports)
-        if _free(port, socket.SOCK_DGRAM) and _free(port, socket.SOCK_STREAM):
+        if len(_given) > len(ports) // 2:
+            _given.clear()
+        if port not in _given and _free(port, socket.SOCK_DGRAM) and _free(port, socket.SOCK_STREAM):
+            _given.add(port)
             return port
     raise OSError(f"no free port among {_ATTEMPTS} of {LOOPBACK}: end servers that were left behind")
 
