@@ -16,6 +16,7 @@ Pure.
 from collections.abc import Iterable
 from typing import Final
 
+from meshdns.controller.withheld_store import WithheldStore
 from meshdns.mesh.objects.declarations import AnyDeclaration, Namespace, ObjectKey, ObjectKind, key_of
 
 SYSTEM_NAMESPACE: Final[ObjectKey] = (ObjectKind.NAMESPACE, "", "kube-system")
@@ -33,14 +34,14 @@ _MESH_KINDS: Final = frozenset({ObjectKind.SERVICE_ENTRY, ObjectKind.WORKLOAD_EN
 _OF_EVERY_CLUSTER: Final[ObjectKey] = (ObjectKind.SERVICE, "default", "kubernetes")
 
 
-class PendingIdentity:
+class PendingIdentity(WithheldStore):
     """What was reported of one cluster under the identity `uid` (empty: not known) while another is served."""
 
     def __init__(self, uid: str) -> None:
+        super().__init__()
         self.empty_since: float | None = None
         """When all of it was listed first, where it declares nothing."""
         self._uid = uid
-        self._declarations: dict[ObjectKey, AnyDeclaration] = {}
         self.listed_kinds: set[ObjectKind] = set()
 
     @property
@@ -59,19 +60,3 @@ class PendingIdentity:
         self._declarations = {key: value for key, value in self._declarations.items() if key[0] is not kind}
         self._declarations.update((key_of(each), each) for each in declarations)
         self.listed_kinds.add(kind)
-
-    def upsert(self, _: str, declaration: AnyDeclaration) -> None:
-        """Add or replace a declaration."""
-        self._declarations[key_of(declaration)] = declaration
-
-    def remove(self, _: str, key: ObjectKey) -> None:
-        """Forget a declaration; nothing happens where it is unknown."""
-        self._declarations.pop(key, None)
-
-    def keys(self, _: str, kind: ObjectKind) -> set[ObjectKey]:
-        """The keys known of one kind."""
-        return {key for key in self._declarations if key[0] is kind}
-
-    def declarations_of(self, _: str) -> list[AnyDeclaration]:
-        """All declarations."""
-        return list(self._declarations.values())

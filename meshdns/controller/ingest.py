@@ -6,18 +6,18 @@ Rules:
   (`meshdns.controller.identity_change`). Until then the served data have no contact, and age.
 - A removed cluster is served on for a while (`cluster_state.REMOVAL_GRACE_PERIOD`); one that comes back in between was
   never away.
-- Data that are withheld (`maxStale`) are kept apart (`_WithheldStore`), where events still reach them: a watch that
+- Data that are withheld (`maxStale`) are kept apart (`WithheldStore`), where events still reach them: a watch that
   comes back continues from its last version and would not list them again. They return once every kind of the cluster
   had contact.
 """
 
 from collections import Counter
-from collections.abc import Sequence
 from typing import Final, NamedTuple, Protocol
 
 from meshdns.controller.cluster_state import REMOVAL_GRACE_PERIOD, ClusterState, ClusterTracker
 from meshdns.controller.identity_change import PendingIdentity, identity_in
 from meshdns.controller.mass_delete_guard import MassDeleteGuard
+from meshdns.controller.withheld_store import WithheldStore
 from meshdns.mesh.objects.declarations import AnyDeclaration, ObjectKey, ObjectKind, key_of
 from meshdns.sources.sink import (
     ClusterAdded,
@@ -71,25 +71,6 @@ _RECHECK: Final = IngestResult(recheck=True)
 _COMMIT_AND_RECHECK: Final = IngestResult(commit=True, recheck=True)
 
 
-class _WithheldStore:
-    """Data of one cluster that are withheld."""
-
-    def __init__(self, declarations: Sequence[AnyDeclaration]) -> None:
-        self._declarations = {key_of(each): each for each in declarations}
-
-    def upsert(self, _: str, declaration: AnyDeclaration) -> None:
-        self._declarations[key_of(declaration)] = declaration
-
-    def remove(self, _: str, key: ObjectKey) -> None:
-        self._declarations.pop(key, None)
-
-    def keys(self, _: str, kind: ObjectKind) -> set[ObjectKey]:
-        return {key for key in self._declarations if key[0] is kind}
-
-    def declarations_of(self, _: str) -> list[AnyDeclaration]:
-        return list(self._declarations.values())
-
-
 class Ingest:
     """Applies source events to `store` and `tracker`. Times are seconds of one monotonic clock."""
 
@@ -97,7 +78,7 @@ class Ingest:
         self._store = store
         self._tracker = tracker
         self._guard = guard
-        self._withheld: dict[str, _WithheldStore] = {}
+        self._withheld: dict[str, WithheldStore] = {}
         self._pending: dict[str, PendingIdentity] = {}
 
     # ------------------------------------------------------------------------------------------ events
@@ -282,7 +263,7 @@ class Ingest:
 
     def _withhold(self, state: ClusterState, now: float) -> None:
         declarations = self._store.declarations_of(state.name)
-        self._withheld[state.name] = _WithheldStore(declarations)
+        self._withheld[state.name] = WithheldStore(declarations)
         for declaration in declarations:
             self._store.remove(state.name, key_of(declaration))
         state.is_withheld = True
@@ -309,9 +290,9 @@ class Ingest:
         self._tracker.state_of(cluster).alarms = tuple(self._guard.alarms(cluster))
         return _COMMIT_AND_RECHECK
 
-    def _target_of(self, cluster: str) -> "DeclarationStore | _WithheldStore | PendingIdentity":
+    def _target_of(self, cluster: str) -> "DeclarationStore | WithheldStore | PendingIdentity":
         """Where changes of a cluster go."""
         return self._pending.get(cluster) or self._store_of(cluster)
 
-    def _store_of(self, cluster: str) -> "DeclarationStore | _WithheldStore":
+    def _store_of(self, cluster: str) -> "DeclarationStore | WithheldStore":
         return self._withheld.get(cluster, self._store)
