@@ -34,7 +34,7 @@ from meshdns.sources.auth.kubeconfig import ClientConfig, Kubeconfig, parse_kube
 from meshdns.sources.cluster_set import ClusterSet, choose_clusters
 from meshdns.sources.documents import SECRET_BUDGET
 from meshdns.sources.kube.client import ApiConnection, ApiReply
-from meshdns.sources.kube.list_budget import Lease, ListBudget
+from meshdns.sources.kube.list_budget import Lease, ListBudget, read_body
 from meshdns.sources.kube.payload import LineBuffer, PayloadError, decode_event, decode_page, decode_status
 from meshdns.sources.settings import SourceError, problem_from_message, source_errors
 
@@ -223,16 +223,10 @@ class _SecretWatch:
         return False
 
     async def _body(self, reply: ApiReply) -> bytearray:
-        body, lease = bytearray(), self._open_lease()
-        try:
-            async for chunk in reply.chunks():
-                await lease.take(len(chunk))
-                body += chunk
-                if len(body) > _BODY_LIMIT:
-                    advice = "look for large Secrets with that label"
-                    raise PayloadError(f"the reply is longer than {_BODY_LIMIT} octets; {advice}")
-        finally:
-            lease.release()
+        body = await read_body(reply.chunks(), self._open_lease(), _BODY_LIMIT)
+        if body is None:
+            advice = "look for large Secrets with that label"
+            raise PayloadError(f"the reply is longer than {_BODY_LIMIT} octets; {advice}")
         return body
 
     async def _current_connection(self) -> ApiConnection:

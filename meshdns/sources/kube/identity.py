@@ -18,7 +18,7 @@ import msgspec
 
 from meshdns.instance.clocks import SuspensionWatch
 from meshdns.sources.kube.follower import Connection, WatchReply
-from meshdns.sources.kube.list_budget import Lease
+from meshdns.sources.kube.list_budget import Lease, read_body
 from meshdns.sources.kube.payload import PayloadError, decode_item, decode_page
 from meshdns.sources.settings import SourceError
 
@@ -95,16 +95,7 @@ class VerifiedConnection:
 
     async def _body(self, reply: WatchReply) -> bytearray:
         """The body; empty where it is too long. Raises `SourceError`."""
-        body, lease = bytearray(), self._open_lease()
-        try:
-            async for chunk in reply.chunks():
-                await lease.take(len(chunk))
-                body += chunk
-                if len(body) > _BODY_LIMIT:
-                    return bytearray()
-        finally:
-            lease.release()
-        return body
+        return await read_body(reply.chunks(), self._open_lease(), _BODY_LIMIT) or bytearray()
 
 
 def _kube_system_uid(body: bytearray) -> str:

@@ -15,7 +15,7 @@ import asyncio
 import contextlib
 import os
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
@@ -174,6 +174,23 @@ class Lease:
             yield
         finally:
             self._interrupt = None
+
+
+async def read_body(chunks: AsyncIterator[bytes], lease: Lease, limit: int) -> bytearray | None:
+    """Return a whole body, which `lease` holds while it arrives; None if it is longer than `limit` bytes.
+
+    Raises `BudgetExceededError`, and what the chunks raise.
+    """
+    body = bytearray()
+    try:
+        async for chunk in chunks:
+            await lease.take(len(chunk))
+            body += chunk
+            if len(body) > limit:
+                return None
+    finally:
+        lease.release()
+    return body
 
 
 def default_octets(root: Path = Path("/")) -> int:
