@@ -88,6 +88,8 @@ class ServiceEntry(Declaration, frozen=True, kw_only=True, tag="ServiceEntry"):
     ``addresses`` are the VIPs of ``spec.addresses`` (single addresses; ``/32`` and ``/128`` count as single) and
     ``status_addresses`` those of ``status.addresses`` as ``(host, address)``; both mean something only inside their
     cluster.
+    ``unread_endpoints`` counts what stands in ``spec.endpoints``, or in its stead, and cannot be read: an entry with
+    such endpoints has endpoints, none of which can be used.
     ``host_places`` and ``endpoint_places`` say where each of ``hosts`` and ``endpoints`` was written; they are empty
     where that is known without them: no item of the list was dropped, and there is no file.
     """
@@ -106,11 +108,15 @@ class ServiceEntry(Declaration, frozen=True, kw_only=True, tag="ServiceEntry"):
     ttl: int = -1  # annotation meshdns.io/ttl, seconds; -1 = the zone's
     host_places: tuple[ItemPlace, ...] = ()
     endpoint_places: tuple[ItemPlace, ...] = ()
+    unread_endpoints: int = 0
 
     @property
     def has_unread_endpoints(self) -> bool:
-        """Whether it has more endpoints than are read: it is an entry with endpoints whatever became of these."""
-        return _is_over_bound(self, "spec.endpoints")
+        """Whether it has endpoints that are not read: it is an entry with endpoints whatever became of these.
+
+        Version 0.1 did not count them; what it stored shows only that there were more than are read.
+        """
+        return self.unread_endpoints > 0 or _is_over_bound(self, "spec.endpoints")
 
     def host_field(self, at: int) -> tuple[str, str]:
         """The field of ``hosts[at]`` in the object as it was written, and its ``file:line``."""

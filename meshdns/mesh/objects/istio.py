@@ -74,6 +74,7 @@ def service_entry(raw: RawObject) -> AnyDeclaration:
         ttl=_ttl(raw),
         host_places=raw.item_places("spec.hosts", tuple(hosts.values())),
         endpoint_places=raw.item_places("spec.endpoints", tuple(endpoints)),
+        unread_endpoints=_written_items(raw.spec.get("endpoints")) - len(endpoints),
         problems=raw.problems,
     )
 
@@ -142,6 +143,13 @@ def _istio_ports(raw: RawObject) -> Iterator[Port]:
             yield Port(text_of(port.get("name")), number, protocol, port_number(port.get("targetPort")))
         else:
             raw.add_problem(f"spec.ports[{index}]", "has no number from 1 to 65535", "set number")
+
+
+def _written_items(value: object) -> int:
+    """How many items a list was meant to have; what is no list counts as one that cannot be read."""
+    if value is None:
+        return 0
+    return len(value) if isinstance(value, list) else 1
 
 
 def _endpoints(raw: RawObject, items: list[Any]) -> Iterator[tuple[int, Endpoint]]:

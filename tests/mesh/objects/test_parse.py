@@ -134,6 +134,27 @@ def test_a_bad_endpoint_costs_only_itself(case: str) -> None:
     assert fields(found) == [f"spec.endpoints[0]{field}"]
 
 
+@pytest.mark.parametrize("case", BAD_ENDPOINTS)
+def test_an_entry_whose_endpoints_are_all_unreadable_has_endpoints(case: str) -> None:
+    """None of them can be used, and there are as many as were written."""
+    bad, _ = BAD_ENDPOINTS[case]
+    found = the_entry({"hosts": [GOOD_HOST], "resolution": "DNS", "endpoints": [bad, bad]})
+    assert (found.endpoints, found.unread_endpoints, found.has_unread_endpoints) == ((), 2, True)
+
+
+@pytest.mark.parametrize("endpoints", ["198.51.100.9", {"address": "198.51.100.9"}, 7, False, 0, ""])
+def test_what_is_no_list_of_endpoints_is_one_that_cannot_be_read(endpoints: object) -> None:
+    """It was meant to be something; null is absence."""
+    assert the_entry({"hosts": [GOOD_HOST], "endpoints": endpoints}).unread_endpoints == 1
+
+
+@pytest.mark.parametrize("spec", [{}, {"endpoints": None}, {"endpoints": []}, {"endpoints": [GOOD_ENDPOINT]}])
+def test_without_unreadable_endpoints_none_is_counted(spec: dict[str, object]) -> None:
+    """An entry may have no endpoints, or none but good ones."""
+    found = the_entry({"hosts": [GOOD_HOST], **spec})
+    assert (found.unread_endpoints, found.has_unread_endpoints) == (0, False)
+
+
 @pytest.mark.parametrize("port", [0, 65536, -1, "80", None, True, 1.5, {}])
 def test_a_bad_endpoint_port_costs_only_itself(port: object) -> None:
     """The endpoint and its other ports are kept."""
