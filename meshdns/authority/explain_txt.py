@@ -48,6 +48,7 @@ def _lines(answer: Answer) -> Iterator[str]:
 
 def _line(candidate: Candidate) -> str:
     became = candidate.address or ("to come" if candidate.pending else "nothing")
+    became += f" ({candidate.lack})" if candidate.lack else ""
     notes = [f"via {candidate.via_cluster}"] if candidate.via_cluster else []
     notes += [] if candidate.ready else ["not ready"]
     notes += [] if candidate.healthy else ["not healthy"]

@@ -157,6 +157,7 @@ def _create_background(
     resolver = HostnameResolver(
         routes=build_routes(settings, files.texts),
         on_resolved=controller.on_resolved,
+        on_failing=controller.on_failing,
         loop=loop,
         clock=boot_time,
         random=_random_fraction,

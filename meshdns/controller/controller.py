@@ -316,6 +316,12 @@ class Controller:
         self._publisher.set_resolved_addresses(host, addresses)
         self._schedule_commit()
 
+    def on_failing(self, host: str, failing: bool) -> None:  # noqa: FBT001 — HostnameResolver calls it
+        """The look-ups of a host name that has never resolved began to fail, or fail no more."""
+        self._recheck_due = True
+        self._publisher.name_table.set_failing(host, failing=failing)
+        self._schedule_commit()
+
     def on_health_change(self, address: str, port: int, healthy: bool) -> None:  # noqa: FBT001 — GatewayProber calls it
         """A gateway's health changed."""
         _log.warning("gateway %s port %d is %s", address, port, "healthy" if healthy else "not healthy")

@@ -46,7 +46,7 @@ class MeshCounts:
         zone = self._zone(name)
         for cluster in self._clusters_by_name.pop(name, ()):
             self.names[zone, cluster] -= 1
-        if answer is None or not (answer.candidates or answer.records):
+        if answer is None or not answer.is_declared:
             return
         clusters = self._interned.setdefault(answer.clusters, answer.clusters)
         self._clusters_by_name[name] = clusters

@@ -39,9 +39,10 @@ _log = logging.getLogger("meshdns.controller")
 class HostnameResolver:
     """Keeps the addresses of the wanted host names; `on_resolved` is called with all of a host's whenever they change.
 
-    `()` says that the host is known to have none. Nothing is called while look-ups fail, nor for a host that is no
-    longer wanted; one that comes back is resolved and reported again. `clock` measures the ages of look-ups in seconds,
-    `random` gives numbers from 0 up to 1.
+    `()` says that the host is known to have none. It is not called while look-ups fail, nor for a host that is no
+    longer wanted; one that comes back is resolved and reported again. `on_failing` is called when the look-ups of a
+    host begin to fail before any reply has told anything, and when that ends. `clock` measures the ages of look-ups in
+    seconds, `random` gives numbers from 0 up to 1.
     """
 
     def __init__(
@@ -49,12 +50,14 @@ class HostnameResolver:
         *,
         routes: Sequence[Route],
         on_resolved: Callable[[str, tuple[str, ...]], None],
+        on_failing: Callable[[str, bool], None] = lambda _host, _failing: None,
         loop: asyncio.AbstractEventLoop,
         clock: Callable[[], float],
         random: Callable[[], float],
     ) -> None:
         self._routes = tuple(routes)
         self._on_resolved = on_resolved
+        self._on_failing = on_failing
         self._loop = loop
         self._clock = clock
         self._schedule = ResolutionSchedule(random)
@@ -109,10 +112,12 @@ class HostnameResolver:
                 )
                 for qtype in FAMILIES
             ]
-        failed_before = host.failures > 0
+        failed_before, was_failing = host.failures > 0, host.is_failing
         addresses = self._schedule.record_result(host, [task.result() for task in asked], self._clock())
         if failed_before is not (host.failures > 0):
             _log_transition(host)
+        if was_failing is not host.is_failing:
+            self._on_failing(host.name, host.is_failing)
         if addresses is not None:
             self._on_resolved(host.name, addresses)
 

@@ -22,11 +22,7 @@ def read_folders(paths: Iterable[Path]) -> list[FolderContents]:
 def answers(folders: Iterable[FolderContents], mesh: MeshSettings) -> dict[str, Answer]:
     """Every known name and its answer, empty non-terminals left out."""
     name_table = _name_table(folders, mesh)
-    return {
-        name: answer
-        for name, answer in name_table.refresh().items()
-        if answer is not None and (answer.candidates or answer.records)
-    }
+    return {name: answer for name, answer in name_table.refresh().items() if answer is not None and answer.is_declared}
 
 
 def problems(folders: Iterable[FolderContents], mesh: MeshSettings) -> list[ClusterProblem]:

@@ -37,6 +37,7 @@ from meshdns.dns.edns_options import (
     encode_option,
     shorten_text,
     shorten_texts,
+    split_options,
 )
 from meshdns.dns.query import HEADER_SIZE, MAX_UDP_SIZE, OPT_SIZE, Query
 
@@ -111,20 +112,34 @@ def find_opt(reply: bytes) -> int:
 
 
 def with_extended_error(reply: bytes, code: int, text: bytes, *, limit: int) -> bytes:
-    """Return our own reply with one more extended error (RFC 8914), if it has an OPT.
+    """Return our own reply with one more extended error (RFC 8914), if it has an OPT; one of that code is replaced.
 
     Without the text, or unchanged, if it had more than `limit` bytes: the client's UDP size, or `MAX_MESSAGE`.
     """
     at = find_opt(reply)
     if at < 0:
         return reply
+    error = code.to_bytes(2, "big")
+    others = b"".join(
+        encode_option(option, value)
+        for option, value in split_options(reply[at + OPT_SIZE :])
+        if option != OPTION_EDE or value[:2] != error
+    )
     shown = shorten_text(text, MAX_TCP_TEXT if limit == MAX_MESSAGE else MAX_UDP_TEXT)
     for value in (shown, b""):
-        added = encode_option(OPTION_EDE, code.to_bytes(2, "big") + value)
-        if len(reply) + len(added) <= limit:
-            size = (reply[at + 9] << 8 | reply[at + 10]) + len(added)
-            return reply[: at + 9] + size.to_bytes(2, "big") + reply[at + OPT_SIZE :] + added
+        options = others + encode_option(OPTION_EDE, error + value)
+        if at + OPT_SIZE + len(options) <= limit:
+            return reply[: at + 9] + len(options).to_bytes(2, "big") + options
     return reply
+
+
+def has_extended_error(reply: bytes, code: int) -> bool:
+    """Return whether our own reply holds an extended error of this code."""
+    at = find_opt(reply)
+    error = code.to_bytes(2, "big")
+    return at >= 0 and any(
+        option == OPTION_EDE and value[:2] == error for option, value in split_options(reply[at + OPT_SIZE :])
+    )
 
 
 def build_reply(

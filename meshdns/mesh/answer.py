@@ -74,6 +74,11 @@ class Answer(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     records: tuple[StaticRecord, ...] = ()
     chosen: tuple[int, ...] = ()
 
+    @property
+    def is_declared(self) -> bool:
+        """Whether the name itself is declared: an empty non-terminal has neither candidates nor records."""
+        return bool(self.candidates or self.records) or self.outcome is AnswerKind.PENDING
+
 
 class SelectionPolicy(msgspec.Struct, frozen=True):
     """The settings of a zone for the choice: TTL in seconds, preferred clusters in order, failover across levels."""

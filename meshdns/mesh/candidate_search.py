@@ -19,8 +19,10 @@ from meshdns.mesh.mesh_state import Dependency, MeshState
 from meshdns.mesh.objects.declarations import Endpoint, Resolution, Service, ServiceEntry
 from meshdns.mesh.objects.references import (
     ADDRESSES_FIELD,
+    ENDPOINTS_FIELD,
     HOSTS_FIELD,
     RECORDS_FIELD,
+    SELECTOR_FIELD,
     SETTINGS,
     FieldRef,
     ref_of,
@@ -34,6 +36,12 @@ from meshdns.mesh.visibility import (
     parse_derived_service,
     parse_service_host,
 )
+
+_SELF_LACKS = {
+    True: "the host itself would have to be resolved; add an endpoint, or a forward zone for it",
+    False: "no endpoints, and the host itself is for another cluster to resolve",
+}
+"""What an entry without endpoints lacks, by whether it is the own cluster's."""
 
 _RESOLVING = (Resolution.DNS, Resolution.DNS_ROUND_ROBIN, Resolution.DYNAMIC_DNS, Resolution.NONE)
 
@@ -157,12 +165,13 @@ class CandidateSearch:
     ) -> Iterator[Candidate]:
         judged = self._judge.judge(entry, cluster, level, single_network=single_network, ttl=ttl)
         yield from self._judged_candidates(judged, host, service)
-        if (
-            not judged.endpoints
-            and not entry.has_unread_endpoints
-            and entry.selector is None
-            and entry.resolution in _RESOLVING
-        ):
+        if entry.has_unread_endpoints:
+            yield _unread_endpoints(entry, host, cluster, level)
+        if judged.endpoints or entry.has_unread_endpoints:
+            return
+        if entry.selector is not None or entry.resolution not in _RESOLVING:
+            yield _without_endpoints(entry, host, cluster, level)
+        else:
             # the host itself is what would be resolved: it counts where L declares it, elsewhere for nothing
             own = level is Level.OWN_ENTRY
             forwarded = own and any(
@@ -177,6 +186,7 @@ class CandidateSearch:
                 pending=own and not forwarded,
                 forwarded=forwarded,
                 host=host,
+                lack=_SELF_LACKS[own],
             )
 
     def _judged_candidates(
@@ -234,20 +244,37 @@ class CandidateSearch:
             return
         level = self._state.cluster_levels[cluster]
         is_exported = self._exported_service(key, cluster) is not None
-        if is_exported and (known.readiness(key).ready or key not in known.entries_by_service):
+        found = False
+        if not is_exported or not known.readiness(key).ready:
+            for entry in sorted(known.entries_by_service.get(key, {}).values(), key=creation_order):
+                if can_give_derived_name(entry, key, known.settings, self._settings, self._zone):
+                    for candidate in self._svc_host_entry(entry, cluster, level, key, says_nothing=is_exported):
+                        found = True
+                        yield candidate
+        if is_exported and not found:
             yield from self._reachability.service_candidates(
                 level, cluster, key, single_network=self._zone.answer is AnswerMode.ENDPOINTS
             )
-            return
-        for entry in sorted(known.entries_by_service.get(key, {}).values(), key=creation_order):
-            if can_give_derived_name(entry, key, known.settings, self._settings, self._zone):
-                yield from self._svc_host_entry(entry, cluster, level, key)
 
-    def _svc_host_entry(self, entry: ServiceEntry, cluster: str, level: Level, key: ServiceKey) -> Iterator[Candidate]:
-        """The endpoints of a ServiceEntry for a svc host; one that names its own host again says nothing."""
+    def _svc_host_entry(
+        self, entry: ServiceEntry, cluster: str, level: Level, key: ServiceKey, *, says_nothing: bool
+    ) -> Iterator[Candidate]:
+        """The endpoints of a ServiceEntry for a svc host.
+
+        One without endpoints, or that names its own host again, yields nothing if the Service may speak
+        (`says_nothing`), else the reason.
+        """
         domain = self._inventory.ensure_cluster(cluster).settings.domain
+        host = f"{key[1]}.{key[0]}.svc.{domain}"
         judged = self._judge.judge(entry, cluster, level, ttl=entry.ttl)
-        yield from self._judged_candidates(judged, f"{key[1]}.{key[0]}.svc.{domain}", key, without=key)
+        found = False
+        for candidate in self._judged_candidates(judged, host, key, without=key):
+            found = True
+            yield candidate
+        if entry.has_unread_endpoints:
+            yield _unread_endpoints(entry, host, cluster, level)
+        elif not found and not says_nothing:
+            yield _without_endpoints(entry, host, cluster, level)
 
     def _pods(self, name: str) -> Iterator[list[Candidate]]:
         """Pods of headless Services by their host name: the own cluster's, then those on the own network."""
@@ -281,3 +308,25 @@ class CandidateSearch:
         if known is None or service is None:
             return None
         return service if has_derived_names(service, known.settings, self._settings, self._zone) else None
+
+
+def _unread_endpoints(entry: ServiceEntry, host: str, cluster: str, level: Level) -> Candidate:
+    """The candidate for all endpoints of an entry that cannot be read: they are endpoints, none of them usable."""
+    number = entry.unread_endpoints
+    lack = f"{number} of its endpoints cannot be read" if number > 1 else "an endpoint cannot be read"
+    field = FieldRef(ENDPOINTS_FIELD)
+    return Candidate(level, cluster, ref_of(entry), field, EndpointRule.UNREADABLE, host=host, lack=lack)
+
+
+def _without_endpoints(entry: ServiceEntry, host: str, cluster: str, level: Level) -> Candidate:
+    """The candidate of an entry without a single endpoint that is judged: no address, and why."""
+    field = ENDPOINTS_FIELD
+    if entry.endpoints:
+        lack = "its only endpoint is the host itself"
+    elif entry.selector is not None:
+        field, lack = SELECTOR_FIELD, "its workloadSelector selects nothing"
+    elif entry.addresses or entry.status_addresses:
+        lack = "it has no endpoints, only virtual addresses"
+    else:
+        lack = "it has no endpoints"
+    return Candidate(level, cluster, ref_of(entry), FieldRef(field), EndpointRule.NO_ENDPOINTS, host=host, lack=lack)

@@ -1,6 +1,8 @@
 """Candidates: the addresses that declarations yield as seen from the vantage, and the rule that gave each."""
 
 import enum
+from collections.abc import Iterable
+from typing import Final
 
 import msgspec
 
@@ -53,6 +55,9 @@ class EndpointRule(enum.Enum):
     LOAD_BALANCER = "a Service of another network: its own load balancer"
     NOT_READY = "the Service has no ready endpoint"
     SELF_REFERENCE = "the host itself is what would be resolved"
+    NO_ENDPOINTS = "no endpoints"
+    UNREADABLE = "an endpoint that cannot be read"
+    FOREIGN_DOMAIN = "a Service under another cluster domain than its cluster's"
 
 
 class NamedPort(msgspec.Struct, frozen=True, array_like=True, gc=False):
@@ -71,7 +76,8 @@ class Candidate(msgspec.Struct, frozen=True, array_like=True, gc=False):
     is the cluster whose gateway carries it; `ready` is false for what counts only if nothing anywhere is ready;
     `healthy` is what the probe of the gateway says; `pending` says that an address is still to come; `forwarded` that a
     forward zone of the settings takes the name itself. `gateway` is the gateway as its object writes it, an address or
-    a host name, and `passes_tls` says whether it is known to pass the name's TLS.
+    a host name, and `passes_tls` says whether it is known to pass the name's TLS. `lack` says why it yields no address,
+    or what it waits for, where the rule alone does not; `dead_host` is the host name whose look-ups bring no address.
 
     It is written as an array: fields are added at the end and never change places.
     """
@@ -95,8 +101,37 @@ class Candidate(msgspec.Struct, frozen=True, array_like=True, gc=False):
     host: str = ""
     gateway: str = ""
     passes_tls: bool | None = None
+    lack: str = ""
+    dead_host: str = ""
 
     @property
     def target_cluster(self) -> str:
         """The cluster in which the service is reached through this candidate."""
         return self.via_cluster or self.cluster
+
+    @property
+    def reason(self) -> str:
+        """Why it yields no address, or what it waits for."""
+        return self.lack or self.rule.value
+
+
+GATEWAY_RULES: Final = frozenset(
+    {
+        EndpointRule.REMOTE_GATEWAYS,
+        EndpointRule.NETWORK_GATEWAYS,
+        EndpointRule.PRIVATE_GATEWAY,
+        EndpointRule.CLUSTER_GATEWAYS,
+        EndpointRule.SERVICE,
+    }
+)
+"""The rows by which all gateways of a cluster or network take the place of an endpoint."""
+
+
+def clusters_without_gateway(candidates: Iterable[Candidate]) -> set[str]:
+    """Return the clusters through whose gateways candidates lead, none of which has an address."""
+    lacking: set[str] = set()
+    reached: set[str] = set()
+    for each in candidates:
+        if each.via_cluster and each.rule in GATEWAY_RULES:
+            (reached if each.address else lacking).add(each.via_cluster)
+    return lacking - reached

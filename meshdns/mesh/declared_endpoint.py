@@ -5,6 +5,7 @@ from collections.abc import Iterable
 import msgspec
 
 from meshdns.mesh.candidates import Candidate, EndpointRule, Level, NamedPort, Reach
+from meshdns.mesh.host_states import HostState
 from meshdns.mesh.inventory import ServiceKey
 from meshdns.mesh.objects.declarations import Endpoint, ObjectKind, Port
 from meshdns.mesh.objects.references import FieldRef, ObjectRef
@@ -26,9 +27,48 @@ class DeclaredEndpoint(msgspec.Struct, frozen=True, gc=False):
     ports: tuple[Port, ...] = ()
     host: str = ""  # of the declaration's hosts the one that speaks for the name
 
-    def unaddressed_candidate(self, rule: EndpointRule, *, pending: bool = False) -> Candidate:
-        """No address, and why."""
-        return Candidate(self.level, self.cluster, self.origin, self.field, rule, pending=pending, host=self.host)
+    def unaddressed_candidate(
+        self,
+        rule: EndpointRule,
+        lack: str = "",
+        *,
+        pending: bool = False,
+        ready: bool = True,
+        via_cluster: str = "",
+    ) -> Candidate:
+        """No address, and why: `lack` where the rule does not say it; `via_cluster`'s gateways would carry it."""
+        return Candidate(
+            self.level,
+            self.cluster,
+            self.origin,
+            self.field,
+            rule,
+            via_cluster=via_cluster,
+            ready=ready,
+            pending=pending,
+            host=self.host,
+            lack=lack,
+        )
+
+    def unresolved_candidate(
+        self, rule: EndpointRule, host: str, state: HostState, gateway: Gateway | None = None, *, ready: bool = True
+    ) -> Candidate:
+        """No address, since the host name, that of the `gateway` where there is one, has none."""
+        return Candidate(
+            self.level,
+            self.cluster,
+            self.origin,
+            self.field,
+            rule,
+            via_cluster=gateway.owner if gateway is not None else "",
+            port=gateway.port if gateway is not None else 0,
+            ready=ready,
+            pending=state.status.is_pending,
+            host=self.host,
+            gateway=gateway.address if gateway is not None else "",
+            lack=state.lack,
+            dead_host=host if state.status.is_dead else "",
+        )
 
     def direct_candidate(
         self, address: str, rule: EndpointRule, reach: Reach, *, ready: bool = True, pod: bool = False

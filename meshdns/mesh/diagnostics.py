@@ -16,7 +16,7 @@ import msgspec
 
 from meshdns.mesh.addresses import Scope, parse_address, scope_of
 from meshdns.mesh.answer import Answer
-from meshdns.mesh.candidates import Candidate, EndpointRule, Level
+from meshdns.mesh.candidates import GATEWAY_RULES, Candidate, EndpointRule, Level, clusters_without_gateway
 from meshdns.mesh.endpoint_list import MAX_CANDIDATES, MAX_ENDPOINTS, has_more_endpoints, most_ports
 from meshdns.mesh.inventory import Inventory
 from meshdns.mesh.objects.declarations import (
@@ -29,9 +29,17 @@ from meshdns.mesh.objects.declarations import (
 )
 from meshdns.mesh.objects.foreign import MAX_SHOWN, bounded_text
 from meshdns.mesh.objects.labels import ANSWER_ANNOTATION, TTL_ANNOTATION
-from meshdns.mesh.objects.problems import Problem, ProblemKind, cluster_cause, network_cause, object_cause
+from meshdns.mesh.objects.problems import (
+    UNRESOLVED_ADVICE,
+    Problem,
+    ProblemKind,
+    cluster_cause,
+    host_name_cause,
+    network_cause,
+    object_cause,
+)
 from meshdns.mesh.objects.references import ENDPOINTS_FIELD, HOSTS_FIELD, FieldRef, ObjectRef, problem_ref
-from meshdns.mesh.topology import Topology
+from meshdns.mesh.topology import Topology, cluster_gateway_problem
 
 ClusterProblem = tuple[str, Problem]
 """A problem with the cluster of its object."""
@@ -58,18 +66,19 @@ _FAULTS: Final = {
         "create the Service, or correct the address",
     ),
 }
+_LACKS: Final = {
+    EndpointRule.HOST_NAME: (ProblemKind.UNREACHABLE, "give that name an address, or correct the endpoint"),
+    EndpointRule.NO_ENDPOINTS: (ProblemKind.NO_ENDPOINTS, "add endpoints, or workloads that it selects"),
+    EndpointRule.FOREIGN_DOMAIN: (ProblemKind.UNREACHABLE, "correct the address, or set clusters.<name>.domain"),
+    EndpointRule.CLUSTER_IP: (ProblemKind.UNREACHABLE, "apply the manifest, or read the object from its API server"),
+    EndpointRule.HAIRPIN: (ProblemKind.UNREACHABLE, "apply the manifest, or read the object from its API server"),
+    EndpointRule.LOAD_BALANCER: (ProblemKind.UNREACHABLE, "set location: MESH_INTERNAL, or give it a load balancer"),
+}
+"""Rules whose candidates say themselves what they lack: kind of problem and advice."""
 _SELF_REFERENCE: Final = CandidateFault(
     ProblemKind.NO_ENDPOINTS,
     "has no endpoints, so the host itself would have to be resolved, and that is declared here",
     "add endpoints, or a forward zone that takes the host",
-)
-_NEEDS_GATEWAYS: Final = frozenset(
-    {
-        EndpointRule.REMOTE_GATEWAYS,
-        EndpointRule.PRIVATE_GATEWAY,
-        EndpointRule.CLUSTER_GATEWAYS,
-        EndpointRule.NETWORK_GATEWAYS,
-    }
 )
 _DIALLED_AS_WRITTEN: Final = frozenset(
     {
@@ -123,6 +132,10 @@ def _answer_problems(name: str, answer: Answer, inventory: Inventory, topology: 
             problems = [*_candidate_problems(name, candidate, answer, inventory, topology)]
             known.update(problems)
             yield from problems
+    for cluster in sorted(clusters_without_gateway(answer.candidates)):
+        problem = cluster_gateway_problem(cluster, topology)
+        if problem is not None:
+            yield cluster, problem
     yield from _bound_problems(name, answer, inventory)
     yield from _contradictions(name, inventory)
 
@@ -178,18 +191,35 @@ def _address_fault(candidate: Candidate, inventory: Inventory, topology: Topolog
         return (
             _SELF_REFERENCE if candidate.pending else None
         )  # else it is forwarded, or another cluster's and counts nothing
+    if candidate.gateway:
+        return None  # the gateway's object has the problem
+    if candidate.dead_host:
+        return CandidateFault(
+            ProblemKind.UNRESOLVED, candidate.lack, UNRESOLVED_ADVICE, host_name_cause(candidate.dead_host)
+        )
     if candidate.pending:
         return None  # an address is still to come
-    if candidate.rule in _NEEDS_GATEWAYS:
-        return CandidateFault(
-            ProblemKind.NO_GATEWAY,
-            f"cluster {candidate.cluster} has no gateway that could carry it",
-            "give it one, or set clusters.<name>.gateways",
-            cluster_cause(candidate.cluster),
-        )
+    if candidate.rule in GATEWAY_RULES and candidate.rule is not EndpointRule.SERVICE:
+        return _gateway_fault(candidate)
+    if candidate.rule in _LACKS and candidate.lack:
+        kind, advice = _LACKS[candidate.rule]
+        return CandidateFault(kind, candidate.lack, advice)
     if candidate.rule is EndpointRule.NETWORK_UNREACHABLE:
         return _network_fault(_endpoint_of(candidate, inventory).network, topology)
     return _FAULTS.get(candidate.rule)
+
+
+def _gateway_fault(candidate: Candidate) -> CandidateFault | None:
+    """Why gateways do not carry an endpoint. Of the names of Services their cluster tells, once for all of them."""
+    if candidate.origin.kind is ObjectKind.SERVICE:
+        return None
+    cluster = candidate.via_cluster or candidate.cluster
+    return CandidateFault(
+        ProblemKind.NO_GATEWAY,
+        f"cluster {cluster} has no gateway that could carry it",
+        "give it one, or set clusters.<name>.gateways",
+        cluster_cause(cluster),
+    )
 
 
 def _network_fault(network: str, topology: Topology) -> CandidateFault | None:

@@ -17,7 +17,7 @@ from meshdns.mesh.inventory import ClusterObjects
 from meshdns.mesh.objects.declarations import KubernetesGateway, Service
 from meshdns.mesh.objects.foreign import MAX_SHOWN, bounded_text, listed
 from meshdns.mesh.objects.labels import GATEWAY_PORT_LABEL, NETWORK_LABEL, NODE_SELECTOR_ANNOTATION
-from meshdns.mesh.objects.problems import Problem, ProblemKind, cluster_cause
+from meshdns.mesh.objects.problems import UNRESOLVED_ADVICE, Problem, ProblemKind, cluster_cause
 
 GATEWAY_PORTS: Final = (15443, 15008)  # mesh TLS passthrough, then HBONE
 REMOTE_CLASS: Final = "istio-remote"  # a Gateway that stands for one elsewhere; its address is written by hand
@@ -134,6 +134,21 @@ def no_address_problem(gateway: GatewayObject, cluster: ClusterObjects) -> Probl
         reason = "has no address yet" if may_get_address(gateway) else "has no address and will get none"
     field, advice = _address_advice(gateway)
     return _problem(gateway, cluster, field, reason, f"{advice}, or set clusters.{cluster.name}.gateways")
+
+
+def unresolved_problem(gateway: GatewayObject, cluster: ClusterObjects, lack: str) -> Problem:
+    """Return the problem of a gateway object of `cluster` that holds a host name without address."""
+    field, _ = _address_advice(gateway)
+    return Problem(
+        ProblemKind.UNRESOLVED,
+        _kind(gateway),
+        gateway.namespace,
+        gateway.name,
+        field,
+        lack,
+        UNRESOLVED_ADVICE,
+        cause=cluster_cause(cluster.name),
+    )
 
 
 def wrong_network_problem(gateway: GatewayObject, cluster: ClusterObjects, network: str) -> Problem | None:

@@ -105,6 +105,11 @@ class ResolvedHost:
         self._by_family: list[tuple[str, ...] | None] = [None] * len(FAMILIES)
         self._reported: tuple[str, ...] | None = None
 
+    @property
+    def is_failing(self) -> bool:
+        """Whether look-ups fail and no reply has told anything yet."""
+        return self.failures > 0 and self._reported is None
+
     def update(self, outcomes: Collection[ResolvedAddresses | None]) -> tuple[str, ...] | None:
         """Take what a look-up brought, family by family; the host's addresses where they changed."""
         for place, outcome in enumerate(outcomes):

@@ -2,32 +2,41 @@
 
 from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
+from typing import Final
 
 from meshdns.mesh.candidates import Level
+from meshdns.mesh.host_states import HostState, host_state
 from meshdns.mesh.inventory import ClusterObjects, Inventory
-from meshdns.mesh.settings import StaticRecord
+from meshdns.mesh.settings import ClusterSettings, StaticRecord
 from meshdns.mesh.topology import Topology
 
 Dependency = tuple[str, ...]
 """What a name rests on: ("gateways", cluster), ("address", text), ("service", cluster, namespace, name) …"""
 
 
+_DEFAULT_DOMAIN: Final = ClusterSettings().domain
+
+
 class MeshState:
     """State of the mesh as a whole. It is replaced when it changes; reading changes nothing.
 
-    `resolved_addresses` maps host names to addresses; a name that is not in it has not been resolved yet.
+    `resolved_addresses` maps host names to addresses; a name that is not in it has not been resolved yet, and where it
+    is in `failing_hosts` its look-ups fail.
     `unhealthy_gateways` holds the gateway addresses and ports that do not answer their probe. `config_clusters` maps a
     cluster to its config cluster, `records` an owner name to its static records. `cluster_levels` says at
     which level each cluster's derived names are, and `clusters_at_level` the other way round, in order of names.
+    `service_domains` are the domains of all clusters.
     """
 
     __slots__ = (
         "cluster_levels",
         "clusters_at_level",
         "config_clusters",
+        "failing_hosts",
         "inventory",
         "records",
         "resolved_addresses",
+        "service_domains",
         "topology",
         "unhealthy_gateways",
     )
@@ -40,6 +49,7 @@ class MeshState:
         unhealthy_gateways: AbstractSet[tuple[str, int]],
         config_clusters: Mapping[str, str],
         records: Mapping[str, Sequence[StaticRecord]],
+        failing_hosts: AbstractSet[str] = frozenset(),
     ) -> None:
         self.inventory = inventory
         self.topology = topology
@@ -47,10 +57,16 @@ class MeshState:
         self.unhealthy_gateways = unhealthy_gateways
         self.config_clusters = config_clusters
         self.records = records
+        self.failing_hosts = failing_hosts
+        self.service_domains = {_DEFAULT_DOMAIN, *(each.settings.domain for each in inventory.clusters.values())}
         self.cluster_levels = {name: self._level(name) for name in sorted(inventory.clusters)}
         self.clusters_at_level: dict[Level, list[str]] = {level: [] for level in Level}
         for name, level in self.cluster_levels.items():
             self.clusters_at_level[level].append(name)
+
+    def find_host(self, host: str) -> HostState:
+        """Return the state of a host name of an endpoint or a gateway."""
+        return host_state(host, self.resolved_addresses, self.failing_hosts)
 
     def _level(self, cluster: str) -> Level:
         """The level of derived names of `cluster`: its own, on the own network, or on another one."""

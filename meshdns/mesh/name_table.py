@@ -20,6 +20,7 @@ from meshdns.mesh.candidate_search import CandidateSearch
 from meshdns.mesh.candidates import Level
 from meshdns.mesh.entry_judge import EntryJudge
 from meshdns.mesh.fair_timers import Owner, Owners
+from meshdns.mesh.host_states import host_state
 from meshdns.mesh.inventory import ClusterObjects, InvalidationSet, Inventory, ServiceKey
 from meshdns.mesh.lookup_plan import gateway_owners
 from meshdns.mesh.mesh_state import Dependency, MeshState, find_config_clusters
@@ -77,6 +78,7 @@ class NameTable:
         self._dependencies = DependencyIndex()
         self._pod_names: dict[ServiceKey, set[str]] = {}
         self._resolved: dict[str, tuple[str, ...]] = {}
+        self._failing: set[str] = set()  # host names whose look-ups failed before any reply came
         self._unhealthy: set[tuple[str, int]] = set()
         self._config_clusters: dict[str, str] = {}
         self._ptr_targets: dict[str, str] = {}
@@ -93,7 +95,13 @@ class NameTable:
     def _current_state(self) -> MeshState:
         """The state as it is now."""
         return MeshState(
-            self.inventory, self.topology, self._resolved, self._unhealthy, self._config_clusters, self._records
+            self.inventory,
+            self.topology,
+            self._resolved,
+            self._unhealthy,
+            self._config_clusters,
+            self._records,
+            self._failing,
         )
 
     # ------------------------------------------------------------------------------------------ changes
@@ -152,10 +160,18 @@ class NameTable:
         """Note what a host name resolves to; empty where it exists no more."""
         if self._resolved.get(host) != addresses:
             self._resolved[host] = addresses
-            self._invalidated.topology_changed = (
-                self._invalidated.topology_changed or host in self.topology.gateways_by_address
-            )
-            self._dirty |= self._dependencies.dependents_of("resolved", host)
+            self._invalidate_host(host)
+
+    def set_failing(self, host: str, *, failing: bool) -> None:
+        """Note whether the look-ups of a host name fail; what it resolved to before is kept all the same."""
+        if (host in self._failing) is not failing:
+            (self._failing.add if failing else self._failing.discard)(host)
+            if host not in self._resolved:
+                self._invalidate_host(host)
+
+    def _invalidate_host(self, host: str) -> None:
+        self._invalidated.topology_changed = self._invalidated.topology_changed or host in self.topology.gateway_hosts
+        self._dirty |= self._dependencies.dependents_of("resolved", host)
 
     def set_health(self, address: str, port: int, *, healthy: bool) -> None:
         """Note whether a gateway answers its probe; what was never probed counts as healthy."""
@@ -254,12 +270,12 @@ class NameTable:
 
     @property
     def hosts_to_resolve(self) -> AbstractSet[str]:
-        """The host names that answers rest on, to be resolved in the background."""
-        return self._dependencies.hosts_to_resolve
+        """The host names that answers rest on and those of all gateways, to be resolved in the background."""
+        return self._dependencies.hosts_to_resolve | self.topology.gateway_hosts.keys()
 
     @property
     def hosts_to_resolve_version(self) -> int:
-        """A number that differs after each change of `hosts_to_resolve`."""
+        """A number that differs after each change of `hosts_to_resolve`, but for those of the topology."""
         return self._dependencies.hosts_to_resolve_version
 
     def host_owners(self) -> dict[str, Owners]:
@@ -267,7 +283,7 @@ class NameTable:
         askers, gateways = self._dependencies.host_askers, gateway_owners(self.topology)
         return {
             host: (*gateways.get(host, ()), *(Owner(*asker) for asker in sorted(askers.get(host, ()))))
-            for host in self._dependencies.hosts_to_resolve
+            for host in self.hosts_to_resolve
         }
 
     def probe_targets(self) -> dict[tuple[str, int], Owners]:
@@ -278,10 +294,13 @@ class NameTable:
                 found.setdefault((text, gateway.port), {})[Owner(gateway.owner, gateway.origin)] = None
         return {target: tuple(owners) for target, owners in found.items()}
 
-    def is_healthy(self, gateway: Gateway) -> bool:
-        """Whether a gateway counts as healthy: one known by a host name while any of its addresses does."""
-        addresses = self._resolved.get(gateway.address, ()) or (gateway.address,)
-        return any((address, gateway.port) not in self._unhealthy for address in addresses)
+    def is_healthy(self, gateway: Gateway) -> bool | None:
+        """Whether a gateway counts as healthy: one known by a host name while any of its addresses does.
+
+        None for a host name without an address, which cannot be probed.
+        """
+        addresses = self.topology.state_of(gateway).addresses
+        return any((address, gateway.port) not in self._unhealthy for address in addresses) if addresses else None
 
     # ------------------------------------------------------------------------------------------ what is dirty
 
@@ -321,7 +340,7 @@ class NameTable:
         """Rebuild the topology; return the names that rest on what changed in it."""
         before = self.topology
         try:
-            self.topology = build_topology(self.inventory)
+            self.topology = build_topology(self.inventory, lambda host: host_state(host, self._resolved, self._failing))
         except Exception as error:  # noqa: BLE001 — whatever it is: names are still judged, by the topology before
             self.topology_failure = describe_error(error)
             return set()
@@ -423,7 +442,7 @@ class NameTable:
         service = parse_derived_service(name, zone.services_domain)
         if service is not None:
             return any(self._has_derived_name(cluster, service, zone) for cluster in clusters)
-        pod = parse_derived_pod(name, zone.services_domain)
+        pod = parse_derived_pod(name, zone.services_domain) if not zone.fallback else None
         return pod is not None and any(self._has_pod(cluster, *pod, zone) for cluster in clusters)
 
     def _has_derived_name(self, cluster: ClusterObjects, service: ServiceKey, zone: MeshZone) -> bool:

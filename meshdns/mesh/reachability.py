@@ -6,16 +6,16 @@ read in it is recorded in `dependencies`, so that a change recomputes only the n
 """
 
 from collections.abc import Callable, Iterable, Iterator
-from itertools import islice
-from typing import Final
 
 import msgspec
 
+from meshdns.dns.names import is_subdomain
 from meshdns.mesh.addresses import IpAddress, Scope, parse_address, scope_of
 from meshdns.mesh.answer import Answer, AnswerKind
 from meshdns.mesh.candidates import Candidate, EndpointRule, Level, Reach
 from meshdns.mesh.declared_endpoint import DeclaredEndpoint
 from meshdns.mesh.endpoint_list import judged_ports
+from meshdns.mesh.host_states import HostState
 from meshdns.mesh.inventory import ServiceKey
 from meshdns.mesh.mesh_state import Dependency, MeshState
 from meshdns.mesh.objects.declarations import Endpoint, Port, Service
@@ -23,9 +23,6 @@ from meshdns.mesh.objects.references import WHOLE_OBJECT, ref_of
 from meshdns.mesh.passthrough import passes_tls
 from meshdns.mesh.topology import Gateway, GatewaySet
 from meshdns.mesh.visibility import parse_service_host
-
-MAX_RESOLVED: Final = 64
-"""Addresses of one host name that count: whoever answers for it decides how many there are."""
 
 NameLookup = Callable[[str], Answer | None]
 """The answer of another name in our zones; None where it has none or the chain of names is too long."""
@@ -59,7 +56,7 @@ class Reachability:
             yield msgspec.structs.replace(each, host=host, passes_tls=passes)
 
     def endpoint_candidates(self, declared: DeclaredEndpoint) -> Iterator[Candidate]:
-        """The rows of the endpoint table, in order."""
+        """The rows of the endpoint table, in order: each endpoint yields a candidate, with an address or without."""
         address = declared.endpoint.address
         if address.startswith("unix:"):
             yield declared.unaddressed_candidate(EndpointRule.UNIX)
@@ -111,7 +108,7 @@ class Reachability:
             yield from self._via_gateway(declared, gateways[0], EndpointRule.REMOTE_GATEWAY_AS_WRITTEN)
         else:
             for owner in sorted({gateway.owner for gateway in gateways if gateway.owner != vantage}):
-                yield from self._via_gateways(declared, self._gateways(owner), EndpointRule.REMOTE_GATEWAYS)
+                yield from self._via_cluster(declared, owner, EndpointRule.REMOTE_GATEWAYS)
 
     def _hairpin(self, declared: DeclaredEndpoint, gateway: Gateway) -> Iterator[Candidate]:
         """The own gateway: L's own Service that the host names, if it has ready endpoints, else the address."""
@@ -131,7 +128,7 @@ class Reachability:
         self._dependencies.add(("network", network))
         gateways = self._topology.gateways_of_network(network)
         if declared.gateway_allowed and (gateways.members or gateways.pending):
-            yield from self._via_gateways(declared, gateways, EndpointRule.NETWORK_GATEWAYS)
+            yield from self._via_gateways(declared, gateways, EndpointRule.NETWORK_GATEWAYS, f"network {network}")
             return
         text = declared.endpoint.address
         if scope_of(text) is Scope.PUBLIC and not self._is_private(text):
@@ -158,17 +155,31 @@ class Reachability:
         if self._inventory.settings.zone_of(host) is not None:
             yield from self._mesh_name(declared, host)
             return
-        resolved = self._resolved_for(declared, host)
-        if resolved is None:
-            yield declared.unaddressed_candidate(EndpointRule.HOST_NAME, pending=True)
+        if foreign := self._foreign_domain(host):
+            own = self._inventory.ensure_cluster(declared.cluster).settings.domain
+            lack = f"an endpoint is of domain {foreign}, cluster {declared.cluster} is of {own}"
+            yield declared.unaddressed_candidate(EndpointRule.FOREIGN_DOMAIN, lack)
             return
-        for address in resolved:
+        found = self._resolved_for(declared, host)
+        if not found.addresses:
+            yield declared.unresolved_candidate(EndpointRule.HOST_NAME, host, found)
+        for address in found.addresses:
             known = parse_address(address)
             if on_own_network:
                 yield declared.direct_candidate(address, EndpointRule.NETWORK_OWN, self._direct_reach(declared))
             elif known is not None:
                 endpoint = msgspec.structs.replace(declared.endpoint, address=address)
                 yield from self._by_scope(msgspec.structs.replace(declared, endpoint=endpoint), known)
+
+    def _foreign_domain(self, host: str) -> str:
+        """The domain of other clusters that a Service's host is under; a forward zone that takes it is asked instead.
+
+        The hosts of the declaring cluster's own domain are judged before this.
+        """
+        domains = (domain for domain in self._state.service_domains if parse_service_host(host, domain) is not None)
+        domain = next(domains, "")
+        forwarded = domain and any(is_subdomain(host, zone) for zone in self._inventory.settings.forward_zones)
+        return "" if forwarded else domain
 
     def _mesh_name(self, declared: DeclaredEndpoint, host: str) -> Iterator[Candidate]:
         """A name in our zones: its answer, which lives no longer here than there and is awaited where it is there."""
@@ -186,9 +197,9 @@ class Reachability:
         for address in addresses:
             yield declared.direct_candidate(address, EndpointRule.HOST_NAME, Reach.DIRECT, pod=address in pods)
         if not addresses:
-            yield declared.unaddressed_candidate(
-                EndpointRule.HOST_NAME, pending=answer is not None and answer.outcome is AnswerKind.PENDING
-            )
+            pending = answer is not None and answer.outcome is AnswerKind.PENDING
+            lack = f"{host} has no address yet" if pending else f"{host} has no address"
+            yield declared.unaddressed_candidate(EndpointRule.HOST_NAME, lack, pending=pending)
 
     def _by_scope(self, declared: DeclaredEndpoint, address: IpAddress) -> Iterator[Candidate]:
         """The last rows: what an address says by itself."""
@@ -200,7 +211,7 @@ class Reachability:
         elif self._is_directly_reachable(declared, address):
             yield declared.direct_candidate(text, EndpointRule.PRIVATE_DIRECT, self._direct_reach(declared))
         elif declared.gateway_allowed:
-            yield from self._via_gateways(declared, self._gateways(declared.cluster), EndpointRule.PRIVATE_GATEWAY)
+            yield from self._via_cluster(declared, declared.cluster, EndpointRule.PRIVATE_GATEWAY)
         else:
             yield declared.unaddressed_candidate(EndpointRule.PRIVATE_UNREACHABLE)
 
@@ -251,10 +262,11 @@ class Reachability:
         if not unknown:
             return
         if declared.cluster == self._topology.vantage or not declared.gateway_allowed:
-            yield declared.unaddressed_candidate(EndpointRule.SERVICE)
+            lack = f"no Service {key[0]}/{key[1]} in cluster {declared.cluster}"
+            yield declared.unaddressed_candidate(EndpointRule.SERVICE, lack)
         else:
             # the Service is not known (not read, or not there yet): its cluster's gateways know where it runs
-            yield from self._via_gateways(declared, self._gateways(declared.cluster), EndpointRule.SERVICE)
+            yield from self._via_cluster(declared, declared.cluster, EndpointRule.SERVICE)
 
     def _service(self, declared: DeclaredEndpoint, service: Service) -> Iterator[Candidate]:
         cluster = self._inventory.clusters[declared.cluster]
@@ -268,6 +280,8 @@ class Reachability:
             self._state.is_near(declared.cluster) or (declared.single_network and readiness.addresses)
         ):
             ports = judged_ports(self._pod_ports(declared.cluster, key), len(readiness.addresses))
+            if not readiness.addresses:
+                yield declared.unaddressed_candidate(EndpointRule.PODS, "the Service has no endpoint address")
             for address in readiness.addresses:
                 yield declared.pod_candidate(address, EndpointRule.PODS, Reach.DIRECT, ports, ready=readiness.ready)
         else:
@@ -283,15 +297,28 @@ class Reachability:
             ports = judged_ports(self._pod_ports(self._topology.vantage, key), len(addresses))
             for address in addresses:
                 yield declared.pod_candidate(address, rule, Reach.OWN, ports, ready=ready)
+            if not addresses:
+                yield declared.unaddressed_candidate(rule, "the headless Service has no endpoints", ready=ready)
+            return
         for address in service.cluster_ips:
             yield declared.service_candidate(address, rule, Reach.OWN, service.ports, ready=ready)
+        if not service.cluster_ips:
+            external = service.type == "ExternalName"
+            lack = (
+                "a Service of type ExternalName" if external else "the Service has no clusterIP: it was never applied"
+            )
+            yield declared.unaddressed_candidate(rule, lack, ready=ready)
 
     def _far_service(self, declared: DeclaredEndpoint, service: Service, *, ready: bool) -> Iterator[Candidate]:
         gateways = self._gateways(declared.cluster)
-        if declared.gateway_allowed and (gateways.members or gateways.pending):
-            yield from self._via_gateways(declared, gateways, EndpointRule.CLUSTER_GATEWAYS, ready=ready)
+        external = (*service.ingress, *service.external_ips)
+        if declared.gateway_allowed and (gateways.members or gateways.pending or not external):
+            yield from self._via_cluster(declared, declared.cluster, EndpointRule.CLUSTER_GATEWAYS, ready=ready)
             return
-        for address in self._flatten(declared, (*service.ingress, *service.external_ips)):
+        if not external:
+            lack = "MESH_EXTERNAL is not carried by gateways, and the Service has no load balancer"
+            yield declared.unaddressed_candidate(EndpointRule.LOAD_BALANCER, lack, ready=ready)
+        for address in self._flatten(declared, external):
             if isinstance(address, Candidate):
                 yield address
             else:
@@ -300,14 +327,15 @@ class Reachability:
                 )
 
     def _flatten(self, declared: DeclaredEndpoint, texts: Iterable[str]) -> Iterator[str | Candidate]:
-        """Addresses and host names as addresses; a candidate without one where a name is not resolved yet."""
+        """Addresses and host names as addresses; a candidate without one for a name that has none."""
         for text in texts:
             if parse_address(text) is not None:
                 yield text
-            elif (addresses := self._resolved_for(declared, text)) is None:
-                yield declared.unaddressed_candidate(EndpointRule.LOAD_BALANCER, pending=True)
-            else:
-                yield from addresses
+                continue
+            found = self._resolved_for(declared, text)
+            yield from found.addresses
+            if not found.addresses:
+                yield declared.unresolved_candidate(EndpointRule.LOAD_BALANCER, text, found)
 
     def _pod_ports(self, cluster: str, key: ServiceKey) -> tuple[Port, ...]:
         slices = self._inventory.clusters[cluster].endpoint_slices.get(key, {})
@@ -319,13 +347,37 @@ class Reachability:
         self._dependencies.add(("gateways", cluster))
         return self._topology.gateways.get(cluster, GatewaySet())
 
-    def _via_gateways(
-        self, declared: DeclaredEndpoint, gateways: GatewaySet, rule: EndpointRule, *, ready: bool = True
+    def _via_cluster(
+        self, declared: DeclaredEndpoint, cluster: str, rule: EndpointRule, *, ready: bool = True
     ) -> Iterator[Candidate]:
-        if not gateways.members:
-            yield declared.unaddressed_candidate(rule, pending=gateways.pending)
+        """The gateways of a cluster."""
+        gateways = self._gateways(cluster)
+        yield from self._via_gateways(declared, gateways, rule, f"cluster {cluster}", via_cluster=cluster, ready=ready)
+
+    def _via_gateways(
+        self,
+        declared: DeclaredEndpoint,
+        gateways: GatewaySet,
+        rule: EndpointRule,
+        place: str,
+        *,
+        via_cluster: str = "",
+        ready: bool = True,
+    ) -> Iterator[Candidate]:
+        """The gateways that lead to a `place`, a cluster or network in words; one without address is a candidate, too.
+
+        An object that has no address yet is awaited where no gateway has one.
+        """
+        reached = False
         for gateway in gateways.members:
-            yield from self._via_gateway(declared, gateway, rule, ready=ready)
+            for candidate in self._via_gateway(declared, gateway, rule, ready=ready):
+                reached = reached or bool(candidate.address)
+                yield candidate
+        if not gateways.members or (gateways.pending and not reached):
+            lack = gateways.lack(place)
+            yield declared.unaddressed_candidate(
+                rule, lack, pending=gateways.pending, ready=ready, via_cluster=via_cluster
+            )
 
     def _via_gateway(
         self,
@@ -337,15 +389,14 @@ class Reachability:
         ready: bool = True,
     ) -> Iterator[Candidate]:
         """A gateway by its addresses; a host name is flattened."""
-        texts = (
-            (gateway.address,)
-            if parse_address(gateway.address) is not None
-            else self._resolved_addresses(gateway.address)
-        )
-        if texts is None:
-            yield declared.unaddressed_candidate(rule, pending=True)
+        texts: tuple[str, ...] = (gateway.address,)
+        if parse_address(gateway.address) is None:
+            found = self._resolved(gateway.address)
+            texts = found.addresses
+            if not texts:
+                yield declared.unresolved_candidate(rule, gateway.address, found, gateway, ready=ready)
         passes = self._passes_tls(gateway) if texts else None
-        for text in texts or ():
+        for text in texts:
             self._dependencies.add(("health", text))
             healthy = (text, gateway.port) not in self._state.unhealthy_gateways
             yield declared.gateway_candidate(text, rule, reach, gateway, ready=ready, healthy=healthy, passes=passes)
@@ -364,16 +415,12 @@ class Reachability:
             self._passing[owner] = passes_tls(self._topology.passthrough.get(owner), self._inventory, owner, self._name)
         return self._passing[owner]
 
-    def _resolved_for(self, declared: DeclaredEndpoint, host: str) -> tuple[str, ...] | None:
+    def _resolved_for(self, declared: DeclaredEndpoint, host: str) -> HostState:
         """What a host name of a declaration resolves to; the declaration's namespace is one that asks for it."""
         self._dependencies.add(("asker", host, declared.cluster, declared.origin.namespace))
-        return self._resolved_addresses(host)
+        return self._resolved(host)
 
-    def _resolved_addresses(self, host: str) -> tuple[str, ...] | None:
-        """What a host name resolves to; None where that is not known yet. Never loopback or the like."""
+    def _resolved(self, host: str) -> HostState:
+        """What a host name resolves to."""
         self._dependencies.add(("resolved", host))
-        addresses = self._state.resolved_addresses.get(host)
-        if addresses is None:
-            return None
-        usable = (address for address in addresses if scope_of(address) not in (None, Scope.NEVER_SERVED))
-        return tuple(islice(usable, MAX_RESOLVED))
+        return self._state.find_host(host)

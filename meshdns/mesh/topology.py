@@ -4,7 +4,7 @@ A topology is a value computed from an inventory; the `NameTable` computes the n
 changed, and compares the two.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import islice
 from typing import Final
 
@@ -24,9 +24,12 @@ from meshdns.mesh.gateways import (
     no_address_problem,
     origin_of,
     unknown_network_problem,
+    unresolved_problem,
     wrong_network_problem,
 )
+from meshdns.mesh.host_states import HostState, HostStatus, host_state
 from meshdns.mesh.inventory import ClusterObjects, Inventory
+from meshdns.mesh.objects.foreign import listed
 from meshdns.mesh.objects.problems import Problem, ProblemKind, cluster_cause
 from meshdns.mesh.passthrough import MAX_RULES, Passthrough, passthrough_of
 from meshdns.mesh.settings import MeshSettings
@@ -53,10 +56,20 @@ class Gateway(msgspec.Struct, frozen=True):
 
 
 class GatewaySet(msgspec.Struct, frozen=True):
-    """The gateways of one cluster. `pending` says that a gateway object exists that has no address yet."""
+    """The gateways of one cluster. `pending` says that a gateway object exists that has no address yet.
+
+    `without_address` names the objects that have none, of the kinds that had a say.
+    """
 
     members: tuple[Gateway, ...] = ()
     pending: bool = False
+    without_address: tuple[str, ...] = ()
+
+    def lack(self, place: str) -> str:
+        """Return why a `place`, a cluster or network in words, is not reached by the objects of this set."""
+        if not self.without_address:
+            return f"{place} has no gateway"
+        return f"{listed(self.without_address, 1)} of {place} has no address{' yet' if self.pending else ''}"
 
 
 class Topology(msgspec.Struct, frozen=True):
@@ -70,6 +83,7 @@ class Topology(msgspec.Struct, frozen=True):
     passthrough: dict[str, Passthrough | None]  # cluster → what its gateways pass through; None where that is not known
     gateways_by_address: dict[str, tuple[Gateway, ...]]  # gateway address or host name → the gateways that have it
     prefixes: dict[str, tuple[tuple[int, int, int], ...]]  # network → (version, network as integer, mask)
+    gateway_hosts: dict[str, HostState]  # host name of a gateway → what its look-ups brought
 
     def gateways_of_network(self, network: str) -> GatewaySet:
         """All gateways that lead into a network."""
@@ -79,6 +93,10 @@ class Topology(msgspec.Struct, frozen=True):
         """The gateways of all clusters, and those that lead into networks."""
         for gateways in (*self.gateways.values(), *self.network_gateways.values()):
             yield from gateways.members
+
+    def state_of(self, gateway: Gateway) -> HostState:
+        """Return whether a gateway has an address, which is looked up where its object holds a host name."""
+        return self.gateway_hosts.get(gateway.address) or HostState(HostStatus.USABLE, (gateway.address,))
 
     def gateways_in_cluster(self, cluster: str) -> tuple[Gateway, ...]:
         """The gateways of a cluster, and those that it holds for networks without clusters."""
@@ -116,13 +134,17 @@ class Topology(msgspec.Struct, frozen=True):
         return _changed_keys(self.gateways_by_address, other.gateways_by_address)
 
 
+def _unknown_host(host: str) -> HostState:
+    return host_state(host, {}, frozenset())
+
+
 def _changed_keys(one: Mapping[str, object], other: Mapping[str, object]) -> set[str]:
     """The keys whose values differ, or that only one has."""
     return {name for name in one.keys() | other.keys() if one.get(name) != other.get(name)}
 
 
-def build_topology(inventory: Inventory) -> Topology:
-    """The topology that follows from an inventory and its settings."""
+def build_topology(inventory: Inventory, find_host: Callable[[str], HostState] = _unknown_host) -> Topology:
+    """The topology that follows from an inventory, its settings, and what the host names of gateways resolve to."""
     settings = inventory.settings
     networks = {name: _cluster_network(cluster, settings) for name, cluster in inventory.clusters.items()}
     gateways = {name: _cluster_gateways(cluster, networks, inventory) for name, cluster in inventory.clusters.items()}
@@ -131,18 +153,22 @@ def build_topology(inventory: Inventory) -> Topology:
         for gateway in each.members:
             owners.setdefault(gateway.address, []).append(gateway)
     vantage = settings.vantage_cluster
+    network_gateways = _network_gateways(inventory, networks, gateways)
+    leading = (each for found in (*gateways.values(), *network_gateways.values()) for each in found.members)
+    hosts = dict.fromkeys(each.address for each in leading if parse_address(each.address) is None)
     return Topology(
         vantage=vantage,
         vantage_network=settings.vantage_network or networks.get(vantage, ""),
         networks=networks,
         gateways=gateways,
-        network_gateways=_network_gateways(inventory, networks, gateways),
+        network_gateways=network_gateways,
         passthrough={name: passthrough_of(cluster) for name, cluster in inventory.clusters.items()},
         gateways_by_address={address: tuple(sorted(set(found), key=_sort_key)) for address, found in owners.items()},
         prefixes={
             name: tuple((p.version, int(p.network_address), int(p.netmask)) for p in prefixes)
             for name, prefixes in settings.networks.items()
         },
+        gateway_hosts={host: find_host(host) for host in hosts},
     )
 
 
@@ -161,6 +187,7 @@ def _cluster_gateways(cluster: ClusterObjects, networks: dict[str, str], invento
     others = [each for name, each in sorted(inventory.clusters.items()) if each is not cluster]
     same = [each for each in others if networks[each.name] == network]
     pending = False
+    waiting: dict[str, None] = {}
     for objects in (
         [(cluster, each) for each in by_network_label(cluster, network)],
         [(other, each) for other in same for each in by_network_label(other, network)],
@@ -171,10 +198,12 @@ def _cluster_gateways(cluster: ClusterObjects, networks: dict[str, str], invento
         found = _without_duplicates(
             gateway for holder, each in objects for gateway in _gateways_of_object(each, holder, cluster.name)
         )
+        without = [each for holder, each in objects if not addresses_of(each, holder)]
+        waiting.update((origin_of(each), None) for each in without)
+        pending = pending or any(may_get_address(each) for each in without)
         if found:
-            return GatewaySet(found)
-        pending = pending or any(may_get_address(each) for _, each in objects)
-    return GatewaySet(pending=pending)
+            return GatewaySet(found, pending, tuple(waiting))
+    return GatewaySet((), pending, tuple(waiting))
 
 
 def _network_gateways(
@@ -189,7 +218,8 @@ def _network_gateways(
     for name in sorted(networks):
         before, its = leading.get(networks[name], GatewaySet()), gateways[name]
         found = tuple(dict.fromkeys((*before.members, *its.members)))
-        leading[networks[name]] = GatewaySet(found, pending=before.pending or its.pending)
+        waiting = tuple(dict.fromkeys((*before.without_address, *its.without_address)))
+        leading[networks[name]] = GatewaySet(found, before.pending or its.pending, waiting)
     outside: dict[str, list[tuple[ClusterObjects, GatewayObject]]] = {}
     for _, cluster in sorted(inventory.clusters.items()):
         for each in gateway_objects(cluster):
@@ -200,7 +230,9 @@ def _network_gateways(
         found = _without_duplicates(
             Gateway(*place, owner, origin_of(each), network) for each, owner, place in places_of
         )
-        leading[network] = GatewaySet(found, pending=not found and any(may_get_address(each) for _, each in objects))
+        without = [each for holder, each in objects if not addresses_of(each, holder)]
+        waiting = tuple(dict.fromkeys(origin_of(each) for each in without))
+        leading[network] = GatewaySet(found, any(may_get_address(each) for each in without), waiting)
     return leading
 
 
@@ -242,6 +274,45 @@ def topology_problems(inventory: Inventory, topology: Topology) -> Iterator[tupl
                 yield name, problem
         for problem in _bound_problems(name, topology):
             yield name, problem
+        for problem in _unresolved_problems(cluster, topology):
+            yield name, problem
+        of_cluster = cluster_gateway_problem(name, topology)
+        members = topology.gateways.get(name, GatewaySet()).members
+        if of_cluster is not None and any(topology.state_of(each).status.is_dead for each in members):
+            yield name, of_cluster
+
+
+def cluster_gateway_problem(cluster: str, topology: Topology) -> Problem | None:
+    """Return the problem of a cluster whose gateways lack addresses, once for all names that lead there.
+
+    None while nothing is known to be wrong: each gateway has an address, or the look-up of one still has no reply.
+    """
+    gateways = topology.gateways.get(cluster, GatewaySet())
+    states = [topology.state_of(each) for each in gateways.members]
+    dead = dict.fromkeys(state.lack for state in states if state.status.is_dead)
+    advice = f"give each gateway an address that resolves, or set clusters.{cluster}.gateways"
+    kind = ProblemKind.NO_GATEWAY
+    if any(state.addresses for state in states):
+        if not dead:
+            return None
+        kind, reason = ProblemKind.UNRESOLVED, f"some of its gateways have no address: {listed(dead)}"
+    elif not states and not gateways.without_address:
+        reason = "has no gateway, and names of it are reached through one alone"
+    else:
+        lacks = (*dead, *gateways.without_address)
+        if not lacks:
+            return None
+        reason = f"none of its gateways has an address: {listed(lacks)}"
+    return Problem(kind, "Cluster", "", cluster, "gateways", reason, advice, cause=cluster_cause(cluster))
+
+
+def _unresolved_problems(cluster: ClusterObjects, topology: Topology) -> Iterator[Problem]:
+    """The problem of each gateway object of a cluster that holds a host name without address."""
+    for each in gateway_objects(cluster):
+        for text, _ in addresses_of(each, cluster):
+            state = topology.gateway_hosts.get(text)
+            if state is not None and state.status.is_dead:
+                yield unresolved_problem(each, cluster, state.lack)
 
 
 def _bound_problems(cluster: str, topology: Topology) -> Iterator[Problem]:

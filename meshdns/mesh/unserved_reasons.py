@@ -7,8 +7,9 @@ names a cluster is for clients that may see the mesh; all others get the fact al
 from collections.abc import Iterable, Iterator
 from typing import Final
 
-from meshdns.dns.codes import EDE_OTHER, EDE_PROHIBITED
+from meshdns.dns.codes import EDE_NO_REACHABLE_AUTHORITY, EDE_OTHER, EDE_PROHIBITED
 from meshdns.mesh.answer import Answer, AnswerKind
+from meshdns.mesh.candidates import Candidate, EndpointRule
 from meshdns.mesh.objects.declarations import Service, ServiceEntry
 from meshdns.mesh.objects.problems import Problem, ProblemKind
 from meshdns.mesh.settings import MeshSettings
@@ -23,6 +24,10 @@ MAX_TEXT: Final = 120
 _TO_DO: Final = "; see meshdns explain"
 _PUBLIC_PROHIBITED: Final = f"this name is not exported to here{_TO_DO}".encode()
 _PUBLIC_OTHER: Final = f"this name is declared, but cannot be reached from here{_TO_DO}".encode()
+_PUBLIC_PENDING: Final = f"no address is known yet for this name{_TO_DO}".encode()
+_PUBLIC_TEXTS: Final = {EDE_PROHIBITED: _PUBLIC_PROHIBITED, EDE_NO_REACHABLE_AUTHORITY: _PUBLIC_PENDING}
+_SAYS_LITTLE: Final = frozenset({EndpointRule.NOT_READY, EndpointRule.SELF_REFERENCE})
+"""Rules that are the reason only where no other candidate has one."""
 
 
 def unserved_hosts(
@@ -51,12 +56,26 @@ def host_reason(cluster: str, host: str, problem: Problem) -> bytes:
     )
 
 
-def unreachable_reason(answer: Answer) -> bytes | None:
-    """What is kept of a declared name without an address, by the first rule that applied; None for other names."""
+def decisive_candidate(answer: Answer) -> Candidate | None:
+    """Return the candidate that says why a declared name has no address; None for any other name.
+
+    Of a name that waits for an address the first candidate that does, else the first one that says most.
+    """
+    if answer.outcome is AnswerKind.PENDING:
+        return next((each for each in answer.candidates if each.pending), None)
     if answer.outcome is not AnswerKind.NODATA or answer.records or not answer.candidates:
         return None
-    first = answer.candidates[0]
-    return _encode_reason(EDE_OTHER, f"{first.cluster}: {first.rule.value}")
+    telling = (each for each in answer.candidates if each.rule not in _SAYS_LITTLE)
+    return next(telling, answer.candidates[0])
+
+
+def unreachable_reason(answer: Answer) -> bytes | None:
+    """What is kept of a declared name without an address; None for other names."""
+    found = decisive_candidate(answer)
+    if found is None:
+        return None
+    code = EDE_NO_REACHABLE_AUTHORITY if answer.outcome is AnswerKind.PENDING else EDE_OTHER
+    return _encode_reason(code, f"{found.cluster}: {found.reason}")
 
 
 def extended_error(reason: bytes, *, show_cluster: bool) -> tuple[int, bytes]:
@@ -64,7 +83,7 @@ def extended_error(reason: bytes, *, show_cluster: bool) -> tuple[int, bytes]:
     code = int.from_bytes(reason[:2], "big")
     if show_cluster:
         return code, reason[2:]
-    return code, _PUBLIC_PROHIBITED if code == EDE_PROHIBITED else _PUBLIC_OTHER
+    return code, _PUBLIC_TEXTS.get(code, _PUBLIC_OTHER)
 
 
 def _encode_reason(code: int, why: str) -> bytes:

@@ -154,8 +154,10 @@ class Writer:
             for table, changes in commit.encode_other_tables():
                 for key, value in sorted(changes.items(), key=_by_key):  # in order, pages fill up
                     _put_or_delete(txn, table, key, value)
-            if changed:
-                txn.put(b"ring", _commit_key(txn.commit_id), encode_changed_names(changed))
+            # workers cache a reply without a reason until the ring names its owner
+            renewed = sorted({*changed, *commit.unserved_reasons})
+            if renewed:
+                txn.put(b"ring", _commit_key(txn.commit_id), encode_changed_names(renewed))
                 oldest = _commit_key(max(txn.commit_id - INVALIDATION_RING_SIZE, 0))
                 for key in [key for key, _ in itertools.takewhile(lambda item: item[0] < oldest, txn.items(b"ring"))]:
                     txn.delete(b"ring", key)

@@ -1,8 +1,12 @@
-"""Hints in denials, as extended errors: the name is declared but not served, or it is one edit from a known name.
+"""Hints in replies without records, as extended errors: why a declared name has no answer, or the nearest known name.
 
-Only queries that carry an EDNS option get a hint, as dig's do with its cookie: their replies are never cached anyway.
-The search for a near name costs a few hundred µs, so there are at most `MAX_SEARCHES_PER_SECOND`. The reasons for which
-declared names are not served are in the name database.
+- A name that exists, and has no address or not yet, gets its reason in each reply with EDNS. Such replies are not
+  cached: what they say depends on the client.
+- A denied name gets its hint only where the query carries an EDNS option, as dig's do with its cookie: such replies
+  are never cached anyway. The search for a near name costs a few hundred µs, so there are at most
+  `MAX_SEARCHES_PER_SECOND`.
+
+The reasons for which declared names are not served are in the name database.
 """
 
 from collections.abc import Callable
@@ -11,9 +15,9 @@ from typing import Final
 
 from meshdns.authority.row import Row
 from meshdns.dns import names
-from meshdns.dns.codes import EDE_OTHER, NOERROR, NXDOMAIN
-from meshdns.dns.query import Query
-from meshdns.dns.response import MAX_MESSAGE, with_extended_error
+from meshdns.dns.codes import EDE_NO_REACHABLE_AUTHORITY, EDE_OTHER, NOERROR, NXDOMAIN, SERVFAIL
+from meshdns.dns.query import OPT_SIZE, Query
+from meshdns.dns.response import MAX_MESSAGE, has_extended_error, with_extended_error
 from meshdns.mesh.unserved_reasons import extended_error
 from meshdns.worker.database_read import DatabaseRead
 
@@ -32,16 +36,19 @@ class DenialHints:
         self._searches_left = MAX_SEARCHES_PER_SECOND
 
     def with_hint(self, query: Query, reply: bytes, read: DatabaseRead, *, may_see_clusters: bool, tcp: bool) -> bytes:
-        """Return a reply without records with a reason, or a denial with the nearest known name, as EDE if it fits.
+        """Return a reply for which `has_no_answer` with a reason, or a denial with the nearest known name, if it fits.
 
-        `may_see_clusters` says that the client may know what is in which cluster (`allowDebug`).
+        The very same reply where nothing is to be said. `may_see_clusters` says that the client may know what is in
+        which cluster (`allowDebug`).
         """
-        exists = reply[3] & 0x0F == NOERROR
-        kept = unserved_reason(query.qname_lower, read, exists=exists)
+        denied = reply[3] & 0x0F == NXDOMAIN
+        if denied and len(query.data) <= query.question_end + OPT_SIZE:
+            return reply
+        kept = unserved_reason(query.qname_lower, read, exists=not denied)
         if kept is not None:
             error: tuple[int, bytes] | None = extended_error(kept, show_cluster=may_see_clusters)
         else:
-            error = None if exists else self._nearest_hint(query.qname_lower, read)
+            error = self._nearest_hint(query.qname_lower, read) if denied else None
         if error is None:
             return reply
         return with_extended_error(reply, *error, limit=MAX_MESSAGE if tcp else query.udp_size)
@@ -61,8 +68,11 @@ class DenialHints:
 
 
 def has_no_answer(reply: bytes) -> bool:
-    """Return whether a reply denies the name, or has no record of its type."""
-    return reply[3] & 0x0F in (NOERROR, NXDOMAIN) and reply[6:8] == b"\0\0"
+    """Return whether a reply denies the name, has no record of its type, or says that an address is still to come."""
+    rcode = reply[3] & 0x0F
+    if rcode == SERVFAIL:
+        return has_extended_error(reply, EDE_NO_REACHABLE_AUTHORITY)
+    return rcode in (NOERROR, NXDOMAIN) and reply[6:8] == b"\0\0"
 
 
 def unserved_reason(name: bytes, read: DatabaseRead, *, exists: bool) -> bytes | None:
@@ -70,11 +80,20 @@ def unserved_reason(name: bytes, read: DatabaseRead, *, exists: bool) -> bytes |
 
     If the denial is of one type alone (`exists`), a name with records of another type is served.
     """
+    if exists and _has_records(name, read):
+        return None  # first: it is what most of these replies are about
     owners = [name, *(b"\x01*" + parent for parent in islice(names.ancestors(name), _MAX_PARENTS))]
     if exists:
-        rows = {owner: Row(row) for owner in owners if (row := read.row(owner)) is not None}
-        owners = [] if any(not row.is_empty_nonterminal for row in rows.values()) else list(rows)
+        owners = [owner for owner in owners if read.row(owner) is not None]
+        if any(_has_records(owner, read) for owner in owners):
+            return None
     return next((kept for owner in owners if (kept := read.unserved_reason(owner)) is not None), None)
+
+
+def _has_records(owner: bytes, read: DatabaseRead) -> bool:
+    """Return whether an owner name has records of some type."""
+    row = read.row(owner)
+    return row is not None and bool(Row(row).rrsets)
 
 
 def nearest_name(name: bytes, read: DatabaseRead) -> bytes | None:

@@ -13,7 +13,7 @@ from typing import Protocol
 from meshdns.authority.authority import NO_SOURCE, Authority, AuthorityReply, Verdict
 from meshdns.authority.rrl import RateLimiter, RrlAction
 from meshdns.dns import query as wire
-from meshdns.dns.query import OPT_SIZE, Query
+from meshdns.dns.query import Query
 from meshdns.dns.response import ReplyClass
 from meshdns.forwarding.client_reply import Alias, ImmediateReply
 from meshdns.forwarding.waiting import Waiter
@@ -226,10 +226,10 @@ class Responder:
         self.counters.answered += 1
         message, answer_source = reply
         if rows is not None:
-            if query.edns and len(query.data) > query.question_end + OPT_SIZE and has_no_answer(message):
+            if query.edns and has_no_answer(message):
                 admitted = self._diagnostic_names.admits(source)
                 message = self._with_hint(query, message, rows, may_see_clusters=admitted, tcp=tcp)
-            elif not tcp or len(message) <= query.udp_size:  # else the reply over UDP is truncated
+            if message is reply[0] and (not tcp or len(message) <= query.udp_size):  # else that over UDP is truncated
                 self._reply_cache.store(query, self._authority, rows, reply)
         return self._recorder.record(received, message, PLUGIN_MESH, answer_source)
 

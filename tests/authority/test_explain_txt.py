@@ -63,7 +63,10 @@ def test_what_yields_nothing_and_what_is_to_come_is_said() -> None:
     unknown = entry("vm.corp.example", "127.0.0.1", resolution="DNS")
     answer = name_table(mesh(), {"east": (unknown,)}).refresh()[HOST]
     assert answer is not None
-    assert [line.rpartition(": ")[2] for line in lines(encode_answer(answer))[1:]] == ["to come", "nothing"]
+    assert [line.rpartition(": ")[2] for line in lines(encode_answer(answer))[1:]] == [
+        "to come (no reply yet for vm.corp.example)",
+        "nothing",
+    ]
 
 
 def test_it_is_bounded() -> None:

@@ -35,7 +35,7 @@ def boutique(state: Path) -> Path:
 def test_tables_have_aligned_upper_case_headers(meshdns: CommandRunner, boutique: Path) -> None:
     """Columns begin where their headers do."""
     lines = got(meshdns, boutique, "names").out.splitlines()
-    assert lines[0].split() == ["NAME", "ADDRESSES", "TTL", "LEVEL", "CLUSTERS"]
+    assert lines[0].split() == ["NAME", "ADDRESSES", "TTL", "LEVEL", "CLUSTERS", "REASON"]
     assert {line[lines[0].index("TTL") :].split()[0] for line in lines[1:]} == {"30"}
     assert len(lines) == 11
 

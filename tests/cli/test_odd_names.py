@@ -126,7 +126,7 @@ def config(tmp_path: Path, state: Path) -> Path:
         (("get", "names", "-o", "name"), 1),
         (("get", "problems", "-o", "name"), 4),
         (("get", "problems", "--all", "-o", "name"), 4),
-        (("explain", "x.global"), 13),
+        (("explain", "x.global"), 15),
         (("zone", "--running"), 4),
     ],
 )

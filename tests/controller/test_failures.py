@@ -248,7 +248,7 @@ def test_a_topology_that_cannot_be_built_stops_no_commit(writer: Writer, monkeyp
     made.upsert("east", entries()[0])
     publish(made)
     with monkeypatch.context() as broken:
-        broken.setattr(name_table_module, "build_topology", lambda _: 1 // 0)
+        broken.setattr(name_table_module, "build_topology", lambda *_: 1 // 0)
         made.upsert("west", entries()[1])
         publish(made)
         assert row(writer, BAD) is not None

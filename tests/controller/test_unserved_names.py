@@ -88,7 +88,7 @@ def test_a_service_may_be_refused(publisher: Publisher, writer: Writer) -> None:
     publisher.upsert("west", hidden)
     said = b"known in cluster west, but is not exported to all, so it has no derived names; see meshdns explain"
     assert stored_reasons(publisher, writer) == {"reviews.prod.global": said}
-    publisher.upsert("west", service())
+    publisher.upsert("west", service(ingress=["203.0.113.7"]))
     assert stored_reasons(publisher, writer) == {}
 
 

@@ -21,7 +21,7 @@ NUMBERS = [
     ("ports × endpoints of a declaration", "mesh.endpoint_list._MAX_ENDPOINT_PORTS", 1),
     ("candidates of one host", "mesh.endpoint_list.MAX_CANDIDATES", 1),
     ("names in our zones", "mesh.name_table.MAX_LOOKUPS", 1),
-    ("addresses that a host name", "mesh.reachability.MAX_RESOLVED", 1),
+    ("addresses that a host name", "mesh.host_states.MAX_RESOLVED", 1),
     ("servers, hosts of an Istio", "mesh.objects.istio.MAX_GATEWAY_HOSTS", 1),
     ("passthrough rules of a cluster", "mesh.passthrough.MAX_RULES", 1),
     ("gateway addresses", "mesh.topology.MAX_GATEWAYS", 1),

@@ -6,14 +6,16 @@ from typing import Any, Final
 import pytest
 
 from meshdns.mesh.answer import AnswerKind
+from meshdns.mesh.candidates import EndpointRule
 from meshdns.mesh.diagnostics import check_answer, check_declaration
 from meshdns.mesh.endpoint_list import MAX_CANDIDATES, MAX_ENDPOINTS
+from meshdns.mesh.host_states import MAX_RESOLVED
 from meshdns.mesh.name_table import MAX_CHAIN_CANDIDATES, MAX_LOOKUPS, NameTable
 from meshdns.mesh.objects.declarations import AnyDeclaration, IstioGateway, ServiceEntry
 from meshdns.mesh.objects.istio import MAX_GATEWAY_HOSTS
 from meshdns.mesh.objects.problems import ProblemKind
 from meshdns.mesh.passthrough import MAX_RULES, Passthrough, PassthroughRule
-from meshdns.mesh.reachability import MAX_RESOLVED, Reachability
+from meshdns.mesh.reachability import Reachability
 from meshdns.mesh.topology import MAX_GATEWAYS, topology_problems
 from tests.mesh.scene import (
     answer_text,
@@ -82,7 +84,7 @@ def test_endpoints_over_the_bound_are_a_problem_and_not_absent() -> None:
     bad = entry(*["a b"] * MAX_ENDPOINTS, "20.0.0.1", resolution="DNS")
     answer = name_table(mesh(), {"east": [bad]}).refresh()["reviews.prod.global"]
     assert answer is not None
-    assert not answer.candidates
+    assert {candidate.rule for candidate in answer.candidates} == {EndpointRule.UNREADABLE}
 
 
 def test_selected_workloads_over_the_bound_are_a_problem() -> None:

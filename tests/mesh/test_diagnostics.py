@@ -256,7 +256,7 @@ JUDGED: dict[str, Case] = {
     ),
     "no gateway": Case(
         {"west": (entry("10.40.0.1"),)},
-        ("no gateway: west ServiceEntry prod/reviews spec.endpoints[0]",),
+        ("no gateway: west ServiceEntry prod/reviews spec.endpoints[0]", "no gateway: west Cluster /west gateways"),
         NETWORKS,
     ),
     "no gateway for a selected WorkloadEntry": Case(
@@ -266,11 +266,12 @@ JUDGED: dict[str, Case] = {
                 workload_entry("vm", "10.40.0.1", app="reviews"),
             )
         },
-        ("no gateway: west WorkloadEntry prod/vm spec.address",),
+        ("no gateway: west WorkloadEntry prod/vm spec.address", "no gateway: west Cluster /west gateways"),
         NETWORKS,
     ),
     "a gateway without an address yet": Case(
         {"west": (entry("10.40.0.1"), gateway())},
+        ("no gateway: west Cluster /west gateways",),
         clusters_settings=NETWORKS,
     ),
     "a Service that is not there": Case(
@@ -332,12 +333,12 @@ def test_problems_that_end_together_have_one_cause(case: str) -> None:
     """The cause is the cluster or network that lacks something, the declaration that wins, or the object itself."""
     row = JUDGED[case]
     made = name_table(mesh(clusters=dict(row.clusters_settings or {})), row.clusters)
-    assert [
+    assert {
         cause_of(*found)
         for name, answer in made.refresh().items()
         if answer is not None
         for found in check_answer(name, answer, made.inventory, made.topology)
-    ] == [CAUSES[case]]
+    } == {CAUSES[case]}
 
 
 def test_the_cause_of_a_host_outside_the_zones_is_the_settings() -> None:

@@ -82,14 +82,24 @@ def test_a_private_address_that_nothing_may_carry_is_told() -> None:
     )
 
 
-@pytest.mark.parametrize(
-    "clusters",
-    [{"east": [], "west": [entry("203.0.113.7")]}, {"east": [], "west": [entry("one.example.com")]}],
-    ids=["served", "still to come"],
-)
-def test_only_an_answer_without_an_address_is_told(clusters: dict[str, list[AnyDeclaration]]) -> None:
-    """What is served, or has another error of its own, has no refusal."""
+def test_an_answer_with_an_address_is_not_told() -> None:
+    """What is served has no reason."""
+    clusters = {"east": [], "west": [entry("203.0.113.7")]}
     assert unreachable_reason(answers(mesh(), clusters)["reviews.prod.global"]) is None
+
+
+def test_what_a_name_waits_for_is_told() -> None:
+    """EDE 22 names the host name whose look-up has no reply, and strangers learn that there is no address yet."""
+    kept = unreachable_reason(answers(mesh(), {"east": [], "west": [entry("one.example.com")]})["reviews.prod.global"])
+    assert kept is not None
+    assert extended_error(kept, show_cluster=True) == (
+        22,
+        b"known in cluster west: no reply yet for one.example.com; see meshdns explain",
+    )
+    assert extended_error(kept, show_cluster=False) == (
+        22,
+        b"no address is known yet for this name; see meshdns explain",
+    )
 
 
 def test_a_long_reason_loses_its_end_and_not_the_advice() -> None:

@@ -129,10 +129,9 @@ def test_unchanged_values_change_nothing(writer: Writer, reader: ReaderProcess) 
 
 
 def test_other_databases_forget_nothing(writer: Writer, reader: ReaderProcess) -> None:
-    """Reasons, refusals, declarations, problems and cluster states are no part of a reply."""
+    """Reasons, declarations, problems and cluster states are no part of a reply."""
     commit = Commit()
     commit.provenance = {A: b"why"}
-    commit.unserved_reasons = {B: b"why not"}
     commit.put_declaration("east", Service(namespace="shop", name="cart"))
     commit.problems = {object_problems_key("east", CART): [BROKEN]}
     commit.clusters = {"east": b"{}"}
@@ -235,3 +234,13 @@ NAME = st.lists(LABEL, max_size=5).map(
 def test_names_joined_in_the_ring_come_apart_again(owners: list[bytes]) -> None:
     """Wire names carry their own lengths, whatever octets they hold."""
     assert decode_changed_names(encode_changed_names(owners)) == owners
+
+
+def test_a_changed_reason_is_part_of_the_reply(writer: Writer, reader: ReaderProcess) -> None:
+    """A worker drops its cached reply of a name that has a reason from now on, though the row is the same."""
+    writer.apply(committing(a=b"1", b=b"2"))
+    reader.read()
+    commit = Commit()
+    commit.unserved_reasons = {B: b"why not"}
+    assert writer.apply(commit) == 0
+    assert reader.read()["forget"] == {B}

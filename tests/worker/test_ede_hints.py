@@ -120,3 +120,63 @@ def test_reasons_are_told_when_near_names_are_not_looked_for_any_more() -> None:
         assert ask(server, "shoop.global")[1] != ()
     assert ask(server, "shoop.global") == ("NXDOMAIN", ())
     assert ask(server, "secret.global") == ("NXDOMAIN", (f"18 {SAID}",))
+
+
+PENDING = b"\0\x16known in cluster west: no reply yet for gw.example; see meshdns explain"
+
+
+@pytest.mark.parametrize("rtype", ["A", "AAAA", "TXT", "SRV", "MX", "ANY"])
+@pytest.mark.parametrize("cookie", [False, True], ids=["EDNS alone", "with an option"])
+@pytest.mark.parametrize("name", ["empty.global", "EmPty.Global", "a.b.wild.global"])
+def test_a_known_name_without_an_address_is_told_in_every_reply_with_edns(name: str, rtype: str, cookie: bool) -> None:  # noqa: FBT001 — a parameter
+    """Whatever its type, and by a wildcard too; twice the same, for the reply is not cached."""
+    server = bench(empty=UNREACHABLE)
+    server.namedb.put({"*.wild.global": encode_row(RowStatus.DATA, {}, ttl=30)}, wildcards=True)
+    server.namedb.unserved_reasons[names.to_wire("*.wild.global")] = UNREACHABLE
+    said = ("NOERROR", ("0 known in cluster west: a reason; see meshdns explain",))
+    assert ask(server, name, rtype, cookie=cookie) == said
+    assert ask(server, name, rtype, cookie=cookie) == said
+    closed = ("NOERROR", ("0 this name is declared, but cannot be reached from here",))
+    assert ask(server, name, rtype, cookie=cookie, source=STRANGER) == closed
+
+
+@pytest.mark.parametrize("cookie", [False, True], ids=["EDNS alone", "with an option"])
+def test_a_name_that_waits_is_told_for_what(cookie: bool) -> None:  # noqa: FBT001 — a parameter
+    """One error of code 22, the one with the reason."""
+    server = bench(wait=PENDING)
+    server.namedb.put({"wait.global": encode_row(RowStatus.PENDING, {}, ttl=30)})
+    assert ask(server, "wait.global", cookie=cookie) == (
+        "SERVFAIL",
+        ("22 known in cluster west: no reply yet for gw.example",),
+    )
+    assert ask(server, "wait.global", source=STRANGER, cookie=cookie) == (
+        "SERVFAIL",
+        ("22 no address is known yet for this name; see meshdns explain",),
+    )
+
+
+def test_a_name_that_waits_without_a_reason_keeps_the_plain_error() -> None:
+    """That of a name of which nothing is known but that it exists."""
+    server = bench()
+    server.namedb.put({"wait.global": encode_row(RowStatus.PENDING, {}, ttl=30)})
+    assert ask(server, "wait.global") == ("SERVFAIL", ("22 no address is known yet for this name",))
+
+
+def test_a_query_without_edns_gets_no_reason() -> None:
+    """There is no place for it."""
+    server = bench(empty=UNREACHABLE)
+    query = dns.message.make_query("empty.global", "A", use_edns=False)
+    server.responder.begin_read()
+    found = server.responder.respond(query.to_wire(), LOOPBACK, PORT, lambda: lambda _: None, tcp=False)
+    server.responder.end_read()
+    assert found is not None
+    assert dns.message.from_wire(found).edns == -1
+
+
+def test_a_known_name_without_that_type_is_cached() -> None:
+    """What programs ask most, AAAA of a name that has an A, is answered from the cache, without a word."""
+    server = bench(shop=UNREACHABLE)
+    assert ask(server, "shop.global", "AAAA", cookie=False) == ("NOERROR", ())
+    hits = server.responder.counters.reply_cache_hits
+    assert ask(server, "shop.global", "AAAA", cookie=False) == ("NOERROR", ())
+    assert server.responder.counters.reply_cache_hits == hits + 1

@@ -41,11 +41,15 @@ def test_each_problem_says_what_to_do(situation: Path) -> None:
 
 @pytest.mark.parametrize("situation", LISTED, ids=lambda folder: folder.name)
 def test_each_problem_is_named_once_with_its_place(situation: Path) -> None:
-    """``file:line: Kind namespace/name: field: reason``, the field left out where there is none; in order of places."""
+    """``file:line: Kind namespace/name: field: reason``, the field left out where there is none; in order of places.
+
+    A problem of a cluster as a whole has the cluster in place of a place, and comes last.
+    """
     lines = check("--all", str(situation / "meshdns.yaml")).stdout.splitlines()
-    form = re.compile(r"(/\S+):(\d+): \w+ \S+: (?!: )\S.*")
+    form = re.compile(r"(?:(/\S+):(\d+): \w+|(\S+): Cluster) \S+: (?!: )\S.*")
     assert [line for line in lines if form.fullmatch(line) is None] == []
-    places = [(found[1], int(found[2])) for line in lines if (found := form.fullmatch(line))]
+    places = [(found[1], int(found[2])) for line in lines if (found := form.fullmatch(line)) and found[1]]
+    assert all(line.startswith("/") for line in lines[: len(places)])
     assert places == sorted(places)
     assert len(set(lines)) == len(lines)
 

@@ -78,6 +78,7 @@ COLUMNS: Final[dict[str, tuple[Column, ...]]] = {
         Column("TTL", lambda item, _: str(item.ttl) if item.addresses else ""),
         Column("LEVEL", lambda item, _: str(item.level) if item.level else ""),
         Column("CLUSTERS", lambda item, _: join_cell(item.clusters)),
+        Column("REASON", lambda item, _: item.reason),
         Column("OUTCOME", lambda item, _: item.outcome, wide=True),
         Column("DECLARED-BY", lambda item, _: join_cell(item.origins), wide=True),
     ),

@@ -59,7 +59,7 @@ def master_file(
     server = f"ns.{zone.name}"
     for owner in sorted({name for name in answers if names.is_subdomain(name, zone.name)} | {server}):
         answer = answers.get(owner)
-        if owner == server and (answer is None or not (answer.candidates or answer.records)):
+        if owner == server and (answer is None or not answer.is_declared):
             yield from records.address_lines(owner, zone.ttl, *_by_version(servers))
         if answer is None:
             continue

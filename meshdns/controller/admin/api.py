@@ -21,7 +21,8 @@ Item = TypeVar("Item")
 class NameItem(msgspec.Struct, frozen=True, rename="camel"):
     """An owner name and its answer.
 
-    `level` is 0 where nothing answers; `ttl` is in seconds; `origins` are the objects of that level.
+    `level` is 0 where nothing answers; `ttl` is in seconds; `origins` are the objects of that level. `reason` says why
+    a name has no address, or what it waits for, after the cluster; `clusters` and `origins` then declare it.
     """
 
     name: str
@@ -32,6 +33,7 @@ class NameItem(msgspec.Struct, frozen=True, rename="camel"):
     source: str = ""
     clusters: tuple[str, ...] = ()
     origins: tuple[str, ...] = ()
+    reason: str = ""
 
 
 class ServiceItem(msgspec.Struct, frozen=True, rename="camel"):

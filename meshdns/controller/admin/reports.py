@@ -10,7 +10,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from datetime import UTC, datetime
-from itertools import chain, islice
+from itertools import chain, islice, starmap
 from typing import Final
 
 import msgspec
@@ -54,6 +54,7 @@ from meshdns.mesh.explain.build import LEVEL_TEXT, explain, nearest_names
 from meshdns.mesh.explain.model import Explanation, MatchKind, Vantage
 from meshdns.mesh.objects.declarations import EndpointSlice, ObjectKind, Service
 from meshdns.mesh.objects.problems import DatedProblem, ProblemKind, Severity, cause_of
+from meshdns.mesh.unserved_reasons import decisive_candidate
 from meshdns.namedb.tables import Tables, decode_declaration, decode_problems
 
 BeginRead = Callable[[], AbstractContextManager[Tables]]
@@ -114,7 +115,7 @@ class Reports:
     def search(self, selection: NameSelection) -> Listing[NameItem]:
         """The names that a selection wants, best ones first."""
         found = self._decode_answers(select_names(self._copy_provenance(), selection))
-        items = (_name_item(name, answer) for name, answer in found if selection.cluster in ("", *answer.clusters))
+        items = (item for item in starmap(_name_item, found) if selection.cluster in ("", *item.clusters))
         return Listing(kind=kind_of_list("names"), items=tuple(islice(items, selection.limit)))
 
     def worst_problems(self, limit: int) -> Listing[ProblemItem]:
@@ -193,7 +194,7 @@ class Reports:
     def _decode_answers(self, provenance: Iterable[tuple[str, bytes]]) -> Iterator[tuple[str, Answer]]:
         """The names that are declared; empty non-terminals are left out."""
         decoded = each_alone(lambda item: (item[0], decode_answer(item[1])), provenance, what="a name")
-        return ((name, answer) for name, answer in decoded if answer.candidates or answer.records)
+        return ((name, answer) for name, answer in decoded if answer.is_declared)
 
     def _names(self) -> Iterator[NameItem]:
         stored = sorted((names.to_text(owner), value) for owner, value in self._copy_provenance())
@@ -314,7 +315,11 @@ class Reports:
 
 
 def _name_item(name: str, answer: Answer) -> NameItem:
-    served = [c for c in answer.candidates if c.level is answer.level]
+    served = [c for c in answer.candidates if answer.level in (None, c.level)]
+    lacking = decisive_candidate(answer)
+    clusters = answer.clusters
+    if lacking is not None:
+        clusters = tuple(sorted({c.cluster for c in answer.candidates if c.cluster}))
     return NameItem(
         name,
         answer.outcome.value,
@@ -322,8 +327,9 @@ def _name_item(name: str, answer: Answer) -> NameItem:
         answer.ttl,
         answer.level or 0,
         LEVEL_TEXT[answer.level] if answer.level is not None else "",
-        answer.clusters,
+        clusters,
         tuple(dict.fromkeys("/".join(filter(None, (c.cluster, str(c.origin)))) for c in served)),
+        f"{lacking.cluster}: {lacking.reason}" if lacking is not None else "",
     )
 
 

@@ -17,7 +17,7 @@ import msgspec
 from meshdns.dns import names
 from meshdns.dns.presentation import PresentationReply
 from meshdns.mesh.answer import MAX_PER_FAMILY, Answer, AnswerKind
-from meshdns.mesh.candidates import Candidate, EndpointRule, Level
+from meshdns.mesh.candidates import GATEWAY_RULES, Candidate, Level
 from meshdns.mesh.explain.model import (
     EndpointResult,
     ExplainContext,
@@ -36,6 +36,7 @@ from meshdns.mesh.explain.model import (
 from meshdns.mesh.objects.declarations import AnyDeclaration, ServiceEntry, WorkloadEntry
 from meshdns.mesh.objects.problems import Problem
 from meshdns.mesh.objects.references import ADDRESSES_FIELD, ENDPOINTS_FIELD, ObjectRef
+from meshdns.mesh.unserved_reasons import decisive_candidate
 
 MAX_COMPARED_NAMES: Final = 10_000
 """Names that are compared with an unknown one: a tenth of a second at most."""
@@ -106,7 +107,7 @@ def _find_match(
     answer = context.answer(name)
     tried = tuple(_covering_wildcards(name, zone, context))
     wildcards = tuple(owner for owner in tried if context.answer(owner) is not None)
-    is_empty_nonterminal = answer is not None and _is_undeclared(answer)
+    is_empty_nonterminal = answer is not None and not answer.is_declared
     if answer is not None and not is_empty_nonterminal:
         return Match(MatchKind.EXACT, name, less_specific=wildcards)
     if name == zone.name:
@@ -127,14 +128,9 @@ def _synthesized_from(name: str, zone: ExplainedZone, context: ExplainContext) -
     for host in islice(names.parents(name), 2):
         for owner in (host, *(_covering_wildcards(host, zone, context) if name.startswith("_") else ())):
             answer = context.answer(owner)
-            if answer is not None and not _is_undeclared(answer):
+            if answer is not None and answer.is_declared:
                 return owner
     return ""
-
-
-def _is_undeclared(answer: Answer) -> bool:
-    """Whether nobody declares the name itself."""
-    return not answer.candidates and not answer.records and answer.outcome is not AnswerKind.PENDING
 
 
 def _covering_wildcards(name: str, zone: ExplainedZone, context: ExplainContext) -> Iterable[str]:
@@ -164,10 +160,16 @@ def _no_answer_reason(
     if match.kind is MatchKind.EMPTY_NON_TERMINAL:
         return "names exist below it, but nobody declares the name itself"
     if answer.outcome is AnswerKind.PENDING:
-        return "an address is still to come: a host name to be resolved, or a gateway that has no address yet"
+        return f"an address is still to come: {_lack(answer) or 'a host name, or a gateway without an address yet'}"
     if answer.ipv4 or answer.ipv6 or match.kind in (MatchKind.APEX, MatchKind.ZONE, MatchKind.SYNTHESIZED):
         return f"the name exists, but has no record of type {rtype}"
-    return "it is declared, but nothing of it can be reached from here"
+    return f"it is declared, but nothing of it can be reached from here: {_lack(answer)}".removesuffix(": ")
+
+
+def _lack(answer: Answer) -> str:
+    """What an answer lacks, with the cluster; empty where no candidate says."""
+    found = decisive_candidate(answer)
+    return f"cluster {found.cluster}: {found.reason}" if found is not None else ""
 
 
 def _forward_zone(name: str, zone: ExplainedZone | None, vantage: Vantage) -> ForwardZone | None:
@@ -190,7 +192,8 @@ def _forwarded_reason(match: Match, answer: Answer, zone: ExplainedZone | None) 
 def _gateway_clusters(answer: Answer) -> list[str]:
     """Every cluster that a candidate leads through, or would."""
     clusters = {c.via_cluster for c in answer.candidates if c.via_cluster}
-    clusters |= {c.cluster for c in answer.candidates if not c.address and c.rule in GATEWAY_RULES and c.cluster}
+    wanted = (c for c in answer.candidates if not c.address and not c.via_cluster and c.rule in GATEWAY_RULES)
+    clusters |= {c.cluster for c in wanted if c.cluster}  # version 0.1 did not record whose gateways were wanted
     return sorted(clusters)
 
 
@@ -205,7 +208,7 @@ def _gateway_states(answer: Answer, context: ExplainContext) -> Iterator[Gateway
 
 def _passthrough(answer: Answer, context: ExplainContext) -> Iterator[ExplainedPassthrough]:
     """What their gateways can carry, and whether the name is part of it."""
-    passes = {c.via_cluster: c.passes_tls for c in answer.candidates if c.via_cluster}
+    passes = {c.via_cluster: c.passes_tls for c in answer.candidates if c.via_cluster and c.address}
     for cluster in _gateway_clusters(answer):
         known = context.passthrough(cluster)
         if known is None:
@@ -239,14 +242,6 @@ LEVEL_TEXT: Final = {
 
 REACH_TEXT: Final = ("runs in the own cluster", "reached directly", "reached through a gateway")
 """The groups of a level in words, nearest first (`Reach`)."""
-
-GATEWAY_RULES: Final = (
-    EndpointRule.REMOTE_GATEWAYS,
-    EndpointRule.NETWORK_GATEWAYS,
-    EndpointRule.PRIVATE_GATEWAY,
-    EndpointRule.CLUSTER_GATEWAYS,
-    EndpointRule.SERVICE,
-)
 
 
 class DeclarationExplainer:
@@ -319,7 +314,7 @@ class DeclarationExplainer:
         if not isinstance(declaration, ServiceEntry):
             return ""
         index = max(field.index, 0)
-        if field.path == ENDPOINTS_FIELD and index < len(declaration.endpoints):
+        if field.path == ENDPOINTS_FIELD and 0 <= field.index < len(declaration.endpoints):
             endpoint = declaration.endpoints[index]
             return endpoint.address or f"network {endpoint.network}"
         if field.path == ADDRESSES_FIELD and index < len(declaration.addresses):
@@ -328,7 +323,7 @@ class DeclarationExplainer:
 
     def _gateway(self, candidate: Candidate) -> GatewayState | None:
         """The gateway that a candidate's address belongs to."""
-        if not candidate.via_cluster:
+        if not candidate.gateway:
             return None
         place = (candidate.gateway, candidate.port)
         known = (each for each in self._context.gateways(candidate.via_cluster) if (each.address, each.port) == place)
@@ -341,13 +336,10 @@ class DeclarationExplainer:
         if candidate.forwarded:
             return EndpointResult.FORWARDED, "a forward zone of the settings takes the name"
         if candidate.pending:
-            return EndpointResult.PENDING, _PENDING_REASONS.get(candidate.rule, "a gateway has no address yet")
+            return EndpointResult.PENDING, candidate.lack or "an address is still to come"
         if not candidate.address:
-            lacks = candidate.rule in GATEWAY_RULES
-            return (
-                EndpointResult.NO_ADDRESS,
-                "no gateway is known for it; set clusters.<name>.gateways" if lacks else "",
-            )
+            advice = "set clusters.<name>.gateways" if candidate.via_cluster and not candidate.gateway else ""
+            return EndpointResult.NO_ADDRESS, "; ".join(filter(None, (candidate.lack, advice)))
         if index in self._chosen:
             return (
                 EndpointResult.CHOSEN,
@@ -373,12 +365,6 @@ class DeclarationExplainer:
         if self._order and candidate.target_cluster != best.target_cluster:
             return f"the zone's order prefers {best.target_cluster}"
         return f"at most {MAX_PER_FAMILY} addresses of a family are answered"
-
-
-_PENDING_REASONS: Final = {
-    EndpointRule.HOST_NAME: "the host name is still to be resolved",
-    EndpointRule.SELF_REFERENCE: "the host itself would have to be resolved; add an endpoint, or a forward zone for it",
-}
 
 
 def _object_text(candidate: Candidate) -> str:

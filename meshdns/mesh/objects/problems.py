@@ -77,6 +77,13 @@ class ProblemKind(enum.Enum):
         "give the endpoint an address that can be reached from here, or a gateway",
         "problem-unreachable",
     )
+    UNRESOLVED = (
+        "unresolved",
+        Severity.ERROR,
+        "A host name of an endpoint or a gateway has no address: it resolves to nothing usable, or its look-ups fail.",
+        "correct the host name, or have the servers under forward resolve it",
+        "problem-unresolved",
+    )
     NEVER_SERVED = (
         "never served",
         Severity.ERROR,
@@ -290,6 +297,9 @@ SETTINGS_CAUSE: Final = "settings"
 """The cause of problems that only the settings of this instance can end."""
 
 
+UNRESOLVED_ADVICE: Final = ProblemKind.UNRESOLVED.advice
+
+
 def cluster_cause(cluster: str) -> str:
     """Return the cause of what a cluster lacks."""
     return f"cluster {cluster}"
@@ -298,6 +308,11 @@ def cluster_cause(cluster: str) -> str:
 def network_cause(network: str) -> str:
     """Return the cause of what a network lacks."""
     return f"network {network}"
+
+
+def host_name_cause(host: str) -> str:
+    """Return the cause of what a host name does not resolve to."""
+    return f"host name {host}"
 
 
 def object_cause(cluster: str, kind: str, namespace: str, name: str) -> str:

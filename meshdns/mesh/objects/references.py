@@ -105,6 +105,7 @@ RECORDS_FIELD: Final = "records"
 HOSTS_FIELD: Final = "spec.hosts"
 ENDPOINTS_FIELD: Final = "spec.endpoints"
 ADDRESSES_FIELD: Final = "spec.addresses"
+SELECTOR_FIELD: Final = "spec.workloadSelector"
 
 WHOLE_OBJECT: Final = FieldRef()
 """Every part of it."""

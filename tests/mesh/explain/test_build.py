@@ -261,16 +261,18 @@ class TestResults:
         """A host name that is not resolved yet is no loss, and the reason says what is awaited."""
         pending = PresentationReply("SERVFAIL", error_code=22, error="no address is known yet for this name")
         explanation = explained({"east": [entry("db.example.com")]}, reply=pending)
-        assert results(explanation) == [("east", "", EndpointResult.PENDING, "the host name is still to be resolved")]
-        assert "still to come" in explanation.reason
+        assert results(explanation) == [("east", "", EndpointResult.PENDING, "no reply yet for db.example.com")]
+        assert explanation.reason == "an address is still to come: cluster east: no reply yet for db.example.com"
 
     def test_a_missing_gateway_is_named(self) -> None:
         """A private endpoint of another network whose cluster has no gateway yields nothing, and says what to do."""
         explanation = explained({"west": [entry("10.0.0.7")], "east": []}, reply=NODATA)
         ((_, _, fate, reason),) = results(explanation)
         assert fate is EndpointResult.NO_ADDRESS
-        assert reason == "no gateway is known for it; set clusters.<name>.gateways"
-        assert explanation.reason == "it is declared, but nothing of it can be reached from here"
+        assert reason == "cluster west has no gateway; set clusters.<name>.gateways"
+        assert explanation.reason == (
+            "it is declared, but nothing of it can be reached from here: cluster west: cluster west has no gateway"
+        )
 
     def test_an_endpoint_shows_what_is_written_the_rule_and_its_gateway(self) -> None:
         """A private endpoint of another network shows its own address, the row, the gateway and its health."""
