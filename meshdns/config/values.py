@@ -16,6 +16,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer, St
 
 from meshdns.dns import names
 from meshdns.forwarding.upstreams import TLS_SCHEME, UnaskableAddressError, parse_upstream
+from meshdns.mesh.addresses import parse_address
 from meshdns.mesh.objects.foreign import shown
 
 _MAX_TEXT: Final = 4096
@@ -39,9 +40,12 @@ def _read_a(value: str) -> str:
 
 def _read_aaaa(value: str) -> str:
     try:
-        return str(IPv6Address(value))
+        address = IPv6Address(value)
     except ValueError:
         raise ValueError(f"value {shown(value)} is no IPv6 address; write one such as 2001:db8::1") from None
+    if address.ipv4_mapped is not None:
+        raise ValueError(f"value {shown(value)} is an IPv4 address; write a record of type A: {address.ipv4_mapped}")
+    return str(address)
 
 
 def _read_txt(value: str) -> str:
@@ -96,7 +100,7 @@ def write_duration(seconds: float) -> str:
 def read_domain(text: str) -> str:
     """A domain name: lower-case, without trailing dot."""
     name = text.lower().removesuffix(".")
-    if fault := names.invalid_reason(name):
+    if fault := names.host_fault(name):
         advice = "write its xn-- form" if not name.isascii() else "write a name such as global"
         raise ValueError(f"{shown(text)} {fault}; {advice}")
     return name
@@ -219,15 +223,25 @@ def read_namespace_or_all(text: str) -> str:
     return text if text == "*" else read_namespace(text)
 
 
+_GATEWAY_FORMS: Final = "one such as 203.0.113.7, 203.0.113.7:15443 or [2001:db8::1]:15443"
+
+
 def read_gateway(text: str) -> str:
-    """A gateway's address or host name, with or without a port, in canonical form."""
+    """A gateway's address or host name, with or without a port, in canonical form.
+
+    An IPv4-mapped IPv6 address is the IPv4 address in it.
+    """
     split = _split_address_port(text)
     if split is not None:
-        address, port = split
+        written, port = split
+        address = str(parse_address(written))
         return address if port is None else _join_address_port(address, port)
-    if re.fullmatch(r"[0-9.]+(:[0-9]+)?|\[.*", text):
-        raise ValueError(f"{shown(text)} is no address; write one such as 203.0.113.7 or 203.0.113.7:15443")
     host, colon, port_text = text.rpartition(":")
+    if ":" in host:
+        is_ipv6 = _split_address_port(host) == (host, None) and _is_uint16(port_text)
+        raise ValueError(f"{shown(text)} is no address; write {f'[{host}]:{port_text}' if is_ipv6 else _GATEWAY_FORMS}")
+    if names.host_fault(host if colon else text) and re.fullmatch(r"[0-9.]+(:[0-9]+)?|\[.*", text):
+        raise ValueError(f"{shown(text)} is no address; write {_GATEWAY_FORMS}")
     if not colon:
         return read_domain(text)
     if not (port_text.isascii() and port_text.isdigit() and 0 < int(port_text[:6]) < 65536):
