@@ -79,6 +79,7 @@ _DURATION_PART: Final = re.compile(r"([0-9.]+)(ms|s|m|h)", re.ASCII)
 _BRACKETED: Final = re.compile(r"\[([0-9A-Fa-f:.]+)\](?::([0-9]{1,5}))?", re.ASCII)
 _DOTTED: Final = re.compile(r"([0-9.]+)(?::([0-9]{1,5}))?", re.ASCII)
 _LABEL: Final = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?", re.ASCII)
+_MAPPED_BITS: Final = 96  # of ::ffff:0:0/96 (RFC 4291 section 2.5.5.2)
 _PATH_PREFIXES: Final = ("/", "./", "../", "~/")
 
 
@@ -126,13 +127,19 @@ def read_label(text: str) -> str:
 
 
 def read_cidr(text: str) -> str:
-    """A prefix in CIDR notation without host bits; a single address counts as ``/32`` or ``/128``."""
+    """A prefix in CIDR notation without host bits; a single address counts as ``/32`` or ``/128``.
+
+    One of IPv4-mapped addresses is that of the IPv4 addresses in them.
+    """
     try:
         prefix = ip_network(text, strict=False)
     except ValueError:
         raise ValueError(f"{shown(text)} is no CIDR; write one such as 10.128.0.0/16 or fd00:1::/64") from None
     if "/" in text and str(prefix.network_address) != str(ip_address(text.partition("/")[0])):
         raise ValueError(f"{shown(text)} has bits set behind its prefix; write {prefix}")
+    mapped = IPv6Address(int(prefix.network_address)).ipv4_mapped if prefix.version == 6 else None
+    if mapped is not None and prefix.prefixlen >= _MAPPED_BITS:
+        return f"{mapped}/{prefix.prefixlen - _MAPPED_BITS}"
     return str(prefix)
 
 
@@ -237,7 +244,7 @@ def read_gateway(text: str) -> str:
         address = str(parse_address(written))
         return address if port is None else _join_address_port(address, port)
     host, colon, port_text = text.rpartition(":")
-    if ":" in host:
+    if ":" in host or "/" in text:
         is_ipv6 = _split_address_port(host) == (host, None) and _is_uint16(port_text)
         raise ValueError(f"{shown(text)} is no address; write {f'[{host}]:{port_text}' if is_ipv6 else _GATEWAY_FORMS}")
     if names.host_fault(host if colon else text) and re.fullmatch(r"[0-9.]+(:[0-9]+)?|\[.*", text):

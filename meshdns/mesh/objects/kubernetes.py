@@ -67,7 +67,7 @@ def service(raw: RawObject) -> AnyDeclaration:
         ports=tuple(_service_ports(raw)),
         ingress=tuple(dict.fromkeys(_ingress(raw))),
         external_ips=tuple(_external_ips(raw)),
-        labels=_service_labels(raw, has_type=kind is not None),
+        labels=_service_labels(raw, has_type=kind is not None and not raw.has_unread_spec),
         export_to=_comma_list(raw, EXPORT_TO_ANNOTATION, raw.annotations.get(EXPORT_TO_ANNOTATION, "")),
         node_selector=_node_selector(raw),
         publish_not_ready=raw.spec.get("publishNotReadyAddresses") is True,

@@ -89,7 +89,8 @@ class RawObject:
         self.annotations = self.annotation_pairs.texts
         self.spec = mapping_of(root.get("spec"))
         self.status = mapping_of(root.get("status"))
-        if root.get("spec") is not None and not isinstance(root["spec"], Mapping):
+        self.has_unread_spec = root.get("spec") is not None and not isinstance(root["spec"], Mapping)
+        if self.has_unread_spec:
             self.add_problem("spec", "is not a mapping", "write the fields of the object below it")
 
     @property
