@@ -132,8 +132,8 @@ def test_a_gateway_port_over_sctp_is_none() -> None:
 @pytest.mark.parametrize("zone", [MeshZone("global"), MeshZone("global", public_only=False)], ids=["public", "ignore"])
 def test_an_entry_that_is_hidden_is_not_served(place: str, zone: MeshZone) -> None:
     """Whatever ``exportTo`` says, and whether it counts."""
-    hidden = {"meshdns.io/export": "false"}
-    declared = scene.entry("203.0.113.1", exportTo=["*"], **{place: hidden})
+    key: dict[str, Any] = {place: {"meshdns.io/export": "false"}}
+    declared = scene.entry("203.0.113.1", exportTo=["*"], **key)
     settings = scene.mesh(zones=(zone,))
     assert HOST not in scene.answers(settings, {"east": [declared]})
     found = list(problems_of("east", declared, settings))
@@ -145,7 +145,8 @@ def test_an_entry_for_a_service_is_hidden_like_the_service(place: str) -> None:
     """The derived name that the entry would give is hidden."""
     host = "reviews.prod.svc.cluster.local"
     for value, answered in (("false", "absent"), ("true", "203.0.113.1")):
-        declared = scene.entry("203.0.113.1", host=host, **{place: {"meshdns.io/export": value}})
+        key: dict[str, Any] = {place: {"meshdns.io/export": value}}
+        declared = scene.entry("203.0.113.1", host=host, **key)
         assert scene.answer_for(scene.mesh(), {"east": [declared]}) == answered
 
 
@@ -253,7 +254,8 @@ def _addresses(answers: Mapping[str, Answer]) -> dict[str, set[str]]:
 def _mesh_answers(vantage: str, west: Mapping[str, AnyDeclaration | None]) -> dict[str, set[str]]:
     around = [scene.system_namespace("net-w"), scene.gateway("198.51.100.7")]
     vms = [scene.remote_gateway("net-vm", "198.51.100.8")]
-    clusters = {"east": [scene.system_namespace("net-e"), *vms], "west": [*around, *filter(None, west.values())]}
+    declared = [each for each in west.values() if each is not None]
+    clusters = {"east": [scene.system_namespace("net-e"), *vms], "west": [*around, *declared]}
     return _addresses(scene.answers(scene.mesh(vantage_cluster=vantage), clusters))
 
 

@@ -17,7 +17,7 @@ from meshdns.mesh.objects.declarations import (
     UnreadableObject,
     WorkloadEntry,
 )
-from meshdns.mesh.objects.foreign import shown
+from meshdns.mesh.objects.foreign import MAX_SHOWN, bounded_text, shown
 from meshdns.mesh.objects.labels import NETWORK_LABEL
 from meshdns.mesh.objects.own_keys import answer_mode_of, export_of, ttl_of
 from meshdns.mesh.objects.raw import (
@@ -29,9 +29,11 @@ from meshdns.mesh.objects.raw import (
     is_text,
     mapping_of,
     normalize_host,
+    port_advice,
     port_number,
     text_of,
 )
+from meshdns.mesh.objects.scalars import nearest
 
 _LOCATIONS: Final = ("MESH_EXTERNAL", "MESH_INTERNAL")
 _RESOLUTIONS: Final = tuple(each.value for each in Resolution)
@@ -47,6 +49,14 @@ MAX_GATEWAY_HOSTS: Final = 4096
 """Servers of one Gateway, and hosts of all of them; the CRD has no bound."""
 
 _MAX_ENDPOINT_PORTS: Final = 128  # of one endpoint, by the CRD
+_ENTRY_FIELDS: Final = frozenset(
+    {
+        *("hosts", "addresses", "ports", "location", "resolution", "endpoints", "workloadSelector", "exportTo"),
+        "subjectAltNames",
+    }
+)
+_WORKLOAD_FIELDS: Final = frozenset({"address", "ports", "labels", "network", "locality", "weight", "serviceAccount"})
+_FIELD_LIKENESS: Final = 0.8
 _NO_NAMESPACE: Final = "~"  # Istio's word for an export to no namespace
 _EXPORT_WORDS: Final = frozenset({"*", ".", _NO_NAMESPACE})
 
@@ -54,6 +64,7 @@ _EXPORT_WORDS: Final = frozenset({"*", ".", _NO_NAMESPACE})
 def service_entry(raw: RawObject) -> AnyDeclaration:
     """A ServiceEntry (networking.istio.io)."""
     items = raw.list_at("endpoints")  # first: that it has more than are read must be among its problems
+    _check_field_names(raw, _ENTRY_FIELDS)
     written_resolution = raw.word_at("resolution", raw.spec, "spec", _RESOLUTIONS, numbered=True)
     resolution = Resolution(written_resolution) if written_resolution is not None else Resolution.NONE
     network = _own_network(raw)
@@ -89,6 +100,15 @@ def service_entry(raw: RawObject) -> AnyDeclaration:
         hidden=export_of(raw) is False,
         problems=raw.problems,
     )
+
+
+def _check_field_names(raw: RawObject, known: frozenset[str]) -> None:
+    """Note the fields that are unknown and much like one that is missing; a cluster drops them in silence."""
+    for key in raw.spec:
+        meant = "" if key in known or not is_text(key) else nearest(key, known, _FIELD_LIKENESS)
+        if meant and meant not in raw.spec:
+            reason = f"is no field of a {raw.kind.value}, so that it does nothing"
+            raw.add_problem(f"spec.{bounded_text(key, MAX_SHOWN)}", reason, f"write {meant}")
 
 
 def _own_network(raw: RawObject) -> str | None:
@@ -167,7 +187,7 @@ def _istio_ports(raw: RawObject) -> Iterator[Port]:
             if protocol is not None and name is not None:
                 yield Port(name, number, protocol, port_number(port.get("targetPort")))
         else:
-            raw.add_problem(path, "has no number from 1 to 65535", "set number")
+            raw.add_problem(path, "has no number from 1 to 65535", port_advice(port.get("number"), "set number"))
 
 
 def _written_items(value: object) -> int:
@@ -210,11 +230,12 @@ def _endpoint(
     value = (value or "").strip()
     if value.startswith("unix:") and is_text(value):
         return Endpoint(value, ports, network)
-    address = canonical_address(value) or normalize_host(value)
+    known = canonical_address(value)
+    address = known or normalize_host(value)
     if not address and not network:
         raw.add_problem(f"{path}.address", "is empty and no network is set", "set address, or network for its gateways")
         return None
-    if address and (fault := address_fault(value)) is not None:
+    if address and not known and (fault := address_fault(value)) is not None:
         raw.add_problem(f"{path}.address", *fault)
         return None
     return Endpoint(address, ports, network)
@@ -226,7 +247,8 @@ def _endpoint_ports(raw: RawObject, item: Mapping[str, Any], path: str) -> Itera
         if number and is_text(name):
             yield name, number
         else:
-            raw.add_problem(f"{path}.ports", f"{shown(name)} has no port from 1 to 65535", "set its number")
+            advice = port_advice(value, "set its number")
+            raw.add_problem(f"{path}.ports", f"{shown(name)} has no port from 1 to 65535", advice)
 
 
 def _export_to(raw: RawObject) -> Iterator[str]:
@@ -251,6 +273,7 @@ def _export_to(raw: RawObject) -> Iterator[str]:
 
 def workload_entry(raw: RawObject) -> AnyDeclaration:
     """A WorkloadEntry (networking.istio.io); without a usable address it is `UnreadableObject`."""
+    _check_field_names(raw, _WORKLOAD_FIELDS)
     labels = raw.texts_at("labels", raw.spec, "spec")
     endpoint = _endpoint(raw, raw.spec, "spec", labels, _own_network(raw))
     if endpoint is None:
@@ -308,7 +331,8 @@ def _gateway_servers(raw: RawObject) -> Iterator[GatewayServer]:
             mode = raw.word_at("mode", tls, f"{path}.tls", _TLS_MODES, numbered=True) if tls.get("mode") else ""
             yield GatewayServer(number, hosts, mode or "")
         else:
-            raw.add_problem(f"{path}.port", "has no number from 1 to 65535", "set number")
+            advice = port_advice(mapping_of(server.get("port")).get("number"), "set number")
+            raw.add_problem(f"{path}.port", "has no number from 1 to 65535", advice)
 
 
 def _server_hosts(raw: RawObject, items: list[Any], path: str) -> Iterator[str]:

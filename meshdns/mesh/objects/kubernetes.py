@@ -32,12 +32,14 @@ from meshdns.mesh.objects.labels import (
 from meshdns.mesh.objects.own_keys import export_of
 from meshdns.mesh.objects.raw import (
     MAX_ITEMS,
+    MAX_PORT_DIGITS,
     RawObject,
     canonical_address,
     host_fault,
     label_pairs,
     mapping_of,
     normalize_host,
+    port_advice,
     port_number,
     text_of,
     texts_of,
@@ -77,7 +79,7 @@ def service(raw: RawObject) -> AnyDeclaration:
 
 def _service_labels(raw: RawObject, *, has_type: bool) -> tuple[tuple[str, str], ...]:
     """The labels that are kept; a Service is hidden if what decides whether it has derived names cannot be read."""
-    labels = _select_labels(_SERVICE_LABELS, raw.labels)
+    labels = _gateway_labels(raw, _SERVICE_LABELS)
     exported = export_of(raw)
     is_unread = any(map(raw.label_pairs.is_unread, _SERVICE_LABELS))
     if is_unread or raw.annotation_pairs.is_unread(EXPORT_TO_ANNOTATION) or not has_type:
@@ -93,8 +95,14 @@ def _comma_list(raw: RawObject, annotation: str, text: str) -> tuple[str, ...]:
     return found[:MAX_ITEMS]
 
 
-def _select_labels(kept: frozenset[str], labels: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
-    return tuple(sorted((key, value) for key, value in labels.items() if key in kept))
+def _gateway_labels(raw: RawObject, kept: frozenset[str]) -> tuple[tuple[str, str], ...]:
+    """The labels that are kept of an object; a problem where its gateway port is none."""
+    port = raw.labels.get(GATEWAY_PORT_LABEL, "")
+    if port and not (port.isascii() and port.isdigit() and len(port) <= MAX_PORT_DIGITS and port_number(int(port))):
+        reason = f"{shown(port)} is no port, so that the gateway port is the usual one"
+        raw.add_problem(f"metadata.labels.{GATEWAY_PORT_LABEL}", reason, "write a number from 1 to 65535, in quotes")
+        kept -= {GATEWAY_PORT_LABEL}
+    return tuple(sorted((key, value) for key, value in raw.labels.items() if key in kept))
 
 
 def _cluster_ips(raw: RawObject) -> Iterator[str]:
@@ -131,7 +139,7 @@ def _service_ports(raw: RawObject) -> Iterator[Port]:
                     name, number, protocol, port_number(port.get("targetPort")), port_number(port.get("nodePort"))
                 )
         else:
-            raw.add_problem(path, "has no port from 1 to 65535", "set port")
+            raw.add_problem(path, "has no port from 1 to 65535", port_advice(port.get("port"), "set port"))
 
 
 def _ingress(raw: RawObject) -> Iterator[str]:
@@ -252,7 +260,7 @@ def gateway(raw: RawObject) -> AnyDeclaration:
         spec_addresses=tuple(dict.fromkeys(_gateway_addresses(raw, raw.spec, "spec"))),
         status_addresses=tuple(dict.fromkeys(_gateway_addresses(raw, raw.status, "status"))),
         listeners=tuple(_listeners(raw)),
-        labels=_select_labels(_GATEWAY_LABELS, raw.labels),
+        labels=_gateway_labels(raw, _GATEWAY_LABELS),
         problems=raw.problems,
     )
 
@@ -290,7 +298,8 @@ def _listeners(raw: RawObject) -> Iterator[GatewayListener]:
             else:
                 yield GatewayListener(number, text_of(listener.get("protocol")), hostname, mode)
         else:
-            raw.add_problem(f"spec.listeners[{index}]", "has no port from 1 to 65535", "set port")
+            advice = port_advice(listener.get("port"), "set port")
+            raw.add_problem(f"spec.listeners[{index}]", "has no port from 1 to 65535", advice)
 
 
 def node(raw: RawObject) -> AnyDeclaration:

@@ -18,6 +18,8 @@ from meshdns.mesh.objects.raw import RawObject, TextPairs
 from meshdns.mesh.objects.scalars import WORDS_TEXT, nearest, truth_of
 
 _PREFIX: Final = "meshdns.io/"
+_SLASH: Final = slice(len(_PREFIX) - 1, len(_PREFIX))  # where it is in our keys; nearly all others have it elsewhere
+_NONE: Final[frozenset[str]] = frozenset()
 _KINDS: Final = {
     EXPORT_LABEL: frozenset({ObjectKind.SERVICE, ObjectKind.SERVICE_ENTRY}),
     TTL_ANNOTATION: frozenset({ObjectKind.SERVICE_ENTRY}),
@@ -33,6 +35,8 @@ T = TypeVar("T")
 
 def export_of(raw: RawObject) -> bool | None:
     """Whether an object is to be exported; False also where that cannot be read, None where nothing is said."""
+    if _says_nothing(raw, EXPORT_LABEL):
+        return None
     found = []
     for field, pairs in _places(raw):
         if EXPORT_LABEL in pairs.texts:
@@ -77,6 +81,8 @@ def _first_value(
     raw: RawObject, key: str, read: Callable[[str], T | None], fault: str, advice: Callable[[str], str], default: T
 ) -> T:
     """The value of the annotation, else of the label; what cannot be read is a problem, and so are two that differ."""
+    if _says_nothing(raw, key):
+        return default
     found = []
     for field, pairs in _places(raw):
         text = pairs.texts.get(key)
@@ -90,6 +96,12 @@ def _first_value(
     if len(set(found)) > 1:
         _add_conflict(raw, key, "the annotation counts")
     return found[0] if found else default
+
+
+def _says_nothing(raw: RawObject, key: str) -> bool:
+    """Whether an object certainly has no value of `key`, as nearly all have none."""
+    unread = raw.label_pairs.unread != _NONE or raw.annotation_pairs.unread != _NONE
+    return key not in raw.labels and key not in raw.annotations and not unread
 
 
 def _places(raw: RawObject) -> Iterator[tuple[str, TextPairs]]:
@@ -106,7 +118,7 @@ def check_own_keys(raw: RawObject) -> None:
     """Note each key ``meshdns.io/…`` of an object that does nothing there."""
     for field, pairs in _places(raw):
         for key in (*pairs.texts, *(pairs.unread or ())):
-            if key[: len(_PREFIX)].lower() == _PREFIX and raw.kind not in _KINDS.get(key, ()):
+            if key[_SLASH] == "/" and key[: len(_PREFIX)].lower() == _PREFIX and raw.kind not in _KINDS.get(key, ()):
                 raw.add_problem(f"{field}.{bounded_text(key, MAX_SHOWN)}", *_key_fault(raw, key))
 
 

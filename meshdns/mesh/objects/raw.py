@@ -28,6 +28,8 @@ MAX_ITEMS: Final = 256
 MAX_NAME: Final = 253
 """Characters of the longest name of an object (Kubernetes, DNS subdomain)."""
 
+MAX_PORT_DIGITS: Final = 5
+
 _NAMESPACED_DEFAULT: Final = "default"
 _CLUSTER_SCOPED: Final = frozenset({ObjectKind.NAMESPACE, ObjectKind.NODE})
 
@@ -320,6 +322,12 @@ def port_number(value: object) -> int:
     if isinstance(value, int) and not isinstance(value, bool) and 0 < value < 65536:
         return value
     return 0
+
+
+def port_advice(value: object, advice: str) -> str:
+    """What to do about a value that is no port number; `advice` where it is not just quoted."""
+    is_quoted = isinstance(value, str) and value.isascii() and value.isdigit() and len(value) <= MAX_PORT_DIGITS
+    return "write it without quotes" if is_quoted else advice
 
 
 def canonical_address(value: object) -> str:

@@ -42,10 +42,13 @@ def truth_of(text: str) -> bool | None:
     return _WORDS.get(text.strip().lower())
 
 
-def nearest(text: str, known: Iterable[str]) -> str:
-    """The one of `known` that was probably meant; empty where none is like it. Letter case makes no difference."""
+def nearest(text: str, known: Iterable[str], likeness: float = _LIKENESS) -> str:
+    """The one of `known` that was probably meant; empty where none is like it. Letter case makes no difference.
+
+    `likeness` is a ratio of `difflib`, from 0 to 1.
+    """
     by_fold = {each.lower(): each for each in known}
     if len(text) > _MAX_COMPARED:
         return ""
-    found = difflib.get_close_matches(text.strip().lower(), by_fold, n=1, cutoff=_LIKENESS)
+    found = difflib.get_close_matches(text.strip().lower(), by_fold, n=1, cutoff=likeness)
     return by_fold[found[0]] if found else ""

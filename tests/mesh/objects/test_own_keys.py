@@ -16,7 +16,7 @@ UNKNOWN = ["", "fasle", "2", "enabled", "null", "~", "true,false"]
 
 def read(kind: ObjectKind, **metadata: Any) -> AnyDeclaration:
     """An object of `kind` with these labels and annotations."""
-    spec = {"hosts": ["a.global"], "address": "192.0.2.1"}
+    spec = {"address": "192.0.2.1"} if kind is ObjectKind.WORKLOAD_ENTRY else {"hosts": ["a.global"]}
     found = parse_object(kind, {"metadata": {"name": "a", "namespace": "n", **metadata}, "spec": spec})
     assert found is not None
     return found

@@ -8,6 +8,7 @@ from meshdns.mesh.objects.declarations import (
     AnyDeclaration,
     EndpointSlice,
     IstioGateway,
+    KubernetesGateway,
     Namespace,
     ObjectKind,
     Pod,
@@ -361,6 +362,49 @@ def test_what_no_namespace_can_be_called_exports_to_nobody(item: str) -> None:
     )
     assert isinstance(found, ServiceEntry)
     assert ("*" in found.export_to, len(found.export_to), named(found)) == (False, 1, ["spec.exportTo[0]"])
+
+
+FIELD_NAMES = {
+    "endpoint: [{address: 192.0.2.1}]": ["write endpoints"],
+    "adresses: [192.0.2.1]": ["write addresses"],
+    "workload_selector: {}": ["write workloadSelector"],
+    "exportto: [.]": ["write exportTo"],
+    "endpoint: [], endpoints: []": [],
+    "subjectAltNames: [], weight: 3, x: 1": [],
+}
+
+
+@pytest.mark.parametrize("spec", FIELD_NAMES)
+def test_a_field_that_is_much_like_a_missing_one_is_named(spec: str) -> None:
+    """Others are left alone, as Kubernetes clients leave what they do not know."""
+    found = read_entry(spec)
+    assert [each.advice for each in found.problems] == FIELD_NAMES[spec]
+    vm = parse_object(ObjectKind.WORKLOAD_ENTRY, {"metadata": {"name": "a"}, "spec": {"adress": "192.0.2.1"}})
+    assert vm is not None
+    assert vm.problems[0].advice == "write address"
+
+
+@pytest.mark.parametrize(
+    ("port", "advice"), [("80", "write it without quotes"), ("http", "set number"), (0, "set number")]
+)
+def test_a_quoted_port_is_told_from_no_port(port: object, advice: str) -> None:
+    """A number stands without quotes."""
+    raw = {"metadata": {"name": "a"}, "spec": {"hosts": ["a.global"], "ports": [{"number": port}]}}
+    found = parse_object(ObjectKind.SERVICE_ENTRY, raw)
+    assert found is not None
+    assert [each.advice for each in found.problems] == [advice]
+
+
+@pytest.mark.parametrize(
+    ("label", "kept"), [("15008", True), ("0", False), ("99999", False), ("tls", False), ("1e3", False)]
+)
+@pytest.mark.parametrize("kind", [ObjectKind.SERVICE, ObjectKind.GATEWAY])
+def test_a_gateway_port_that_is_none_is_the_usual_one(kind: ObjectKind, label: str, kept: object) -> None:
+    """As istiod takes it; a problem says so."""
+    key = "networking.istio.io/gatewayPort"
+    found = parse_object(kind, {"metadata": {"name": "a", "labels": {key: label}}})
+    assert isinstance(found, Service | KubernetesGateway)
+    assert (key in dict(found.labels), named(found)) == (kept, [] if kept else [f"metadata.labels.{key}"])
 
 
 # -------------------------------------------------------------------------------------------------------- addresses
