@@ -215,11 +215,11 @@ class RawObject:
         """The one of `words` at `field` of `parent`, whose place is `path`: the first where it is absent or unknown.
 
         None where it is of a type that no such word has. Enums of protocol buffers may be written by their numbers
-        (`numbered`, ProtoJSON); `folded` words are upper-case and may be written in any case. A problem where it is not
-        one of them.
+        (`numbered`, ProtoJSON), and none of theirs is empty; `folded` words are upper-case and may be written in any
+        case. A problem where it is not one of them.
         """
         value = parent.get(field)
-        if value is None:
+        if value is None or (value == "" and not numbered):
             return words[0]
         text = value.upper() if folded and isinstance(value, str) else value
         if isinstance(text, str) and text in words:

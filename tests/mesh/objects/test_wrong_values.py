@@ -19,6 +19,8 @@ from meshdns.mesh.objects.declarations import (
     WorkloadEntry,
 )
 from meshdns.mesh.objects.parse import parse_object
+from meshdns.mesh.objects.problems import ProblemKind
+from meshdns.mesh.objects.raw import MAX_ITEMS
 from meshdns.sources.documents import parse_documents
 
 NETWORK = "topology.istio.io/network"
@@ -199,6 +201,19 @@ def test_a_selector_that_cannot_be_read_selects_nothing(selector: object) -> Non
     assert [each.startswith("spec.workloadSelector") for each in named(found)] == [True]
 
 
+def test_a_selector_over_its_bound_selects_nothing() -> None:
+    """With the pairs that are read it would select more."""
+    labels = {f"l{number}": "x" for number in range(MAX_ITEMS + 1)}
+    raw = {"metadata": {"name": "a"}, "spec": {"hosts": ["a.global"], "workloadSelector": {"labels": labels}}}
+    found = parse_object(ObjectKind.SERVICE_ENTRY, raw)
+    assert isinstance(found, ServiceEntry)
+    assert (found.selector, [each.kind for each in found.problems]) == ((), [ProblemKind.OVER_BOUND])
+    del labels["l0"]
+    found = parse_object(ObjectKind.SERVICE_ENTRY, raw)
+    assert isinstance(found, ServiceEntry)
+    assert (found.selector, found.problems) == (tuple(sorted(labels.items())), ())
+
+
 def test_a_gateway_whose_selector_cannot_be_read_passes_nothing_on() -> None:
     """It selects no gateway pods."""
     servers = [{"port": {"number": 15443}, "hosts": ["*"], "tls": {"mode": "AUTO_PASSTHROUGH"}}]
@@ -317,6 +332,7 @@ PROTOCOLS: list[tuple[ObjectKind, object, list[str], int]] = [
     (ObjectKind.SERVICE_ENTRY, "grpc-Web", ["GRPC-WEB"], 0),
     (ObjectKind.SERVICE_ENTRY, "sctp", ["SCTP"], 0),
     (ObjectKind.SERVICE_ENTRY, None, ["TCP"], 0),
+    (ObjectKind.SERVICE_ENTRY, "", ["TCP"], 0),
     (ObjectKind.SERVICE_ENTRY, "HTPP", ["TCP"], 1),
     (ObjectKind.SERVICE_ENTRY, 6, [], 1),
     (ObjectKind.SERVICE, "SCTP", ["SCTP"], 0),
