@@ -1,6 +1,6 @@
 """Synthesized names: names without a row that follow from another name's row.
 
-- ``_<port name>._<tcp|udp>.<host>``: SRV with the true port (RFC 2782). If ports differ between addresses, the
+- ``_<port name>._<tcp|udp|sctp>.<host>``: SRV with the true port (RFC 2782). If ports differ between addresses, the
   target is ``p<port>.<cluster>.<host>``, else the host itself. The names in between exist, without data.
 - ``<cluster>.<host>`` and ``p<port>.<cluster>.<host>``: the addresses of the host in that cluster.
 """
@@ -23,7 +23,7 @@ MAX_TARGETS: Final = 100
 """SRV records of one service, as many as a headless Service has addresses."""
 
 _srv: Final = struct.Struct(">HHH").pack
-_PROTOCOLS: Final = (b"_tcp", b"_udp")
+_PROTOCOLS: Final = (b"_tcp", b"_udp", b"_sctp")
 _WEIGHT: Final = 1  # all targets alike
 
 

@@ -1,5 +1,6 @@
 """Checks of the settings as a whole, once each value is right by itself."""
 
+from collections import Counter
 from collections.abc import Callable, Container, Hashable, Iterator, Sequence
 from typing import TypeVar
 
@@ -9,6 +10,7 @@ from meshdns.config.sections import InClusterSection, KubeconfigSection, SourceS
 from meshdns.config.values import is_path, split_host_port
 from meshdns.dns.names import parents
 from meshdns.forwarding.upstreams import Address, is_listening_on, parse_upstream
+from meshdns.mesh.answer import MAX_PER_FAMILY
 
 Conflict = tuple[KeyPath, str]
 """Where, and what is wrong with it."""
@@ -25,6 +27,7 @@ def conflicts(settings: Settings) -> Iterator[Conflict]:
     yield from _zones_inside_mesh_zones(settings)
     yield from _forwarding_loops(settings)
     yield from _records_outside_zones(settings)
+    yield from _surplus_records(settings)
     yield from _unknown_zones(settings)
     yield from _duplicate_clusters(settings)
     yield from _duplicate_labels(settings)
@@ -80,6 +83,18 @@ def _records_outside_zones(settings: Settings) -> Iterator[Conflict]:
     for index, record in enumerate(settings.records):
         if not any(_in_zones(record.name, known)):
             yield ("records", index, "name"), f"{record.name!r} is in none of the zones; add its zone to zones"
+
+
+def _surplus_records(settings: Settings) -> Iterator[Conflict]:
+    """An answer has no more addresses of a family: further ones would never be served."""
+    seen: Counter[tuple[str, str]] = Counter()
+    for index, record in enumerate(settings.records):
+        if record.type not in ("A", "AAAA"):
+            continue
+        seen[record.name, record.type] += 1
+        if seen[record.name, record.type] > MAX_PER_FAMILY:
+            message = f"{record.name!r} has more than {MAX_PER_FAMILY} {record.type} records; remove this one"
+            yield ("records", index, "value"), message
 
 
 def _unknown_zones(settings: Settings) -> Iterator[Conflict]:

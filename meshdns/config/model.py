@@ -85,8 +85,8 @@ class ClusterSection(SettingsModel):
     )
     gateways: tuple[GatewayHost, ...] | None = Field(
         default=None,
-        description="Addresses or host names of its gateways. Default: discovered from its Services; [] means that it "
-        "has none.",
+        description="Addresses or host names of its gateways, perhaps with a port (203.0.113.7:15443, "
+        "[2001:db8::1]:15443). Default: discovered from its Services; [] means that it has none.",
     )
     zones: tuple[Domain, ...] | None = Field(default=None, description="The zones it may speak for. Default: all.")
     namespaces: tuple[NamespaceOrAll, ...] = Field(
@@ -325,7 +325,9 @@ class Settings(SettingsModel):
     zones: tuple[ZoneSection, ...] = Field(
         default_factory=lambda: (ZoneSection(name="global"),), description="The zones of the mesh. Default: global."
     )
-    records: tuple[RecordSection, ...] = Field(default=(), description="Static records. Default: none.")
+    records: tuple[RecordSection, ...] = Field(
+        default=(), description="Static records, of one name at most 15 of type A and 15 of type AAAA. Default: none."
+    )
     fallback: tuple[FallbackSection, ...] = Field(
         default=(), description="Kubernetes zones answered after their upstream. Default: none."
     )

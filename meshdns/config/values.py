@@ -16,6 +16,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer, St
 
 from meshdns.dns import names
 from meshdns.forwarding.upstreams import TLS_SCHEME, UnaskableAddressError, parse_upstream
+from meshdns.mesh.addresses import parse_address
 from meshdns.mesh.objects.foreign import shown
 
 _MAX_TEXT: Final = 4096
@@ -39,9 +40,12 @@ def _read_a(value: str) -> str:
 
 def _read_aaaa(value: str) -> str:
     try:
-        return str(IPv6Address(value))
+        address = IPv6Address(value)
     except ValueError:
         raise ValueError(f"value {shown(value)} is no IPv6 address; write one such as 2001:db8::1") from None
+    if address.ipv4_mapped is not None:
+        raise ValueError(f"value {shown(value)} is an IPv4 address; write a record of type A: {address.ipv4_mapped}")
+    return str(address)
 
 
 def _read_txt(value: str) -> str:
@@ -75,6 +79,7 @@ _DURATION_PART: Final = re.compile(r"([0-9.]+)(ms|s|m|h)", re.ASCII)
 _BRACKETED: Final = re.compile(r"\[([0-9A-Fa-f:.]+)\](?::([0-9]{1,5}))?", re.ASCII)
 _DOTTED: Final = re.compile(r"([0-9.]+)(?::([0-9]{1,5}))?", re.ASCII)
 _LABEL: Final = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?", re.ASCII)
+_MAPPED_BITS: Final = 96  # of ::ffff:0:0/96 (RFC 4291 section 2.5.5.2)
 _PATH_PREFIXES: Final = ("/", "./", "../", "~/")
 
 
@@ -96,7 +101,7 @@ def write_duration(seconds: float) -> str:
 def read_domain(text: str) -> str:
     """A domain name: lower-case, without trailing dot."""
     name = text.lower().removesuffix(".")
-    if fault := names.invalid_reason(name):
+    if fault := names.host_fault(name):
         advice = "write its xn-- form" if not name.isascii() else "write a name such as global"
         raise ValueError(f"{shown(text)} {fault}; {advice}")
     return name
@@ -122,13 +127,19 @@ def read_label(text: str) -> str:
 
 
 def read_cidr(text: str) -> str:
-    """A prefix in CIDR notation without host bits; a single address counts as ``/32`` or ``/128``."""
+    """A prefix in CIDR notation without host bits; a single address counts as ``/32`` or ``/128``.
+
+    One of IPv4-mapped addresses is that of the IPv4 addresses in them.
+    """
     try:
         prefix = ip_network(text, strict=False)
     except ValueError:
         raise ValueError(f"{shown(text)} is no CIDR; write one such as 10.128.0.0/16 or fd00:1::/64") from None
     if "/" in text and str(prefix.network_address) != str(ip_address(text.partition("/")[0])):
         raise ValueError(f"{shown(text)} has bits set behind its prefix; write {prefix}")
+    mapped = IPv6Address(int(prefix.network_address)).ipv4_mapped if prefix.version == 6 else None
+    if mapped is not None and prefix.prefixlen >= _MAPPED_BITS:
+        return f"{mapped}/{prefix.prefixlen - _MAPPED_BITS}"
     return str(prefix)
 
 
@@ -219,15 +230,25 @@ def read_namespace_or_all(text: str) -> str:
     return text if text == "*" else read_namespace(text)
 
 
+_GATEWAY_FORMS: Final = "one such as 203.0.113.7, 203.0.113.7:15443 or [2001:db8::1]:15443"
+
+
 def read_gateway(text: str) -> str:
-    """A gateway's address or host name, with or without a port, in canonical form."""
+    """A gateway's address or host name, with or without a port, in canonical form.
+
+    An IPv4-mapped IPv6 address is the IPv4 address in it.
+    """
     split = _split_address_port(text)
     if split is not None:
-        address, port = split
+        written, port = split
+        address = str(parse_address(written))
         return address if port is None else _join_address_port(address, port)
-    if re.fullmatch(r"[0-9.]+(:[0-9]+)?|\[.*", text):
-        raise ValueError(f"{shown(text)} is no address; write one such as 203.0.113.7 or 203.0.113.7:15443")
     host, colon, port_text = text.rpartition(":")
+    if ":" in host or "/" in text:
+        is_ipv6 = _split_address_port(host) == (host, None) and _is_uint16(port_text)
+        raise ValueError(f"{shown(text)} is no address; write {f'[{host}]:{port_text}' if is_ipv6 else _GATEWAY_FORMS}")
+    if names.host_fault(host if colon else text) and re.fullmatch(r"[0-9.]+(:[0-9]+)?|\[.*", text):
+        raise ValueError(f"{shown(text)} is no address; write {_GATEWAY_FORMS}")
     if not colon:
         return read_domain(text)
     if not (port_text.isascii() and port_text.isdigit() and 0 < int(port_text[:6]) < 65536):

@@ -37,6 +37,18 @@ def invalid_reason(host: str) -> str:
     return ""
 
 
+def host_fault(host: str) -> str:
+    """Why `host` (lower-case, no trailing dot) names no host; empty where it can.
+
+    Beside `invalid_reason`: a name whose last label is all digits is a mistyped IPv4 address (RFC 1123 section 2.1: the
+    highest-level label of a host name is alphabetic).
+    """
+    fault = invalid_reason(host)
+    if not fault and host.rpartition(".")[2].isdigit():
+        return "is neither an IP address nor a host name: its last label is all digits"
+    return fault
+
+
 def to_wire(name: str) -> bytes:
     """Wire format of a name in text; the empty string is the root."""
     if not name:

@@ -28,28 +28,42 @@ _SCOPES: Final = tuple(
 
 @functools.lru_cache(maxsize=1 << 16)
 def parse_address(text: str) -> IpAddress | None:
-    """The address that `text` spells; None where it is none (a host name)."""
+    """The address that `text` spells; None where it is none (a host name).
+
+    An IPv4-mapped IPv6 address (RFC 4291 section 2.5.5.2) is the IPv4 address in it.
+    """
     if ":" not in text and not text[-1:].isdecimal():
         return None  # at once: to have it refused takes longer than to have it read
     try:
-        return ip_address(text)
+        address = ip_address(text)
     except ValueError:
         return None
+    return address.ipv4_mapped or address if isinstance(address, IPv6Address) else address
 
 
 @functools.lru_cache(maxsize=1 << 16)
 def scope_of(text: str) -> Scope | None:
-    """The scope of the address that `text` spells, None where it is a host name.
-
-    An IPv4-mapped IPv6 address has that of the IPv4 address in it.
-    """
+    """The scope of the address that `text` spells, None where it is a host name."""
     address = parse_address(text)
     return _scope_of_address(address) if address is not None else None
 
 
+def is_servable_vip(text: str) -> bool:
+    """Whether mode vip serves an address of ``spec.addresses``.
+
+    Beside what is served anywhere these are 127/8 but for 127.0.0.1, and multicast: a sidecar takes them, and Istio's
+    documentation once named them.
+    """
+    address = parse_address(text)
+    if address is None or scope_of(text) is not Scope.NEVER_SERVED:
+        return address is not None
+    return address.is_multicast or (address.is_loopback and text not in _NO_VIPS)
+
+
+_NO_VIPS: Final = frozenset({"127.0.0.1", "::1"})
+
+
 def _scope_of_address(address: IpAddress) -> Scope:
-    if isinstance(address, IPv6Address) and address.ipv4_mapped is not None:
-        address = address.ipv4_mapped
     version, value = address.version, int(address)
     for its, mask, base, scope in _SCOPES:
         if its == version and value & mask == base:

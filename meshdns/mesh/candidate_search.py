@@ -10,6 +10,7 @@ from itertools import islice
 import msgspec
 
 from meshdns.dns import names
+from meshdns.mesh.addresses import is_servable_vip
 from meshdns.mesh.candidates import Candidate, EndpointRule, Level, Reach
 from meshdns.mesh.declared_endpoint import DeclaredEndpoint
 from meshdns.mesh.endpoint_list import MAX_CANDIDATES, judged_ports
@@ -145,8 +146,8 @@ class CandidateSearch:
         for entry in entries:
             if mode is AnswerMode.VIP and level is Level.OWN_ENTRY:
                 vips = list(self._vips(entry, host, cluster, ttl))
-                if vips:
-                    yield from vips
+                yield from vips
+                if any(each.address for each in vips):
                     continue
             yield from self._entry_candidates(
                 entry, host, cluster, level, service, single_network=mode is AnswerMode.ENDPOINTS, ttl=ttl
@@ -206,15 +207,17 @@ class CandidateSearch:
                 yield from self._reachability.candidates_for_host(candidates, host)
 
     def _vips(self, entry: ServiceEntry, host: str, cluster: str, ttl: int) -> Iterator[Candidate]:
+        """The virtual addresses of an entry; those that mean nothing have candidates without address."""
         allocated = [address for name, address in entry.status_addresses if name in ("", host)]
         for address in entry.addresses or allocated:
+            served = is_servable_vip(address)
             yield Candidate(
                 Level.OWN_ENTRY,
                 cluster,
                 ref_of(entry),
                 FieldRef(ADDRESSES_FIELD),
-                EndpointRule.VIP,
-                address,
+                EndpointRule.VIP if served else EndpointRule.NEVER_SERVED,
+                address if served else "",
                 Reach.OWN,
                 ttl=ttl,
                 host=host,

@@ -161,4 +161,4 @@ class DeclaredEndpoint(msgspec.Struct, frozen=True, gc=False):
 
 def transport_protocol(port: Port) -> str:
     """The transport of a port: Istio's protocols (HTTP, GRPC, TLS …) all run over TCP."""
-    return "udp" if port.protocol == "UDP" else "tcp"
+    return port.protocol.lower() if port.protocol in ("UDP", "SCTP") else "tcp"

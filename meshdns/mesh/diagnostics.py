@@ -14,7 +14,7 @@ from typing import Final, NamedTuple
 
 import msgspec
 
-from meshdns.mesh.addresses import Scope, parse_address, scope_of
+from meshdns.mesh.addresses import Scope, is_servable_vip, parse_address, scope_of
 from meshdns.mesh.answer import Answer
 from meshdns.mesh.candidates import GATEWAY_RULES, Candidate, EndpointRule, Level, clusters_without_gateway
 from meshdns.mesh.endpoint_list import MAX_CANDIDATES, MAX_ENDPOINTS, has_more_endpoints, most_ports
@@ -38,7 +38,14 @@ from meshdns.mesh.objects.problems import (
     network_cause,
     object_cause,
 )
-from meshdns.mesh.objects.references import ENDPOINTS_FIELD, HOSTS_FIELD, FieldRef, ObjectRef, problem_ref
+from meshdns.mesh.objects.references import (
+    ADDRESSES_FIELD,
+    ENDPOINTS_FIELD,
+    HOSTS_FIELD,
+    FieldRef,
+    ObjectRef,
+    problem_ref,
+)
 from meshdns.mesh.topology import Topology, cluster_gateway_problem
 
 ClusterProblem = tuple[str, Problem]
@@ -80,6 +87,8 @@ _SELF_REFERENCE: Final = CandidateFault(
     "has no endpoints, so the host itself would have to be resolved, and that is declared here",
     "add endpoints, or a forward zone that takes the host",
 )
+_ALL_ADDRESSES: Final = FieldRef(ADDRESSES_FIELD)  # of an entry in mode vip
+_VIP_ADVICE: Final = "use an address of 240.0.0.0/4"
 _DIALLED_AS_WRITTEN: Final = frozenset(
     {
         EndpointRule.PUBLIC,
@@ -146,9 +155,27 @@ def _candidate_problems(
     fault = _address_fault(candidate, inventory, topology)
     if fault is not None:
         yield candidate.cluster, _candidate_problem(candidate, name, inventory, fault)
+    yield from _vip_problems(candidate, inventory)
     if candidate.level is answer.level:
         yield from _port_problems(candidate, inventory)
         yield from _passthrough_problems(candidate, name, inventory)
+
+
+def _vip_problems(candidate: Candidate, inventory: Inventory) -> Iterator[ClusterProblem]:
+    """A virtual address, as mode vip has it, that leads nowhere by itself: what a sidecar takes is served."""
+    if candidate.rule is EndpointRule.VIP and is_never_served(candidate.address):
+        reason = f"{candidate.address} is loopback or multicast: it leads somewhere only where a sidecar takes it"
+        fault = CandidateFault(ProblemKind.MALFORMED, f"{reason}; mode vip serves it as written", _VIP_ADVICE)
+        yield candidate.cluster, _candidate_problem(candidate, "", inventory, fault)
+    elif candidate.rule is EndpointRule.NEVER_SERVED and candidate.field == _ALL_ADDRESSES:
+        entry = _find_declaration(inventory, candidate.cluster, candidate.origin)
+        vips = (
+            (*entry.addresses, *(vip for _, vip in entry.status_addresses)) if isinstance(entry, ServiceEntry) else ()
+        )
+        for address in vips:
+            if not is_servable_vip(address):
+                fault = CandidateFault(ProblemKind.NEVER_SERVED, f"{address} {_NEVER_SERVED_REASON}", _VIP_ADVICE)
+                yield candidate.cluster, _candidate_problem(candidate, "", inventory, fault)
 
 
 def _bound_problems(name: str, answer: Answer, inventory: Inventory) -> Iterator[ClusterProblem]:

@@ -22,6 +22,8 @@ from meshdns.mesh.objects.problems import UNRESOLVED_ADVICE, Problem, ProblemKin
 GATEWAY_PORTS: Final = (15443, 15008)  # mesh TLS passthrough, then HBONE
 REMOTE_CLASS: Final = "istio-remote"  # a Gateway that stands for one elsewhere; its address is written by hand
 
+_NOT_TCP: Final = frozenset({"UDP", "SCTP"})  # mesh TLS runs over TCP
+
 GatewayObject = Service | KubernetesGateway
 
 
@@ -59,9 +61,9 @@ def origin_of(gateway: GatewayObject) -> str:
 def gateway_port(gateway: GatewayObject) -> int:
     """The gateway port that an object offers (label ``networking.istio.io/gatewayPort``, 15443, 15008), else 0."""
     if isinstance(gateway, Service):
-        offered = {port.number for port in gateway.ports if port.protocol != "UDP"}
+        offered = {port.number for port in gateway.ports if port.protocol not in _NOT_TCP}
     else:
-        offered = {listener.port for listener in gateway.listeners if listener.protocol != "UDP"}
+        offered = {listener.port for listener in gateway.listeners if listener.protocol not in _NOT_TCP}
     return next((port for port in _accepted_ports(gateway) if port in offered), 0)
 
 
@@ -88,7 +90,7 @@ def _object_addresses(gateway: GatewayObject, cluster: ClusterObjects) -> Iterat
         return
     for address in (*gateway.ingress, *gateway.external_ips):
         yield address, port
-    node_port = next(each.node_port for each in gateway.ports if each.number == port and each.protocol != "UDP")
+    node_port = next(each.node_port for each in gateway.ports if each.number == port and each.protocol not in _NOT_TCP)
     if gateway.node_port_selector is not None and node_port:
         for address in _node_addresses(cluster, set(gateway.node_port_selector)):
             yield address, node_port

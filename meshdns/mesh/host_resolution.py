@@ -21,12 +21,13 @@ Rules:
 """
 
 from collections.abc import Callable, Collection, Mapping
-from ipaddress import IPv4Address, IPv6Address
+from ipaddress import ip_address
 from typing import Final
 
 import msgspec
 
 from meshdns.dns import names, reply
+from meshdns.dns.address_blocks import unmapped
 from meshdns.dns.codes import TYPE_A, TYPE_AAAA
 from meshdns.dns.reply import RelayedPart, Reply, ReplyKind
 from meshdns.mesh.fair_timers import FairTimers, Owners, Shares
@@ -54,7 +55,7 @@ class ResolvedAddresses(msgspec.Struct, frozen=True):
 
 
 def build_question(host: str, qtype: int) -> bytes:
-    """What is asked of a host without `names.invalid_reason`: wire name, type, class IN."""
+    """What is asked of a host without `names.host_fault`: wire name, type, class IN."""
     return names.to_wire(host) + qtype.to_bytes(2, "big") + b"\0\1"
 
 
@@ -70,8 +71,7 @@ def read_addresses(message: bytes, question: bytes) -> ResolvedAddresses | None:
         return None
     qtype = int.from_bytes(question[-4:-2], "big")
     values = sorted(set(_rdata(parsed.answer, qtype)))[:MAX_RESOLVED_PER_FAMILY]
-    address = IPv4Address if qtype == TYPE_A else IPv6Address
-    return ResolvedAddresses(tuple(str(address(value)) for value in values), parsed.ttl)
+    return ResolvedAddresses(tuple(str(ip_address(unmapped(value))) for value in values), parsed.ttl)
 
 
 def _is_dangling_alias(received: Reply) -> bool:
@@ -116,7 +116,8 @@ class ResolvedHost:
             if outcome is not None:
                 self._by_family[place] = outcome.addresses
         self.failures = self.failures + 1 if None in outcomes else 0
-        addresses = tuple(address for known in self._by_family for address in known or ())
+        # an IPv4-mapped address may be among those of the other family too
+        addresses = tuple(dict.fromkeys(address for known in self._by_family for address in known or ()))
         unknown = self._reported is None and not addresses and None in self._by_family
         if unknown or addresses == self._reported:
             return None
@@ -135,14 +136,14 @@ class ResolutionSchedule:
     def set_hosts(self, hosts: Mapping[str, Owners], now: float) -> None:
         """The complete set wanted now, with their owners: new ones are due at once, others are forgotten.
 
-        Lower-case text without trailing dot; what is no host name (`names.invalid_reason`) is left out, it resolves to
+        Lower-case text without trailing dot; what is no host name (`names.host_fault`) is left out, it resolves to
         nothing.
         """
         for gone in self._hosts.keys() - hosts.keys():
             self.timers.cancel(self._hosts.pop(gone))
         for name, owners in hosts.items():
             host = self._hosts.get(name)
-            if host is None and not names.invalid_reason(name):
+            if host is None and not names.host_fault(name):
                 host = self._hosts[name] = ResolvedHost(name, owners)
                 self.timers.schedule(host, now)
             elif host is not None and host.owners != owners:

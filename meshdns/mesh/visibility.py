@@ -123,8 +123,8 @@ def can_give_derived_name(
         return False
     if cluster_settings.own_namespace_hosts and service[0] != entry.namespace:
         return False
-    public = not entry.export_to or "*" in entry.export_to
-    return (public or not zone.public_only) and _is_allowed_namespace(entry.namespace, cluster_settings)
+    public = not zone.public_only or not entry.export_to or "*" in entry.export_to
+    return public and not entry.hidden and _is_allowed_namespace(entry.namespace, cluster_settings)
 
 
 def _can_have_derived_names(
@@ -146,6 +146,8 @@ def _unserved_reason(
 ) -> tuple[ProblemKind, str, str] | None:
     if zone.fallback and parse_service_host(host, zone.name) is None:
         return (ProblemKind.OUTSIDE_ZONES, f"{host} names no Service", "only Services are answered in a fallback zone")
+    if entry.hidden:
+        return (ProblemKind.NOT_PUBLIC, f"{host} is hidden by {EXPORT_LABEL}", f'set {EXPORT_LABEL}: "true"')
     if zone.public_only and entry.export_to and "*" not in entry.export_to:
         return (
             ProblemKind.NOT_PUBLIC,

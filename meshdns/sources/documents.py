@@ -5,6 +5,8 @@ Rules:
   text, ``0123`` is 123. Mapping keys are always text, as in JSON. Output of ``kubectl get -o yaml`` loads unchanged.
 - A key that occurs twice is an error: otherwise the last one would win in silence. So are merge keys (``<<``), which
   YAML 1.2 dropped, and tags other than the core schema's.
+- Of a scalar that is no text the text of the file is kept where it cannot be made from the value again: ``1.10`` is
+  1.1, and ``0x10`` is 16. `LineIndex.text_of` has it.
 - Values are built from parser events, without recursion and to a bounded depth: PyYAML's composer recurses in C and
   crashes the process on a file of 100,000 opening brackets.
 - An alias is the very object it names, so that nested aliases cost no memory. A walk over the values meets that object
@@ -20,6 +22,7 @@ from typing import Any, Final, NamedTuple
 import yaml
 
 from meshdns.mesh.objects.foreign import MAX_SHOWN, bounded_text, describe_error, shown
+from meshdns.mesh.objects.scalars import scalar_text
 
 _MAX_DEPTH: Final = 64  # with what aliases stand for; CRDs nest some 20 deep
 _PARSER: Final[Any] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # the C parser is some ten times faster
@@ -73,11 +76,12 @@ class ManifestDocument(NamedTuple):
 
 
 class LineIndex:
-    """Index of the lines of the values of one text; lines count from 1."""
+    """Index of the lines of the values of one text, and of what scalars are written as; lines count from 1."""
 
     def __init__(self) -> None:
         self._container_lines: dict[int, int] = {}
         self._child_lines: dict[int, dict[str | int, int]] = {}
+        self._child_texts: dict[int, dict[str | int, str]] = {}
         self._containers: list[Any] = []  # an identity is only good while its object lives
 
     def add_container(self, container: Any, line: int) -> dict[str | int, int]:
@@ -85,6 +89,14 @@ class LineIndex:
         self._containers.append(container)
         self._container_lines[id(container)] = line
         return self._child_lines.setdefault(id(container), {})
+
+    def add_text(self, container: Any, key: str | int, text: str) -> None:
+        """Note what the scalar under `key` of a mapping or sequence is written as."""
+        self._child_texts.setdefault(id(container), {})[key] = text
+
+    def text_of(self, container: Any, key: str | int) -> str | None:
+        """What the scalar under `key` is written as; None where that is known without the file: by `scalar_text`."""
+        return self._child_texts.get(id(container), {}).get(key)
 
     def line_of(self, value: Any, field: str = "") -> int:
         """The line of the deepest part of `field` below `value`; a field's line is that of its key.
@@ -149,11 +161,12 @@ def _documents(text: str, lines: LineIndex, budget: NodeBudget) -> Iterator[Mani
 
 
 class _Anchor(NamedTuple):
-    """What an anchor names: the values that a walk over it meets, and how deep it nests."""
+    """What an anchor names: the values that a walk over it meets, how deep it nests, and a scalar's written text."""
 
     value: Any
     size: int
     height: int
+    text: str | None = None
 
 
 class _OpenContainer:
@@ -224,7 +237,7 @@ class _DocumentBuilder:
                 f"its aliases stand for more than {self._budget.aliased} values; write fewer aliases", line
             )
         self._raise_height(anchor.height)
-        self._add_value(anchor.value, line)
+        self._add_value(anchor.value, line, anchor.text)
 
     def _check_depth(self, height: int, line: int) -> None:
         if len(self._open_containers) + height > _MAX_DEPTH:
@@ -241,9 +254,10 @@ class _DocumentBuilder:
             return
         self._count_written(line)
         value = _scalar_value(event, line)
+        text = None if value is None or scalar_text(value) == event.value else event.value
         if event.anchor:
-            self._anchors[event.anchor] = _Anchor(value, 1, 0)
-        self._add_value(value, line)
+            self._anchors[event.anchor] = _Anchor(value, 1, 0, text)
+        self._add_value(value, line, text)
 
     def _expects_key(self) -> bool:
         parent = self._open_containers[-1] if self._open_containers else None
@@ -275,11 +289,13 @@ class _DocumentBuilder:
         if event.anchor is not None:
             self._anchors[event.anchor] = opened
 
-    def _add_value(self, value: Any, line: int) -> None:
+    def _add_value(self, value: Any, line: int, text: str | None = None) -> None:
         if not self._open_containers:
             self.value, self.line = value, line
             return
         parent = self._open_containers[-1]
+        if text is not None:
+            self._lines.add_text(parent.value, len(parent.value) if parent.key is None else parent.key, text)
         if isinstance(parent.value, list):
             parent.children[len(parent.value)] = line
             parent.value.append(value)

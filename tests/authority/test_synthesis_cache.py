@@ -145,6 +145,23 @@ def test_a_service_has_as_many_records_as_are_useful(authority: Authority) -> No
     assert len(answer(authority, rows, "_http._tcp.h.global", "SRV").answer[0]) == MAX_TARGETS
 
 
+@pytest.mark.parametrize("protocol", ["tcp", "udp", "sctp"])
+def test_each_transport_has_services_of_its_own(authority: Authority, protocol: str) -> None:
+    """The name above them exists as well, and those of other transports do not."""
+    services = (RowService(b"sip", protocol.encode(), 30, ((5060, b""),)),)
+    encoded = encode_row(RowStatus.DATA, {}, ttl=30, synthesis=SynthesisData((), services))
+    rows = Rows({names.to_wire("h.global"): encoded})
+    for each in ("tcp", "udp", "sctp"):
+        found = answer(authority, rows, f"_sip._{each}.h.global", "SRV")
+        above = answer(authority, rows, f"_{each}.h.global", "SRV")
+        rcode = dns.rcode.NOERROR if each == protocol else dns.rcode.NXDOMAIN
+        assert ([len(rrset) for rrset in found.answer], found.rcode(), above.rcode()) == (
+            [1] * (each == protocol),
+            rcode,
+            rcode,
+        )
+
+
 def test_a_huge_provenance_is_not_decoded() -> None:
     """Its reader is told where it is shown instead."""
     with Decodes() as decodes:

@@ -107,6 +107,36 @@ BROKEN = {
         V + "clusters: {a: {gateways: ['203.0.113:15443']}}\n",
         "2:27: clusters.a.gateways[0]: '203.0.113:15443' is no address; write one such as 203.0.113.7",
     ),
+    **{
+        f"a gateway {text}": (
+            V + f"clusters: {{a: {{gateways: ['{text}']}}}}\n",
+            f"2:27: clusters.a.gateways[0]: '{text}' {reason}",
+        )
+        for text, reason in {
+            "203.0.113.300": "is no address; write one such as 203.0.113.7",
+            "203.0.113.010": "is no address; write one such as 203.0.113.7",
+            "203.0.113": "is no address; write one such as 203.0.113.7",
+            "lb.example.7": "is neither an IP address nor a host name: its last label is all digits; write a name",
+            "lb.example.7:70000": "has no port from 1 to 65535",
+            "LB.example.7": "is neither an IP address nor a host name",
+            "2001:db8::1:15443": "is no address; write [2001:db8::1]:15443",
+            "2001:db8::1:99999": "is no address; write one such as 203.0.113.7, 203.0.113.7:15443 or [2001",
+            "[2001:db8::1": "is no address; write one such as 203.0.113.7",
+            "https://lb.example": "is no address; write one such as 203.0.113.7",
+        }.items()
+    },
+    "a sixteenth address of a name": (
+        V + "records:\n" + "".join(f"- {{name: a.global, type: A, value: 192.0.2.{n}}}\n" for n in range(1, 17)),
+        "18:36: records[15].value: 'a.global' has more than 15 A records; remove this one",
+    ),
+    "an IPv4 address in a record of type AAAA": (
+        V + "records: [{name: a.global, type: AAAA, value: '::ffff:192.0.2.1'}]\n",
+        "2:47: records[0].value: value '::ffff:192.0.2.1' is an IPv4 address; write a record of type A: 192.0.2.1",
+    ),
+    "an address as the target of a service": (
+        V + "records: [{name: a.global, type: SRV, value: 0 0 443 192.0.2.1}]\n",
+        "2:46: records[0].value: '192.0.2.1' is neither an IP address nor a host name",
+    ),
     "host bits": (
         V + "networks: {n: {cidrs: [10.128.0.1/16]}}\n",
         "2:24: networks.n.cidrs[0]: '10.128.0.1/16' has bits set behind its prefix; write 10.128.0.0/16",

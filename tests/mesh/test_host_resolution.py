@@ -69,6 +69,11 @@ class TestReply:
         message = reply("@ 60 IN AAAA 2001:DB8:0::1", qtype=TYPE_AAAA)
         assert read_addresses(message, build_question(HOST, TYPE_AAAA)) == ResolvedAddresses(("2001:db8::1",), 60)
 
+    def test_an_ipv4_mapped_address_is_the_ipv4_address(self) -> None:
+        """Some servers translate by themselves."""
+        message = reply("@ 60 IN AAAA ::ffff:203.0.113.9", qtype=TYPE_AAAA)
+        assert read_addresses(message, build_question(HOST, TYPE_AAAA)) == ResolvedAddresses(("203.0.113.9",), 60)
+
     @pytest.mark.parametrize(
         ("message", "ttl"),
         [
@@ -161,6 +166,7 @@ def outcome(text: str) -> ResolvedAddresses | None:
         "a1 b1 → a1 b1; a2 fail → a2 b1; fail b2 → a2 b2; - fail → b2; - - → none",  # families fail apart
         "a1 fail → a1; a1 fail → same; a1 b1 → a1 b1",  # one family is enough to begin with
         "- fail → same; fail - → none",  # …but not to say that there is none
+        "a1 a1+b1 → a1 b1; a1+a2 a2 → a1 a2",  # an IPv4-mapped address is of both families, and told once
         "a1 fail → a1; - fail → none",  # what was told is taken back, though the other family never replied
     ],
 )
@@ -251,7 +257,13 @@ def test_wanting_the_same_again_changes_no_schedule() -> None:
     assert play.wait == pytest.approx(105)
 
 
-@pytest.mark.parametrize("host", ["", "a..b", "*.example", "ex ample", "x" * 64 + ".example", "bücher.example"])
+@pytest.mark.parametrize(
+    "host",
+    [
+        *("", "a..b", "*.example", "ex ample", "x" * 64 + ".example", "bücher.example"),
+        *("10.0.0.256", "203.0.113.010", "203.0.113", "203.0.113.300", "7", "lb.example.7"),
+    ],
+)
 def test_what_is_no_host_name_is_never_looked_up(host: str) -> None:
     """A fault in a manifest is no question."""
     names = ResolutionSchedule(lambda: 0.5)

@@ -116,3 +116,24 @@ def test_a_field_path_gives_its_line(field: str, line: int) -> None:
     """A field stands where its key stands; a missing one where its nearest parent does."""
     documents, lines = parse_documents(LINES)
     assert lines.line_of(documents[0].value["items"][0], field) == line
+
+
+WRITTEN = """
+a: [1.10, &v 0x10, *v, 'yes', 080, 60]
+b: {c: TRUE, d: 1_0, e: ~, f: 1e3, g: *v, h: -0}
+"""
+
+
+@pytest.mark.parametrize(
+    ("key", "texts"),
+    [
+        ("a", {0: "1.10", 1: "0x10", 2: "0x10", 4: "080"}),
+        ("b", {"c": "TRUE", "f": "1e3", "g": "0x10", "h": "-0"}),
+    ],
+)
+def test_a_scalar_that_is_no_text_keeps_the_text_of_the_file(key: str, texts: dict[str | int, str]) -> None:
+    """Where the value does not say it: text, null and plain numbers keep nothing."""
+    documents, lines = parse_documents(WRITTEN)
+    container = documents[0].value[key]
+    steps = range(len(container)) if isinstance(container, list) else container
+    assert {step: text for step in steps if (text := lines.text_of(container, step)) is not None} == texts

@@ -36,6 +36,19 @@ they are shown. `meshdns serve --config zones/<folder>/meshdns.yaml` serves one 
    the alias is sent on and the name is looked up here, with the type that was queried; what the upstream says of it is
    dropped. With `fallthrough` it may speak for the unknown name that it is asked for, and for no other of the zone.
    The upstream of a `fallback` zone speaks for that zone, other upstreams do not.
+7. **Wrong values.** A scalar where text is wanted (an unquoted `false`, `60`, `1.10` in labels, annotations and
+   selectors) counts as the text that stands in the file; `null` is absence. What still cannot be read narrows: a
+   selector with a value that is null, a list or a mapping selects nothing, an `exportTo` that cannot be read is not
+   public, a readiness is not ready, and endpoints that cannot be read are endpoints that cannot be used. An unknown
+   word is the default of its field. Each is a problem.
+8. **Own keys.** `meshdns.io/export` on Services and ServiceEntries, `meshdns.io/ttl` and `meshdns.io/answer` on
+   ServiceEntries are labels or annotations. `export` is `true`, `t`, `yes`, `y`, `on` or `1`, or `false`, `f`, `no`,
+   `n`, `off` or `0`, in any case; any other value hides, and so does the one of two that differ. Of `ttl` and `answer`
+   the annotation counts, and a value that cannot be read is ignored.
+9. **Addresses.** A name whose last label is all digits is a mistyped address: a problem, which no upstream is asked
+   for. An IPv4-mapped address (`::ffff:192.0.2.1`) is the IPv4 address. Loopback, link-local, unspecified and multicast
+   addresses are never served, except that mode `vip` serves 127.0.0.0/8 without 127.0.0.1, and multicast, and reports
+   both.
 """
 
 

@@ -104,11 +104,12 @@ class ServiceEntry(Declaration, frozen=True, kw_only=True, tag="ServiceEntry"):
     selector: tuple[tuple[str, str], ...] | None = None
     export_to: tuple[str, ...] = ()
     network: str = ""
-    answer: str = ""  # annotation meshdns.io/answer
-    ttl: int = -1  # annotation meshdns.io/ttl, seconds; -1 = the zone's
+    answer: str = ""  # meshdns.io/answer
+    ttl: int = -1  # meshdns.io/ttl, seconds; -1 = the zone's
     host_places: tuple[ItemPlace, ...] = ()
     endpoint_places: tuple[ItemPlace, ...] = ()
     unread_endpoints: int = 0
+    hidden: bool = False  # meshdns.io/export says false, or cannot be read
 
     @property
     def has_unread_endpoints(self) -> bool:
@@ -140,7 +141,8 @@ class Service(Declaration, frozen=True, kw_only=True, tag="Service"):
     """A Kubernetes Service.
 
     ``cluster_ips`` is empty for a headless Service. ``ingress`` holds ``status.loadBalancer.ingress`` as addresses and
-    host names in their order. ``labels`` keeps only the labels that name a gateway or an export.
+    host names in their order. ``labels`` keeps only the labels that name a gateway or an export; the latter is ``true``
+    or ``false`` whatever was written as label or annotation, and ``false`` too where what decides cannot be read.
     """
 
     type: str = "ClusterIP"  # ClusterIP, NodePort, LoadBalancer or ExternalName

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from meshdns.dns import names
+from meshdns.mesh.objects.address_text import address_fault
 from meshdns.mesh.objects.declarations import (
     AnyDeclaration,
     Endpoint,
@@ -16,79 +17,111 @@ from meshdns.mesh.objects.declarations import (
     UnreadableObject,
     WorkloadEntry,
 )
-from meshdns.mesh.objects.foreign import shown
-from meshdns.mesh.objects.labels import ANSWER_ANNOTATION, NETWORK_LABEL, TTL_ANNOTATION
+from meshdns.mesh.objects.foreign import MAX_SHOWN, bounded_text, shown
+from meshdns.mesh.objects.labels import NETWORK_LABEL
+from meshdns.mesh.objects.own_keys import answer_mode_of, export_of, ttl_of
 from meshdns.mesh.objects.raw import (
     MAX_ITEMS,
     RawObject,
+    TextPairs,
     canonical_address,
     host_fault,
     is_text,
-    label_pairs,
     mapping_of,
     normalize_host,
+    port_advice,
     port_number,
     text_of,
-    texts_of,
 )
+from meshdns.mesh.objects.scalars import nearest
 
-_RESOLUTIONS: Final = {each.value: each for each in Resolution}
+_LOCATIONS: Final = ("MESH_EXTERNAL", "MESH_INTERNAL")
+_RESOLUTIONS: Final = tuple(each.value for each in Resolution)
+_TLS_MODES: Final = ("PASSTHROUGH", "SIMPLE", "MUTUAL", "AUTO_PASSTHROUGH", "ISTIO_MUTUAL", "OPTIONAL_MUTUAL")
+"""The enums of istio/api networking/v1alpha3, in the order of their numbers; the first is the default of each."""
+_PROTOCOLS: Final = (
+    *("TCP", "HTTP", "HTTPS", "HTTP2", "GRPC", "GRPC-WEB", "TLS", "UDP", "SCTP", "HTTP_PROXY", "MONGO", "MYSQL"),
+    *("REDIS", "THRIFT", "DUBBO", "HBONE", "DOUBLEHBONE"),
+)
+"""Protocols of ports in any case (istio/istio pkg/config/protocol), and SCTP, which SRV can say; TCP is the default."""
 MAX_GATEWAY_SERVERS: Final = 1024
 MAX_GATEWAY_HOSTS: Final = 4096
 """Servers of one Gateway, and hosts of all of them; the CRD has no bound."""
 
-_ANSWER_MODES: Final = ("gateway", "vip", "endpoints")
-_MAX_TTL: Final = 86400
 _MAX_ENDPOINT_PORTS: Final = 128  # of one endpoint, by the CRD
+_ENTRY_FIELDS: Final = frozenset(
+    {
+        *("hosts", "addresses", "ports", "location", "resolution", "endpoints", "workloadSelector", "exportTo"),
+        "subjectAltNames",
+    }
+)
+_WORKLOAD_FIELDS: Final = frozenset({"address", "ports", "labels", "network", "locality", "weight", "serviceAccount"})
+_FIELD_LIKENESS: Final = 0.8
 _NO_NAMESPACE: Final = "~"  # Istio's word for an export to no namespace
+_EXPORT_WORDS: Final = frozenset({"*", ".", _NO_NAMESPACE})
 
 
 def service_entry(raw: RawObject) -> AnyDeclaration:
     """A ServiceEntry (networking.istio.io)."""
     items = raw.list_at("endpoints")  # first: that it has more than are read must be among its problems
-    resolution = _resolution(raw)
-    selector = raw.mapping_at("workloadSelector", raw.spec) if raw.spec.get("workloadSelector") is not None else None
+    _check_field_names(raw, _ENTRY_FIELDS)
+    written_resolution = raw.word_at("resolution", raw.spec, "spec", _RESOLUTIONS, numbered=True)
+    resolution = Resolution(written_resolution) if written_resolution is not None else Resolution.NONE
+    network = _own_network(raw)
     hosts: dict[str, int] = {}
     for index, host in _hosts(raw):
         hosts.setdefault(host, index)
-    endpoints = dict(_endpoints(raw, items))
+    endpoints = dict(_endpoints(raw, items, network))
+    unread_endpoints = _written_items(raw.spec.get("endpoints")) - len(endpoints)
+    addresses = tuple(dict.fromkeys(_spec_addresses(raw, resolution)))
+    if resolution is Resolution.NONE:  # its addresses are destinations
+        if written_resolution is None or network is None:
+            addresses = ()  # whether they are, or where, cannot be told
+        unread_endpoints += _unread_destinations(raw, addresses) + (written_resolution is None)
     return ServiceEntry(
         namespace=raw.namespace,
         name=raw.name,
         created=raw.created,
         hosts=tuple(hosts),
-        addresses=tuple(dict.fromkeys(_spec_addresses(raw, resolution))),
+        addresses=addresses,
         status_addresses=tuple(_status_addresses(raw)),
         ports=tuple(_istio_ports(raw)),
-        internal=raw.spec.get("location") in ("MESH_INTERNAL", 1),
+        internal=raw.word_at("location", raw.spec, "spec", _LOCATIONS, numbered=True) == "MESH_INTERNAL",
         resolution=resolution,
         endpoints=tuple(endpoints.values()),
-        selector=(
-            label_pairs(raw.first_pairs(mapping_of(selector.get("labels")), "spec.workloadSelector.labels"))
-            if selector is not None
-            else None
-        ),
+        selector=_workload_selector(raw),
         export_to=tuple(_export_to(raw)),
-        network=raw.labels.get(NETWORK_LABEL, ""),
-        answer=_answer_mode(raw),
-        ttl=_ttl(raw),
+        network=network or "",
+        answer=answer_mode_of(raw),
+        ttl=ttl_of(raw),
         host_places=raw.item_places("spec.hosts", tuple(hosts.values())),
         endpoint_places=raw.item_places("spec.endpoints", tuple(endpoints)),
-        unread_endpoints=_written_items(raw.spec.get("endpoints")) - len(endpoints),
+        unread_endpoints=unread_endpoints,
+        hidden=export_of(raw) is False,
         problems=raw.problems,
     )
 
 
-def _resolution(raw: RawObject) -> Resolution:
-    value = raw.spec.get("resolution", "NONE")
-    if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < len(Resolution):
-        return list(Resolution)[value]
-    resolution = _RESOLUTIONS.get(text_of(value))  # an enum's own error makes text of any value
-    if resolution is None:
-        raw.add_problem(
-            "spec.resolution", f"{shown(value)} is unknown; read as STATIC", "use NONE, STATIC, DNS or DYNAMIC_DNS"
-        )
-    return resolution or Resolution.STATIC
+def _check_field_names(raw: RawObject, known: frozenset[str]) -> None:
+    """Note the fields that are unknown and much like one that is missing; a cluster drops them in silence."""
+    for key in raw.spec:
+        meant = "" if key in known or not is_text(key) else nearest(key, known, _FIELD_LIKENESS)
+        if meant and meant not in raw.spec:
+            reason = f"is no field of a {raw.kind.value}, so that it does nothing"
+            raw.add_problem(f"spec.{bounded_text(key, MAX_SHOWN)}", reason, f"write {meant}")
+
+
+def _own_network(raw: RawObject) -> str | None:
+    """The network that the object's own label names; None where the label cannot be read."""
+    return None if raw.label_pairs.is_unread(NETWORK_LABEL) else raw.labels.get(NETWORK_LABEL, "")
+
+
+def _workload_selector(raw: RawObject) -> tuple[tuple[str, str], ...] | None:
+    """The labels of ``workloadSelector``: None without one, empty, which selects nothing, if it cannot be read."""
+    if raw.spec.get("workloadSelector") is None:
+        return None
+    selector = raw.mapping_at("workloadSelector", raw.spec)
+    return raw.selector_at("labels", selector, "spec.workloadSelector") or ()
 
 
 def _hosts(raw: RawObject) -> Iterator[tuple[int, str]]:
@@ -118,9 +151,18 @@ def _spec_addresses(raw: RawObject, resolution: Resolution) -> Iterator[str]:
             )
 
 
+def _unread_destinations(raw: RawObject, addresses: tuple[str, ...]) -> int:
+    """How many addresses of an entry without resolution are not among `addresses` and are no networks."""
+    value = raw.spec.get("addresses")
+    if value is None or not isinstance(value, list):
+        return _written_items(value)
+    return sum(canonical_address(item) not in addresses and not _is_network(item) for item in value)
+
+
 def _is_network(item: object) -> bool:
+    """Whether it is a CIDR of more than one address."""
     try:
-        return isinstance(item, str) and bool(ipaddress.ip_network(item.strip(), strict=False))
+        return isinstance(item, str) and ipaddress.ip_network(item.strip(), strict=False).num_addresses > 1
     except ValueError:
         return False
 
@@ -138,11 +180,14 @@ def _istio_ports(raw: RawObject) -> Iterator[Port]:
     for index, item in enumerate(raw.list_at("ports")):
         port = mapping_of(item)
         number = port_number(port.get("number"))
+        path = f"spec.ports[{index}]"
         if number:
-            protocol = text_of(port.get("protocol")).upper() or "TCP"
-            yield Port(text_of(port.get("name")), number, protocol, port_number(port.get("targetPort")))
+            protocol = raw.word_at("protocol", port, path, _PROTOCOLS, folded=True)
+            name = raw.text_at("name", port, path)
+            if protocol is not None and name is not None:
+                yield Port(name, number, protocol, port_number(port.get("targetPort")))
         else:
-            raw.add_problem(f"spec.ports[{index}]", "has no number from 1 to 65535", "set number")
+            raw.add_problem(path, "has no number from 1 to 65535", port_advice(port.get("number"), "set number"))
 
 
 def _written_items(value: object) -> int:
@@ -152,27 +197,37 @@ def _written_items(value: object) -> int:
     return len(value) if isinstance(value, list) else 1
 
 
-def _endpoints(raw: RawObject, items: list[Any]) -> Iterator[tuple[int, Endpoint]]:
+def _endpoints(raw: RawObject, items: list[Any], network: str | None) -> Iterator[tuple[int, Endpoint]]:
     """The endpoints that can be understood, each with its index in the list."""
     for index, item in enumerate(items):
         path = f"spec.endpoints[{index}]"
         if not isinstance(item, Mapping):
             raw.add_problem(path, "is not a mapping", "write address, ports and network below it")
             continue
-        endpoint = _endpoint(raw, item, path, raw.labels.get(NETWORK_LABEL, ""))
+        endpoint = _endpoint(raw, item, path, raw.texts_at("labels", item, path), network)
         if endpoint is not None:
             yield index, endpoint
 
 
-def _endpoint(raw: RawObject, item: Mapping[str, Any], path: str, network: str) -> Endpoint | None:
-    """One endpoint; `network` is the object's own label, used where the endpoint names none."""
-    network = text_of(item.get("network")) or texts_of(item.get("labels")).get(NETWORK_LABEL, "") or network
+def _endpoint(
+    raw: RawObject, item: Mapping[str, Any], path: str, labels: TextPairs, own_network: str | None
+) -> Endpoint | None:
+    """One endpoint with its labels; `own_network` is the object's own label, used where the endpoint names none.
+
+    An endpoint whose network cannot be read is unreadable: elsewhere its address may mean something else.
+    """
+    network = raw.text_at("network", item, path)
+    if network == "":
+        unread = labels.is_unread(NETWORK_LABEL)
+        network = None if unread else labels.texts.get(NETWORK_LABEL, "") or own_network
     ports = tuple(_endpoint_ports(raw, item, path))
-    value = item.get("address", "")
-    if not isinstance(value, str):
+    value = item.get("address")
+    if value is not None and not isinstance(value, str):
         raw.add_problem(f"{path}.address", f"is {type(value).__name__}, not text", "quote the address")
         return None
-    value = value.strip()
+    if network is None:
+        return None
+    value = (value or "").strip()
     if value.startswith("unix:") and is_text(value):
         return Endpoint(value, ports, network)
     known = canonical_address(value)
@@ -180,8 +235,8 @@ def _endpoint(raw: RawObject, item: Mapping[str, Any], path: str, network: str) 
     if not address and not network:
         raw.add_problem(f"{path}.address", "is empty and no network is set", "set address, or network for its gateways")
         return None
-    if address and not known and (wrong := names.invalid_reason(address)):
-        raw.add_problem(f"{path}.address", f"{shown(value)} {wrong}", "use an IP address or a DNS name")
+    if address and not known and (fault := address_fault(value)) is not None:
+        raw.add_problem(f"{path}.address", *fault)
         return None
     return Endpoint(address, ports, network)
 
@@ -192,75 +247,67 @@ def _endpoint_ports(raw: RawObject, item: Mapping[str, Any], path: str) -> Itera
         if number and is_text(name):
             yield name, number
         else:
-            raw.add_problem(f"{path}.ports", f"{shown(name)} has no port from 1 to 65535", "set its number")
+            advice = port_advice(value, "set its number")
+            raw.add_problem(f"{path}.ports", f"{shown(name)} has no port from 1 to 65535", advice)
 
 
 def _export_to(raw: RawObject) -> Iterator[str]:
-    """``spec.exportTo``; what cannot be read exports to nobody, for a mistake must not publish a host."""
+    """``spec.exportTo``; what cannot be read exports to nobody, for a mistake must not publish a host.
+
+    What no namespace can be called exports to nobody either, and is kept as it is.
+    """
     value = raw.spec.get("exportTo")
     listed = raw.list_at("exportTo") if isinstance(value, list) else [] if value is None else [value]
     for index, item in enumerate(listed):
+        field = f"spec.exportTo[{index}]" if isinstance(value, list) else "spec.exportTo"
         if isinstance(value, list) and is_text(item):
+            if item not in _EXPORT_WORDS and (names.invalid_reason(item) or "." in item):
+                raw.add_problem(field, f"{shown(item)} is no namespace", 'write a namespace, ".", "~", or "*" for all')
             yield item
         else:
-            field = f"spec.exportTo[{index}]" if isinstance(value, list) else "spec.exportTo"
             raw.add_problem(
                 field, "is not understood; read as exported to nobody", 'write a list of texts, "*" for all'
             )
             yield _NO_NAMESPACE
 
 
-def _answer_mode(raw: RawObject) -> str:
-    value = raw.annotations.get(ANSWER_ANNOTATION, "")
-    if value and value not in _ANSWER_MODES:
-        raw.add_problem(
-            f"metadata.annotations.{ANSWER_ANNOTATION}", f"{shown(value)} is unknown", "use gateway, vip or endpoints"
-        )
-        return ""
-    return value
-
-
-def _ttl(raw: RawObject) -> int:
-    value = raw.annotations.get(TTL_ANNOTATION)
-    if value is None:
-        return -1
-    if value.isascii() and value.isdigit() and len(value) <= 5 and int(value) <= _MAX_TTL:
-        return int(value)
-    raw.add_problem(
-        f"metadata.annotations.{TTL_ANNOTATION}", f"{shown(value)} is no TTL", f"use seconds, 0 to {_MAX_TTL}"
-    )
-    return -1
-
-
 def workload_entry(raw: RawObject) -> AnyDeclaration:
     """A WorkloadEntry (networking.istio.io); without a usable address it is `UnreadableObject`."""
-    endpoint = _endpoint(raw, raw.spec, "spec", raw.labels.get(NETWORK_LABEL, ""))
+    _check_field_names(raw, _WORKLOAD_FIELDS)
+    labels = raw.texts_at("labels", raw.spec, "spec")
+    endpoint = _endpoint(raw, raw.spec, "spec", labels, _own_network(raw))
     if endpoint is None:
         return UnreadableObject(
             object_kind=raw.kind, namespace=raw.namespace, name=raw.name, created=raw.created, problems=raw.problems
         )
-    labels = {
-        **texts_of(raw.first_pairs(raw.labels, "metadata.labels")),
-        **texts_of(raw.first_pairs(mapping_of(raw.spec.get("labels")), "spec.labels")),
-    }
     return WorkloadEntry(
         namespace=raw.namespace,
         name=raw.name,
         created=raw.created,
         endpoint=endpoint,
-        labels=tuple(sorted(labels.items())),
+        labels=_workload_labels(raw, labels),
         problems=raw.problems,
     )
 
 
+def _workload_labels(raw: RawObject, written: TextPairs) -> tuple[tuple[str, str], ...]:
+    """The labels of the object, and over them those of its spec; one that cannot be read there is none of either."""
+    own = raw.first_pairs(raw.labels, "metadata.labels")
+    if written.unread is None:
+        return ()
+    kept = {key: value for key, value in own.items() if key not in written.unread}
+    return tuple(sorted({**kept, **raw.first_pairs(written.texts, "spec.labels")}.items()))
+
+
 def istio_gateway(raw: RawObject) -> AnyDeclaration:
-    """A Gateway (networking.istio.io)."""
+    """A Gateway (networking.istio.io); one whose selector cannot be read selects no gateway."""
+    selector = raw.selector_at("selector", raw.spec, "spec")
     return IstioGateway(
         namespace=raw.namespace,
         name=raw.name,
         created=raw.created,
-        selector=label_pairs(raw.first_pairs(mapping_of(raw.spec.get("selector")), "spec.selector")),
-        servers=tuple(_gateway_servers(raw)),
+        selector=selector or (),
+        servers=tuple(_gateway_servers(raw)) if selector is not None else (),
         problems=raw.problems,
     )
 
@@ -280,9 +327,12 @@ def _gateway_servers(raw: RawObject) -> Iterator[GatewayServer]:
             written = raw.list_at("hosts", server, path, most=MAX_GATEWAY_HOSTS)[:left]
             left -= len(written)
             hosts = tuple(_server_hosts(raw, written, path))
-            yield GatewayServer(number, hosts, text_of(mapping_of(server.get("tls")).get("mode")))
+            tls = mapping_of(server.get("tls"))
+            mode = raw.word_at("mode", tls, f"{path}.tls", _TLS_MODES, numbered=True) if tls.get("mode") else ""
+            yield GatewayServer(number, hosts, mode or "")
         else:
-            raw.add_problem(f"{path}.port", "has no number from 1 to 65535", "set number")
+            advice = port_advice(mapping_of(server.get("port")).get("number"), "set number")
+            raw.add_problem(f"{path}.port", "has no number from 1 to 65535", advice)
 
 
 def _server_hosts(raw: RawObject, items: list[Any], path: str) -> Iterator[str]:

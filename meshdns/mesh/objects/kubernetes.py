@@ -29,14 +29,17 @@ from meshdns.mesh.objects.labels import (
     NODE_SELECTOR_ANNOTATION,
     SERVICE_NAME_LABEL,
 )
+from meshdns.mesh.objects.own_keys import export_of
 from meshdns.mesh.objects.raw import (
     MAX_ITEMS,
+    MAX_PORT_DIGITS,
     RawObject,
     canonical_address,
     host_fault,
     label_pairs,
     mapping_of,
     normalize_host,
+    port_advice,
     port_number,
     text_of,
     texts_of,
@@ -46,28 +49,42 @@ MAX_SLICE_ENDPOINTS: Final = 1000
 """Endpoints of one EndpointSlice, as Kubernetes validates."""
 
 _GATEWAY_LABELS: Final = frozenset({NETWORK_LABEL, GATEWAY_PORT_LABEL})
-_SERVICE_LABELS: Final = frozenset({NETWORK_LABEL, GATEWAY_PORT_LABEL, EXPORT_LABEL, "istio"})
+_SERVICE_LABELS: Final = frozenset({NETWORK_LABEL, GATEWAY_PORT_LABEL, "istio"})
+_SERVICE_TYPES: Final = ("ClusterIP", "NodePort", "LoadBalancer", "ExternalName")
+_PROTOCOLS: Final = ("TCP", "UDP", "SCTP")
+_HEADLESS: Final = "None"  # in spec.clusterIP
 
 
 def service(raw: RawObject) -> AnyDeclaration:
     """A Service (core/v1)."""
     cluster_ip = text_of(raw.spec.get("clusterIP"))
+    kind = raw.word_at("type", raw.spec, "spec", _SERVICE_TYPES)
     return Service(
         namespace=raw.namespace,
         name=raw.name,
         created=raw.created,
-        type=text_of(raw.spec.get("type")) or "ClusterIP",
-        cluster_ips=tuple(_cluster_ips(raw, cluster_ip)),
-        headless=cluster_ip == "None",
+        type=kind or _SERVICE_TYPES[0],
+        cluster_ips=tuple(_cluster_ips(raw)),
+        headless=cluster_ip == _HEADLESS,
         ports=tuple(_service_ports(raw)),
         ingress=tuple(dict.fromkeys(_ingress(raw))),
         external_ips=tuple(_external_ips(raw)),
-        labels=_select_labels(_SERVICE_LABELS, raw.labels),
+        labels=_service_labels(raw, has_type=kind is not None and not raw.has_unread_spec),
         export_to=_comma_list(raw, EXPORT_TO_ANNOTATION, raw.annotations.get(EXPORT_TO_ANNOTATION, "")),
         node_selector=_node_selector(raw),
         publish_not_ready=raw.spec.get("publishNotReadyAddresses") is True,
         problems=raw.problems,
     )
+
+
+def _service_labels(raw: RawObject, *, has_type: bool) -> tuple[tuple[str, str], ...]:
+    """The labels that are kept; a Service is hidden if what decides whether it has derived names cannot be read."""
+    labels = _gateway_labels(raw, _SERVICE_LABELS)
+    exported = export_of(raw)
+    is_unread = any(map(raw.label_pairs.is_unread, _SERVICE_LABELS))
+    if is_unread or raw.annotation_pairs.is_unread(EXPORT_TO_ANNOTATION) or not has_type:
+        exported = False
+    return labels if exported is None else tuple(sorted((*labels, (EXPORT_LABEL, "true" if exported else "false"))))
 
 
 def _comma_list(raw: RawObject, annotation: str, text: str) -> tuple[str, ...]:
@@ -78,14 +95,27 @@ def _comma_list(raw: RawObject, annotation: str, text: str) -> tuple[str, ...]:
     return found[:MAX_ITEMS]
 
 
-def _select_labels(kept: frozenset[str], labels: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
-    return tuple(sorted((key, value) for key, value in labels.items() if key in kept))
+def _gateway_labels(raw: RawObject, kept: frozenset[str]) -> tuple[tuple[str, str], ...]:
+    """The labels that are kept of an object; a problem where its gateway port is none."""
+    port = raw.labels.get(GATEWAY_PORT_LABEL, "")
+    if port and not (port.isascii() and port.isdigit() and len(port) <= MAX_PORT_DIGITS and port_number(int(port))):
+        reason = f"{shown(port)} is no port, so that the gateway port is the usual one"
+        raw.add_problem(f"metadata.labels.{GATEWAY_PORT_LABEL}", reason, "write a number from 1 to 65535, in quotes")
+        kept -= {GATEWAY_PORT_LABEL}
+    return tuple(sorted((key, value) for key, value in raw.labels.items() if key in kept))
 
 
-def _cluster_ips(raw: RawObject, first: str) -> Iterator[str]:
+def _cluster_ips(raw: RawObject) -> Iterator[str]:
     """``clusterIPs`` where the API server filled it in (dual stack), else ``clusterIP``."""
-    items = raw.list_at("clusterIPs") or [first]
-    yield from filter(None, map(canonical_address, items))
+    items = [(f"spec.clusterIPs[{index}]", item) for index, item in enumerate(raw.list_at("clusterIPs"))]
+    for field, item in items or [("spec.clusterIP", raw.spec.get("clusterIP"))]:
+        address = canonical_address(item)
+        if address:
+            yield address
+        elif item not in (None, "", _HEADLESS) or (item is None and items):
+            raw.add_problem(
+                field, f"{shown(item)} is no IP address", "write an address, or None for a headless Service"
+            )
 
 
 def _external_ips(raw: RawObject) -> Iterator[str]:
@@ -101,16 +131,15 @@ def _service_ports(raw: RawObject) -> Iterator[Port]:
     for index, item in enumerate(raw.list_at("ports")):
         port = mapping_of(item)
         number = port_number(port.get("port"))
+        path = f"spec.ports[{index}]"
         if number:
-            yield Port(
-                text_of(port.get("name")),
-                number,
-                text_of(port.get("protocol")) or "TCP",
-                port_number(port.get("targetPort")),
-                port_number(port.get("nodePort")),
-            )
+            name, protocol = raw.text_at("name", port, path), raw.word_at("protocol", port, path, _PROTOCOLS)
+            if name is not None and protocol is not None:
+                yield Port(
+                    name, number, protocol, port_number(port.get("targetPort")), port_number(port.get("nodePort"))
+                )
         else:
-            raw.add_problem(f"spec.ports[{index}]", "has no port from 1 to 65535", "set port")
+            raw.add_problem(path, "has no port from 1 to 65535", port_advice(port.get("port"), "set port"))
 
 
 def _ingress(raw: RawObject) -> Iterator[str]:
@@ -120,7 +149,7 @@ def _ingress(raw: RawObject) -> Iterator[str]:
         entry = mapping_of(item)
         address = canonical_address(entry.get("ip"))
         host = normalize_host(text_of(entry.get("hostname")))
-        if address or (host and not names.invalid_reason(host)):
+        if address or (host and not names.host_fault(host)):
             yield address or host
         else:
             path = f"status.loadBalancer.ingress[{index}]"
@@ -128,16 +157,17 @@ def _ingress(raw: RawObject) -> Iterator[str]:
 
 
 def _node_selector(raw: RawObject) -> tuple[tuple[str, str], ...] | None:
-    """Istio's annotation: a JSON object of node labels; only flat text pairs count."""
+    """Istio's annotation: a JSON object of node labels. None also where it cannot be read: it then selects no node."""
     value = raw.annotations.get(NODE_SELECTOR_ANNOTATION)
     if value is None:
         return None
-    path = f"metadata.annotations.{NODE_SELECTOR_ANNOTATION}"
     try:
-        return label_pairs(raw.first_pairs(msgspec.json.decode(value, type=dict[str, Any]), path))
+        pairs = msgspec.json.decode(value, type=dict[str, Any])
     except (msgspec.DecodeError, RecursionError):
+        path = f"metadata.annotations.{NODE_SELECTOR_ANNOTATION}"
         raw.add_problem(path, "is no JSON object", "write a JSON object of labels, {} for every node")
         return None
+    return raw.selector_at(NODE_SELECTOR_ANNOTATION, {NODE_SELECTOR_ANNOTATION: pairs}, "metadata.annotations")
 
 
 def endpoint_slice(raw: RawObject) -> AnyDeclaration:
@@ -162,23 +192,48 @@ def _label(raw: RawObject, text: str, field: str) -> str:
 
 
 def _slice_endpoints(raw: RawObject) -> Iterator[SliceEndpoint]:
+    names_hosts = raw.root.get("addressType") == "FQDN"
     for index, item in enumerate(raw.list_at("endpoints", raw.root, "", most=MAX_SLICE_ENDPOINTS)):
         entry = mapping_of(item)
+        path = f"endpoints[{index}]"
         addresses = entry.get("addresses")
         address = canonical_address(addresses[0]) if isinstance(addresses, list) and addresses else ""
         if address:
-            ready = mapping_of(entry.get("conditions")).get("ready")
-            # discovery.k8s.io/v1: an unset ready condition is unknown and should be read as true
-            hostname = _label(raw, text_of(entry.get("hostname")), f"endpoints[{index}].hostname")
-            yield SliceEndpoint(address, ready is not False, hostname)
+            hostname = raw.text_at("hostname", entry, path) or ""
+            yield SliceEndpoint(address, _is_ready(raw, entry, path), _label(raw, hostname, f"{path}.hostname"))
+        elif not names_hosts:
+            raw.add_problem(f"{path}.addresses", "has no IP address", "write a list whose first item is the address")
+
+
+def _is_ready(raw: RawObject, entry: Mapping[str, Any], path: str) -> bool:
+    """Whether an endpoint is ready; one whose readiness cannot be read is not.
+
+    discovery.k8s.io/v1: an unset condition is unknown, and should be read as true.
+    """
+    conditions = entry.get("conditions")
+    place = f"{path}.conditions"
+    if conditions is None:
+        return True
+    if not isinstance(conditions, Mapping):
+        raw.add_problem(place, "is not a mapping, so that the endpoint is not ready", "write ready: true below it")
+        return False
+    ready = conditions.get("ready")
+    if ready is not None and not isinstance(ready, bool):
+        reason = f"{shown(ready)} is neither true nor false, so that the endpoint is not ready"
+        raw.add_problem(f"{place}.ready", reason, "write true or false without quotes")
+        return False
+    return ready is not False
 
 
 def _slice_ports(raw: RawObject) -> Iterator[Port]:
-    for item in raw.list_at("ports", raw.root, ""):
+    for index, item in enumerate(raw.list_at("ports", raw.root, "")):
         port = mapping_of(item)
         number = port_number(port.get("port"))
         if number:
-            yield Port(text_of(port.get("name")), number, text_of(port.get("protocol")) or "TCP")
+            path = f"ports[{index}]"
+            name, protocol = raw.text_at("name", port, path), raw.word_at("protocol", port, path, _PROTOCOLS)
+            if name is not None and protocol is not None:
+                yield Port(name, number, protocol)
 
 
 def namespace(raw: RawObject) -> AnyDeclaration:
@@ -205,7 +260,7 @@ def gateway(raw: RawObject) -> AnyDeclaration:
         spec_addresses=tuple(dict.fromkeys(_gateway_addresses(raw, raw.spec, "spec"))),
         status_addresses=tuple(dict.fromkeys(_gateway_addresses(raw, raw.status, "status"))),
         listeners=tuple(_listeners(raw)),
-        labels=_select_labels(_GATEWAY_LABELS, raw.labels),
+        labels=_gateway_labels(raw, _GATEWAY_LABELS),
         problems=raw.problems,
     )
 
@@ -214,13 +269,13 @@ def _gateway_addresses(raw: RawObject, parent: Mapping[str, Any], path: str) -> 
     """Addresses of the types IPAddress (the default) and Hostname; other types mean nothing outside their cloud."""
     for index, item in enumerate(raw.list_at("addresses", parent, path)):
         entry = mapping_of(item)
-        if entry.get("type", "IPAddress") not in ("IPAddress", "Hostname"):
+        if (entry.get("type") or "IPAddress") not in ("IPAddress", "Hostname"):
             continue
         value = entry.get("value")
         host = normalize_host(text_of(value))
         if address := canonical_address(value):
             yield address
-        elif host and not names.invalid_reason(host):
+        elif host and not names.host_fault(host):
             yield host
         elif value:  # Gateway API v1.2: an empty value asks the controller to choose one
             place = f"{path}.addresses[{index}].value"
@@ -243,7 +298,8 @@ def _listeners(raw: RawObject) -> Iterator[GatewayListener]:
             else:
                 yield GatewayListener(number, text_of(listener.get("protocol")), hostname, mode)
         else:
-            raw.add_problem(f"spec.listeners[{index}]", "has no port from 1 to 65535", "set port")
+            advice = port_advice(listener.get("port"), "set port")
+            raw.add_problem(f"spec.listeners[{index}]", "has no port from 1 to 65535", advice)
 
 
 def node(raw: RawObject) -> AnyDeclaration:
@@ -264,8 +320,11 @@ def pod(raw: RawObject) -> AnyDeclaration:
     """A Pod (core/v1); one that ends, or has ended, is not ready."""
     items = raw.list_at("podIPs", raw.status, "status") or [{"ip": raw.status.get("podIP")}]
     conditions = map(mapping_of, raw.list_at("conditions", raw.status, "status"))
-    ready = any(each.get("type") == "Ready" and each.get("status") == "True" for each in conditions)
-    ends = "deletionTimestamp" in mapping_of(raw.root.get("metadata"))
+    ready = any(
+        each.get("type") == "Ready" and raw.text_at("status", each, f"status.conditions[{index}]") == "True"
+        for index, each in enumerate(conditions)
+    )
+    ends = mapping_of(raw.root.get("metadata")).get("deletionTimestamp") is not None
     return Pod(
         namespace=raw.namespace,
         name=raw.name,

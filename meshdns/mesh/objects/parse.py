@@ -19,15 +19,19 @@ from meshdns.mesh.objects.declarations import AnyDeclaration, ObjectKind, Unread
 from meshdns.mesh.objects.foreign import describe_error, shown
 from meshdns.mesh.objects.istio import istio_gateway, service_entry, workload_entry
 from meshdns.mesh.objects.kubernetes import endpoint_slice, gateway, namespace, node, pod, service
-from meshdns.mesh.objects.raw import FieldLocator, RawObject
+from meshdns.mesh.objects.own_keys import check_own_keys
+from meshdns.mesh.objects.raw import FieldLocator, RawObject, WrittenText
 
 
-def parse_object(kind: ObjectKind, obj: object, *, where: FieldLocator | None = None) -> AnyDeclaration | None:
+def parse_object(
+    kind: ObjectKind, obj: object, *, where: FieldLocator | None = None, written: WrittenText | None = None
+) -> AnyDeclaration | None:
     """Read one object of a known kind; see the rules above.
 
-    `where` gives ``file:line`` for a field path and is left out for objects from an API server.
+    `where` gives ``file:line`` for a field path, `written` what a scalar is written as; both are left out for objects
+    from an API server.
     """
-    raw = RawObject(kind, obj, where)
+    raw = RawObject(kind, obj, where, written)
     if not raw.name:
         return None
     found = _read(raw) if _judge_names(raw) else _unreadable(raw)
@@ -36,6 +40,7 @@ def parse_object(kind: ObjectKind, obj: object, *, where: FieldLocator | None = 
 
 def _read(raw: RawObject) -> AnyDeclaration:
     try:
+        check_own_keys(raw)
         return _READERS[raw.kind](raw)
     except Exception as error:  # noqa: BLE001 — the border: one object must not end a list
         raw.add_problem("spec", f"cannot be read: {describe_error(error)}", "compare it with the CRD's schema")
@@ -50,7 +55,7 @@ def _unreadable(raw: RawObject) -> UnreadableObject:
 
 def _judge_names(raw: RawObject) -> bool:
     """Note what is wrong with the name and namespace of an object; return whether it can be read in spite of that."""
-    readable = True
+    readable = not raw.has_unread_namespace
     for field, written, known_as, in_dns in (
         ("name", raw.written_name, raw.name, raw.kind in _NAMES_IN_DNS),
         ("namespace", raw.written_namespace, raw.namespace, raw.kind in _NAMESPACES_IN_DNS),

@@ -144,7 +144,8 @@ class _FileParser:
             if document.value is None:
                 continue  # nothing between two separators, or comments only
             for obj, kind in self._objects(document, lines):
-                declaration = parse_object(kind, obj, where=self._field_locator(obj, lines))
+                where = self._field_locator(obj, lines)
+                declaration = parse_object(kind, obj, where=where, written=lines.text_of)
                 line = lines.line_of(obj)
                 if declaration is None:
                     self._report(line, f"a {kind.value} has no name", "set metadata.name")

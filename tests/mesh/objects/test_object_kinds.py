@@ -136,7 +136,7 @@ def test_an_istio_gateway_is_read_with_its_selector_and_servers() -> None:
 def test_what_an_istio_gateway_holds_wrongly_is_named_and_the_rest_kept() -> None:
     """A host that is none, a server without port, servers that are no mappings."""
     servers = [{"port": {"number": 15443}, "hosts": ["a b", 7, "ok.global"]}, {"hosts": ["x.global"]}, "server"]
-    found = istio_gateway({"selector": ["x"], "servers": servers})
+    found = istio_gateway({"selector": {"istio": "eastwestgateway"}, "servers": servers})
     assert found.servers == (GatewayServer(15443, ("ok.global",)),)
     assert [problem.field for problem in found.problems] == [
         "spec.servers[0].hosts[0]",
@@ -222,7 +222,9 @@ def test_a_pod_names_its_host_name_and_network() -> None:
 
 
 SELECTORS: dict[str, tuple[tuple[tuple[str, str], ...] | None, bool]] = {
-    '{"zone": "a", "n": 7}': ((("zone", "a"),), True),
+    '{"zone": "a", "n": 7}': ((("n", "7"), ("zone", "a")), False),
+    '{"zone": "a", "n": null}': (None, False),
+    '{"zone": "a", "n": ["7"]}': (None, False),
     "{}": ((), True),
     "[]": (None, False),
     "zone=a": (None, False),

@@ -196,7 +196,7 @@ WRONG_TYPES: dict[str, tuple[object, list[str]]] = {
     # spec: the fields that are named
     "spec is a text": ("x", ["spec", "spec.hosts"]),
     "spec is a list": ([], ["spec", "spec.hosts"]),
-    "spec is null": (None, ["spec", "spec.hosts"]),
+    "spec is null": (None, ["spec.hosts"]),
     "spec is empty": ({}, ["spec.hosts"]),
     "no hosts": ({"hosts": []}, ["spec.hosts"]),
     "hosts is a text": ({"hosts": "a.global"}, ["spec.hosts", "spec.hosts"]),
@@ -242,7 +242,14 @@ ANNOTATIONS: dict[str, tuple[dict[str, Any], str, int, list[str]]] = {
     "a TTL with a unit": ({"meshdns.io/ttl": "30s"}, "", -1, ["metadata.annotations.meshdns.io/ttl"]),
     "a TTL in other digits": ({"meshdns.io/ttl": "٣٠"}, "", -1, ["metadata.annotations.meshdns.io/ttl"]),
     "an empty TTL": ({"meshdns.io/ttl": ""}, "", -1, ["metadata.annotations.meshdns.io/ttl"]),
-    "no text": ({"meshdns.io/ttl": 30, "meshdns.io/answer": []}, "", -1, []),
+    "a TTL that is a number": ({"meshdns.io/ttl": 30}, "", 30, ["metadata.annotations.meshdns.io/ttl"]),
+    "no text at all": (
+        {"meshdns.io/ttl": {}, "meshdns.io/answer": []},
+        "",
+        -1,
+        ["metadata.annotations.meshdns.io/ttl", "metadata.annotations.meshdns.io/answer"],
+    ),
+    "null": ({"meshdns.io/ttl": None, "meshdns.io/answer": None}, "", -1, []),
 }
 
 
@@ -275,7 +282,14 @@ def test_vips_are_single_addresses() -> None:
     assert allocated.status_addresses == ((GOOD_HOST, "240.240.0.1"),)
 
 
-NAMELESS: list[object] = [None, 7, "x", [], {}, *({"metadata": each} for each in (None, {}, {"name": 7}, {"name": ""}))]
+NAMELESS: list[object] = [
+    None,
+    7,
+    "x",
+    [],
+    {},
+    *({"metadata": each} for each in (None, {}, {"name": ["x"]}, {"name": ""})),
+]
 
 
 @pytest.mark.parametrize("raw", NAMELESS)
