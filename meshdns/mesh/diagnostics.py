@@ -359,7 +359,7 @@ def _entry_problems(entry: ServiceEntry) -> Iterator[Problem]:
     if entry.resolution is not Resolution.NONE:
         return
     if entry.endpoints:
-        reason = "are ignored by Istio under resolution NONE; they are served as written"
+        reason = "are ignored by Istio under resolution NONE, the default; they are served as written"
         advice = "set resolution: STATIC, or DNS where they are host names"
         _, where = entry.endpoint_field(0)
         yield _declaration_problem(entry, ProblemKind.MALFORMED, ("spec.endpoints", where), reason, advice)

@@ -18,6 +18,7 @@ from meshdns.mesh.objects.declarations import (
 )
 from meshdns.mesh.objects.foreign import shown
 from meshdns.mesh.objects.labels import ANSWER_ANNOTATION, NETWORK_LABEL, TTL_ANNOTATION
+from meshdns.mesh.objects.object_rules import problems_of_gateway, problems_of_service_entry
 from meshdns.mesh.objects.raw import (
     MAX_ITEMS,
     RawObject,
@@ -74,7 +75,7 @@ def service_entry(raw: RawObject) -> AnyDeclaration:
         ttl=_ttl(raw),
         host_places=raw.item_places("spec.hosts", tuple(hosts.values())),
         endpoint_places=raw.item_places("spec.endpoints", tuple(endpoints)),
-        problems=raw.problems,
+        problems=problems_of_service_entry(raw, resolution),
     )
 
 
@@ -253,7 +254,7 @@ def istio_gateway(raw: RawObject) -> AnyDeclaration:
         created=raw.created,
         selector=label_pairs(raw.first_pairs(mapping_of(raw.spec.get("selector")), "spec.selector")),
         servers=tuple(_gateway_servers(raw)),
-        problems=raw.problems,
+        problems=problems_of_gateway(raw),
     )
 
 
