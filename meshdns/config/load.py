@@ -235,8 +235,11 @@ def load_settings(flags: Overrides, environ: Mapping[str, str]) -> Settings:
     return fill_in_paths(apply_overrides(apply_overrides(settings, variables), flags), environ, os.geteuid())
 
 
-def place_of(path: KeyPath, flags: Overrides, environ: Mapping[str, str]) -> str:
-    """Where a key of the settings stands, for people: ``file:line:column: key``, or the key if no file has it."""
+def place_of(path: KeyPath, flags: Overrides, environ: Mapping[str, str], *, of_key: bool = False) -> str:
+    """Where a key of the settings stands, for people: ``file:line:column: key``, or the key if no file has it.
+
+    The place is that of its value, or with `of_key` that of the key itself.
+    """
     key = dotted_path(path)
     file = flags.config or overrides_from_environment(environ).config
     try:
@@ -245,5 +248,5 @@ def place_of(path: KeyPath, flags: Overrides, environ: Mapping[str, str]) -> str
         document = None
     if document is None:
         return key
-    line, column, found = document.position_of(path)
+    line, column, found = document.position_of(path, key=of_key)
     return f"{file}:{line}:{column}: {key}" if found == path else key

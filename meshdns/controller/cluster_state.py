@@ -286,6 +286,12 @@ class ClusterTracker:
             return True
         return now - self._started > DENIAL_BLOCK_TIMEOUT
 
+    def named_clusters(self) -> frozenset[str] | None:
+        """Return the clusters that the sources have, or None while one of them has not named its clusters."""
+        if self._expected_sources is None or len(self._listed_sources) < self._expected_sources:
+            return None
+        return frozenset(s.name for s in self.clusters.values() if s.kinds and s.removed_at is None)
+
     def unclaimed_clusters(self, now: float) -> list[str]:
         """Clusters that only an earlier process knew: every source has named its clusters, and none of them these.
 

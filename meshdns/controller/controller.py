@@ -26,6 +26,7 @@ from meshdns.controller.kept_contacts import KEEP_INTERVAL, decode_contacts, enc
 from meshdns.controller.mass_delete_guard import MassDeleteGuard
 from meshdns.controller.publisher import Publisher
 from meshdns.controller.retry_delay import RetryDelay
+from meshdns.controller.settings_names import UnknownNames
 from meshdns.controller.snapshot_writer import SnapshotWriter
 from meshdns.controller.summary_writer import SummaryWriter
 from meshdns.instance.clocks import Moment
@@ -121,6 +122,7 @@ class Controller:
         self._contacts_kept_at = -math.inf
         self._next_tick: asyncio.TimerHandle | None = None
         self._instance_problems: tuple[Problem, ...] = ()
+        self._unknown_names = UnknownNames()
 
     def start(self) -> None:
         """Take over what the name database holds, or else the snapshot, and begin to tick."""
@@ -330,6 +332,7 @@ class Controller:
     def _undated_problems(self) -> tuple[Problem, ...]:
         sources = (
             self._instance_problems
+            + self._unknown_names.problems
             + tuple(problem for problems in self._source_problems.values() for problem in problems)
             + tuple(
                 Problem(ProblemKind.MASS_DELETE, "Cluster", "", state.name, "", *alarm, cause=cluster_cause(state.name))
@@ -391,6 +394,7 @@ class Controller:
         self._recheck_due = True  # time has passed
         self._keep_contacts()
         self._commit()
+        self._unknown_names.update(self._tracker, self._publisher.name_table, self._publisher.change_count)
         self._snapshot_writer.write_if_due(self._publisher.change_count, self._clock())
         self._hooks.metrics.publish(
             summaries=self._summary_writer.summaries,

@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from meshdns.cli import exit_codes
+from meshdns.cli.checked_names import unknown_in_settings
 from meshdns.cli.options import exit_with_settings_error
 from meshdns.cli.printing import print_line
 from meshdns.config import Overrides, SettingsError, place_of, read_settings_file
@@ -97,7 +98,8 @@ def _problems(path: Path) -> list[ClusterProblem]:
         if path.is_dir()
         else [Path(each.path) for each in settings.sources if isinstance(each, ManifestsSection)]
     )
-    return offline.problems(offline.read_folders(folders), mesh_settings(settings))
+    read = offline.read_folders(folders)
+    return [*unknown_in_settings(path, settings, read), *offline.problems(read, mesh_settings(settings))]
 
 
 def _sort_key(found: ClusterProblem) -> tuple[str, int]:

@@ -147,6 +147,13 @@ class ProblemKind(enum.Enum):
         "divide the object into several",
         "problem-over-bound",
     )
+    NOT_FOUND = (
+        "not found",
+        Severity.WARNING,
+        "The settings name a cluster or a network that no source and no object brings.",
+        "correct the name, or add the source that brings it",
+        "problem-not-found",
+    )
     NOT_COMPUTED = (
         "not computed",
         Severity.ERROR,
