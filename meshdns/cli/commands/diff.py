@@ -10,7 +10,7 @@ import click
 
 from meshdns.cli import exit_codes
 from meshdns.cli.client import AdminClientError, client_settings, exit_with, fetch
-from meshdns.cli.options import settings_flags
+from meshdns.cli.options import client_flags
 from meshdns.cli.output import format_table, format_value, join_cell
 from meshdns.cli.printing import print_document, print_line
 from meshdns.controller.admin.api import LISTS, NameItem
@@ -31,7 +31,7 @@ _VERSIONS: Final = {TYPE_A: 4, TYPE_AAAA: 6}
 @click.option(
     "-o", "--output", "form", type=click.Choice(["table", "json", "yaml"]), default="table", show_default=True
 )
-@settings_flags
+@client_flags
 def command(server: str, zone: str, form: str, **flags: Any) -> None:
     """List the names of a zone whose A and AAAA answers differ from those of the server in use.
 

@@ -9,7 +9,7 @@ import click
 
 from meshdns.cli import exit_codes
 from meshdns.cli.client import AdminClientError, client_settings, exit_with, fetch
-from meshdns.cli.options import settings_flags
+from meshdns.cli.options import client_flags
 from meshdns.cli.output import UNKNOWN, format_age, format_duration, format_table, format_value, join_cell
 from meshdns.cli.printing import print_document, print_line
 from meshdns.controller.admin.api import LISTS, AnyItem, ClusterItem, GatewayItem, Listing, ProblemItem, ServiceItem
@@ -154,7 +154,7 @@ _WORDS: Final = tuple(COLUMNS)
 @click.option("--no-headers", is_flag=True, help="Leave the line of headers out.")
 @click.option("--all", "everything", is_flag=True, help="List problems that are normal, too: hosts outside the zones.")
 @click.option("-A", "--all-namespaces", is_flag=True, hidden=True, help="As kubectl; all namespaces are always listed.")
-@settings_flags
+@client_flags
 def command(
     what: str,
     name: str | None,

@@ -7,7 +7,7 @@ import click
 import msgspec
 
 from meshdns.cli.client import AdminClientError, client_settings, exit_with, stream_events
-from meshdns.cli.options import settings_flags
+from meshdns.cli.options import client_flags
 from meshdns.cli.printing import print_document, print_fields, print_line
 
 _COLOURS = {"success": "green", "denial": "yellow", "error": "red"}
@@ -20,7 +20,7 @@ _COLOURS = {"success": "green", "denial": "yellow", "error": "red"}
 @click.option("--client", default="", metavar="ADDRESS", help="Only askers whose address begins so: 10.8. …")
 @click.option("-n", "--lines", type=click.IntRange(min=1), metavar="N", help="End after so many.")
 @click.option("-o", "--output", "form", type=click.Choice(["text", "json"]), default="text", show_default=True)
-@settings_flags
+@client_flags
 def command(name: str, rcode: str, rtype: str, client: str, lines: int | None, form: str, **flags: Any) -> None:
     """Show live queries of the running server; with NAME only those for it and for names below it.
 
