@@ -18,6 +18,7 @@ from pydantic import ValidationError
 from meshdns.config.consistency import conflicts
 from meshdns.config.document import KeyPath, SettingsDocument, decode_text, dotted_path
 from meshdns.config.errors import SettingsError, error_message, faults_from_validation, validation_errors
+from meshdns.config.foreign_files import manifest_fault
 from meshdns.config.model import SETTINGS_API_VERSION, Settings
 from meshdns.config.paths import fill_in_paths, with_absolute_paths
 from meshdns.config.regular_file import read_regular_file
@@ -190,6 +191,8 @@ def parse_settings(data: bytes, file_name: str) -> Settings:
     text, faults = decode_text(data)
     if not faults:
         document = SettingsDocument(text)
+        if found := manifest_fault(document.tree, text):
+            raise SettingsError([f"{file_name}: {found}"])
         faults = document.faults
         settings = _validate(document)
         if settings is not None and not faults:
@@ -207,11 +210,9 @@ def _validate(document: SettingsDocument) -> Settings | None:
     if not isinstance(tree, dict):
         faults.append(document.fault((), f"holds no keys; begin with apiVersion: {SETTINGS_API_VERSION}"))
         return None
-    if tree.get("apiVersion") != SETTINGS_API_VERSION:
-        message = "is missing; begin" if "apiVersion" not in tree else "is no version that meshdns knows; begin"
-        lacks = "" if "apiVersion" in tree else "apiVersion"
-        fault = document.fault(("apiVersion",), f"{message} with apiVersion: {SETTINGS_API_VERSION}", missing_key=lacks)
-        faults.append(fault)
+    if tree.get("apiVersion") not in (None, SETTINGS_API_VERSION):
+        message = f"is no version that meshdns knows; begin with apiVersion: {SETTINGS_API_VERSION}"
+        faults.append(document.fault(("apiVersion",), message))
         return None
     try:
         settings = Settings.model_validate(tree, by_alias=True, by_name=False)

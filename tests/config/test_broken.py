@@ -19,7 +19,31 @@ BROKEN = {
     "empty": ("", "1:1: is empty; begin with apiVersion: meshdns/v1"),
     "only a comment": ("# soon\n", "1:1: is empty; begin with apiVersion: meshdns/v1"),
     "a list": ("- a\n", "1:1: holds no keys; begin with apiVersion: meshdns/v1"),
-    "no version": ("listen: []\n", "1:1: apiVersion: is missing; begin with apiVersion: meshdns/v1"),
+    "a manifest": (
+        "apiVersion: v1\nkind: Service\nmetadata: {name: a}\n",
+        " is a manifest of Kubernetes (kind Service) and no settings file; put it into a folder for its cluster,",
+    ),
+    "a manifest in JSON": (
+        '{"kind": "List", "apiVersion": "v1", "items": []}',
+        " is a manifest of Kubernetes (kind List) and no settings file; put it into a folder for its cluster,",
+    ),
+    "several manifests": (
+        "# all\n---\napiVersion: networking.istio.io/v1\nkind: ServiceEntry\n---\napiVersion: v1\nkind: Service\n",
+        " is a manifest of Kubernetes (kind ServiceEntry) and no settings file; put it into a folder for its cluster,",
+    ),
+    "a manifest with an anchor": (
+        "apiVersion: v1\nkind: Service\nmetadata: &m {name: a}\nother: *m\n",
+        " is a manifest of Kubernetes (kind Service) and no settings file",
+    ),
+    "a template of a manifest": (
+        "apiVersion: v1\nkind: Service\nmetadata: {{ .Values.x }}: [\n",
+        " is a manifest of Kubernetes (kind Service) and no settings file",
+    ),
+    "a kubeconfig": (
+        "kind: Config\napiVersion: v1\nclusters: []\n",
+        " is a kubeconfig and no settings file; name it with --kubeconfig, or as path of a source of the settings",
+    ),
+    "our version with a kind": ("apiVersion: meshdns/v1\nkind: Settings\n", "2:1: kind: is no known key;"),
     "another version": (
         "apiVersion: meshdns/v2\n",
         "1:13: apiVersion: is no version that meshdns knows; begin with apiVersion: meshdns/v1",
