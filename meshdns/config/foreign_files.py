@@ -23,7 +23,10 @@ def manifest_fault(tree: Any, text: str) -> str:
     if not isinstance(kind, str) or not isinstance(version, str) or version.startswith(_OURS):
         return ""
     if (kind, version) == ("Config", "v1"):
-        return "is a kubeconfig and no settings file; name it with --kubeconfig, or as path of a source of the settings"
+        return (
+            "is a kubeconfig and no settings file; name it in the settings, sources: [{kind: kubeconfig, path: FILE}], "
+            "or with meshdns serve --kubeconfig"
+        )
     return (
         f"is a manifest of Kubernetes (kind {bounded_text(kind, MAX_SHOWN)}) and no settings file; "
         "put it into a folder for its cluster, <folder>/<cluster>/, and name the folder: meshdns check <folder>"

@@ -61,7 +61,7 @@ _FLAGS: Final = {
     "cluster": "--cluster",
     "network": "--network",
     "listen": "--listen",
-    "httpListen": "--http-listen",
+    "httpListen": "http.listen",  # no flag: only the environment may override it
     "workers": "--workers",
     "stateDir": "--state-dir",
     "logLevel": "--log-level",
@@ -154,7 +154,9 @@ def _origin(loc: tuple[str | int, ...], overrides: Overrides) -> str:
     if loc[:1] == ("http",):
         key = "httpListen"
     flag = _FLAGS.get(key, str(loc[0]))
-    return "MESHDNS_" + flag.removeprefix("--").replace("-", "_").upper() if overrides.is_from_environment else flag
+    if not overrides.is_from_environment:
+        return flag
+    return "MESHDNS_" + flag.removeprefix("--").replace("-", "_").replace(".", "_").upper()
 
 
 _MAX_SIZE: Final = 1 << 20
@@ -170,9 +172,9 @@ def read_settings_file(path: Path, home: str) -> Settings:
         content = _read(path)
     except OSError as error:
         reason = error.strerror or str(error)
-        raise SettingsError([f"{path}: cannot be read ({reason}); name another file with --config"]) from error
+        raise SettingsError([f"{path}: cannot be read ({reason}); name another settings file"]) from error
     except ValueError as error:
-        raise SettingsError([f"{str(path)!r}: is no path ({error}); name another file with --config"]) from error
+        raise SettingsError([f"{str(path)!r}: is no path ({error}); name another settings file"]) from error
     return with_absolute_paths(parse_settings(content, str(path)), os.path.abspath(path.parent), home)  # noqa: PTH100  keeps symlinks
 
 
@@ -187,7 +189,7 @@ def _read(path: Path) -> bytes:
 def parse_settings(data: bytes, file_name: str) -> Settings:
     """The settings in `data`; `file_name` is the name for error lines. Raises `SettingsError`."""
     if len(data) > _MAX_SIZE:
-        raise SettingsError([f"{file_name}: is larger than 1 MiB; name a settings file with --config"])
+        raise SettingsError([f"{file_name}: is larger than 1 MiB; name another settings file"])
     text, faults = decode_text(data)
     if not faults:
         document = SettingsDocument(text)

@@ -41,7 +41,7 @@ BROKEN = {
     ),
     "a kubeconfig": (
         "kind: Config\napiVersion: v1\nclusters: []\n",
-        " is a kubeconfig and no settings file; name it with --kubeconfig, or as path of a source of the settings",
+        " is a kubeconfig and no settings file; name it in the settings, sources: [{kind: kubeconfig, path: FILE}], or",
     ),
     "our version with a kind": ("apiVersion: meshdns/v1\nkind: Settings\n", "2:1: kind: is no known key;"),
     "another version": (
@@ -287,7 +287,7 @@ def test_octets_that_are_no_utf_8_are_reported_with_their_place() -> None:
 
 def test_a_file_too_large_is_refused() -> None:
     """A mistaken path must not cost a start minutes."""
-    with pytest.raises(SettingsError, match=r"^m\.yaml: is larger than 1 MiB; name a settings file with --config$"):
+    with pytest.raises(SettingsError, match=r"^m\.yaml: is larger than 1 MiB; name another settings file$"):
         parse_settings(b"#" * (1 << 20) + b"\n", "m.yaml")
 
 
@@ -299,5 +299,5 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
 
 def test_a_directory_is_no_file(tmp_path: Path) -> None:
     """Naming the folder instead of the file in it is a common slip."""
-    with pytest.raises(SettingsError, match=r"cannot be read \(Is a directory\); name another file with --config"):
+    with pytest.raises(SettingsError, match=r"cannot be read \(Is a directory\); name another settings file"):
         read_settings_file(tmp_path, "/home/op")
