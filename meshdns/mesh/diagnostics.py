@@ -27,7 +27,7 @@ from meshdns.mesh.objects.declarations import (
     ServiceEntry,
     WorkloadEntry,
 )
-from meshdns.mesh.objects.foreign import MAX_SHOWN, bounded_text
+from meshdns.mesh.objects.foreign import MAX_SHOWN, bounded_text, counted
 from meshdns.mesh.objects.labels import ANSWER_ANNOTATION, TTL_ANNOTATION
 from meshdns.mesh.objects.problems import Problem, ProblemKind, cluster_cause, network_cause, object_cause
 from meshdns.mesh.objects.references import ENDPOINTS_FIELD, HOSTS_FIELD, FieldRef, ObjectRef, problem_ref
@@ -344,7 +344,8 @@ def is_never_served(text: str) -> bool:
 def _entry_problems(entry: ServiceEntry) -> Iterator[Problem]:
     if len(entry.ports) > most_ports(len(entry.endpoints)):
         most = most_ports(len(entry.endpoints))
-        reason = f"has {len(entry.ports)} ports at {len(entry.endpoints)} endpoints: the first {most} are told apart"
+        points = counted(len(entry.endpoints), "endpoint")
+        reason = f"has {len(entry.ports)} ports at {points}: the first {most} are told apart"
         advice = "divide it into several ServiceEntries"
         yield _declaration_problem(entry, ProblemKind.OVER_BOUND, ("spec.ports", entry.where), reason, advice)
     for at, endpoint in enumerate(entry.endpoints):

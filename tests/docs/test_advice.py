@@ -1,6 +1,7 @@
 """Texts that people read: each command, option and setting that one names is there."""
 
 import ast
+import itertools
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -156,3 +157,28 @@ def test_what_is_not_there_is_found(kind: str) -> None:
             "clusters.<name>.gateway",
             "zones[0].nam",
         }
+
+
+NOUNS: Final = re.compile(
+    r"^(?: [a-z]+)? (?:addresses|bytes|clusters|endpoints|entries|files|hosts|items|keys|names|nodes|objects|ports"
+    r"|problems|queries|records|servers|times|values|watches|zones)\b|^ (?:are|have|were)\b"
+)
+COUNTS: Final = re.compile(r"(?:^len\(|count|number|found|quiet|missed|more$|total|left|asked|suppressed|dropped)")
+
+
+def test_what_is_counted_agrees_with_its_number() -> None:
+    """A number that may be 1 stands before a noun in `counted` alone; bounds are more than one."""
+    wrong = []
+    for module in MODULES:
+        for node in ast.walk(ast.parse(module.read_text("utf-8"))):
+            values = node.values if isinstance(node, ast.JoinedStr) else []
+            for value, after in itertools.pairwise(values):
+                if isinstance(value, ast.FormattedValue) and isinstance(after, ast.Constant):
+                    written = ast.unparse(value.value)
+                    if COUNTS.search(written) and NOUNS.search(str(after.value)) and "counted(" not in written:
+                        wrong.append(f"{module.relative_to(CHECKOUT)}:{value.lineno} {written}{after.value}")
+    assert "\n".join(each for each in wrong if not any(known in each for known in NEVER_ONE)) == ""
+
+
+NEVER_ONE: Final = ("raw.py", "mass_delete_guard.py", "lookup_plan.py", "len(entry.ports)", "len(line)")
+"""Counts beyond a bound that is more than one."""

@@ -18,6 +18,7 @@ from meshdns.dns import names
 from meshdns.dns.codes import TYPE_A, TYPE_AAAA
 from meshdns.forwarding.upstreams import Address, parse_address
 from meshdns.mesh.answer import AnswerKind
+from meshdns.mesh.objects.foreign import counted
 from meshdns.stubdomains.observed import PENDING_ANSWER, Difference, DifferenceList, compare_answers
 from meshdns.upstream.lookup import look_up
 
@@ -112,4 +113,5 @@ def _print(differences: DifferenceList, form: str) -> None:
         for line in format_table(headers, rows, with_headers=True):
             print_line(line)
     count = len({each.name for each in differences.items})
-    print_line(f"{count} of {differences.asked} names differ from {differences.server}", err=True)
+    names_differ = f"{counted(differences.asked, 'name')} {'differs' if count == 1 else 'differ'}"
+    print_line(f"{count} of {names_differ} from {differences.server}", err=True)
