@@ -110,6 +110,7 @@ class Controller:
         self._clock = clock
         self._commit_scheduled = False
         self._commit_error = ""
+        self._has_committed = False  # or an earlier process had
         self._commit_delay = RetryDelay(_LONGEST_COMMIT_DELAY)
         self._summary_writer = SummaryWriter(publisher, tracker, hooks.wall_clock)
         self._recheck_due = True  # whether more than declarations came since the clusters were judged
@@ -127,6 +128,7 @@ class Controller:
     def start(self) -> None:
         """Take over what the name database holds, or else the snapshot, and begin to tick."""
         remembered = self._publisher.restore(self._hooks.wall_clock())
+        self._has_committed = bool(remembered)
         if remembered:
             self._snapshot_writer.mark_outdated()  # its writer may have exited before it wrote a snapshot
         else:
@@ -237,6 +239,7 @@ class Controller:
             self._record_commit_failure(describe_error(error), now)
         else:
             self._hooks.record_commit_failed(False)
+            self._has_committed = True
             self._commit_error = ""
             self._commit_delay.note_success()
             self._hooks.metrics.record_name_failures(self._publisher.failure_count)
@@ -266,8 +269,12 @@ class Controller:
         self._commit_delay.note_failure(now)
         self._hooks.metrics.record_commit_failure()
         self._hooks.record_commit_failed(True)
+        served = "what was committed last is served on"
+        if not self._has_committed:
+            served = "nothing was committed yet, so no name of the mesh is answered"
+            self._report_readiness(f"{reason}; {ProblemKind.DATABASE.advice}")
         if reason != self._commit_error:
-            _log.error("%s; the last good name database is served on", reason)
+            _log.error("%s; %s", reason, served)
         self._commit_error = reason
 
     def _after_commit(self, now: float) -> None:
@@ -345,7 +352,7 @@ class Controller:
             sources += (Problem(ProblemKind.NOT_COMPUTED, "NameDatabase", "", "items", "", reason),)
         if not self._commit_error:
             return sources
-        advice = "free space, or remove the directory of the name database and restart meshdns, which rebuilds it"
+        advice = ProblemKind.DATABASE.advice
         return (*sources, Problem(ProblemKind.DATABASE, "NameDatabase", "", "namedb", "", self._commit_error, advice))
 
     @property
@@ -354,7 +361,7 @@ class Controller:
         return self._publisher.mesh_counts
 
     def contact_ages(self) -> dict[str, float]:
-        """Seconds since each cluster was heard of."""
+        """Seconds since each cluster was heard of, in each of its kinds."""
         return self._tracker.contact_ages(self._clock())
 
     def _keep_contacts(self) -> None:
@@ -362,7 +369,7 @@ class Controller:
         now = self._clock()
         if now - self._contacts_kept_at >= KEEP_INTERVAL:
             self._contacts_kept_at = now
-            self._publisher.set_contacts(encode_contacts(self._tracker.oldest_contact_ages(now), self._hooks.moment()))
+            self._publisher.set_contacts(encode_contacts(self._tracker.contact_ages(now), self._hooks.moment()))
 
     def _update_resolver(self) -> None:
         """Say what has to be resolved, where that changed."""
