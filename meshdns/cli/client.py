@@ -21,7 +21,7 @@ from urllib.parse import quote, urlencode
 import msgspec
 
 from meshdns.cli import exit_codes
-from meshdns.cli.options import exit_with_settings_error
+from meshdns.cli.options import exit_with_settings_error, refuse_flags
 from meshdns.cli.printing import print_line, print_lines
 from meshdns.config import Overrides, Settings, SettingsError, load_settings, resolve_sources
 
@@ -73,8 +73,11 @@ def exit_with(error: AdminClientError) -> NoReturn:
 def client_settings(flags: dict[str, Any], *, otherwise: str = "") -> Settings:
     """The settings by file, environment and flags; ends the program where they are wrong, and says `otherwise` then.
 
+    A flag that only a server heeds is wrong usage: whatever it says, the answer is that of the server.
+
     Sources are filled in where there are any, since they may name the vantage; to ask needs none.
     """
+    refuse_flags(flags)
     try:
         settings = load_settings(Overrides(**flags), os.environ)
     except SettingsError as error:

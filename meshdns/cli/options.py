@@ -2,7 +2,7 @@
 
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any, Final, NoReturn
 
@@ -15,24 +15,54 @@ from meshdns.config.document import KeyPath
 
 _Command = Callable[..., Any]
 
-_FLAGS: Final = (
-    click.option("--config", type=str, metavar="FILE", help="Settings file (meshdns.yaml)."),
-    click.option("--kubeconfig", type=str, metavar="FILE", help="Kubeconfig to read clusters from."),
-    click.option("--context", "contexts", type=str, multiple=True, metavar="NAME", help="Context to read; repeatable."),
-    click.option("--cluster", type=str, metavar="NAME", help="The cluster this server stands in."),
-    click.option("--network", type=str, metavar="NAME", help="The network this server stands on."),
-    click.option("--listen", type=str, multiple=True, metavar="ADDRESS:PORT", help="Where to answer; repeatable."),
-    click.option("--workers", type=int, metavar="N", help="Processes that answer."),
-    click.option("--state-dir", type=str, metavar="DIR", help="Directory of the name database."),
-    click.option("--log-level", type=str, metavar="LEVEL", help="debug, info, warning or error."),
+_FLAGS: Final[dict[str, dict[str, Any]]] = {
+    "config": {"metavar": "FILE", "help": "Settings file (meshdns.yaml)."},
+    "kubeconfig": {"metavar": "FILE", "help": "Kubeconfig to read clusters from."},
+    "context": {"multiple": True, "metavar": "NAME", "help": "Context to read; repeatable."},
+    "cluster": {"metavar": "NAME", "help": "The cluster this server stands in."},
+    "network": {"metavar": "NAME", "help": "The network this server stands on."},
+    "listen": {"multiple": True, "metavar": "ADDRESS:PORT", "help": "Where to answer; repeatable."},
+    "workers": {"type": int, "metavar": "N", "help": "Processes that answer."},
+    "state-dir": {"metavar": "DIR", "help": "Directory of the name database."},
+    "log-level": {"metavar": "LEVEL", "help": "debug, info, warning or error."},
+}
+_CLIENT_FLAGS: Final = frozenset({"config", "state-dir"})
+"""The flags that find a running server, or what a stopped one left behind."""
+
+_START_FLAG: Final = "is heeded when a server starts; give it to meshdns serve"
+_PLACE_FLAG: Final = (
+    "is heeded when a server starts, and changes nothing that it has computed; see what another place would be told, "
+    "where the sources are folders, with: meshdns zone --{flag} {value} --config FILE"
 )
+PLACE_FLAGS: Final = ("cluster", "network")
+SOURCE_FLAGS: Final = ("kubeconfig", "context")
 
 
 def settings_flags(command: _Command) -> _Command:
     """Add the flags that override settings."""
-    for flag in reversed(_FLAGS):
-        command = flag(command)
+    return _with_flags(command, hidden=frozenset())
+
+
+def client_flags(command: _Command) -> _Command:
+    """Add the flags that find a server; those that only a server heeds when it starts are hidden, to be refused."""
+    return _with_flags(command, hidden=frozenset(_FLAGS) - _CLIENT_FLAGS)
+
+
+def _with_flags(command: _Command, hidden: Collection[str]) -> _Command:
+    for name, attributes in reversed(_FLAGS.items()):
+        names = (f"--{name}", *(("contexts",) if name == "context" else ()))
+        command = click.option(*names, hidden=name in hidden, **{"type": str, **attributes})(command)
     return command
+
+
+def refuse_flags(flags: Mapping[str, Any], names: Collection[str] = tuple(_FLAGS)) -> None:
+    """Raise `UsageError` if a flag among `names` was given that a command cannot heed, which asks a server."""
+    for name in names:
+        value = flags.get({"context": "contexts"}.get(name, name.replace("-", "_")))
+        if name in _CLIENT_FLAGS or value in (None, ()):
+            continue
+        text = _PLACE_FLAG if name in PLACE_FLAGS else _START_FLAG
+        raise click.UsageError(f"--{name} {text.format(flag=name, value=value)}")
 
 
 def settings_or_exit(flags: dict[str, Any]) -> Settings:

@@ -49,6 +49,8 @@ def error_message(item: Mapping[str, Any]) -> str:
         return str(context["error"])
     if kind == "union_tag_invalid":
         return f"{shown(context['tag'])} is unknown; use one of {context['expected_tags'].replace(chr(39), '')}"
+    if item["input"] is None:
+        return f"is empty; {_ADVICE.get(kind, 'write a value')}"
     given = _value_text(item["input"])
     if kind == "literal_error":
         return f"{given} is unknown; use {context['expected'].replace(chr(39), '')}"
@@ -78,8 +80,6 @@ _ADVICE: Final = {
 
 
 def _value_text(value: object) -> str:
-    if value is None:
-        return "nothing"
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, str):

@@ -18,6 +18,7 @@ from pydantic import ValidationError
 from meshdns.config.consistency import conflicts
 from meshdns.config.document import KeyPath, SettingsDocument, decode_text, dotted_path
 from meshdns.config.errors import SettingsError, error_message, faults_from_validation, validation_errors
+from meshdns.config.foreign_files import manifest_fault
 from meshdns.config.model import SETTINGS_API_VERSION, Settings
 from meshdns.config.paths import fill_in_paths, with_absolute_paths
 from meshdns.config.regular_file import read_regular_file
@@ -60,7 +61,7 @@ _FLAGS: Final = {
     "cluster": "--cluster",
     "network": "--network",
     "listen": "--listen",
-    "httpListen": "--http-listen",
+    "httpListen": "http.listen",  # no flag: only the environment may override it
     "workers": "--workers",
     "stateDir": "--state-dir",
     "logLevel": "--log-level",
@@ -153,7 +154,9 @@ def _origin(loc: tuple[str | int, ...], overrides: Overrides) -> str:
     if loc[:1] == ("http",):
         key = "httpListen"
     flag = _FLAGS.get(key, str(loc[0]))
-    return "MESHDNS_" + flag.removeprefix("--").replace("-", "_").upper() if overrides.is_from_environment else flag
+    if not overrides.is_from_environment:
+        return flag
+    return "MESHDNS_" + flag.removeprefix("--").replace("-", "_").replace(".", "_").upper()
 
 
 _MAX_SIZE: Final = 1 << 20
@@ -169,9 +172,9 @@ def read_settings_file(path: Path, home: str) -> Settings:
         content = _read(path)
     except OSError as error:
         reason = error.strerror or str(error)
-        raise SettingsError([f"{path}: cannot be read ({reason}); name another file with --config"]) from error
+        raise SettingsError([f"{path}: cannot be read ({reason}); name another settings file"]) from error
     except ValueError as error:
-        raise SettingsError([f"{str(path)!r}: is no path ({error}); name another file with --config"]) from error
+        raise SettingsError([f"{str(path)!r}: is no path ({error}); name another settings file"]) from error
     return with_absolute_paths(parse_settings(content, str(path)), os.path.abspath(path.parent), home)  # noqa: PTH100  keeps symlinks
 
 
@@ -186,10 +189,12 @@ def _read(path: Path) -> bytes:
 def parse_settings(data: bytes, file_name: str) -> Settings:
     """The settings in `data`; `file_name` is the name for error lines. Raises `SettingsError`."""
     if len(data) > _MAX_SIZE:
-        raise SettingsError([f"{file_name}: is larger than 1 MiB; name a settings file with --config"])
+        raise SettingsError([f"{file_name}: is larger than 1 MiB; name another settings file"])
     text, faults = decode_text(data)
     if not faults:
         document = SettingsDocument(text)
+        if found := manifest_fault(document.tree, text):
+            raise SettingsError([f"{file_name}: {found}"])
         faults = document.faults
         settings = _validate(document)
         if settings is not None and not faults:
@@ -207,11 +212,9 @@ def _validate(document: SettingsDocument) -> Settings | None:
     if not isinstance(tree, dict):
         faults.append(document.fault((), f"holds no keys; begin with apiVersion: {SETTINGS_API_VERSION}"))
         return None
-    if tree.get("apiVersion") != SETTINGS_API_VERSION:
-        message = "is missing; begin" if "apiVersion" not in tree else "is no version that meshdns knows; begin"
-        lacks = "" if "apiVersion" in tree else "apiVersion"
-        fault = document.fault(("apiVersion",), f"{message} with apiVersion: {SETTINGS_API_VERSION}", missing_key=lacks)
-        faults.append(fault)
+    if tree.get("apiVersion") not in (None, SETTINGS_API_VERSION):
+        message = f"is no version that meshdns knows; begin with apiVersion: {SETTINGS_API_VERSION}"
+        faults.append(document.fault(("apiVersion",), message))
         return None
     try:
         settings = Settings.model_validate(tree, by_alias=True, by_name=False)
@@ -235,8 +238,11 @@ def load_settings(flags: Overrides, environ: Mapping[str, str]) -> Settings:
     return fill_in_paths(apply_overrides(apply_overrides(settings, variables), flags), environ, os.geteuid())
 
 
-def place_of(path: KeyPath, flags: Overrides, environ: Mapping[str, str]) -> str:
-    """Where a key of the settings stands, for people: ``file:line:column: key``, or the key if no file has it."""
+def place_of(path: KeyPath, flags: Overrides, environ: Mapping[str, str], *, of_key: bool = False) -> str:
+    """Where a key of the settings stands, for people: ``file:line:column: key``, or the key if no file has it.
+
+    The place is that of its value, or with `of_key` that of the key itself.
+    """
     key = dotted_path(path)
     file = flags.config or overrides_from_environment(environ).config
     try:
@@ -245,5 +251,5 @@ def place_of(path: KeyPath, flags: Overrides, environ: Mapping[str, str]) -> str
         document = None
     if document is None:
         return key
-    line, column, found = document.position_of(path)
+    line, column, found = document.position_of(path, key=of_key)
     return f"{file}:{line}:{column}: {key}" if found == path else key

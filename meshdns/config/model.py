@@ -296,7 +296,7 @@ class Settings(SettingsModel):
     """All settings of a server; `Settings()` is what serves without a file."""
 
     api_version: Literal["meshdns/v1"] = Field(
-        default=SETTINGS_API_VERSION, description="Version of this file's form: meshdns/v1."
+        default=SETTINGS_API_VERSION, description="Version of this file's form. Default: meshdns/v1, the only one."
     )
     listen: tuple[SocketAddress, ...] = Field(
         default=("127.0.0.1:1053",),

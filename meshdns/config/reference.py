@@ -26,9 +26,9 @@ _HEAD: Final = """\
 # Settings
 
 All keys of `meshdns.yaml`. None is needed: without a file `meshdns serve` takes the defaults. Unknown and repeated keys
-are errors with file, line and column; `meshdns check meshdns.yaml` finds them without a server. `meshdns reload`
-(`SIGHUP`) takes up a changed file; `listen`, `workers`, `http`, `stateDir` and `logLevel` need a restart. The command
-says what came of it.
+are errors with file, line and column; `meshdns check meshdns.yaml` finds them without a server. A key with nothing
+behind it (`zones:` alone, or `null`) counts as not written; `[]` is an empty list. `meshdns reload` (`SIGHUP`) takes up
+a changed file; `listen`, `workers`, `http`, `stateDir` and `logLevel` need a restart. The command says what came of it.
 
 Files that `forward` and `fallback` name (a resolv.conf, `ca`) are looked at every 5 s, and what changes in them counts
 without a reload. One that cannot be read leaves its last good value and is a problem (`meshdns get problems`); at start
@@ -37,7 +37,8 @@ it costs its own servers alone. It is to be a regular file of at most 1 MiB.
 The flags `--kubeconfig --context --cluster --network --listen --workers --state-dir --log-level` and the variables
 `MESHDNS_KUBECONFIG`, `MESHDNS_CONTEXT` … of the same names win over the file, flags over variables; lists are separated
 by commas in a variable. `--config` (`MESHDNS_CONFIG`) names the file. `MESHDNS_HTTP_LISTEN` stands for `http.listen`:
-an address that only the pod knows. Paths in a file are relative to it.
+an address that only the pod knows. Paths in a file are relative to it. Commands that ask a running server (`get`,
+`explain`, `diff`, `tail`, `reload`, `cache`) take `--config` and `--state-dir`, and refuse the other flags.
 
 A duration is a number and a unit: `500ms`, `10s`, `5m`, `1h`.
 """

@@ -3,16 +3,35 @@
 The sections of zones, clusters and upstreams are in `meshdns.config.model`.
 """
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 from pydantic.alias_generators import to_camel
 
 from meshdns.config.values import Bool, FilePath, Identifier, NamespaceName
 
 
+def _without_empty_keys(written: Any) -> Any:
+    """Return a mapping, or the mappings of a list, without keys that have nothing behind them.
+
+    Items of a list are told apart by a key of theirs before their section sees them.
+    """
+    if isinstance(written, list):
+        return [_without_empty_keys(item) if isinstance(item, dict) else item for item in written]
+    if not isinstance(written, dict):
+        return written
+    return {
+        key: _without_empty_keys(value) if isinstance(value, list) else value
+        for key, value in written.items()
+        if value is not None
+    }
+
+
 class SettingsModel(BaseModel):
-    """Base of all sections: frozen, without unknown keys, in camel case in the file."""
+    """Base of all sections: frozen, without unknown keys, in camel case in the file.
+
+    A key with nothing behind it (null) counts as not written, and so does all of a section.
+    """
 
     model_config = ConfigDict(
         extra="forbid",
@@ -23,6 +42,13 @@ class SettingsModel(BaseModel):
         serialize_by_alias=True,
         defer_build=True,  # built at first use: commands that read no settings start without it
     )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _without_nulls(cls, written: Any) -> Any:
+        if written is None:
+            return {}
+        return _without_empty_keys(written)
 
 
 class SpecialNamesSection(SettingsModel):

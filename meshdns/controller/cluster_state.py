@@ -236,21 +236,22 @@ class ClusterTracker:
         state = self.clusters[name]
         return state.is_restored or state.is_fully_listed
 
-    @staticmethod
-    def _sync_reason(state: ClusterState) -> str:
+    def _sync_reason(self, state: ClusterState) -> str:
         if not state.kinds:
-            return f"cluster {state.name} is in no source yet; look for it in the sources' settings"
+            named = self.named_clusters()
+            if named is None:
+                return f"cluster {state.name} is in no source yet; look for it in the sources' settings"
+            known = f"which have {listed(sorted(named))}" if named else "which have no cluster"
+            return f"cluster {state.name} is in none of the sources, {known}; correct the name, or add its source"
         return f"cluster {state.name} has not synced: {state.reason or 'its lists are under way; wait'}"
 
     # ------------------------------------------------------------------------------------------ metrics
 
     def contact_ages(self, now: float) -> dict[str, float]:
-        """Return the seconds since the newest contact with each cluster."""
-        newest = {name: max(s.last_contacts.values(), default=s.restored_contact) for name, s in self.clusters.items()}
-        return {name: now - contact for name, contact in newest.items() if math.isfinite(contact)}
+        """Return the seconds since the oldest contact of any kind with each cluster, where each kind had one.
 
-    def oldest_contact_ages(self, now: float) -> dict[str, float]:
-        """Return the seconds since the oldest contact of any kind with each cluster, where each kind had one."""
+        It is what makes a cluster stale: a kind that is not read any more leaves the others' contacts young.
+        """
         ages = {name: state.contact_age(now) for name, state in self.clusters.items()}
         return {name: age for name, age in ages.items() if math.isfinite(age)}
 
@@ -285,6 +286,12 @@ class ClusterTracker:
         if self._expected_sources is not None and len(self._listed_sources) >= self._expected_sources:
             return True
         return now - self._started > DENIAL_BLOCK_TIMEOUT
+
+    def named_clusters(self) -> frozenset[str] | None:
+        """Return the clusters that the sources have, or None while one of them has not named its clusters."""
+        if self._expected_sources is None or len(self._listed_sources) < self._expected_sources:
+            return None
+        return frozenset(s.name for s in self.clusters.values() if s.kinds and s.removed_at is None)
 
     def unclaimed_clusters(self, now: float) -> list[str]:
         """Clusters that only an earlier process knew: every source has named its clusters, and none of them these.

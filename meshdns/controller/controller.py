@@ -26,6 +26,7 @@ from meshdns.controller.kept_contacts import KEEP_INTERVAL, decode_contacts, enc
 from meshdns.controller.mass_delete_guard import MassDeleteGuard
 from meshdns.controller.publisher import Publisher
 from meshdns.controller.retry_delay import RetryDelay
+from meshdns.controller.settings_names import UnknownNames
 from meshdns.controller.snapshot_writer import SnapshotWriter
 from meshdns.controller.summary_writer import SummaryWriter
 from meshdns.instance.clocks import Moment
@@ -109,6 +110,7 @@ class Controller:
         self._clock = clock
         self._commit_scheduled = False
         self._commit_error = ""
+        self._has_committed = False  # or an earlier process had
         self._commit_delay = RetryDelay(_LONGEST_COMMIT_DELAY)
         self._summary_writer = SummaryWriter(publisher, tracker, hooks.wall_clock)
         self._recheck_due = True  # whether more than declarations came since the clusters were judged
@@ -121,10 +123,12 @@ class Controller:
         self._contacts_kept_at = -math.inf
         self._next_tick: asyncio.TimerHandle | None = None
         self._instance_problems: tuple[Problem, ...] = ()
+        self._unknown_names = UnknownNames()
 
     def start(self) -> None:
         """Take over what the name database holds, or else the snapshot, and begin to tick."""
         remembered = self._publisher.restore(self._hooks.wall_clock())
+        self._has_committed = bool(remembered)
         if remembered:
             self._snapshot_writer.mark_outdated()  # its writer may have exited before it wrote a snapshot
         else:
@@ -235,6 +239,7 @@ class Controller:
             self._record_commit_failure(describe_error(error), now)
         else:
             self._hooks.record_commit_failed(False)
+            self._has_committed = True
             self._commit_error = ""
             self._commit_delay.note_success()
             self._hooks.metrics.record_name_failures(self._publisher.failure_count)
@@ -264,8 +269,12 @@ class Controller:
         self._commit_delay.note_failure(now)
         self._hooks.metrics.record_commit_failure()
         self._hooks.record_commit_failed(True)
+        served = "what was committed last is served on"
+        if not self._has_committed:
+            served = "nothing was committed yet, so no name of the mesh is answered"
+            self._report_readiness(f"{reason}; {ProblemKind.DATABASE.advice}")
         if reason != self._commit_error:
-            _log.error("%s; the last good name database is served on", reason)
+            _log.error("%s; %s", reason, served)
         self._commit_error = reason
 
     def _after_commit(self, now: float) -> None:
@@ -336,6 +345,7 @@ class Controller:
     def _undated_problems(self) -> tuple[Problem, ...]:
         sources = (
             self._instance_problems
+            + self._unknown_names.problems
             + tuple(problem for problems in self._source_problems.values() for problem in problems)
             + tuple(
                 Problem(ProblemKind.MASS_DELETE, "Cluster", "", state.name, "", *alarm, cause=cluster_cause(state.name))
@@ -348,7 +358,7 @@ class Controller:
             sources += (Problem(ProblemKind.NOT_COMPUTED, "NameDatabase", "", "items", "", reason),)
         if not self._commit_error:
             return sources
-        advice = "free space, or remove the directory of the name database and restart meshdns, which rebuilds it"
+        advice = ProblemKind.DATABASE.advice
         return (*sources, Problem(ProblemKind.DATABASE, "NameDatabase", "", "namedb", "", self._commit_error, advice))
 
     @property
@@ -357,7 +367,7 @@ class Controller:
         return self._publisher.mesh_counts
 
     def contact_ages(self) -> dict[str, float]:
-        """Seconds since each cluster was heard of."""
+        """Seconds since each cluster was heard of, in each of its kinds."""
         return self._tracker.contact_ages(self._clock())
 
     def _keep_contacts(self) -> None:
@@ -365,7 +375,7 @@ class Controller:
         now = self._clock()
         if now - self._contacts_kept_at >= KEEP_INTERVAL:
             self._contacts_kept_at = now
-            self._publisher.set_contacts(encode_contacts(self._tracker.oldest_contact_ages(now), self._hooks.moment()))
+            self._publisher.set_contacts(encode_contacts(self._tracker.contact_ages(now), self._hooks.moment()))
 
     def _update_resolver(self) -> None:
         """Say what has to be resolved, where that changed."""
@@ -397,6 +407,7 @@ class Controller:
         self._recheck_due = True  # time has passed
         self._keep_contacts()
         self._commit()
+        self._unknown_names.update(self._tracker, self._publisher.name_table, self._publisher.change_count)
         self._snapshot_writer.write_if_due(self._publisher.change_count, self._clock())
         self._hooks.metrics.publish(
             summaries=self._summary_writer.summaries,

@@ -6,11 +6,12 @@ from pathlib import Path
 from meshdns.controller.problem_index import problems_of
 from meshdns.mesh.answer import Answer
 from meshdns.mesh.diagnostics import ClusterProblem, check_answer, with_locations
+from meshdns.mesh.inventory import Inventory
 from meshdns.mesh.name_table import NameTable
 from meshdns.mesh.objects.declarations import AnyDeclaration
 from meshdns.mesh.objects.problems import ProblemList
 from meshdns.mesh.settings import MeshSettings
-from meshdns.mesh.topology import topology_problems
+from meshdns.mesh.topology import Topology, build_topology, topology_problems
 from meshdns.sources.folder.source import FolderContents, load_folder
 
 
@@ -34,6 +35,12 @@ def problems(folders: Iterable[FolderContents], mesh: MeshSettings) -> list[Clus
     name_table = _name_table(read, mesh)
     declared, derived = dict.fromkeys(_own_problems(read, mesh)), dict.fromkeys(_derived_problems(name_table))
     return [*declared, *_first_of_each_object(each for each in derived if each not in declared)]
+
+
+def state_of(folders: Iterable[FolderContents], mesh: MeshSettings) -> tuple[Inventory, Topology]:
+    """The inventory of the folders, and the topology that follows from it."""
+    inventory = _name_table(folders, mesh).inventory
+    return inventory, build_topology(inventory)
 
 
 def declarations(folders: Iterable[FolderContents]) -> Iterable[tuple[str, AnyDeclaration]]:

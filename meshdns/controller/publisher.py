@@ -29,7 +29,7 @@ from meshdns.mesh.diagnostics import ClusterProblem, check_answer, with_location
 from meshdns.mesh.lookup_plan import LookupPlan, plan_lookups
 from meshdns.mesh.name_table import NameTable
 from meshdns.mesh.objects.declarations import AnyDeclaration, ObjectKey, ObjectKind, UnreadableObject, key_of
-from meshdns.mesh.objects.foreign import bounded_text, describe_error, listed
+from meshdns.mesh.objects.foreign import bounded_text, counted, describe_error, listed
 from meshdns.mesh.objects.problems import DatedProblem, Problem, ProblemKind, with_time
 from meshdns.mesh.passthrough import Passthrough
 from meshdns.mesh.settings import MeshSettings
@@ -379,7 +379,8 @@ class Publisher:
         dropped = commit.drop_unstorable()
         self.unstorable = [*dict.fromkeys((*self.unstorable, *dropped))][:_MOST_UNSTORABLE]
         if dropped or not isinstance(cause, NameDatabaseError):
-            message = f"{describe_error(cause)}; {len(dropped)} items were left out: {listed(dropped)}"
+            left_out = f"{counted(len(dropped), 'item was', 'items were')} left out: {listed(dropped)}"
+            message = f"{describe_error(cause)}; {left_out}"
             raise NameDatabaseError(message) from cause
         raise cause
 

@@ -17,6 +17,8 @@ from typing import Final
 
 import msgspec
 
+from meshdns.mesh.objects.foreign import counted
+
 REPEAT_INTERVAL: Final = 60.0  # seconds in which the same error is logged once
 _MAX_TRACKED: Final = 256
 _LEVELS: Final = {"WARNING": "warn"}
@@ -90,7 +92,7 @@ class RepeatedErrorFilter(logging.Filter):
         if len(self._last_logged) > _MAX_TRACKED:
             self._last_logged.popitem(last=False)
         if suppressed:
-            record.msg, record.args = f"{key[1]} (said {suppressed} times more since)".replace("%", "%%"), ()
+            record.msg, record.args = f"{key[1]} (said {counted(suppressed, 'time')} more since)".replace("%", "%%"), ()
         return True
 
 

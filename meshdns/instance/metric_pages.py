@@ -119,7 +119,11 @@ UPSTREAM_DURATION: Final = _histogram(
 CLUSTER_STATUS: Final = _gauge(
     "remote_cluster_sync_status", "cluster status", "1 for the state that a cluster is in: synced, stale, never synced."
 )
-CLUSTER_AGE: Final = _gauge("cluster_contact_age_seconds", "cluster", "Time since a cluster was heard of.")
+CLUSTER_AGE: Final = _gauge(
+    "cluster_contact_age_seconds",
+    "cluster",
+    "Time since the kind of a cluster's objects was read that was not read for longest.",
+)
 CREDENTIAL_EXPIRY: Final = _gauge(
     "cluster_token_expiry_timestamp_seconds",
     "cluster renewed",

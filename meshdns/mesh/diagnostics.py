@@ -27,7 +27,7 @@ from meshdns.mesh.objects.declarations import (
     ServiceEntry,
     WorkloadEntry,
 )
-from meshdns.mesh.objects.foreign import MAX_SHOWN, bounded_text
+from meshdns.mesh.objects.foreign import MAX_SHOWN, bounded_text, counted
 from meshdns.mesh.objects.labels import ANSWER_ANNOTATION, TTL_ANNOTATION
 from meshdns.mesh.objects.problems import (
     UNRESOLVED_ADVICE,
@@ -401,7 +401,8 @@ def is_never_served(text: str) -> bool:
 def _entry_problems(entry: ServiceEntry) -> Iterator[Problem]:
     if len(entry.ports) > most_ports(len(entry.endpoints)):
         most = most_ports(len(entry.endpoints))
-        reason = f"has {len(entry.ports)} ports at {len(entry.endpoints)} endpoints: the first {most} are told apart"
+        points = counted(len(entry.endpoints), "endpoint")
+        reason = f"has {len(entry.ports)} ports at {points}: the first {most} are told apart"
         advice = "divide it into several ServiceEntries"
         yield _declaration_problem(entry, ProblemKind.OVER_BOUND, ("spec.ports", entry.where), reason, advice)
     for at, endpoint in enumerate(entry.endpoints):
@@ -416,7 +417,7 @@ def _entry_problems(entry: ServiceEntry) -> Iterator[Problem]:
     if entry.resolution is not Resolution.NONE:
         return
     if entry.endpoints:
-        reason = "are ignored by Istio under resolution NONE; they are served as written"
+        reason = "are ignored by Istio under resolution NONE, the default; they are served as written"
         advice = "set resolution: STATIC, or DNS where they are host names"
         _, where = entry.endpoint_field(0)
         yield _declaration_problem(entry, ProblemKind.MALFORMED, ("spec.endpoints", where), reason, advice)

@@ -330,7 +330,7 @@ class SecretKubeconfigs:
             keys.append(_SecretKey(metadata.created, metadata.name, cluster, value))
         if left:
             most = f"{_MAX_KEYS_PER_SECRET} of a Secret and {_MAX_KEYS} of all are looked at"
-            reason = f"has {left} keys too many, which count as unreadable: {most}"
+            reason = f"has too many keys; those that count as unreadable: {left}; {most}"
             advice = "delete the keys that are no kubeconfigs"
             self._add_problem(
                 Problem(ProblemKind.OVER_BOUND, "Secret", self._namespace, metadata.name, "data", reason, advice)

@@ -10,6 +10,7 @@ import pytest
 
 from meshdns import __version__
 from meshdns.cli import main as command_line
+from meshdns.cli.commands import demo
 from tests.cli.command_runner import CommandRunner
 from tests.cli.stopped_server import ZONES
 
@@ -127,3 +128,16 @@ def test_zone_without_a_view_says_what_to_do(meshdns: CommandRunner, state: Path
     ended = meshdns("zone", "--running", "--config", config, "--state-dir", str(state))
     assert ended.status == 69
     assert ended.err.endswith("start meshdns serve, or name its directory with --state-dir\n")
+
+
+def test_demo_lists_the_clusters_it_has(meshdns: CommandRunner) -> None:
+    """Another one is wrong usage: standing in it, no name would be answered."""
+    ended = meshdns("demo", "--cluster", "cluster3")
+    assert ended.status == 2
+    assert "'cluster3' is not one of 'cluster1', 'cluster2'" in ended.err
+
+
+def test_the_clusters_of_the_demo_are_those_of_its_example() -> None:
+    """The list is kept by hand, so that help needs no file."""
+    folders = (ZONES / "online-boutique" / "clusters").iterdir()
+    assert sorted(folder.name for folder in folders) == list(demo._CLUSTERS)

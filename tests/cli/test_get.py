@@ -161,7 +161,7 @@ def test_normal_problems_are_counted_and_listed_on_request(meshdns: CommandRunne
     publish(settings_of("online-boutique", state), more=[("cluster2", outside)])
     quiet, loud = got(meshdns, state, "problems"), got(meshdns, state, "problems", "--all")
     assert (quiet.status, quiet.out) == (0, "")
-    assert "1 hosts are outside the zones or not public (normal; list them with --all)" in quiet.err
+    assert "1 host is outside the zones or not public (normal; list them with --all)" in quiet.err
     assert "api.example.com is in no configured zone" in loud.out
 
 

@@ -19,7 +19,31 @@ BROKEN = {
     "empty": ("", "1:1: is empty; begin with apiVersion: meshdns/v1"),
     "only a comment": ("# soon\n", "1:1: is empty; begin with apiVersion: meshdns/v1"),
     "a list": ("- a\n", "1:1: holds no keys; begin with apiVersion: meshdns/v1"),
-    "no version": ("listen: []\n", "1:1: apiVersion: is missing; begin with apiVersion: meshdns/v1"),
+    "a manifest": (
+        "apiVersion: v1\nkind: Service\nmetadata: {name: a}\n",
+        " is a manifest of Kubernetes (kind Service) and no settings file; put it into a folder for its cluster,",
+    ),
+    "a manifest in JSON": (
+        '{"kind": "List", "apiVersion": "v1", "items": []}',
+        " is a manifest of Kubernetes (kind List) and no settings file; put it into a folder for its cluster,",
+    ),
+    "several manifests": (
+        "# all\n---\napiVersion: networking.istio.io/v1\nkind: ServiceEntry\n---\napiVersion: v1\nkind: Service\n",
+        " is a manifest of Kubernetes (kind ServiceEntry) and no settings file; put it into a folder for its cluster,",
+    ),
+    "a manifest with an anchor": (
+        "apiVersion: v1\nkind: Service\nmetadata: &m {name: a}\nother: *m\n",
+        " is a manifest of Kubernetes (kind Service) and no settings file",
+    ),
+    "a template of a manifest": (
+        "apiVersion: v1\nkind: Service\nmetadata: {{ .Values.x }}: [\n",
+        " is a manifest of Kubernetes (kind Service) and no settings file",
+    ),
+    "a kubeconfig": (
+        "kind: Config\napiVersion: v1\nclusters: []\n",
+        " is a kubeconfig and no settings file; name it in the settings, sources: [{kind: kubeconfig, path: FILE}], or",
+    ),
+    "our version with a kind": ("apiVersion: meshdns/v1\nkind: Settings\n", "2:1: kind: is no known key;"),
     "another version": (
         "apiVersion: meshdns/v2\n",
         "1:13: apiVersion: is no version that meshdns knows; begin with apiVersion: meshdns/v1",
@@ -293,7 +317,7 @@ def test_octets_that_are_no_utf_8_are_reported_with_their_place() -> None:
 
 def test_a_file_too_large_is_refused() -> None:
     """A mistaken path must not cost a start minutes."""
-    with pytest.raises(SettingsError, match=r"^m\.yaml: is larger than 1 MiB; name a settings file with --config$"):
+    with pytest.raises(SettingsError, match=r"^m\.yaml: is larger than 1 MiB; name another settings file$"):
         parse_settings(b"#" * (1 << 20) + b"\n", "m.yaml")
 
 
@@ -305,5 +329,5 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
 
 def test_a_directory_is_no_file(tmp_path: Path) -> None:
     """Naming the folder instead of the file in it is a common slip."""
-    with pytest.raises(SettingsError, match=r"cannot be read \(Is a directory\); name another file with --config"):
+    with pytest.raises(SettingsError, match=r"cannot be read \(Is a directory\); name another settings file"):
         read_settings_file(tmp_path, "/home/op")

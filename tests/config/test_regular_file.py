@@ -43,7 +43,7 @@ def test_what_is_no_file_is_refused_at_once(tmp_path: Path, what: str) -> None:
     with pytest.raises(OSError, match=r".") as caught:
         read_regular_file(path)
     assert (caught.value.strerror, caught.value.filename) == (reason, str(path))
-    with pytest.raises(SettingsError, match="name another file with --config"):
+    with pytest.raises(SettingsError, match="name another settings file"):
         read_settings_file(path, "/home/op")
 
 

@@ -29,10 +29,11 @@ def make_controller(
     own_cluster: str = "east",
     restart: Callable[[], None] = lambda: None,
     on_commit: Callable[[bool], None] = lambda _: None,
+    on_not_ready: Callable[[str], None] = lambda _: None,
 ) -> Controller:
     """A controller in the cluster `own_cluster`, of zone ``global``, on the running loop; `restart` restarts it.
 
-    `on_commit` is called after each commit with whether it failed.
+    `on_commit` is called after each commit with whether it failed, `on_not_ready` with what the instance waits for.
     """
     return Controller(
         publisher=Publisher(MeshSettings(zones=(MeshZone("global"),), vantage_cluster=own_cluster), writer),
@@ -40,7 +41,7 @@ def make_controller(
         guard=MassDeleteGuard({}),
         state_dir=directory,
         hooks=ProcessHooks(
-            lambda _: None, time.time, current_moment, lambda: None, restart, lambda: None, metrics, on_commit
+            on_not_ready, time.time, current_moment, lambda: None, restart, lambda: None, metrics, on_commit
         ),
         loop=asyncio.get_running_loop(),
         clock=time.monotonic,

@@ -228,6 +228,17 @@ def test_reason_not_to_be_ready_is_short_however_many_clusters_fail(*, required:
     assert len(found.state_of(names[0]).reason) <= 400
 
 
+def test_a_cluster_that_no_source_has_is_named_with_those_that_they_have() -> None:
+    """Once every source has named its clusters there is nothing to wait for."""
+    found = ClusterTracker(own="north", required=(), started=START)
+    found.expect_sources(1)
+    assert found.not_ready_reason(START).startswith("cluster north is in no source yet; ")
+    _join(found, "east")
+    found.record_source_listed("source 1")
+    reason = "cluster north is in none of the sources, which have east; correct the name, or add its source"
+    assert found.not_ready_reason(START) == reason
+
+
 # ---------------------------------------------------------------------------------------------- kept contacts
 
 
@@ -242,7 +253,7 @@ def test_restored_cluster_is_stale_only_once_its_last_contact_is_too_old() -> No
     found.state_of("east").last_contacts[ObjectKind.SERVICE] = START
     assert found.stale_clusters(START + 31) == {"east"}
     found.state_of("east").last_contacts[ObjectKind.SERVICE_ENTRY] = START
-    assert (found.stale_clusters(START + 31), found.oldest_contact_ages(START + 31)) == (frozenset(), {"east": 31})
+    assert (found.stale_clusters(START + 31), found.contact_ages(START + 31)) == (frozenset(), {"east": 31})
 
 
 def test_restored_cluster_without_a_known_contact_is_stale() -> None:
@@ -250,7 +261,18 @@ def test_restored_cluster_without_a_known_contact_is_stale() -> None:
     found = _states()
     found.restore("east", START, contact_age=None)
     assert found.stale_clusters(START) == {"east"}
-    assert (found.contact_ages(START), found.oldest_contact_ages(START)) == ({}, {})
+    assert found.contact_ages(START) == {}
+
+
+def test_the_age_that_is_shown_is_the_one_that_makes_a_cluster_stale() -> None:
+    """A kind that is not read any more counts, however young the contacts of the others are."""
+    found = _states()
+    _join(found, "east")
+    kinds = found.state_of("east").kinds
+    found.state_of("east").listed_kinds.update(kinds)
+    found.state_of("east").last_contacts.update(dict.fromkeys(kinds, START))
+    found.state_of("east").last_contacts[ObjectKind.SERVICE] = START + 100
+    assert (found.stale_clusters(START + 100), found.contact_ages(START + 100)) == ({"east"}, {"east": 100})
 
 
 # ---------------------------------------------------------------------------------------------- standing still

@@ -263,7 +263,7 @@ def test_what_no_database_can_hold_is_left_out(writer: Writer) -> None:
     made = Publisher(mesh(), writer)
     made.upsert("east", entries()[0])
     made._commit.clusters["x" * 600] = b"{}"
-    with pytest.raises(NameDatabaseError, match="1 items were left out"):
+    with pytest.raises(NameDatabaseError, match="1 item was left out"):
         publish(made)
     publish(made)
     assert row(writer, GOOD) is not None

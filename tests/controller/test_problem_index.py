@@ -64,9 +64,7 @@ def test_of_one_object_a_bounded_number_is_listed() -> None:
         apply_changes(view, findings.update(f"n{at}".encode(), many[at : at + 4], NOW))
     apply_changes(view, findings.update(b"other", [WEST], NOW))
     assert len(view) == MAX_PROBLEMS + 2
-    assert [problem.reason for _, problem in view if not problem.field] == [
-        "has 70 more problems, which are not listed"
-    ]
+    assert [problem.reason for _, problem in view if not problem.field] == ["has more problems, not listed: 70"]
 
 
 def test_what_is_not_listed_takes_the_place_of_what_is_over() -> None:

@@ -70,14 +70,17 @@ def publish_all(publisher: Publisher, now: float) -> None:
         publisher.publish(ready=True, complete=True, stale=(), now=now)
 
 
+HTTP = [{"name": "http", "number": 80, "protocol": "HTTP"}]
+
+
 def never_served(name: str, port: int = 80) -> AnyDeclaration:
     """An entry with a problem of its own; another port is another version of it."""
-    return entry({"address": "127.0.0.1", "ports": {"http": port}}, name=name, host=f"{name}.prod.global")
+    return entry({"address": "127.0.0.1", "ports": {"http": port}}, name=name, host=f"{name}.prod.global", ports=HTTP)
 
 
 def without_gateway(name: str, port: int = 80) -> AnyDeclaration:
     """An entry of west that has a problem as seen from east."""
-    return entry({"address": "10.40.0.1", "ports": {"http": port}}, name=name, host=f"{name}.prod.global")
+    return entry({"address": "10.40.0.1", "ports": {"http": port}}, name=name, host=f"{name}.prod.global", ports=HTTP)
 
 
 LOOPBACK, UNCARRIED = ("a", "never served"), ("b", "no gateway")

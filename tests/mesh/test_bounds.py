@@ -241,7 +241,10 @@ LISTS: Final[dict[str, tuple[Callable[[int], AnyDeclaration], str, int]]] = {
         256,
     ),
     "ports of an endpoint": (
-        lambda n: entry({"address": "20.0.0.1", "ports": {f"p{i}": 1 + i for i in range(n)}}),
+        lambda n: entry(
+            {"address": "20.0.0.1", "ports": {f"p{i}": 1 + i for i in range(n)}},
+            ports=[{"name": f"p{i}", "number": 1 + i} for i in range(n)],
+        ),
         "spec.endpoints[0].ports",
         128,
     ),

@@ -24,6 +24,7 @@ from tests.mesh.scene import (
     mesh,
     name_table,
     on_networks,
+    parse_declaration,
     passthrough_gateway,
     service,
     system_namespace,
@@ -87,6 +88,16 @@ BY_ITSELF: dict[str, tuple[AnyDeclaration, list[str]]] = {
     "only a network under STATIC": (entry({"network": "net-w"}), []),
     "endpoints under NONE": (
         entry("198.51.100.2", resolution="NONE"),
+        ["malformed: east ServiceEntry prod/reviews spec.endpoints"],
+    ),
+    "endpoints without a resolution, which is NONE": (
+        parse_declaration(
+            ObjectKind.SERVICE_ENTRY,
+            {
+                "metadata": {"name": "reviews", "namespace": "prod"},
+                "spec": {"hosts": ["reviews.prod.global"], "endpoints": [{"address": "198.51.100.2"}]},
+            },
+        ),
         ["malformed: east ServiceEntry prod/reviews spec.endpoints"],
     ),
     "the whole zone": (

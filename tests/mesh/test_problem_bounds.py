@@ -96,7 +96,7 @@ def test_what_is_not_listed_is_counted() -> None:
     assert (rest.kind, rest.field, rest.reason) == (
         ProblemKind.MALFORMED,
         "",
-        "has 150 more problems, which are not listed",
+        "has more problems, not listed: 150",
     )
 
 

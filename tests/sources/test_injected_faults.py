@@ -244,7 +244,7 @@ def test_a_source_lists_a_bounded_number_of_problems() -> None:
             assert not sink.clusters
         (event,) = (event for event in sink.events if isinstance(event, SourceProblems))
         assert len(event.problems) == 201
-        assert event.problems[-1].reason == "has 800 more problems, which are not listed"
+        assert event.problems[-1].reason == "has more problems, not listed: 800"
 
     play(work)
 

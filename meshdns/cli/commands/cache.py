@@ -5,7 +5,7 @@ from typing import Any
 import click
 
 from meshdns.cli.client import AdminClientError, client_settings, exit_with, post
-from meshdns.cli.options import settings_flags
+from meshdns.cli.options import client_flags
 from meshdns.cli.printing import print_line
 
 
@@ -24,7 +24,7 @@ def command() -> None:
 
 
 @command.command("flush")
-@settings_flags
+@client_flags
 def flush(**flags: Any) -> None:
     """Have all workers forget what upstream servers answered; mesh names are not cached.
 

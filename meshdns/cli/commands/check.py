@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from meshdns.cli import exit_codes
+from meshdns.cli.checked_names import unknown_in_settings
 from meshdns.cli.options import exit_with_settings_error
 from meshdns.cli.printing import print_line
 from meshdns.config import Overrides, SettingsError, place_of, read_settings_file
@@ -16,6 +17,7 @@ from meshdns.config.sections import InClusterSection, KubeconfigSection, Manifes
 from meshdns.config.translate import mesh_settings
 from meshdns.controller import offline
 from meshdns.mesh.diagnostics import ClusterProblem
+from meshdns.mesh.objects.foreign import counted
 from meshdns.mesh.objects.problems import Problem, Severity
 from meshdns.sources.kube.resources import resources_to_watch
 from meshdns.upstream.file_forms import own_addresses, read_named_file
@@ -57,15 +59,17 @@ def command(paths: tuple[str, ...], nodes: int | None, everything: bool) -> None
             found += 1
             print_line(f"{problem.where or cluster}: {_line(problem)}")
     if quiet:
-        print_line(f"{quiet} are outside the zones or not public (normal; list them with --all)", err=True)
-    print_line(f"{found} problems" if found != 1 else "1 problem", err=True)
+        print_line(
+            f"{counted(quiet, 'is', 'are')} outside the zones or not public (normal; list them with --all)", err=True
+        )
+    print_line(counted(found, "problem"), err=True)
     sys.exit(exit_codes.PROBLEMS_FOUND if found else 0)
 
 
 def _watch_lines(path: Path, nodes: int) -> Iterator[str]:
     """Return the number of watches of `nodes` instances at each API server."""
     for server, count in watch_counts(_settings(path)):
-        yield f"{path}: {server}: {count} watches x {nodes} nodes = {count * nodes}"
+        yield f"{path}: {server}: {counted(count, 'watch', 'watches')} x {counted(nodes, 'node')} = {count * nodes}"
 
 
 def _settings(path: Path) -> Settings:
@@ -97,7 +101,8 @@ def _problems(path: Path) -> list[ClusterProblem]:
         if path.is_dir()
         else [Path(each.path) for each in settings.sources if isinstance(each, ManifestsSection)]
     )
-    return offline.problems(offline.read_folders(folders), mesh_settings(settings))
+    read = offline.read_folders(folders)
+    return [*unknown_in_settings(path, settings, read), *offline.problems(read, mesh_settings(settings))]
 
 
 def _sort_key(found: ClusterProblem) -> tuple[str, int]:

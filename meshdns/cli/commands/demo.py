@@ -16,6 +16,9 @@ from meshdns.config.model import AdminSection, HttpSection
 from meshdns.instance import logs
 
 _EXAMPLE: Final = "online-boutique"
+_CLUSTERS: Final = ("cluster1", "cluster2")
+"""Those of the example."""
+
 _NAMES: Final = (
     ("frontend.default.global", "runs in cluster2: the address of its gateway"),
     ("checkoutservice.default.global", "runs here, in cluster1: the Service's own address"),
@@ -28,7 +31,9 @@ _NAMES: Final = (
 @click.option("--listen", type=str, default="127.0.0.1:1053", show_default=True, metavar="ADDRESS:PORT")
 @click.option("--http", type=str, default="127.0.0.1:9153", show_default=True, metavar="ADDRESS:PORT")
 @click.option("--page", type=str, default="127.0.0.1:8053", show_default=True, metavar="ADDRESS:PORT")
-@click.option("--cluster", type=str, default="cluster1", show_default=True, help="Stand in cluster1 or cluster2.")
+@click.option(
+    "--cluster", type=click.Choice(_CLUSTERS), default=_CLUSTERS[0], show_default=True, help="The cluster to stand in."
+)
 def command(listen: str, http: str, page: str, cluster: str) -> None:
     """Serve Online Boutique, spread over two clusters, without a Kubernetes in sight. Ctrl-C ends it.
 

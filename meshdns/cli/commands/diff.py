@@ -10,7 +10,7 @@ import click
 
 from meshdns.cli import exit_codes
 from meshdns.cli.client import AdminClientError, client_settings, exit_with, fetch
-from meshdns.cli.options import settings_flags
+from meshdns.cli.options import client_flags
 from meshdns.cli.output import format_table, format_value, join_cell
 from meshdns.cli.printing import print_document, print_line
 from meshdns.controller.admin.api import LISTS, NameItem
@@ -18,6 +18,7 @@ from meshdns.dns import names
 from meshdns.dns.codes import TYPE_A, TYPE_AAAA
 from meshdns.forwarding.upstreams import Address, parse_address
 from meshdns.mesh.answer import AnswerKind
+from meshdns.mesh.objects.foreign import counted
 from meshdns.stubdomains.observed import PENDING_ANSWER, Difference, DifferenceList, compare_answers
 from meshdns.upstream.lookup import look_up
 
@@ -31,7 +32,7 @@ _VERSIONS: Final = {TYPE_A: 4, TYPE_AAAA: 6}
 @click.option(
     "-o", "--output", "form", type=click.Choice(["table", "json", "yaml"]), default="table", show_default=True
 )
-@settings_flags
+@client_flags
 def command(server: str, zone: str, form: str, **flags: Any) -> None:
     """List the names of a zone whose A and AAAA answers differ from those of the server in use.
 
@@ -112,4 +113,5 @@ def _print(differences: DifferenceList, form: str) -> None:
         for line in format_table(headers, rows, with_headers=True):
             print_line(line)
     count = len({each.name for each in differences.items})
-    print_line(f"{count} of {differences.asked} names differ from {differences.server}", err=True)
+    names_differ = f"{counted(differences.asked, 'name')} {'differs' if count == 1 else 'differ'}"
+    print_line(f"{count} of {names_differ} from {differences.server}", err=True)

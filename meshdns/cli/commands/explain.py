@@ -5,7 +5,7 @@ from typing import Any
 import click
 
 from meshdns.cli.client import AdminClientError, client_settings, exit_with, fetch
-from meshdns.cli.options import settings_flags
+from meshdns.cli.options import client_flags
 from meshdns.cli.printing import print_document, print_lines
 from meshdns.dns import names
 from meshdns.dns.presentation import type_number
@@ -15,7 +15,7 @@ from meshdns.dns.presentation import type_number
 @click.argument("name")
 @click.argument("rtype", metavar="[TYPE]", default="A")
 @click.option("-o", "--output", "form", type=click.Choice(["text", "json", "yaml"]), default="text", show_default=True)
-@settings_flags
+@client_flags
 def command(name: str, rtype: str, form: str, **flags: Any) -> None:
     """Say why NAME is answered the way it is.
 

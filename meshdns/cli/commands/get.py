@@ -9,10 +9,11 @@ import click
 
 from meshdns.cli import exit_codes
 from meshdns.cli.client import AdminClientError, client_settings, exit_with, fetch
-from meshdns.cli.options import settings_flags
+from meshdns.cli.options import client_flags
 from meshdns.cli.output import UNKNOWN, format_age, format_duration, format_table, format_value, join_cell
 from meshdns.cli.printing import print_document, print_line
 from meshdns.controller.admin.api import LISTS, AnyItem, ClusterItem, GatewayItem, Listing, ProblemItem, ServiceItem
+from meshdns.mesh.objects.foreign import counted
 
 
 class Column(NamedTuple):
@@ -155,7 +156,7 @@ _WORDS: Final = tuple(COLUMNS)
 @click.option("--no-headers", is_flag=True, help="Leave the line of headers out.")
 @click.option("--all", "everything", is_flag=True, help="List problems that are normal, too: hosts outside the zones.")
 @click.option("-A", "--all-namespaces", is_flag=True, hidden=True, help="As kubectl; all namespaces are always listed.")
-@settings_flags
+@client_flags
 def command(
     what: str,
     name: str | None,
@@ -191,7 +192,10 @@ def command(
         items = [item for item in items if not (isinstance(item, ProblemItem) and item.normal)]
     _print(what, items, found.kind, form, headers=not no_headers)
     if quiet:
-        print_line(f"{quiet} hosts are outside the zones or not public (normal; list them with --all)", err=True)
+        print_line(
+            f"{counted(quiet, 'host is', 'hosts are')} outside the zones or not public (normal; list them with --all)",
+            err=True,
+        )
     if not items and not quiet:
         print_line(_nothing_found_text(what, name), err=True)
         sys.exit(exit_codes.FAILED if name is not None or what != "problems" else 0)

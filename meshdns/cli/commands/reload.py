@@ -6,7 +6,7 @@ import click
 import msgspec
 
 from meshdns.cli.client import AdminClientError, client_settings, exit_with, post
-from meshdns.cli.options import settings_flags
+from meshdns.cli.options import client_flags
 from meshdns.cli.printing import print_line
 
 _NOT_ASKED: Final = "the running server was not asked, and keeps its settings"
@@ -20,7 +20,7 @@ class _Reply(msgspec.Struct, frozen=True, rename="camel"):
 
 
 @click.command("reload")
-@settings_flags
+@client_flags
 def command(**flags: Any) -> None:
     """Have the running server reread its settings, as SIGHUP does, and say what came of it.
 

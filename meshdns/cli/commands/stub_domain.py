@@ -14,6 +14,7 @@ from meshdns.cli.output import format_value
 from meshdns.cli.printing import print_document, print_line, print_lines
 from meshdns.dns.codes import TYPE_SOA, TYPE_TXT
 from meshdns.forwarding.upstreams import Address, parse_address
+from meshdns.mesh.objects.foreign import counted
 from meshdns.sources.settings import SourceError
 from meshdns.stubdomains.deployed import extract_text, file_text, service_address
 from meshdns.stubdomains.diagnosis import MARKER_LABEL, Observations, diagnose
@@ -230,7 +231,9 @@ def _gather(options: _PrintOptions) -> tuple[Target, StubDomain, dict[Snippet, s
     """Who is told, of what, and what is deployed where that is known; ends the program where it cannot be had."""
     target = TARGETS[options.target]
     if options.files and len(options.files) != len(target.snippets):
-        raise click.UsageError(f"{target.name} takes --file {len(target.snippets)} times: {_place_list(target)}")
+        raise click.UsageError(
+            f"{target.name} takes --file {counted(len(target.snippets), 'time')}: {_place_list(target)}"
+        )
     try:
         ip, port = options.ip or "", options.port
         deployed: dict[Snippet, str] = {}

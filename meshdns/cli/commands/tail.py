@@ -7,8 +7,9 @@ import click
 import msgspec
 
 from meshdns.cli.client import AdminClientError, client_settings, exit_with, stream_events
-from meshdns.cli.options import settings_flags
+from meshdns.cli.options import client_flags
 from meshdns.cli.printing import print_document, print_fields, print_line
+from meshdns.mesh.objects.foreign import counted
 
 _COLOURS = {"success": "green", "denial": "yellow", "error": "red"}
 
@@ -20,7 +21,7 @@ _COLOURS = {"success": "green", "denial": "yellow", "error": "red"}
 @click.option("--client", default="", metavar="ADDRESS", help="Only askers whose address begins so: 10.8. …")
 @click.option("-n", "--lines", type=click.IntRange(min=1), metavar="N", help="End after so many.")
 @click.option("-o", "--output", "form", type=click.Choice(["text", "json"]), default="text", show_default=True)
-@settings_flags
+@client_flags
 def command(name: str, rcode: str, rtype: str, client: str, lines: int | None, form: str, **flags: Any) -> None:
     """Show live queries of the running server; with NAME only those for it and for names below it.
 
@@ -43,7 +44,8 @@ def command(name: str, rcode: str, rtype: str, client: str, lines: int | None, f
         with contextlib.suppress(KeyboardInterrupt):
             for kind, octets in stream_events(settings, "queries", query):
                 if kind == "missed":
-                    print_line(f"{msgspec.json.decode(octets)['missed']} queries were too many to be shown", err=True)
+                    missed = counted(msgspec.json.decode(octets)["missed"], "query was", "queries were")
+                    print_line(f"{missed} too many to be shown", err=True)
                     continue
                 if form == "json":
                     print_document(octets.decode())

@@ -10,7 +10,7 @@ import click
 import msgspec
 
 from meshdns.cli import exit_codes
-from meshdns.cli.options import settings_flags, settings_or_exit
+from meshdns.cli.options import PLACE_FLAGS, SOURCE_FLAGS, refuse_flags, settings_flags, settings_or_exit
 from meshdns.cli.printing import print_document, print_line
 from meshdns.config import Settings
 from meshdns.config.model import ZoneSection
@@ -36,6 +36,8 @@ def command(name: str | None, running: bool, **flags: Any) -> None:  # noqa: FBT
 
       meshdns zone --config meshdns.yaml --cluster west | named-checkzone global /dev/stdin
     """
+    if running:
+        refuse_flags(flags, (*PLACE_FLAGS, *SOURCE_FLAGS))
     settings = settings_or_exit(flags)
     zones = [zone for zone in settings.zones if name is None or zone.name == name.lower().removesuffix(".")]
     if not zones:

@@ -11,6 +11,7 @@ from meshdns.mesh.explain.model import (
     GatewayState,
     MatchKind,
 )
+from meshdns.mesh.objects.foreign import counted
 from meshdns.mesh.objects.problems import Problem
 
 _MODES = {
@@ -173,7 +174,7 @@ def _passthrough_lines(passthrough: ExplainedPassthrough, name: str) -> Iterator
     for (port, origin), found in hosts.items():
         yield f"{passthrough.cluster}: port {port}, for {', '.join(found)} ({origin})"
     if passthrough.more:
-        yield f"{passthrough.cluster}: and for {passthrough.more} hosts more"
+        yield f"{passthrough.cluster}: and for {counted(passthrough.more, 'more host')}"
     if not hosts:
         yield f"{passthrough.cluster}: for no host: no Gateway of it passes TLS through by itself"
     if passthrough.passes is not None:

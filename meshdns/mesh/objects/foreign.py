@@ -42,11 +42,11 @@ def shown(value: object, limit: int = MAX_SHOWN) -> str:
         case int():
             return repr(value) if value.bit_length() <= _MAX_BITS else f"a number of {value.bit_length()} bits"
         case bytes() | bytearray():
-            return f"{len(value)} bytes"
+            return counted(len(value), "byte")
         case dict():
-            return f"a mapping of {len(value)} keys"
+            return f"a mapping of {counted(len(value), 'key')}"
         case list() | tuple() | set() | frozenset():
-            return f"a list of {len(value)} items"
+            return f"a list of {counted(len(value), 'item')}"
         case _:
             return bounded_text(f"a value of type {type(value).__name__}", limit)
 
@@ -77,3 +77,8 @@ def listed(texts: Iterable[str], most: int = MAX_LISTED, separator: str = ", ", 
     first = [bounded_text(text, limit) for text in itertools.islice(items, most)]
     more = sum(1 for _ in items)
     return separator.join(first) + (f" and {more} more" if more else "")
+
+
+def counted(number: int, one: str, many: str = "") -> str:
+    """Return a number with what is counted: ``1 host``, ``2 hosts``; `many` where it is not formed so."""
+    return f"{number} {one if number == 1 else many or one + 's'}"

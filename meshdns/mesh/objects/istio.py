@@ -19,6 +19,7 @@ from meshdns.mesh.objects.declarations import (
 )
 from meshdns.mesh.objects.foreign import MAX_SHOWN, bounded_text, shown
 from meshdns.mesh.objects.labels import NETWORK_LABEL
+from meshdns.mesh.objects.object_rules import problems_of_gateway, problems_of_service_entry
 from meshdns.mesh.objects.own_keys import answer_mode_of, export_of, ttl_of
 from meshdns.mesh.objects.raw import (
     MAX_ITEMS,
@@ -98,7 +99,7 @@ def service_entry(raw: RawObject) -> AnyDeclaration:
         endpoint_places=raw.item_places("spec.endpoints", tuple(endpoints)),
         unread_endpoints=unread_endpoints,
         hidden=export_of(raw) is False,
-        problems=raw.problems,
+        problems=problems_of_service_entry(raw, resolution),
     )
 
 
@@ -308,7 +309,7 @@ def istio_gateway(raw: RawObject) -> AnyDeclaration:
         created=raw.created,
         selector=selector or (),
         servers=tuple(_gateway_servers(raw)) if selector is not None else (),
-        problems=raw.problems,
+        problems=problems_of_gateway(raw),
     )
 
 

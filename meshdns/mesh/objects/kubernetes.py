@@ -29,6 +29,7 @@ from meshdns.mesh.objects.labels import (
     NODE_SELECTOR_ANNOTATION,
     SERVICE_NAME_LABEL,
 )
+from meshdns.mesh.objects.object_rules import problems_of_service
 from meshdns.mesh.objects.own_keys import export_of
 from meshdns.mesh.objects.raw import (
     MAX_ITEMS,
@@ -73,7 +74,7 @@ def service(raw: RawObject) -> AnyDeclaration:
         export_to=_comma_list(raw, EXPORT_TO_ANNOTATION, raw.annotations.get(EXPORT_TO_ANNOTATION, "")),
         node_selector=_node_selector(raw),
         publish_not_ready=raw.spec.get("publishNotReadyAddresses") is True,
-        problems=raw.problems,
+        problems=problems_of_service(raw),
     )
 
 

@@ -154,6 +154,13 @@ class ProblemKind(enum.Enum):
         "divide the object into several",
         "problem-over-bound",
     )
+    NOT_FOUND = (
+        "not found",
+        Severity.WARNING,
+        "The settings name a cluster or a network that no source and no object brings.",
+        "correct the name, or add the source that brings it",
+        "problem-not-found",
+    )
     NOT_COMPUTED = (
         "not computed",
         Severity.ERROR,
@@ -286,7 +293,7 @@ def first_problems(problems: Iterable[Problem], most: int = MAX_PROBLEMS) -> tup
 
 def unlisted_problem(kind: ProblemKind, one: Problem, number: int) -> Problem:
     """Return the problem that stands for `number` problems that are not listed, of the object of `one`."""
-    reason = f"has {number} more problems, which are not listed"
+    reason = f"has more problems, not listed: {number}"
     advice = "correct those that are listed; the others are listed then"
     return Problem(kind, one.object, one.namespace, one.name, "", reason, advice)
 

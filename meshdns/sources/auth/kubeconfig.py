@@ -318,7 +318,8 @@ def load_kubeconfig(paths: Iterable[Path]) -> Kubeconfig:
         files = [(path, _read_kubeconfig(path)) for path in wanted if path.exists()]
         if not files:
             names = listed(map(os.fspath, wanted))
-            raise SourceError(f"no kubeconfig at {names}; set KUBECONFIG, or path in the settings, to one that exists")
+            advice = "name one that exists with --kubeconfig, in KUBECONFIG, or as path in the settings"
+            raise SourceError(f"no kubeconfig at {names}; {advice}")
         return Kubeconfig(os.pathsep.join(map(os.fspath, wanted)), files)
 
 

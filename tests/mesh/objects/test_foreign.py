@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from meshdns.mesh.objects.foreign import MAX_SHOWN, MAX_TEXT, bounded_text, listed, shown
+from meshdns.mesh.objects.foreign import MAX_SHOWN, MAX_TEXT, bounded_text, counted, listed, shown
 
 _SCALARS = st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.binary()
 _VALUES = st.recursive(_SCALARS, lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner), max_leaves=10)
@@ -35,7 +35,7 @@ def test_any_text_is_bounded_and_printable(text: str) -> None:
         (True, "True"),
         (1.5, "1.5"),
         (1 << 400_000, "a number of 400001 bits"),
-        ({"a": 1}, "a mapping of 1 keys"),
+        ({"a": 1}, "a mapping of 1 key"),
         ([1, 2], "a list of 2 items"),
     ],
     ids=["text", "long", "escape", "boolean", "float", "huge", "mapping", "list"],
@@ -64,3 +64,9 @@ def test_five_items_are_named_and_the_rest_counted() -> None:
     """A list has any length."""
     assert listed("abc") == "a, b, c"
     assert listed("abcdefg") == "a, b, c, d, e and 2 more"
+
+
+def test_a_number_agrees_with_what_is_counted() -> None:
+    """One of a thing has its own form, none and many the other one."""
+    assert [counted(number, "host") for number in (0, 1, 2)] == ["0 hosts", "1 host", "2 hosts"]
+    assert [counted(number, "query was", "queries were") for number in (1, 3)] == ["1 query was", "3 queries were"]

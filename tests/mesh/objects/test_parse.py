@@ -22,7 +22,7 @@ from meshdns.mesh.objects.parse import parse_object
 from meshdns.mesh.objects.problems import ProblemKind
 
 GOOD_HOST = "good.prod.global"
-GOOD_ENDPOINT = {"address": "198.51.100.1", "ports": {"http": 15443}}
+GOOD_ENDPOINT = {"address": "198.51.100.1"}
 
 
 def read_entry(spec: object, **metadata: Any) -> AnyDeclaration:
@@ -158,7 +158,9 @@ def test_without_unreadable_endpoints_none_is_counted(spec: dict[str, object]) -
 @pytest.mark.parametrize("port", [0, 65536, -1, "80", None, True, 1.5, {}])
 def test_a_bad_endpoint_port_costs_only_itself(port: object) -> None:
     """The endpoint and its other ports are kept."""
-    found = the_entry({"hosts": [GOOD_HOST], "endpoints": [{"address": "198.51.100.1", "ports": {"a": port, "b": 1}}]})
+    ports = [{"name": name, "number": number} for name, number in (("a", 80), ("b", 81))]
+    endpoints = [{"address": "198.51.100.1", "ports": {"a": port, "b": 1}}]
+    found = the_entry({"hosts": [GOOD_HOST], "ports": ports, "endpoints": endpoints})
     assert (found.endpoints[0].ports, fields(found)) == ((("b", 1),), ["spec.endpoints[0].ports"])
 
 

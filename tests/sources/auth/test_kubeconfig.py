@@ -63,7 +63,9 @@ def test_a_mistake_is_named_with_what_to_do(tmp_path: Path, mistake: str) -> Non
 
 def test_a_missing_kubeconfig_is_named(tmp_path: Path) -> None:
     """All files that were looked for are listed."""
-    with pytest.raises(SourceError, match=r"no kubeconfig at .*/none; set KUBECONFIG, or path in the settings"):
+    with pytest.raises(
+        SourceError, match=r"no kubeconfig at .*/none; name one that exists with --kubeconfig, in KUBECONFIG, or"
+    ):
         load_contexts(KubeconfigSource((tmp_path / "none",)))
 
 
