@@ -136,7 +136,7 @@ class RawObject:
         if is_text(value):
             return value, None
         text = None
-        if not isinstance(value, str):
+        if isinstance(value, int | float):
             text = self._written(parent, key) if self._written is not None else None
             text = scalar_text(value) if text is None else text
         if text is None or not is_text(text):
