@@ -254,7 +254,7 @@ class _DocumentBuilder:
             return
         self._count_written(line)
         value = _scalar_value(event, line)
-        text = None if value is None or scalar_text(value) == event.value else event.value
+        text = event.value if isinstance(value, int | float) and scalar_text(value) != event.value else None
         if event.anchor:
             self._anchors[event.anchor] = _Anchor(value, 1, 0, text)
         self._add_value(value, line, text)

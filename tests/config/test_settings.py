@@ -30,7 +30,7 @@ clusters:
   west: {network: net-west, domain: cluster.local, gateways: [203.0.113.7, GW.example., "::ffff:203.0.113.8"],
          zones: [global], namespaces: ["*"], hosts: any, required: false, discover: all, readiness: true, maxStale: 90s,
          configCluster: east, dnsName: west, uid: 2f4b7c1e-9d3a-4e8b-8a55-0c6f1d2e3a4b}
-networks: {vm-net: {cidrs: [10.128.0.0/16]}}
+networks: {vm-net: {cidrs: [10.128.0.0/16, "::ffff:10.129.0.0/112"]}}
 defaultNetwork: null
 systemNamespace: istio-system
 zones:
@@ -73,6 +73,7 @@ def test_every_value_has_one_canonical_spelling() -> None:
     assert settings.listen == ("127.0.0.1:1053", "[::1]:1053")
     assert settings.zones[0].name == "global"
     assert settings.clusters["west"].gateways == ("203.0.113.7", "gw.example", "203.0.113.8")
+    assert settings.networks["vm-net"].cidrs == ("10.128.0.0/16", "10.129.0.0/16")
     assert settings.clusters["west"].max_stale == 90.0
     assert [(record.name, record.value) for record in settings.records] == [
         ("a.global", "192.0.2.1"),

@@ -16,7 +16,7 @@ from meshdns.mesh.objects.parse import parse_object
 from meshdns.mesh.objects.problems import Problem
 from meshdns.namedb.tables import decode_declaration, encode_declaration, object_key
 from meshdns.sources.auth.kubeconfig import ClientConfig, load_kubeconfig
-from meshdns.sources.documents import DocumentError, NodeBudget, parse_documents
+from meshdns.sources.documents import DocumentError, LineIndex, NodeBudget, parse_documents
 from meshdns.sources.remote_secrets import SecretKubeconfigs
 from meshdns.sources.settings import SourceError
 from tests.fuzz import seeds
@@ -62,7 +62,7 @@ def run_document(data: bytes) -> None:
             assert not isinstance(value, str) or value.encode() is not None
         assert lines.line_of(document.value) >= 1
         for kind in ObjectKind:
-            _read_object(kind, document.value)
+            _read_object(kind, document.value, lines)
     _compare_with_json(text, [document.value for document in documents])
 
 
@@ -72,9 +72,11 @@ def _check_refusal(text: str, refusal: DocumentError) -> None:
     assert 1 <= refusal.line <= text.count("\n") + 2
 
 
-def _read_object(kind: ObjectKind, value: object) -> None:
-    for where in (None, lambda field: f"fuzz.yaml:{len(field)}"):
-        declaration = parse_object(kind, value, where=where)
+def _read_object(kind: ObjectKind, value: object, lines: LineIndex) -> None:
+    for declaration in (
+        parse_object(kind, value),
+        parse_object(kind, value, where=lambda field: f"fuzz.yaml:{len(field)}", written=lines.text_of),
+    ):
         if declaration is None:
             continue
         assert object_key("east", key_of(declaration))

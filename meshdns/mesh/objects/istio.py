@@ -1,6 +1,7 @@
 """Istio's objects: ServiceEntry, WorkloadEntry and Gateway."""
 
 import ipaddress
+import itertools
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
@@ -34,7 +35,6 @@ from meshdns.mesh.objects.raw import (
     port_number,
     text_of,
 )
-from meshdns.mesh.objects.scalars import nearest
 
 _LOCATIONS: Final = ("MESH_EXTERNAL", "MESH_INTERNAL")
 _RESOLUTIONS: Final = tuple(each.value for each in Resolution)
@@ -58,6 +58,7 @@ _ENTRY_FIELDS: Final = frozenset(
 )
 _WORKLOAD_FIELDS: Final = frozenset({"address", "ports", "labels", "network", "locality", "weight", "serviceAccount"})
 _FIELD_LIKENESS: Final = 0.8
+_MAX_FIELDS: Final = 64  # of a spec that are looked at for mistyped ones
 _NO_NAMESPACE: Final = "~"  # Istio's word for an export to no namespace
 _EXPORT_WORDS: Final = frozenset({"*", ".", _NO_NAMESPACE})
 
@@ -105,8 +106,8 @@ def service_entry(raw: RawObject) -> AnyDeclaration:
 
 def _check_field_names(raw: RawObject, known: frozenset[str]) -> None:
     """Note the fields that are unknown and much like one that is missing; a cluster drops them in silence."""
-    for key in raw.spec:
-        meant = "" if key in known or not is_text(key) else nearest(key, known, _FIELD_LIKENESS)
+    for key in itertools.islice(raw.spec, _MAX_FIELDS):
+        meant = "" if key in known or not is_text(key) else raw.hint(key, known, _FIELD_LIKENESS)
         if meant and meant not in raw.spec:
             reason = f"is no field of a {raw.kind.value}, so that it does nothing"
             raw.add_problem(f"spec.{bounded_text(key, MAX_SHOWN)}", reason, f"write {meant}")

@@ -73,9 +73,18 @@ def service(raw: RawObject) -> AnyDeclaration:
         labels=_service_labels(raw, has_type=kind is not None and not raw.has_unread_spec),
         export_to=_comma_list(raw, EXPORT_TO_ANNOTATION, raw.annotations.get(EXPORT_TO_ANNOTATION, "")),
         node_selector=_node_selector(raw),
-        publish_not_ready=raw.spec.get("publishNotReadyAddresses") is True,
+        publish_not_ready=_publishes_not_ready(raw),
         problems=problems_of_service(raw),
     )
+
+
+def _publishes_not_ready(raw: RawObject) -> bool:
+    field = "publishNotReadyAddresses"
+    value = raw.spec.get(field)
+    if value is not None and not isinstance(value, bool):
+        reason = f"{shown(value)} is neither true nor false; read as false"
+        raw.add_problem(f"spec.{field}", reason, "write true or false without quotes")
+    return value is True
 
 
 def _service_labels(raw: RawObject, *, has_type: bool) -> tuple[tuple[str, str], ...]:

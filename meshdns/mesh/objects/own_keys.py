@@ -73,7 +73,7 @@ def _read_answer_mode(text: str) -> str | None:
 
 
 def _answer_advice(text: str) -> str:
-    meant = nearest(text, ANSWER_MODES)
+    meant = nearest(text, ANSWER_MODES)  # of two texts at most
     return f"write {meant}" if meant else "use gateway, vip or endpoints"
 
 
@@ -126,6 +126,6 @@ def _key_fault(raw: RawObject, key: str) -> tuple[str, str]:
     if key in _KINDS:
         return f"does nothing on a {raw.kind.value}", "delete it, or set it on the object that declares the name"
     names = (known.removeprefix(_PREFIX) for known, kinds in _KINDS.items() if raw.kind in kinds)
-    meant = nearest(key[len(_PREFIX) :], names)
+    meant = raw.hint(key[len(_PREFIX) :], names)
     advice = f"write {_PREFIX}{meant}" if meant else f"delete it; known are {', '.join(sorted(_KINDS))}"
     return "is no key that meshdns knows, so that it does nothing", advice

@@ -13,7 +13,7 @@ import hashlib
 import ipaddress
 import itertools
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final, NamedTuple, TypeGuard
 
 from meshdns.dns import names
@@ -21,7 +21,7 @@ from meshdns.mesh.addresses import parse_address
 from meshdns.mesh.objects.declarations import ItemPlace, ObjectKind
 from meshdns.mesh.objects.foreign import MAX_SHOWN, bounded_text, shown
 from meshdns.mesh.objects.problems import Problem, ProblemKind, ProblemList
-from meshdns.mesh.objects.scalars import nearest, scalar_text
+from meshdns.mesh.objects.scalars import LIKENESS, nearest, scalar_text
 
 MAX_ITEMS: Final = 256
 """How much of a list or mapping of an object is read: the ``maxItems`` of most lists in Istio's CRDs."""
@@ -100,6 +100,10 @@ class RawObject:
         """What was found wrong so far."""
         return self._problems.problems()
 
+    def hint(self, text: str, known: Iterable[str], likeness: float = LIKENESS) -> str:
+        """The one of `known` that was probably meant (`nearest`); empty also where it would not be shown any more."""
+        return "" if self._problems.is_full else nearest(text, known, likeness)
+
     def add_problem(self, field: str, reason: str, advice: str, kind: ProblemKind = ProblemKind.MALFORMED) -> None:
         """Note what is wrong with `field`, a path inside the object."""
         if self._problems.is_full:
@@ -132,7 +136,7 @@ class RawObject:
         if is_text(value):
             return value, None
         text = None
-        if not isinstance(value, str):
+        if isinstance(value, int | float):
             text = self._written(parent, key) if self._written is not None else None
             text = scalar_text(value) if text is None else text
         if text is None or not is_text(text):
@@ -226,7 +230,7 @@ class RawObject:
             return text
         if numbered and isinstance(value, int) and not isinstance(value, bool) and 0 <= value < len(words):
             return words[value]
-        meant = nearest(value, words) if isinstance(value, str) else ""
+        meant = self.hint(value, words) if isinstance(value, str) else ""
         advice = f"write {meant}" if meant else f"use {', '.join(words[:-1])} or {words[-1]}"
         place = f"{path}.{field}" if path else field
         if isinstance(value, str):

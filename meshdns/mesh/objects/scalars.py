@@ -21,7 +21,7 @@ _WORDS: Final = {
 WORDS_TEXT: Final = "true, false, yes, no, on, off, 1 and 0"
 
 _MAX_COMPARED: Final = 64  # characters of a key or word that is compared with others, which takes quadratic time
-_LIKENESS: Final = 0.6
+LIKENESS: Final = 0.6
 
 
 def scalar_text(value: object) -> str | None:
@@ -42,7 +42,7 @@ def truth_of(text: str) -> bool | None:
     return _WORDS.get(text.strip().lower())
 
 
-def nearest(text: str, known: Iterable[str], likeness: float = _LIKENESS) -> str:
+def nearest(text: str, known: Iterable[str], likeness: float = LIKENESS) -> str:
     """The one of `known` that was probably meant; empty where none is like it. Letter case makes no difference.
 
     `likeness` is a ratio of `difflib`, from 0 to 1.

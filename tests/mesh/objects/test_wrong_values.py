@@ -1,5 +1,7 @@
 """Values that are not what they should be, field by field: text that was not quoted, null, unknown words, typos."""
 
+import difflib
+from collections.abc import Iterable
 from typing import Any
 
 import pytest
@@ -19,7 +21,7 @@ from meshdns.mesh.objects.declarations import (
     WorkloadEntry,
 )
 from meshdns.mesh.objects.parse import parse_object
-from meshdns.mesh.objects.problems import ProblemKind
+from meshdns.mesh.objects.problems import MAX_PROBLEMS, ProblemKind
 from meshdns.mesh.objects.raw import MAX_ITEMS
 from meshdns.sources.documents import parse_documents
 
@@ -360,6 +362,41 @@ def test_a_cluster_ip_that_is_none_is_named(ip: object, count: int) -> None:
     found = parse_object(ObjectKind.SERVICE, {"metadata": {"name": "a"}, "spec": {"clusterIP": ip}})
     assert isinstance(found, Service)
     assert (found.headless, found.cluster_ips, len(found.problems)) == (ip == "None", (), count)
+
+
+@pytest.mark.parametrize("value", ["true", "false", 1, 0, [], ""])
+def test_pods_that_are_not_ready_are_published_by_a_true_truth_value_alone(value: object) -> None:
+    """What cannot be read publishes nothing."""
+    raw = {"metadata": {"name": "a"}, "spec": {"publishNotReadyAddresses": value}}
+    found = parse_object(ObjectKind.SERVICE, raw)
+    assert isinstance(found, Service)
+    assert (found.publish_not_ready, named(found)) == (False, ["spec.publishNotReadyAddresses"])
+
+
+ODD_KEYS = [f"meshdns.io/x{number}" for number in range(2000)]
+MANY = {
+    "own keys": {"metadata": {"name": "a", "labels": dict.fromkeys(ODD_KEYS, "x")}},
+    "fields": {"metadata": {"name": "a"}, "spec": {"hosts": ["a.global"], **dict.fromkeys(ODD_KEYS)}},
+    "protocols": {
+        "metadata": {"name": "a"},
+        "spec": {"hosts": ["a.global"], "ports": [{"number": 1, "protocol": each} for each in ODD_KEYS]},
+    },
+}
+
+
+@pytest.mark.parametrize("case", MANY)
+def test_a_bounded_number_of_hints_is_looked_for(case: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """To compare a text with others takes long, and whoever writes an object decides how many there are."""
+    compared: list[str] = []
+    compare = difflib.get_close_matches
+
+    def count(word: str, known: Iterable[str], n: int, cutoff: float) -> list[str]:
+        compared.append(word)
+        return compare(word, list(known), n, cutoff)
+
+    monkeypatch.setattr(difflib, "get_close_matches", count)
+    parse_object(ObjectKind.SERVICE_ENTRY, MANY[case])
+    assert 0 < len(compared) <= 2 * MAX_PROBLEMS
 
 
 @pytest.mark.parametrize("kind", [7, [], {}, True])
