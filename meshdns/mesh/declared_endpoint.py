@@ -13,7 +13,10 @@ from meshdns.mesh.topology import Gateway
 
 
 class DeclaredEndpoint(msgspec.Struct, frozen=True, gc=False):
-    """An endpoint in its declaration: the object, the Service it is about, and whether gateways may carry it."""
+    """An endpoint in its declaration: the object, the Service it is about, and whether gateways may carry it.
+
+    None of its candidates is ready unless it is `ready` itself.
+    """
 
     level: Level
     cluster: str
@@ -26,6 +29,7 @@ class DeclaredEndpoint(msgspec.Struct, frozen=True, gc=False):
     ttl: int = -1
     ports: tuple[Port, ...] = ()
     host: str = ""  # of the declaration's hosts the one that speaks for the name
+    ready: bool = True
 
     def unaddressed_candidate(
         self,
@@ -44,7 +48,7 @@ class DeclaredEndpoint(msgspec.Struct, frozen=True, gc=False):
             self.field,
             rule,
             via_cluster=via_cluster,
-            ready=ready,
+            ready=ready and self.ready,
             pending=pending,
             host=self.host,
             lack=lack,
@@ -62,7 +66,7 @@ class DeclaredEndpoint(msgspec.Struct, frozen=True, gc=False):
             rule,
             via_cluster=gateway.owner if gateway is not None else "",
             port=gateway.port if gateway is not None else 0,
-            ready=ready,
+            ready=ready and self.ready,
             pending=state.status.is_pending,
             host=self.host,
             gateway=gateway.address if gateway is not None else "",
@@ -82,15 +86,13 @@ class DeclaredEndpoint(msgspec.Struct, frozen=True, gc=False):
         self, address: str, rule: EndpointRule, reach: Reach, ports: Iterable[Port], *, ready: bool
     ) -> Candidate:
         """An address that is dialled at a Service's own ports: a ClusterIP or its load balancer."""
-        numbers = tuple(NamedPort(port.name, transport_protocol(port), port.number) for port in ports)
-        return self._candidate(address, rule, reach, ready=ready, ports=numbers)
+        return self._candidate(address, rule, reach, ready=ready, ports=self._service_ports(ports))
 
     def pod_candidate(
         self, address: str, rule: EndpointRule, reach: Reach, ports: Iterable[Port], *, ready: bool
     ) -> Candidate:
         """An endpoint of a Service, dialled at the ports of its EndpointSlice."""
-        numbers = tuple(NamedPort(port.name, transport_protocol(port), port.number) for port in ports)
-        return self._candidate(address, rule, reach, ready=ready, pod=True, ports=numbers)
+        return self._candidate(address, rule, reach, ready=ready, pod=True, ports=self._service_ports(ports))
 
     def gateway_candidate(
         self,
@@ -114,7 +116,7 @@ class DeclaredEndpoint(msgspec.Struct, frozen=True, gc=False):
             reach=reach,
             via_cluster=gateway.owner,
             port=gateway.port,
-            ready=ready,
+            ready=ready and self.ready,
             healthy=healthy,
             ttl=self.ttl,
             ports=tuple(
@@ -143,12 +145,21 @@ class DeclaredEndpoint(msgspec.Struct, frozen=True, gc=False):
             rule=rule,
             address=address,
             reach=reach,
-            ready=ready,
+            ready=ready and self.ready,
             is_pod=pod,
             ttl=self.ttl,
             ports=ports,
             host=self.host,
         )
+
+    def _service_ports(self, ports: Iterable[Port]) -> tuple[NamedPort, ...]:
+        """The ports of a Service; one that is written at the endpoint that names the Service is the true port."""
+        numbers = tuple(NamedPort(port.name, transport_protocol(port), port.number) for port in ports)
+        if not self.endpoint.ports:
+            return numbers
+        protocols = {port.name: transport_protocol(port) for port in self.ports}
+        written = {name: NamedPort(name, protocols.get(name, "tcp"), number) for name, number in self.endpoint.ports}
+        return (*(port for port in numbers if port.name not in written), *written.values())
 
     def _endpoint_ports(self) -> tuple[NamedPort, ...]:
         """The port at this endpoint: its own, else targetPort, else number (service_entry.proto, WorkloadEntry)."""

@@ -24,6 +24,7 @@ from meshdns.mesh.objects.declarations import (
     Endpoint,
     ObjectKind,
     Resolution,
+    Service,
     ServiceEntry,
     WorkloadEntry,
 )
@@ -315,7 +316,7 @@ def _port_problems(candidate: Candidate, inventory: Inventory) -> Iterator[Clust
     if not candidate.address or candidate.rule not in _DIALLED_AS_WRITTEN:
         return
     entry = _find_declaration(inventory, candidate.cluster, candidate.origin)
-    if not isinstance(entry, ServiceEntry):
+    if not isinstance(entry, ServiceEntry | Service):
         return
     if all(theirs.number == port.number for theirs, port in zip(entry.ports, candidate.ports, strict=False)):
         return  # a candidate has the ports of its entry, in their order

@@ -6,10 +6,10 @@ bounded here; what is over a bound counts as unreadable, never as absent.
 
 import itertools
 from collections.abc import Iterator
-from typing import Final, TypeVar
+from typing import Final, NamedTuple, TypeVar
 
 from meshdns.mesh.inventory import ClusterObjects
-from meshdns.mesh.objects.declarations import Endpoint, Resolution, ServiceEntry
+from meshdns.mesh.objects.declarations import Endpoint, Resolution, ServiceEntry, WorkloadEntry
 from meshdns.mesh.objects.references import ADDRESSES_FIELD, ENDPOINTS_FIELD, FieldRef, ref_of
 
 MAX_ENDPOINTS: Final = 256
@@ -24,26 +24,39 @@ _MIN_PORTS: Final = 16  # of a declaration, however many endpoints it has
 _AnyPort = TypeVar("_AnyPort")
 
 
-def all_endpoints(entry: ServiceEntry, cluster: ClusterObjects) -> Iterator[tuple[FieldRef, Endpoint]]:
-    """The endpoints of an entry of `cluster` with their fields."""
+class ListedEndpoint(NamedTuple):
+    """An endpoint with its field; `ready` is false for a workload whose health is checked and not known to be good."""
+
+    field: FieldRef
+    endpoint: Endpoint
+    ready: bool = True
+
+
+def all_endpoints(entry: ServiceEntry, cluster: ClusterObjects) -> Iterator[ListedEndpoint]:
+    """The endpoints of an entry of `cluster`."""
     for index, endpoint in enumerate(entry.endpoints):
-        yield FieldRef(ENDPOINTS_FIELD, index), endpoint
+        yield ListedEndpoint(FieldRef(ENDPOINTS_FIELD, index), endpoint)
     if entry.selector:  # Istio: an empty selector selects nothing
         wanted = set(entry.selector)
         workloads = cluster.workload_entries.get(entry.namespace, {})
         for name in sorted(workloads):
             if wanted.issubset(workloads[name].labels):
-                yield FieldRef(selected=ref_of(workloads[name])), workloads[name].endpoint
+                yield workload_endpoint(workloads[name])
         for _, pod in sorted(cluster.pods.get(entry.namespace, {}).items()):
             if pod.ready and wanted.issubset(pod.labels):
                 for address in pod.addresses:
-                    yield FieldRef(selected=ref_of(pod)), Endpoint(address, network=pod.network)
+                    yield ListedEndpoint(FieldRef(selected=ref_of(pod)), Endpoint(address, network=pod.network))
     if entry.resolution is Resolution.NONE:
         for index, address in enumerate(entry.addresses):
-            yield FieldRef(ADDRESSES_FIELD, index), Endpoint(address, network=entry.network)
+            yield ListedEndpoint(FieldRef(ADDRESSES_FIELD, index), Endpoint(address, network=entry.network))
 
 
-def judged_endpoints(entry: ServiceEntry, cluster: ClusterObjects) -> list[tuple[FieldRef, Endpoint]]:
+def workload_endpoint(workload: WorkloadEntry) -> ListedEndpoint:
+    """A selected WorkloadEntry as an endpoint."""
+    return ListedEndpoint(FieldRef(selected=ref_of(workload)), workload.endpoint, workload.ready)
+
+
+def judged_endpoints(entry: ServiceEntry, cluster: ClusterObjects) -> list[ListedEndpoint]:
     """The endpoints that are judged."""
     return list(itertools.islice(all_endpoints(entry, cluster), MAX_ENDPOINTS))
 

@@ -53,9 +53,9 @@ class EntryJudge:
         found = judged_endpoints(entry, self._state.inventory.ensure_cluster(cluster))
         ports = judged_ports(entry.ports, len(found))
         judged = []
-        for field, endpoint in found:
+        for field, endpoint, ready in found:
             declared = DeclaredEndpoint(
-                level, cluster, origin, field, None, endpoint, entry.internal, single_network, ttl, ports
+                level, cluster, origin, field, None, endpoint, entry.internal, single_network, ttl, ports, ready=ready
             )
             reachability = Reachability(None, self._state, dependencies, lambda _: None)
             candidates = tuple(reachability.endpoint_candidates(declared))

@@ -63,12 +63,22 @@ class InvalidationSet:
         self.topology_changed = self.topology_changed or other.topology_changed
 
 
+Label = tuple[str, str]
+"""Key and value."""
+
+
 class ServiceReadiness(msgspec.Struct, frozen=True):
-    """Readiness of a Service by its EndpointSlices. Unknown (no slices are read) counts as ready."""
+    """Readiness of a Service by its EndpointSlices. Unknown (no slices are read) counts as ready.
+
+    `workloads` are the WorkloadEntries that the Service selects, if no pod of it is known to be ready: they serve it,
+    and nothing is behind its ClusterIP. istiod has a Service select them as it selects pods
+    (PILOT_ENABLE_K8S_SELECT_WORKLOAD_ENTRIES, true by default).
+    """
 
     known: bool
     ready: bool
     addresses: tuple[str, ...] = ()  # of ready endpoints; all endpoints where none is ready
+    workloads: tuple[WorkloadEntry, ...] = ()
 
 
 class ClusterObjects:
@@ -88,6 +98,8 @@ class ClusterObjects:
         self.workload_entries: defaultdict[str, dict[str, WorkloadEntry]] = defaultdict(dict)
         self.pods: defaultdict[str, dict[str, Pod]] = defaultdict(dict)
         self.selecting_entries: defaultdict[str, dict[ObjectKey, ServiceEntry]] = defaultdict(dict)
+        self._selecting_services: defaultdict[tuple[str, Label], dict[str, Service]] = defaultdict(dict)
+        self._labelled_workloads: defaultdict[tuple[str, Label], dict[str, WorkloadEntry]] = defaultdict(dict)
         self._readiness: dict[ServiceKey, ServiceReadiness] = {}
         self._pods_by_hostname: dict[ServiceKey, dict[str, list[NamedPod]]] = {}
 
@@ -99,7 +111,9 @@ class ClusterObjects:
     def readiness(self, service: ServiceKey) -> ServiceReadiness:
         """Readiness and endpoint addresses of a Service."""
         if not self.is_readiness_known:
-            return ServiceReadiness(known=False, ready=True)
+            workloads = self._selected_workloads(service)
+            ready = not workloads or any(workload.ready for workload in workloads)
+            return ServiceReadiness(known=False, ready=ready, workloads=workloads)
         known = self._readiness.get(service)
         if known is None:
             known = self._readiness[service] = self._readiness_by_slices(service)
@@ -108,8 +122,46 @@ class ClusterObjects:
     def _readiness_by_slices(self, service: ServiceKey) -> ServiceReadiness:
         endpoints = [point for part in self.endpoint_slices.get(service, {}).values() for point in part.endpoints]
         ready = [point.address for point in endpoints if point.ready]
+        if not ready and (workloads := self._selected_workloads(service)):
+            return ServiceReadiness(known=True, ready=any(each.ready for each in workloads), workloads=workloads)
         addresses = ready or [point.address for point in endpoints]
         return ServiceReadiness(known=True, ready=bool(ready), addresses=tuple(filter(None, dict.fromkeys(addresses))))
+
+    def _selected_workloads(self, service: ServiceKey) -> tuple[WorkloadEntry, ...]:
+        """The WorkloadEntries of its namespace that a Service selects, in the order of their names."""
+        known = self.services.get(service) if self._labelled_workloads else None
+        if known is None or not known.selector:
+            return ()
+        wanted = set(known.selector)
+        found = self._labelled_workloads.get((service[0], known.selector[0]), {})
+        return tuple(found[name] for name in sorted(found) if wanted.issubset(found[name].labels))
+
+    def services_selecting(self, workload: WorkloadEntry) -> Iterator[ServiceKey]:
+        """The Services that select a WorkloadEntry."""
+        labels = set(workload.labels)
+        for label in workload.labels:
+            for name, service in self._selecting_services.get((workload.namespace, label), {}).items():
+                if labels.issuperset(service.selector):
+                    yield workload.namespace, name
+
+    def index_selection(self, declaration: Service | WorkloadEntry) -> None:
+        """Note by which labels a Service selects, or which labels a WorkloadEntry has.
+
+        A Service is noted under the first pair of its selector, of which each selected object has it.
+        """
+        if isinstance(declaration, WorkloadEntry):
+            for label in declaration.labels:
+                self._labelled_workloads[declaration.namespace, label][declaration.name] = declaration
+        elif declaration.selector:
+            self._selecting_services[declaration.namespace, declaration.selector[0]][declaration.name] = declaration
+
+    def unindex_selection(self, declaration: Service | WorkloadEntry) -> None:
+        """Forget what `index_selection` noted."""
+        if isinstance(declaration, WorkloadEntry):
+            for label in declaration.labels:
+                _remove_item(self._labelled_workloads, (declaration.namespace, label), declaration.name)
+        elif declaration.selector:
+            _remove_item(self._selecting_services, (declaration.namespace, declaration.selector[0]), declaration.name)
 
     def pods_named(self, service: ServiceKey, hostname: str) -> Sequence[NamedPod]:
         """The endpoints of a Service with a host name, each with the ports of its slice, in the order of the slices."""
@@ -212,6 +264,8 @@ class Inventory:
                     cluster.selecting_entries[declaration.namespace][key] = declaration
             case Service():
                 cluster.services[declaration.namespace, declaration.name] = declaration
+                cluster.index_selection(declaration)
+                cluster.forget_endpoints((declaration.namespace, declaration.name))
                 if has_gateway_label(declaration):
                     cluster.gateway_services[declaration.namespace, declaration.name] = declaration
             case EndpointSlice() if declaration.service:
@@ -219,6 +273,7 @@ class Inventory:
                 cluster.forget_endpoints((declaration.namespace, declaration.service))
             case WorkloadEntry():
                 cluster.workload_entries[declaration.namespace][declaration.name] = declaration
+                cluster.index_selection(declaration)
             case Pod():
                 cluster.pods[declaration.namespace][declaration.name] = declaration
             case KubernetesGateway() if NETWORK_LABEL in dict(declaration.labels):
@@ -242,12 +297,14 @@ class Inventory:
                     _remove_item(cluster.selecting_entries, declaration.namespace, key)
             case Service():
                 cluster.services.pop((declaration.namespace, declaration.name), None)
+                cluster.unindex_selection(declaration)
                 cluster.gateway_services.pop((declaration.namespace, declaration.name), None)
             case EndpointSlice() if declaration.service:
                 _remove_item(cluster.endpoint_slices, (declaration.namespace, declaration.service), declaration.name)
                 cluster.forget_endpoints((declaration.namespace, declaration.service))
             case WorkloadEntry():
                 _remove_item(cluster.workload_entries, declaration.namespace, declaration.name)
+                cluster.unindex_selection(declaration)
             case Pod():
                 _remove_item(cluster.pods, declaration.namespace, declaration.name)
             case KubernetesGateway():
@@ -267,7 +324,12 @@ class Inventory:
                 invalidated.topology_changed = invalidated.topology_changed or has_gateway_label(declaration)
             case EndpointSlice() if declaration.service:
                 invalidated.services.add((cluster.name, (declaration.namespace, declaration.service)))
-            case WorkloadEntry() | Pod():
+            case WorkloadEntry():
+                invalidated.workloads.add((cluster.name, declaration.namespace))
+                for service in cluster.services_selecting(declaration):
+                    cluster.forget_endpoints(service)
+                    invalidated.services.add((cluster.name, service))
+            case Pod():
                 invalidated.workloads.add((cluster.name, declaration.namespace))
             case KubernetesGateway() if NETWORK_LABEL in dict(declaration.labels):
                 invalidated.topology_changed = True

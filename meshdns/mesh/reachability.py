@@ -14,11 +14,11 @@ from meshdns.mesh.addresses import IpAddress, Scope, parse_address, scope_of
 from meshdns.mesh.answer import Answer, AnswerKind
 from meshdns.mesh.candidates import Candidate, EndpointRule, Level, Reach
 from meshdns.mesh.declared_endpoint import DeclaredEndpoint
-from meshdns.mesh.endpoint_list import judged_ports
+from meshdns.mesh.endpoint_list import MAX_ENDPOINTS, judged_ports, workload_endpoint
 from meshdns.mesh.host_states import HostState
 from meshdns.mesh.inventory import ServiceKey
 from meshdns.mesh.mesh_state import Dependency, MeshState
-from meshdns.mesh.objects.declarations import Endpoint, Port, Service
+from meshdns.mesh.objects.declarations import Endpoint, Port, Service, WorkloadEntry
 from meshdns.mesh.objects.references import WHOLE_OBJECT, ref_of
 from meshdns.mesh.passthrough import passes_tls
 from meshdns.mesh.topology import Gateway, GatewaySet
@@ -119,8 +119,14 @@ class Reachability:
         if declared.service is not None:
             self._dependencies.add(("service", vantage.name, *declared.service))
             service = vantage.services.get(declared.service)
-            if service is not None and vantage.readiness(declared.service).ready:
-                yield from self._own_service(declared, service, EndpointRule.HAIRPIN, ready=True)
+            readiness = vantage.readiness(declared.service)
+            if service is not None and readiness.ready:
+                if readiness.workloads:
+                    yield from self._selected_workloads(
+                        msgspec.structs.replace(declared, cluster=vantage.name), service, readiness.workloads
+                    )
+                else:
+                    yield from self._own_service(declared, service, EndpointRule.HAIRPIN, ready=True)
                 return
         yield from self._via_gateway(declared, gateway, EndpointRule.OWN_GATEWAY, Reach.OWN)
 
@@ -274,7 +280,10 @@ class Reachability:
         readiness = cluster.readiness(key)
         if not readiness.ready:
             yield declared.unaddressed_candidate(EndpointRule.NOT_READY)
-        if declared.cluster == self._topology.vantage:
+        is_own = declared.cluster == self._topology.vantage
+        if readiness.workloads and (is_own or self._state.is_near(declared.cluster) or declared.single_network):
+            yield from self._selected_workloads(declared, service, readiness.workloads)
+        elif is_own:
             yield from self._own_service(declared, service, EndpointRule.CLUSTER_IP, ready=readiness.ready)
         elif readiness.known and (
             self._state.is_near(declared.cluster) or (declared.single_network and readiness.addresses)
@@ -286,6 +295,22 @@ class Reachability:
                 yield declared.pod_candidate(address, EndpointRule.PODS, Reach.DIRECT, ports, ready=readiness.ready)
         else:
             yield from self._far_service(declared, service, ready=readiness.ready)
+
+    def _selected_workloads(
+        self, declared: DeclaredEndpoint, service: Service, workloads: tuple[WorkloadEntry, ...]
+    ) -> Iterator[Candidate]:
+        """The WorkloadEntries that serve a Service, each as an endpoint of its cluster."""
+        ports = judged_ports(service.ports, len(workloads))
+        domain = self._inventory.ensure_cluster(declared.cluster).settings.domain
+        for workload in workloads[:MAX_ENDPOINTS]:
+            field, endpoint, ready = workload_endpoint(workload)
+            selected = msgspec.structs.replace(
+                declared, field=field, service=None, endpoint=endpoint, gateway_allowed=True, ports=ports, ready=ready
+            )
+            if parse_service_host(endpoint.address, domain) is None:
+                yield from self.endpoint_candidates(selected)
+            else:  # which may select this workload
+                yield selected.unaddressed_candidate(EndpointRule.SERVICE, "a WorkloadEntry that names a Service")
 
     def _own_service(
         self, declared: DeclaredEndpoint, service: Service, rule: EndpointRule, *, ready: bool

@@ -33,7 +33,7 @@ from meshdns.mesh.explain.model import (
     MatchKind,
     Vantage,
 )
-from meshdns.mesh.objects.declarations import AnyDeclaration, ServiceEntry, WorkloadEntry
+from meshdns.mesh.objects.declarations import AnyDeclaration, ObjectKind, ServiceEntry, WorkloadEntry
 from meshdns.mesh.objects.problems import Problem
 from meshdns.mesh.objects.references import ADDRESSES_FIELD, ENDPOINTS_FIELD, ObjectRef
 from meshdns.mesh.unserved_reasons import decisive_candidate
@@ -353,7 +353,9 @@ class DeclarationExplainer:
             return "an earlier level decides, and is still without an address"
         best = self._answer.candidates[self._chosen[0]]
         if not candidate.ready and best.ready:
-            return "not ready"
+            selected = candidate.field.selected
+            is_workload = selected is not None and selected.kind is ObjectKind.WORKLOAD_ENTRY
+            return "not healthy, by its condition Healthy" if is_workload else "not ready"
         if candidate.level is not best.level and index > self._chosen[-1]:
             return f"level {best.level.value} answered first: {_object_text(best)}"
         if not candidate.healthy and best.healthy:

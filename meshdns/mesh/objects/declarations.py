@@ -131,10 +131,14 @@ class ServiceEntry(Declaration, frozen=True, kw_only=True, tag="ServiceEntry"):
 
 
 class WorkloadEntry(Declaration, frozen=True, kw_only=True, tag="WorkloadEntry"):
-    """An Istio WorkloadEntry: a VM or another workload that is not a pod."""
+    """An Istio WorkloadEntry: a VM or another workload that is not a pod.
+
+    ``ready`` is false while its health is checked and its condition ``Healthy`` is not true.
+    """
 
     endpoint: Endpoint
     labels: tuple[tuple[str, str], ...] = ()
+    ready: bool = True
 
 
 class Service(Declaration, frozen=True, kw_only=True, tag="Service"):
@@ -155,6 +159,7 @@ class Service(Declaration, frozen=True, kw_only=True, tag="Service"):
     export_to: tuple[str, ...] = ()
     node_selector: tuple[tuple[str, str], ...] | None = None  # annotation traffic.istio.io/nodeSelector
     publish_not_ready: bool = False
+    selector: tuple[tuple[str, str], ...] = ()  # selects WorkloadEntries too; pods are known by EndpointSlices
 
     @property
     def node_port_selector(self) -> tuple[tuple[str, str], ...] | None:

@@ -19,7 +19,7 @@ from meshdns.mesh.objects.declarations import (
     WorkloadEntry,
 )
 from meshdns.mesh.objects.foreign import MAX_SHOWN, bounded_text, shown
-from meshdns.mesh.objects.labels import NETWORK_LABEL
+from meshdns.mesh.objects.labels import HEALTH_CHECKS_ANNOTATION, NETWORK_LABEL
 from meshdns.mesh.objects.object_rules import problems_of_gateway, problems_of_service_entry
 from meshdns.mesh.objects.own_keys import answer_mode_of, export_of, ttl_of
 from meshdns.mesh.objects.raw import (
@@ -37,6 +37,9 @@ from meshdns.mesh.objects.raw import (
 )
 
 _LOCATIONS: Final = ("MESH_EXTERNAL", "MESH_INTERNAL")
+_GO_TRUE: Final = frozenset({"1", "t", "T", "true", "TRUE", "True"})
+_GO_FALSE: Final = frozenset({"", "0", "f", "F", "false", "FALSE", "False"})
+"""The booleans of Go (strconv.ParseBool), by which istiod reads an annotation; what is none of them is false there."""
 _RESOLUTIONS: Final = tuple(each.value for each in Resolution)
 _TLS_MODES: Final = ("PASSTHROUGH", "SIMPLE", "MUTUAL", "AUTO_PASSTHROUGH", "ISTIO_MUTUAL", "OPTIONAL_MUTUAL")
 """The enums of istio/api networking/v1alpha3, in the order of their numbers; the first is the default of each."""
@@ -288,8 +291,25 @@ def workload_entry(raw: RawObject) -> AnyDeclaration:
         created=raw.created,
         endpoint=endpoint,
         labels=_workload_labels(raw, labels),
+        ready=_is_workload_ready(raw),
         problems=raw.problems,
     )
+
+
+def _is_workload_ready(raw: RawObject) -> bool:
+    """Whether a workload is ready: one whose health is checked only once it is known to be healthy.
+
+    istiod leaves it out until its condition ``Healthy`` is ``True`` (istio.io/docs, "Virtual Machine Architecture").
+    """
+    if not raw.annotation_pairs.is_unread(HEALTH_CHECKS_ANNOTATION):
+        enabled = raw.annotations.get(HEALTH_CHECKS_ANNOTATION, "")
+        if enabled not in _GO_TRUE:
+            if enabled not in _GO_FALSE:
+                reason = f"{shown(enabled)} is no boolean of Go, so that health is not checked"
+                raw.add_problem(f"metadata.annotations.{HEALTH_CHECKS_ANNOTATION}", reason, 'write "true" or "false"')
+            return True
+    conditions = map(mapping_of, raw.list_at("conditions", raw.status, "status"))
+    return any(each.get("type") == "Healthy" and each.get("status") == "True" for each in conditions)
 
 
 def _workload_labels(raw: RawObject, written: TextPairs) -> tuple[tuple[str, str], ...]:

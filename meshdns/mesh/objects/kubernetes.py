@@ -74,6 +74,7 @@ def service(raw: RawObject) -> AnyDeclaration:
         export_to=_comma_list(raw, EXPORT_TO_ANNOTATION, raw.annotations.get(EXPORT_TO_ANNOTATION, "")),
         node_selector=_node_selector(raw),
         publish_not_ready=_publishes_not_ready(raw),
+        selector=raw.selector_at("selector", raw.spec, "spec") or (),
         problems=problems_of_service(raw),
     )
 
