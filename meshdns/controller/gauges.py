@@ -15,6 +15,8 @@ from meshdns.instance import metric_pages
 from meshdns.instance.metric_pages import MetricPage
 from meshdns.instance.scoreboard import CONTROLLER, Scoreboard
 from meshdns.mesh.answer import Answer
+from meshdns.mesh.candidates import clusters_without_gateway
+from meshdns.mesh.host_states import HostStatus
 from meshdns.mesh.inventory import Inventory
 from meshdns.mesh.objects.declarations import ObjectKind
 from meshdns.mesh.objects.problems import Problem
@@ -30,14 +32,17 @@ _ProblemLabels = tuple[tuple[str, str], ...]
 class MeshCounts:
     """Numbers of names and problems, kept up to date with each commit instead of being counted for each scrape.
 
-    `names` counts by zone and cluster, `problems` by cluster and kind.
+    `names` counts by zone and cluster, `problems` by cluster and kind, `names_without_gateway` by the cluster whose
+    gateways they lead through.
     """
 
     def __init__(self, settings: MeshSettings) -> None:
         self.names: Counter[tuple[str, str]] = Counter()
         self.problems: Counter[tuple[str, str]] = Counter()
+        self.names_without_gateway: Counter[str] = Counter()
         self._settings = settings
         self._clusters_by_name: dict[str, tuple[str, ...]] = {}  # by name, those that its answer rests on
+        self._lacking_by_name: dict[str, tuple[str, ...]] = {}  # by name, those whose gateways it lacks
         self._interned: dict[tuple[str, ...], tuple[str, ...]] = {}  # few sets of clusters serve many names
         self._stored_problems: dict[ProblemKey, _ProblemLabels] = {}
 
@@ -46,12 +51,21 @@ class MeshCounts:
         zone = self._zone(name)
         for cluster in self._clusters_by_name.pop(name, ()):
             self.names[zone, cluster] -= 1
+        self._update_lacking(name, answer)
         if answer is None or not answer.is_declared:
             return
         clusters = self._interned.setdefault(answer.clusters, answer.clusters)
         self._clusters_by_name[name] = clusters
         for cluster in clusters:
             self.names[zone, cluster] += 1
+
+    def _update_lacking(self, name: str, answer: Answer | None) -> None:
+        for cluster in self._lacking_by_name.pop(name, ()):
+            self.names_without_gateway[cluster] -= 1
+        lacking = tuple(sorted(clusters_without_gateway(answer.candidates))) if answer is not None else ()
+        if lacking:
+            self._lacking_by_name[name] = self._interned.setdefault(lacking, lacking)
+            self.names_without_gateway.update(lacking)
 
     def update_problems(self, changes: Iterable[tuple[ProblemKey, Sequence[str]]]) -> None:
         """Count the kinds of problems that the name database now holds under the keys that changed."""
@@ -71,6 +85,9 @@ class MeshCounts:
 
 _STATUSES: Final = ("synced", "stale", "never synced", "removed")
 _CLAIMANTS: Final = ("namespace", "cluster")
+_OBJECT: Final = "object without address"
+_GATEWAY_STATES: Final = (*(each.value for each in HostStatus if each is not HostStatus.USABLE), _OBJECT)
+"""Why a gateway has no address, as a label."""
 _OBJECT_COUNT_INTERVAL: Final = 10.0  # seconds between two counts of a cluster's objects: 10,000 take a millisecond
 _KIND_OF: Final = itemgetter(0)
 """The kind in a declaration's key."""
@@ -146,6 +163,7 @@ class ControllerMetrics:
             for healthy, word in ((True, "healthy"), (False, "unhealthy"), (None, "unknown")):
                 number = sum(gateway.healthy is healthy for gateway in each.gateways or ())
                 self._set_gauge(metric_pages.GATEWAYS, name, word, value=number)
+            self._set_gateway_gauges(name, each, mesh_counts.names_without_gateway[name])
         for name, age in contact_ages.items():
             self._set_gauge(metric_pages.CLUSTER_AGE, name, value=max(age, 0))
         for name, (until, renewed) in credential_expiry.items():
@@ -159,6 +177,16 @@ class ControllerMetrics:
             for kind, number in kinds.items():
                 self._set_gauge(metric_pages.OBJECTS, cluster, kind.value, value=number)
         self._write_page()
+
+    def _set_gateway_gauges(self, cluster: str, summary: ClusterSummary, names: int) -> None:
+        """Set the gauges of gateways without address; each series exists while the cluster does, so alerts end."""
+        known = summary.gateways or ()
+        states = Counter(gateway.state for gateway in known)
+        states[_OBJECT] = summary.objects_without_address
+        for state in _GATEWAY_STATES:
+            self._set_gauge(metric_pages.GATEWAYS_WITHOUT_ADDRESS, cluster, state, value=states[state])
+        self._set_gauge(metric_pages.GATEWAYS_KNOWN, cluster, value=len(known) + summary.objects_without_address)
+        self._set_gauge(metric_pages.NAMES_WITHOUT_GATEWAY, cluster, value=names)
 
     def _set_gauge(self, metric: metric_pages.MetricDefinition, *labels: str, value: float) -> None:
         self._metric_page.series_values(metric, *labels)[0] = float(value)

@@ -33,7 +33,7 @@ from meshdns.mesh.objects.foreign import bounded_text, counted, describe_error, 
 from meshdns.mesh.objects.problems import DatedProblem, Problem, ProblemKind, with_time
 from meshdns.mesh.passthrough import Passthrough
 from meshdns.mesh.settings import MeshSettings
-from meshdns.mesh.topology import Topology, topology_problems
+from meshdns.mesh.topology import GatewaySet, Topology, topology_problems
 from meshdns.mesh.zone_hashes import NO_HASHES, ZoneHashes
 from meshdns.namedb.database import DamagedDatabaseError, NameDatabaseError
 from meshdns.namedb.tables import (
@@ -241,9 +241,14 @@ class Publisher:
                 gateway.origin,
                 self.name_table.is_healthy(gateway) if self._settings.probes_gateways else None,
                 gateway.network,
+                self.name_table.topology.state_of(gateway).status.value,
             )
             for gateway in self.name_table.topology.gateways_in_cluster(cluster)
         )
+
+    def objects_without_address(self, cluster: str) -> int:
+        """How many objects should be gateways of a cluster and have no address."""
+        return len(self.name_table.topology.gateways.get(cluster, GatewaySet()).without_address)
 
     def passthrough(self, cluster: str) -> Passthrough | None:
         """What the gateways of a cluster pass through; None where that is not known."""

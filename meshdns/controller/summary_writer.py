@@ -38,6 +38,7 @@ class SummaryWriter:
                 reason=state.reason,
                 gateways=self._publisher.gateway_summaries(name),
                 passthrough=self._publisher.passthrough(name),
+                objects_without_address=self._publisher.objects_without_address(name),
             )
             if before != summary:
                 changed = True

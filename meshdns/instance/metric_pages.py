@@ -140,6 +140,22 @@ OBJECTS: Final = _gauge("objects", "cluster resource", "Objects known of a clust
 NAMES: Final = _gauge("names", "zone cluster", "Owner names whose answer rests on a cluster.")
 PROBLEMS: Final = _gauge("problems", "cluster kind", "Problems as meshdns get problems --all lists them.")
 GATEWAYS: Final = _gauge("gateways", "cluster health", "Gateway addresses of a cluster by health.")
+GATEWAYS_KNOWN: Final = _gauge(
+    "gateways_known",
+    "cluster",
+    "Gateways of a cluster, with an address or without: addresses, host names, and objects that have neither.",
+)
+GATEWAYS_WITHOUT_ADDRESS: Final = _gauge(
+    "gateways_without_address",
+    "cluster state",
+    "Gateways of a cluster that have no address: a host name that resolves to nothing, or to nothing that is served, "
+    "whose look-ups fail, or that has no reply yet; or an object without address.",
+)
+NAMES_WITHOUT_GATEWAY: Final = _gauge(
+    "names_without_gateway",
+    "cluster",
+    "Names that lead through gateways of a cluster, none of which has an address; 0 where one has, or none is needed.",
+)
 NAMES_CLAIMED: Final = _counter(
     "names_claimed_total",
     "cluster by",
@@ -204,6 +220,9 @@ CONTROLLER_METRICS: Final = (
     NAMES,
     PROBLEMS,
     GATEWAYS,
+    GATEWAYS_KNOWN,
+    GATEWAYS_WITHOUT_ADDRESS,
+    NAMES_WITHOUT_GATEWAY,
     NAMES_CLAIMED,
     PROPAGATION,
     COMMITS,

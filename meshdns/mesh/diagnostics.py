@@ -83,6 +83,11 @@ _LACKS: Final = {
     EndpointRule.LOAD_BALANCER: (ProblemKind.UNREACHABLE, "set location: MESH_INTERNAL, or give it a load balancer"),
 }
 """Rules whose candidates say themselves what they lack: kind of problem and advice."""
+_SERVICE_FIELDS: Final = {
+    EndpointRule.CLUSTER_IP: "spec.clusterIP",
+    EndpointRule.LOAD_BALANCER: "status.loadBalancer.ingress",
+}
+"""The field of a Service that holds no address, by the rule that wants one."""
 _SELF_REFERENCE: Final = CandidateFault(
     ProblemKind.NO_ENDPOINTS,
     "has no endpoints, so the host itself would have to be resolved, and that is declared here",
@@ -273,6 +278,8 @@ def _candidate_problem(candidate: Candidate, name: str, inventory: Inventory, fa
         field = "spec.address"
     elif isinstance(declaration, ServiceEntry):
         field, where = _field_of(declaration, name, candidate.field)
+    elif isinstance(declaration, Service):
+        field = _SERVICE_FIELDS.get(candidate.rule, field)
     return Problem(
         fault.kind, ref.kind_text, ref.namespace, ref.name, field, fault.reason, fault.advice, where, fault.cause
     )

@@ -323,7 +323,7 @@ class Reachability:
             for address in addresses:
                 yield declared.pod_candidate(address, rule, Reach.OWN, ports, ready=ready)
             if not addresses:
-                yield declared.unaddressed_candidate(rule, "the headless Service has no endpoints", ready=ready)
+                yield declared.unaddressed_candidate(EndpointRule.NOT_READY, "the headless Service has no endpoints")
             return
         for address in service.cluster_ips:
             yield declared.service_candidate(address, rule, Reach.OWN, service.ports, ready=ready)

@@ -298,6 +298,7 @@ def cluster_gateway_problem(cluster: str, topology: Topology) -> Problem | None:
         kind, reason = ProblemKind.UNRESOLVED, f"some of its gateways have no address: {listed(dead)}"
     elif not states and not gateways.without_address:
         reason = "has no gateway, and names of it are reached through one alone"
+        advice = f"{advice}, or clusters.{cluster}.discover: none where its Services are not for here"
     else:
         lacks = (*dead, *gateways.without_address)
         if not lacks:

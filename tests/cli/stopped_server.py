@@ -54,8 +54,12 @@ def publish(
     for name, network in publisher.name_table.topology.networks.items():
         description = ClusterSummary("manifests", "synced", network=network)
         if gateways:
-            found, passthrough = publisher.gateway_summaries(name), publisher.passthrough(name)
-            description = msgspec.structs.replace(description, gateways=found, passthrough=passthrough)
+            description = msgspec.structs.replace(
+                description,
+                gateways=publisher.gateway_summaries(name),
+                passthrough=publisher.passthrough(name),
+                objects_without_address=publisher.objects_without_address(name),
+            )
         publisher.set_summary(name, description)
     publisher.publish(ready=ready, complete=complete, stale=stale, now=NOW)
     writer.close()

@@ -12,7 +12,7 @@ from tests.cli.admin_server import admin_socket
 from tests.cli.command_runner import CommandResult, CommandRunner
 from tests.cli.stopped_server import publish, settings_of
 from tests.cli.test_explain import flags
-from tests.mesh.scene import entry, remote_gateway
+from tests.mesh.scene import entry, gateway, remote_gateway
 
 GATEWAYS = (
     GatewaySummary("203.0.113.20", 15443, "cluster2", "Service a/gw", healthy=False),
@@ -113,6 +113,53 @@ def test_gateways_and_networks_show_what_was_written_down(meshdns: CommandRunner
     ]
     network = got(meshdns, state, "networks", "net-2", "--no-headers").out.split()
     assert network == ["net-2", "cluster9", "203.0.113.20,gw.example.com", "<none>"]
+
+
+DEAD_GATEWAY = ("cluster9", gateway("gw.cluster9.example"))
+NEEDS_GATEWAY = ("cluster9", entry("10.9.9.9", host="far.prod.global", name="far"))
+
+
+def published_with_dead_gateway(state: Path, addresses: tuple[str, ...]) -> None:
+    """Online Boutique and a third cluster, whose gateway's host name resolves to `addresses`."""
+
+    def resolve(publisher: Publisher) -> None:
+        publisher.set_resolved_addresses("gw.cluster9.example", addresses)
+
+    settings = settings_of("online-boutique", state)
+    publish(settings, more=[DEAD_GATEWAY, NEEDS_GATEWAY], gateways=True, change=resolve)
+
+
+def test_a_cluster_without_usable_gateway_is_told_everywhere(meshdns: CommandRunner, state: Path) -> None:
+    """By the lists of clusters, gateways, names and problems, and by the explanation of a name."""
+    published_with_dead_gateway(state, ())
+    cluster_row = got(meshdns, state, "clusters", "cluster9", "--no-headers").out.rstrip()
+    assert "1 (1 without address)" in cluster_row
+    assert cluster_row.endswith("no gateway has an address; names that need one: 1")
+    (gateway_row,) = got(meshdns, state, "gateways", "cluster9", "--no-headers").out.splitlines()
+    assert gateway_row.endswith("no address: resolves to nothing")
+    (name_row,) = got(meshdns, state, "names", "far.prod.global", "--no-headers").out.splitlines()
+    assert name_row.split(maxsplit=4) == [
+        *("far.prod.global", "<none>", "<none>", "<none>"),
+        "cluster9   cluster9: gw.cluster9.example resolves to nothing",
+    ]
+    problems = json.loads(got(meshdns, state, "problems", "cluster9", "-o", "json").out)["items"]
+    assert {(each["kind"], each["object"], each["name"], each["cause"]) for each in problems} == {
+        ("unresolved", "Service", "gateway", "cluster cluster9"),
+        ("no gateway", "Cluster", "cluster9", "cluster cluster9"),
+    }
+    explained = meshdns("explain", "far.prod.global", *flags(state)).out
+    assert "Match: exact: far.prod.global. is known" in explained
+    assert "cluster cluster9: gw.cluster9.example resolves to nothing" in explained
+    assert "nobody declares" not in explained
+
+
+def test_a_gateway_that_resolves_is_told_by_none(meshdns: CommandRunner, state: Path) -> None:
+    """With an address there is nothing to tell."""
+    published_with_dead_gateway(state, ("203.0.113.9",))
+    assert "without address" not in got(meshdns, state, "clusters").out
+    assert json.loads(got(meshdns, state, "problems", "cluster9", "-o", "json").out)["items"] == []
+    (item,) = json.loads(got(meshdns, state, "names", "far.prod.global", "-o", "json").out)["items"]
+    assert (item["addresses"], item["reason"]) == (["203.0.113.9"], "")
 
 
 def test_a_gateway_into_a_network_without_clusters_is_listed_for_it(meshdns: CommandRunner, state: Path) -> None:

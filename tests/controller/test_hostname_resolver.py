@@ -32,10 +32,12 @@ class ResolverScene(logging.Handler):
         super().__init__()
         self._loop = asyncio.get_running_loop()
         self.events: asyncio.Queue[str] = asyncio.Queue()
+        self.failing: list[tuple[str, bool]] = []
         self.skipped = 0.0
         self.resolver = HostnameResolver(
             routes=[Route(zone, upstreams)],
             on_resolved=lambda host, addresses: self.events.put_nowait(" ".join([host, *addresses])),
+            on_failing=lambda host, failing: self.failing.append((host, failing)),
             loop=self._loop,
             clock=self.clock,
             random=lambda: 0.5,
@@ -221,6 +223,27 @@ class TestScriptedServer:
             await watch.expect_events("WARNING", f"{HOST} 192.0.2.2 2001:db8::1")
 
         scripted(monkeypatch, body, A=["@ 60 IN A 192.0.2.1"], AAAA=["@ 60 IN AAAA 2001:db8::1"])
+
+    @pytest.mark.parametrize("said", [{"A": 2, "AAAA": 2}, {"A": (), "AAAA": 2}], ids=["both", "one, the other empty"])
+    def test_look_ups_that_fail_from_the_beginning_are_told_until_a_reply(
+        self, monkeypatch: pytest.MonkeyPatch, said: dict[str, Sequence[str] | int]
+    ) -> None:
+        """Once when they begin to fail, once when a reply tells something; what fails later is told to nobody."""
+
+        async def body(watch: ResolverScene, script: Script) -> None:
+            watch.set_hosts(HOST)
+            await watch.expect_events("WARNING")
+            assert watch.failing == [(HOST, True)]
+            script.said = {"A": ["@ 60 IN A 192.0.2.2"]}
+            watch.advance(10)
+            await watch.expect_events("INFO", f"{HOST} 192.0.2.2")
+            assert watch.failing == [(HOST, True), (HOST, False)]
+            script.said = {"A": 2, "AAAA": 2}
+            watch.advance(70)
+            await watch.expect_events("WARNING")
+            assert len(watch.failing) == 2
+
+        scripted(monkeypatch, body, **said)
 
     def test_a_name_denied_for_aaaa_alone_keeps_its_ipv4_addresses(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """Servers that say NXDOMAIN where they mean NODATA are believed for the type that was asked."""

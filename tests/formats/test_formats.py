@@ -225,13 +225,13 @@ def test_every_reply_of_the_admin_socket_is_as_recorded(settings: Settings, reco
 
 
 def test_replies_of_what_a_server_counted_keep_their_keys(settings: Settings, recording: Path) -> None:
-    """The overview and the totals, of a server that took over the recorded database."""
+    """The overview and the totals, of a server that took over the recorded database; later versions may add keys."""
     view = current_database(Path(settings.state_dir or ""))
     publisher = _take_over(settings, view)
     recorded = _json(recording / "replies.json")
     with admin_socket(settings, view, census=publisher.mesh_counts) as path:
         for target in COUNTED - {"/queries"}:
-            assert _paths(asked(path, target)[1]) == _paths(recorded[target]), target
+            assert _paths(asked(path, target)[1]) >= _paths(recorded[target]), target
 
 
 def _take_over(settings: Settings, database: Path) -> Publisher:

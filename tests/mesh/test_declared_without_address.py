@@ -196,7 +196,7 @@ CASES: dict[str, Case] = {
     "a headless Service without endpoints": Case(
         {"east": (service(ip="None"),)},
         "the headless Service has no endpoints",
-        ("unreachable: Service/east/prod/reviews",),
+        (),
     ),
     "a Service that an endpoint names, never applied": Case(
         {"east": (named(FAR_NAME, host="alias.prod.global"), service(ip=""))},
@@ -227,8 +227,8 @@ CASES: dict[str, Case] = {
                 entry(FAR_NAME, host=FAR_NAME, resolution="DNS"),
             )
         },
-        "the headless Service has no endpoints",
-        ("unreachable: Service/east/prod/reviews",),
+        "the Service has no ready endpoint",
+        (),
     ),
     "a VM's ServiceEntry for its svc host, without endpoints": Case(
         {"west": (entry(host=FAR_NAME),)}, "it has no endpoints", (f"no endpoints: {ENTRY}",)

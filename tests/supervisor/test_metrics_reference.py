@@ -65,6 +65,51 @@ def test_promtool_takes_the_rules(tmp_path: Path) -> None:
 
 
 @pytest.mark.rig
+def test_a_cluster_without_usable_gateway_alerts_until_it_has_one(tmp_path: Path) -> None:
+    """Not before 10 minutes, nor for a cluster whose gateways no name needs; it ends with the first address.
+
+    West's gateway is dead from the beginning to the 30th minute, and it counts as a gateway all the while. North has
+    none at all, and its object has the problem.
+    """
+    rules, cases = tmp_path / "rules.yaml", tmp_path / "cases.yaml"
+    rules.write_text(yaml.safe_dump(yaml.safe_load(RULES.read_text())["spec"]))
+    place = 'job="meshdns",instance="a:9153"'
+
+    def expected(cluster: str) -> dict[str, object]:
+        labels = {"job": "meshdns", "instance": "a:9153", "cluster": cluster, "severity": "warning"}
+        annotations = {
+            "summary": f"Names of cluster {cluster} have no gateway that leads there.",
+            "runbook": "docs/runbooks.md#meshdnsgatewaymissing",
+        }
+        return {"exp_labels": labels, "exp_annotations": annotations}
+
+    def at(minute: int, *clusters: str) -> dict[str, object]:
+        alerts = [expected(cluster) for cluster in clusters]
+        return {"eval_time": f"{minute}m", "alertname": "MeshdnsGatewayMissing", "exp_alerts": alerts}
+
+    series = {
+        f'meshdns_names_without_gateway{{{place},cluster="west"}}': "105x30 0x30",
+        f'meshdns_gateways{{{place},cluster="west",health="unknown"}}': "1x60",
+        f'meshdns_problems{{{place},cluster="west",kind="no gateway"}}': "1x30 0x30",
+        f'meshdns_names_without_gateway{{{place},cluster="east"}}': "0x60",
+        f'meshdns_gateways{{{place},cluster="east",health="healthy"}}': "1x60",
+        f'meshdns_names_without_gateway{{{place},cluster="north"}}': "0x60",
+        f'meshdns_gateways{{{place},cluster="north",health="healthy"}}': "0x60",
+        f'meshdns_problems{{{place},cluster="north",kind="no gateway"}}': "1x60",
+    }
+    case = {
+        "interval": "1m",
+        "input_series": [{"series": name, "values": values} for name, values in series.items()],
+        "alert_rule_test": [at(9), at(12, "north", "west"), at(29, "north", "west"), at(32, "north")],
+    }
+    cases.write_text(yaml.safe_dump({"rule_files": [str(rules)], "tests": [case]}))
+    done = subprocess.run(
+        [program("promtool"), "test", "rules", str(cases)], check=False, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.rig
 def test_prometheus_takes_every_expression_of_the_dashboard(tmp_path: Path) -> None:
     """Each panel's expression, made a rule, passes promtool."""
     panels = json.loads(DASHBOARD.read_text())["panels"]

@@ -56,7 +56,23 @@ def _object(item: ProblemItem) -> str:
     return f"{item.object}/" + "/".join(filter(None, (item.namespace, item.name)))
 
 
+def _gateways(item: ClusterItem) -> str:
+    """The number of gateways; and how many of them, and of further objects, have no address."""
+    if item.gateways < 0:
+        return ""
+    lacking = item.gateways_without_address
+    return f"{item.gateways} ({lacking} without address)" if lacking else str(item.gateways)
+
+
+def _gateway_lack(item: ClusterItem) -> str:
+    if not item.names_without_gateway:
+        return ""
+    return f"no gateway has an address; names that need one: {item.names_without_gateway}"
+
+
 def _health(item: GatewayItem) -> str:
+    if item.state:
+        return f"no address: {item.state}"
     return {True: "healthy", False: "unhealthy", None: "not probed"}[item.healthy]
 
 
@@ -103,9 +119,9 @@ COLUMNS: Final[dict[str, tuple[Column, ...]]] = {
         Column("NETWORK", lambda item, _: item.network),
         Column("OBJECTS", lambda item, _: str(item.objects)),
         Column("NAMES", lambda item, _: str(item.names)),
-        Column("GATEWAYS", lambda item, _: str(item.gateways) if item.gateways >= 0 else ""),
+        Column("GATEWAYS", lambda item, _: _gateways(item)),
         Column("LAST-CONTACT", lambda item, _: _contact(item)),
-        Column("REASON", lambda item, _: item.reason),
+        Column("REASON", lambda item, _: item.reason or _gateway_lack(item)),
         Column("OWN", lambda item, _: _yes_no(item.own), wide=True),
     ),
     "gateways": (

@@ -61,6 +61,8 @@ class ClusterItem(msgspec.Struct, frozen=True, rename="camel"):
 
     `since` is when the status began, RFC 3339 in UTC, empty if it was not recorded; `objects` counts its declarations,
     `names` the owner names whose answer rests on it; `gateways` is -1 if they were not recorded;
+    `gateways_without_address` counts those host names among them, and further objects, that have none;
+    `names_without_gateway` counts the names that lead through its gateways while none of these has an address;
     `last_contact` is in seconds before now, of the kind of objects whose contact is oldest, as for `status`; None
     where no server is running, or a kind was never heard of.
     """
@@ -76,12 +78,14 @@ class ClusterItem(msgspec.Struct, frozen=True, rename="camel"):
     gateways: int = -1
     last_contact: float | None = None
     reason: str = ""
+    gateways_without_address: int = 0
+    names_without_gateway: int = 0
 
 
 class GatewayItem(msgspec.Struct, frozen=True, rename="camel"):
     """One address or host name of a cluster's gateways; `healthy` is None where no probe has said so.
 
-    `network` is the one it leads into.
+    `network` is the one it leads into; `state` says why a host name has no address, empty for what has one.
     """
 
     cluster: str
@@ -90,6 +94,7 @@ class GatewayItem(msgspec.Struct, frozen=True, rename="camel"):
     port: int = 0
     healthy: bool | None = None
     origin: str = ""
+    state: str = ""
 
 
 class NetworkItem(msgspec.Struct, frozen=True, rename="camel"):

@@ -50,6 +50,7 @@ from meshdns.controller.gauges import MeshCounts
 from meshdns.dns import names, query
 from meshdns.dns.presentation import PresentationReply, build_query, to_presentation, type_number
 from meshdns.mesh.answer import Answer, decode_answer
+from meshdns.mesh.candidates import clusters_without_gateway
 from meshdns.mesh.explain.build import LEVEL_TEXT, explain, nearest_names
 from meshdns.mesh.explain.model import Explanation, MatchKind, Vantage
 from meshdns.mesh.objects.declarations import EndpointSlice, ObjectKind, Service
@@ -243,7 +244,11 @@ class Reports:
         with self._begin_read() as tables:
             described, provenance = list(tables.clusters.items()), list(tables.provenance.items())
             objects = tables.declarations.count_by_cluster()
-        rests = Counter(cluster for _, answer in self._decode_stored(provenance) for cluster in answer.clusters)
+        rests: Counter[str] = Counter()
+        lacking: Counter[str] = Counter()
+        for _, answer in self._decode_stored(provenance):
+            rests.update(answer.clusters)
+            lacking.update(clusters_without_gateway(answer.candidates))
         own = vantage_cluster(self._settings)
         for name, each in sorted(decode_summaries(described).items()):
             yield ClusterItem(
@@ -258,6 +263,8 @@ class Reports:
                 gateways=len(each.gateways) if each.gateways is not None else -1,
                 last_contact=contact_ages.get(name),
                 reason=each.reason,
+                gateways_without_address=each.gateways_without_address,
+                names_without_gateway=lacking[name],
             )
 
     def _gateways(self) -> Iterator[GatewayItem]:
@@ -265,7 +272,7 @@ class Reports:
             for gateway in each.gateways or ():
                 owner = f"{gateway.owner}/{gateway.origin}" if gateway.owner not in ("", name) else gateway.origin
                 network = gateway.network or each.network
-                yield GatewayItem(name, network, gateway.address, gateway.port, gateway.healthy, owner)
+                yield GatewayItem(name, network, gateway.address, gateway.port, gateway.healthy, owner, gateway.state)
 
     def _networks(self) -> Iterator[NetworkItem]:
         clusters = decode_summaries(self._copy_summaries())

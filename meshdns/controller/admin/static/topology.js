@@ -2,7 +2,7 @@
 
 import { el, refill, shortened, svg, visible } from "./dom.js";
 import { laidOut } from "./layout.js";
-import { clusterSign, count, duration, explaining, gatewaySign, health, listing } from "./words.js";
+import { clusterSign, count, duration, explaining, gatewayState, gatewayStateSign, listing } from "./words.js";
 
 const NARROW = 6.4; // px, a character of small text
 const WIDE = 7.4; // px, one of a title
@@ -43,7 +43,7 @@ function empty() {
 
 function drawn(overview, names, width) {
   const { nodes, edges, titles, height, elbow } = laidOut(overview, names, width);
-  const unhealthy = overview.gateways.filter((gateway) => gateway.healthy === false).length;
+  const unhealthy = overview.gateways.filter(isBad).length;
   const said =
     `${count(overview.clusters.length, "cluster")}, ${count(overview.networks.length, "network")}, ` +
     `${count(overview.gateways.length, "gateway")}, ${unhealthy} unhealthy`;
@@ -54,6 +54,11 @@ function drawn(overview, names, width) {
     titles.map(({ text, x }) => svg("text", { class: "column", x, y: 13 }, text)),
     nodes.map(nodeDrawn),
   );
+}
+
+/** Whether clients get nothing through a gateway. */
+function isBad(gateway) {
+  return gateway.healthy === false || Boolean(gateway.state);
 }
 
 function curved(from, to) {
@@ -81,12 +86,12 @@ function nodeDrawn(node) {
       return box(node, "", node.network.name || "no network", words, "", "network");
     }
     case "gateway": {
-      const { address, port, healthy } = node.gateway;
-      const words = [port ? `port ${port}` : "", health(healthy)].filter(Boolean).join(" · ");
-      return box(node, gatewaySign(healthy), address, words, "", "gateway");
+      const { address, port } = node.gateway;
+      const words = [port ? `port ${port}` : "", gatewayState(node.gateway)].filter(Boolean).join(" · ");
+      return box(node, gatewayStateSign(node.gateway), address, words, "", "gateway");
     }
     case "folded": {
-      const bad = node.gateways.filter((gateway) => gateway.healthy === false).length;
+      const bad = node.gateways.filter(isBad).length;
       return box(node, bad ? "bad" : "", `${count(node.gateways.length, "more gateway")}`, `${bad} unhealthy`, "", "gateways");
     }
     case "bundle": {
@@ -158,7 +163,7 @@ function fill(place, overview) {
       "Gateways",
       ["Cluster", "Address", "Port", "Into network", "Health", "Declared by"],
       overview.gateways.map((each) => [
-        each.cluster, each.address, each.port || "", each.network, health(each.healthy), each.origin,
+        each.cluster, each.address, each.port || "", each.network, gatewayState(each), each.origin,
       ]),
     ),
   );

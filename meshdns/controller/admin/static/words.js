@@ -41,6 +41,16 @@ export function health(healthy) {
   return healthy === null ? "not probed" : healthy ? "healthy" : "unhealthy";
 }
 
+/** The sign of a gateway: bad without an address, else that of its health. */
+export function gatewayStateSign(gateway) {
+  return gateway.state ? "bad" : gatewaySign(gateway.healthy);
+}
+
+/** Why a gateway has no address, else its health in words. */
+export function gatewayState(gateway) {
+  return gateway.state ? `no address: ${gateway.state}` : health(gateway.healthy);
+}
+
 /** The sign of an RCODE: good, warn (a denial), bad. */
 export function rcodeSign(rcode) {
   return { NOERROR: "good", NXDOMAIN: "warn" }[rcode] ?? "bad";
