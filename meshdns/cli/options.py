@@ -3,7 +3,6 @@
 import os
 import sys
 from collections.abc import Callable, Collection, Mapping
-from pathlib import Path
 from typing import Any, Final, NoReturn
 
 import click
@@ -76,7 +75,7 @@ def settings_or_exit(flags: dict[str, Any]) -> Settings:
 def settings_from_flags(flags: dict[str, Any]) -> Settings:
     """Settings from file, environment and flags, with sources found. Raises `SettingsError`."""
     settings = load_settings(Overrides(**flags), os.environ)
-    return settings.model_copy(update={"sources": resolve_sources(settings, os.environ, _exists)})
+    return settings.model_copy(update={"sources": resolve_sources(settings, os.environ, path_exists)})
 
 
 def place_from_flags(flags: dict[str, Any], path: KeyPath) -> str:
@@ -90,5 +89,6 @@ def exit_with_settings_error(error: SettingsError, consequence: str = "") -> NoR
     sys.exit(exit_codes.WRONG_SETTINGS)
 
 
-def _exists(path: str) -> bool:
-    return Path(path).expanduser().exists()
+def path_exists(path: str) -> bool:
+    """Whether there is something at a path; what may not be looked at is as good as not there."""
+    return os.path.exists(os.path.expanduser(path))  # noqa: PTH110, PTH111 — those of pathlib raise

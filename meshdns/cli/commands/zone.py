@@ -10,6 +10,7 @@ import click
 import msgspec
 
 from meshdns.cli import exit_codes
+from meshdns.cli.client import AdminClientError, exit_with, find_namedb
 from meshdns.cli.options import PLACE_FLAGS, SOURCE_FLAGS, refuse_flags, settings_flags, settings_or_exit
 from meshdns.cli.printing import print_document, print_line
 from meshdns.config import Settings
@@ -89,12 +90,12 @@ def _compute_answers(settings: Settings) -> dict[str, Answer]:
 def _read_namedb(settings: Settings) -> tuple[int, dict[str, Answer]]:
     """What the name database in the state directory holds, taken in one short look."""
     from meshdns.namedb.database import NameDatabase, NameDatabaseError  # noqa: PLC0415 — only this way needs the name database
-    from meshdns.namedb.location import current_database  # noqa: PLC0415 — as above
     from meshdns.namedb.tables import read_tables  # noqa: PLC0415 — as above
 
-    path = current_database(Path(settings.state_dir or "."))
     try:
-        database = NameDatabase(path, writable=False)
+        database = NameDatabase(find_namedb(settings), writable=False)
+    except AdminClientError as refusal:
+        exit_with(refusal)
     except NameDatabaseError as error:
         print_line(f"{error}; start meshdns serve, or name its directory with --state-dir", err=True)
         sys.exit(exit_codes.UNREACHABLE)

@@ -59,8 +59,8 @@ class ClusterItem(msgspec.Struct, frozen=True, rename="camel"):
 
     `since` is when the status began, RFC 3339 in UTC, empty if it was not recorded; `objects` counts its declarations,
     `names` the owner names whose answer rests on it; `gateways` is -1 if they were not recorded;
-    `last_contact` is in seconds before now, of the kind of objects whose contact is oldest, as `status` goes by it; None
-    where no server is running, or a kind was never heard of.
+    `last_contact` is in seconds before now, of the kind of objects whose contact is oldest, as `status` goes by it;
+    None where no server is running, or a kind was never heard of.
     """
 
     name: str
