@@ -79,6 +79,11 @@ def client_settings(flags: dict[str, Any], *, otherwise: str = "") -> Settings:
     Sources are filled in where there are any, since they may name the vantage; to ask needs none.
     """
     refuse_flags(flags)
+    return settings_without_sources(flags, otherwise)
+
+
+def settings_without_sources(flags: dict[str, Any], otherwise: str = "") -> Settings:
+    """As `client_settings`, with all flags."""
     try:
         settings = load_settings(Overrides(**flags), os.environ)
     except SettingsError as error:

@@ -11,6 +11,7 @@ from meshdns.cli import exit_codes
 from meshdns.cli.printing import print_lines
 from meshdns.config import Overrides, Settings, SettingsError, load_settings, place_of, resolve_sources
 from meshdns.config.document import KeyPath
+from meshdns.config.values import read_namespace
 
 _Command = Callable[..., Any]
 
@@ -52,6 +53,14 @@ def _with_flags(command: _Command, hidden: Collection[str]) -> _Command:
         names = (f"--{name}", *(("contexts",) if name == "context" else ()))
         command = click.option(*names, hidden=name in hidden, **{"type": str, **attributes})(command)
     return command
+
+
+def read_namespace_option(_context: click.Context, parameter: click.Parameter, text: str) -> str:
+    """Return the namespace that an option names. Raises `UsageError`."""
+    try:
+        return read_namespace(text)
+    except ValueError as error:
+        raise click.UsageError(f"{parameter.opts[-1]}: {error}") from None
 
 
 def refuse_flags(flags: Mapping[str, Any], names: Collection[str] = tuple(_FLAGS)) -> None:
