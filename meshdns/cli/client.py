@@ -7,6 +7,7 @@ Rules:
 - A name database is checked in a process of its own first: a damaged file would crash its reader.
 """
 
+import errno
 import http.client
 import os
 import socket
@@ -21,7 +22,7 @@ from urllib.parse import quote, urlencode
 import msgspec
 
 from meshdns.cli import exit_codes
-from meshdns.cli.options import exit_with_settings_error, refuse_flags
+from meshdns.cli.options import exit_with_settings_error, path_exists, refuse_flags
 from meshdns.cli.printing import print_line, print_lines
 from meshdns.config import Overrides, Settings, SettingsError, load_settings, resolve_sources
 
@@ -78,12 +79,17 @@ def client_settings(flags: dict[str, Any], *, otherwise: str = "") -> Settings:
     Sources are filled in where there are any, since they may name the vantage; to ask needs none.
     """
     refuse_flags(flags)
+    return settings_without_sources(flags, otherwise)
+
+
+def settings_without_sources(flags: dict[str, Any], otherwise: str = "") -> Settings:
+    """As `client_settings`, with all flags."""
     try:
         settings = load_settings(Overrides(**flags), os.environ)
     except SettingsError as error:
         exit_with_settings_error(error, otherwise)
     try:
-        sources = resolve_sources(settings, os.environ, lambda path: Path(path).expanduser().exists())
+        sources = resolve_sources(settings, os.environ, path_exists)
     except SettingsError:
         return settings
     return settings.model_copy(update={"sources": sources})
@@ -139,7 +145,9 @@ def stream_events(settings: Settings, path: str, query: dict[str, str]) -> Itera
             elif not line.strip():
                 kind = "message"
     except (OSError, http.client.HTTPException) as error:
-        raise AdminClientError(f"nobody answers on {admin} ({_error_text(error)}); {_ADVICE}") from None
+        raise _no_connection(admin, error) or AdminClientError(
+            f"nobody answers on {admin} ({_error_text(error)}); {_ADVICE}"
+        ) from None
     finally:
         connection.close()
 
@@ -151,7 +159,9 @@ def _request(admin: str, target: str, *, method: str = "GET", timeout: float = _
         response = connection.getresponse()
         body = response.read()
     except (OSError, http.client.HTTPException) as error:
-        raise _NotRunningError(f"nobody answers on {admin} ({_error_text(error)})") from None
+        raise _no_connection(admin, error) or _NotRunningError(
+            f"nobody answers on {admin} ({_error_text(error)})"
+        ) from None
     finally:
         connection.close()
     if response.status != http.client.OK:
@@ -163,12 +173,9 @@ def _read_namedb(settings: Settings, fallback: _Fallback[_Answer], reason: str) 
     """What a look at the name database of the stopped server gives."""
     from meshdns.controller.admin.reports import Reports  # noqa: PLC0415 — a running server needs no name database here
     from meshdns.namedb.database import NameDatabase, NameDatabaseError  # noqa: PLC0415 — as above
-    from meshdns.namedb.location import current_database, is_present  # noqa: PLC0415 — as above
     from meshdns.namedb.tables import read_tables  # noqa: PLC0415 — as above
 
-    database = current_database(Path(settings.state_dir or "."))
-    if not is_present(database):
-        raise AdminClientError(f"{reason}, and {settings.state_dir} holds no name database; {_ADVICE}")
+    database = find_namedb(settings, f"{reason}, and ")
     if not _is_intact(database):
         raise AdminClientError(
             f"{reason}, and the name database {database} is damaged; start meshdns serve, which rebuilds it"
@@ -185,9 +192,38 @@ def _read_namedb(settings: Settings, fallback: _Fallback[_Answer], reason: str) 
     return result
 
 
+def find_namedb(settings: Settings, reason: str = "") -> Path:
+    """The name database in the state directory. Raises `AdminClientError`, which begins with `reason`."""
+    from meshdns.namedb.location import current_database, is_present  # noqa: PLC0415 — a running server needs none
+
+    directory = Path(settings.state_dir or ".")
+    try:
+        database = current_database(directory)
+    except OSError as error:
+        advice = _NO_RIGHT if isinstance(error, PermissionError) else _ADVICE
+        raise AdminClientError(f"{reason}{directory}: {_error_text(error)}; {advice}") from None
+    for path, right in ((database, os.X_OK), (database / "data.mdb", os.R_OK), (database / "lock.mdb", os.W_OK)):
+        if os.path.lexists(path) and not os.access(path, right):
+            raise AdminClientError(f"{reason}{path}: {os.strerror(errno.EACCES)}; {_NO_RIGHT}")
+    if not is_present(database):
+        raise AdminClientError(f"{reason}{directory} holds no name database; {_ADVICE}")
+    return database
+
+
 _ADVICE: Final = (
     "start meshdns serve, or name the server's settings with --config or --state-dir, as the user that it runs as"
 )
+_NO_RIGHT: Final = (
+    "run this as the user that the server runs as, with sudo for one of the system, or have yourself added to the "
+    "group of its admin socket"
+)
+
+
+def _no_connection(admin: str, error: Exception) -> AdminClientError | None:
+    """The error for a socket that this user may not connect to; None for any other."""
+    if not isinstance(error, PermissionError):
+        return None
+    return AdminClientError(f"{admin}: {_error_text(error)}; {_NO_RIGHT}")
 
 
 def _is_intact(namedb: Path) -> bool:

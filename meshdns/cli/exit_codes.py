@@ -12,6 +12,7 @@ MEANINGS: Final = {
     FAILED: "nothing was found, two things differ, or something failed while running",
     2: "wrong usage: the command line cannot be understood",
     WRONG_SETTINGS: "wrong settings: each fault is named with file, line and column",
-    UNREACHABLE: "nobody to ask: no server answers on the admin socket, and there is no name database to read instead",
+    UNREACHABLE: "nobody to ask: no server answers on the admin socket, and there is no name database to read instead, "
+    "or this user may not ask",
     PROBLEMS_FOUND: "`meshdns check` found problems in manifests",
 }

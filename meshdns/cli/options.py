@@ -3,7 +3,6 @@
 import os
 import sys
 from collections.abc import Callable, Collection, Mapping
-from pathlib import Path
 from typing import Any, Final, NoReturn
 
 import click
@@ -12,6 +11,7 @@ from meshdns.cli import exit_codes
 from meshdns.cli.printing import print_lines
 from meshdns.config import Overrides, Settings, SettingsError, load_settings, place_of, resolve_sources
 from meshdns.config.document import KeyPath
+from meshdns.config.values import read_namespace
 
 _Command = Callable[..., Any]
 
@@ -55,6 +55,14 @@ def _with_flags(command: _Command, hidden: Collection[str]) -> _Command:
     return command
 
 
+def read_namespace_option(_context: click.Context, parameter: click.Parameter, text: str) -> str:
+    """Return the namespace that an option names. Raises `UsageError`."""
+    try:
+        return read_namespace(text)
+    except ValueError as error:
+        raise click.UsageError(f"{parameter.opts[-1]}: {error}") from None
+
+
 def refuse_flags(flags: Mapping[str, Any], names: Collection[str] = tuple(_FLAGS)) -> None:
     """Raise `UsageError` if a flag among `names` was given that a command cannot heed, which asks a server."""
     for name in names:
@@ -76,7 +84,7 @@ def settings_or_exit(flags: dict[str, Any]) -> Settings:
 def settings_from_flags(flags: dict[str, Any]) -> Settings:
     """Settings from file, environment and flags, with sources found. Raises `SettingsError`."""
     settings = load_settings(Overrides(**flags), os.environ)
-    return settings.model_copy(update={"sources": resolve_sources(settings, os.environ, _exists)})
+    return settings.model_copy(update={"sources": resolve_sources(settings, os.environ, path_exists)})
 
 
 def place_from_flags(flags: dict[str, Any], path: KeyPath) -> str:
@@ -90,5 +98,6 @@ def exit_with_settings_error(error: SettingsError, consequence: str = "") -> NoR
     sys.exit(exit_codes.WRONG_SETTINGS)
 
 
-def _exists(path: str) -> bool:
-    return Path(path).expanduser().exists()
+def path_exists(path: str) -> bool:
+    """Whether there is something at a path; what may not be looked at is as good as not there."""
+    return os.path.exists(os.path.expanduser(path))  # noqa: PTH110, PTH111 — those of pathlib raise

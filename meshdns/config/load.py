@@ -233,6 +233,8 @@ def load_settings(flags: Overrides, environ: Mapping[str, str]) -> Settings:
     `resolve_sources`. Raises `SettingsError`.
     """
     variables = overrides_from_environment(environ)
+    if flags.config == "":
+        raise SettingsError(["--config: '' is no path; name a settings file, or leave the flag out"])
     file = flags.config or variables.config
     settings = read_settings_file(Path(file), environ.get("HOME", "/")) if file else Settings()
     return fill_in_paths(apply_overrides(apply_overrides(settings, variables), flags), environ, os.geteuid())

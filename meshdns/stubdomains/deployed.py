@@ -1,8 +1,9 @@
 """Reading of what is deployed, from objects of an API server or printed by kubectl."""
 
 import json
+import re
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 from meshdns.forwarding.upstreams import Address
 from meshdns.stubdomains.stub import StubDomainError
@@ -34,11 +35,16 @@ def extract_text(resource: Mapping[str, Any] | None, location: ApiLocation | Non
     return value if isinstance(value, str) else json.dumps(value)
 
 
+_TOP_KEY: Final = re.compile(r"^(apiVersion|kind):", re.MULTILINE)
+
+
 def file_text(content: str, location: ApiLocation | None) -> str:
     """The text in a file: the file's own, or that of the object as ``kubectl get -o json`` prints it."""
     try:
         found = json.loads(content)
     except ValueError:
+        if location is not None and {"apiVersion", "kind"} <= set(_TOP_KEY.findall(content)):
+            raise StubDomainError("it is an object in YAML; print it with kubectl get -o json") from None
         return content
     is_object = isinstance(found, dict) and "kind" in found and "metadata" in found
     return extract_text(found, location) if is_object and location is not None else content

@@ -127,7 +127,8 @@ def test_zone_without_a_view_says_what_to_do(meshdns: CommandRunner, state: Path
     config = str(ZONES / "online-boutique" / "meshdns.yaml")
     ended = meshdns("zone", "--running", "--config", config, "--state-dir", str(state))
     assert ended.status == 69
-    assert ended.err.endswith("start meshdns serve, or name its directory with --state-dir\n")
+    assert "holds no name database; start meshdns serve, or name" in ended.err
+    assert "--state-dir" in ended.err
 
 
 def test_demo_lists_the_clusters_it_has(meshdns: CommandRunner) -> None:

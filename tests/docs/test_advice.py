@@ -176,7 +176,7 @@ def test_what_is_counted_agrees_with_its_number() -> None:
                 if isinstance(value, ast.FormattedValue) and isinstance(after, ast.Constant):
                     written = ast.unparse(value.value)
                     if COUNTS.search(written) and NOUNS.search(str(after.value)) and "counted(" not in written:
-                        wrong.append(f"{module.relative_to(CHECKOUT)}:{value.lineno} {written}{after.value}")
+                        wrong.append(f"{module.relative_to(CHECKOUT)}:{value.lineno} {written}{after.value!s}")
     assert "\n".join(each for each in wrong if not any(known in each for known in NEVER_ONE)) == ""
 
 

@@ -47,6 +47,8 @@ def command(paths: tuple[str, ...], nodes: int | None, everything: bool) -> None
     """
     found = 0
     quiet = 0
+    if "" in paths:
+        raise click.UsageError("'' is no path; name a settings file or a folder of clusters")
     for path in paths or ("meshdns.yaml",):
         for line in _file_warnings(Path(path)):
             print_line(line, err=True)

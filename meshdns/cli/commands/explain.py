@@ -9,6 +9,7 @@ from meshdns.cli.options import client_flags
 from meshdns.cli.printing import print_document, print_lines
 from meshdns.dns import names
 from meshdns.dns.presentation import type_number
+from meshdns.mesh.objects.foreign import shown
 
 
 @click.command("explain")
@@ -35,9 +36,9 @@ def command(name: str, rtype: str, form: str, **flags: Any) -> None:
     """
     wanted, kind = name.lower().removesuffix("."), rtype.upper()
     if fault := names.invalid_reason(wanted.removeprefix("*.")):
-        raise click.UsageError(f"NAME {name!r} {fault}; write it as in frontend.default.global")
+        raise click.UsageError(f"NAME {shown(name)} {fault}; write it as in frontend.default.global")
     if type_number(kind) < 0:
-        raise click.UsageError(f"TYPE {rtype!r} is unknown; write A, AAAA, SRV or TYPE65, for example")
+        raise click.UsageError(f"TYPE {shown(rtype)} is unknown; write A, AAAA, SRV or TYPE65, for example")
     settings = client_settings(flags)
     from meshdns.cli.output import format_value  # noqa: PLC0415 — after wrong usage and settings had their chance
     from meshdns.mesh.explain.model import Explanation  # noqa: PLC0415 — as above

@@ -11,6 +11,7 @@ from typing import Any, Final
 import click
 import yaml
 
+from meshdns.cli.options import read_namespace_option
 from meshdns.cli.printing import print_document, print_line, print_lines
 from meshdns.sources.auth.kubeconfig import ClientConfig, default_paths, load_contexts
 from meshdns.sources.kube import rbac
@@ -52,7 +53,15 @@ def command() -> None:
 
 @command.command("print-rbac")
 @click.option("--own", is_flag=True, help="For the cluster that the server runs in as pods, with its remote secrets.")
-@click.option("-n", "--namespace", default=_NAMESPACE, show_default=True, metavar="NAME", help="The namespace for it.")
+@click.option(
+    "-n",
+    "--namespace",
+    callback=read_namespace_option,
+    default=_NAMESPACE,
+    show_default=True,
+    metavar="NAME",
+    help="The namespace for it.",
+)
 def print_rbac(own: bool, namespace: str) -> None:  # noqa: FBT001 — a flag of the command line
     """Print the service account and the rights that a cluster is read with: list and watch only.
 
@@ -70,7 +79,15 @@ def print_rbac(own: bool, namespace: str) -> None:  # noqa: FBT001 — a flag of
 @click.option("--kubeconfig", metavar="FILE", help="The kubeconfig to ask the cluster with. Default: as kubectl.")
 @click.option("--context", metavar="NAME", help="Its context. Default: the current one.")
 @click.option("--name", metavar="NAME", help="The cluster's name in the mesh. Default: the context.")
-@click.option("-n", "--namespace", default=_NAMESPACE, show_default=True, metavar="NAME", help="Of the account.")
+@click.option(
+    "-n",
+    "--namespace",
+    callback=read_namespace_option,
+    default=_NAMESPACE,
+    show_default=True,
+    metavar="NAME",
+    help="Of the account.",
+)
 @click.option(
     "--service-account", default=rbac.REMOTE_ACCOUNT, show_default=True, metavar="NAME", help="Who shall read."
 )
@@ -79,7 +96,12 @@ def print_rbac(own: bool, namespace: str) -> None:  # noqa: FBT001 — a flag of
 @click.option("--server", metavar="URL", help="Where servers reach it. Default: as the context does.")
 @click.option("-o", "--output", type=click.Choice(["kubeconfig", "secret"]), default="kubeconfig", show_default=True)
 @click.option(
-    "--secret-namespace", default=_NAMESPACE, show_default=True, metavar="NAME", help="Of the printed Secret."
+    "--secret-namespace",
+    callback=read_namespace_option,
+    default=_NAMESPACE,
+    show_default=True,
+    metavar="NAME",
+    help="Of the printed Secret.",
 )
 def kubeconfig(output: str, secret_namespace: str, **options: Any) -> None:
     """Print a kubeconfig that can do no more than its service account, for a server or a remote secret.

@@ -12,6 +12,7 @@ import click
 
 from meshdns.cli.output import format_value
 from meshdns.cli.printing import print_document, print_line, print_lines
+from meshdns.config.regular_file import read_regular_file
 from meshdns.dns.codes import TYPE_SOA, TYPE_TXT
 from meshdns.forwarding.upstreams import Address, parse_address
 from meshdns.mesh.objects.foreign import counted
@@ -241,14 +242,27 @@ def _gather(options: _PrintOptions) -> tuple[Target, StubDomain, dict[Snippet, s
             address, deployed = _read_cluster(options, target)
             ip, port = ip or address.host, port or address.port
         for part, file in zip(target.snippets, options.files, strict=False):
-            deployed[part] = file_text(Path(file).read_text("utf-8"), part.location)
+            deployed[part] = _read_deployed(file, part)
         stub = parse_stub_domain(options.zones, ip, port or 53, options.fallback)
         target.check_supported(stub)
     except (StubDomainError, SourceError) as error:
         _exit_with(error)
-    except (OSError, UnicodeDecodeError) as error:
-        _exit_with(StubDomainError(f"{error}; name what is deployed with --file"))
     return target, stub, deployed
+
+
+def _read_deployed(file: str, part: Snippet) -> str:
+    """What is deployed of a part, by a file. Raises `StubDomainError`."""
+    try:
+        is_pipe = file.startswith("/dev/")  # that a shell makes: <(kubectl get …)
+        content = Path(file).read_bytes() if is_pipe else read_regular_file(file)[0]
+        return file_text(content.decode("utf-8"), part.location)
+    except OSError as error:
+        reason = f"cannot be read ({error.strerror})"
+    except UnicodeDecodeError:
+        reason = "is not UTF-8"
+    except StubDomainError as error:
+        raise StubDomainError(f"{file}: {error}") from None
+    raise StubDomainError(f"{file}: {reason}; name what is deployed with --file, for {part.place}")
 
 
 def _place_list(target: Target) -> str:

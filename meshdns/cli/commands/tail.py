@@ -1,7 +1,8 @@
 """``meshdns tail``: live queries."""
 
 import contextlib
-from typing import Any
+import re
+from typing import Any, Final
 
 import click
 import msgspec
@@ -9,8 +10,11 @@ import msgspec
 from meshdns.cli.client import AdminClientError, client_settings, exit_with, stream_events
 from meshdns.cli.options import client_flags
 from meshdns.cli.printing import print_document, print_fields, print_line
-from meshdns.mesh.objects.foreign import counted
+from meshdns.dns.codes import RCODE_NAMES
+from meshdns.dns.presentation import type_number
+from meshdns.mesh.objects.foreign import counted, shown
 
+_ADDRESS_BEGINNING: Final = re.compile(r"[0-9A-Fa-f:.]*", re.ASCII)
 _COLOURS = {"success": "green", "denial": "yellow", "error": "red"}
 
 
@@ -37,6 +41,12 @@ def command(name: str, rcode: str, rtype: str, client: str, lines: int | None, f
 
       meshdns tail --client 10.8. --type AAAA -o json
     """
+    if rtype and type_number(rtype.upper()) < 0:
+        raise click.UsageError(f"TYPE {shown(rtype)} is unknown; write A, AAAA, SRV or TYPE65, for example")
+    if rcode and rcode.upper() not in RCODE_NAMES:
+        raise click.UsageError(f"RCODE {shown(rcode)} is unknown; write one of {', '.join(RCODE_NAMES[:6])} or RCODE12")
+    if not _ADDRESS_BEGINNING.fullmatch(client):
+        raise click.UsageError(f"ADDRESS {shown(client)} begins no address; write one as in 10.8. or fd00:")
     settings = client_settings(flags)
     query = {"name": name, "rcode": rcode, "type": rtype, "client": client}
     left = lines if lines is not None else -1

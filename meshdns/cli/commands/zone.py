@@ -10,6 +10,7 @@ import click
 import msgspec
 
 from meshdns.cli import exit_codes
+from meshdns.cli.client import AdminClientError, exit_with, find_namedb, settings_without_sources
 from meshdns.cli.options import PLACE_FLAGS, SOURCE_FLAGS, refuse_flags, settings_flags, settings_or_exit
 from meshdns.cli.printing import print_document, print_line
 from meshdns.config import Settings
@@ -19,6 +20,7 @@ from meshdns.config.translate import mesh_settings, nameserver_addresses
 from meshdns.controller import offline
 from meshdns.dns import names, records
 from meshdns.mesh.answer import Answer, decode_answer
+from meshdns.mesh.objects.foreign import shown
 
 
 @click.command("zone")
@@ -38,11 +40,11 @@ def command(name: str | None, running: bool, **flags: Any) -> None:  # noqa: FBT
     """
     if running:
         refuse_flags(flags, (*PLACE_FLAGS, *SOURCE_FLAGS))
-    settings = settings_or_exit(flags)
+    settings = settings_without_sources(flags) if running else settings_or_exit(flags)
     zones = [zone for zone in settings.zones if name is None or zone.name == name.lower().removesuffix(".")]
     if not zones:
         known = ", ".join(zone.name for zone in settings.zones)
-        raise click.UsageError(f"{name} is none of the zones of the settings; they are: {known}")
+        raise click.UsageError(f"{shown(name)} is none of the zones of the settings; they are: {known}")
     servers = nameserver_addresses(settings)
     serial, answers = _read_namedb(settings) if running else (1, _compute_answers(settings))
     for zone in zones:
@@ -83,18 +85,24 @@ def _compute_answers(settings: Settings) -> dict[str, Answer]:
             "no source of the settings is a folder of manifests; read a running server's name database with --running"
         )
         raise click.UsageError(message)
-    return offline.answers(offline.read_folders(paths), mesh_settings(settings))
+    folders = offline.read_folders(paths)
+    if not any(folder.clusters for folder in folders):
+        for problem in (each for folder in folders for each in folder.problems):
+            print_line(f"{problem.where}: {problem.reason}; {problem.next_step}", err=True)
+        print_line("the folders hold no cluster; see what is wrong with them: meshdns check", err=True)
+        sys.exit(exit_codes.FAILED)
+    return offline.answers(folders, mesh_settings(settings))
 
 
 def _read_namedb(settings: Settings) -> tuple[int, dict[str, Answer]]:
     """What the name database in the state directory holds, taken in one short look."""
     from meshdns.namedb.database import NameDatabase, NameDatabaseError  # noqa: PLC0415 — only this way needs the name database
-    from meshdns.namedb.location import current_database  # noqa: PLC0415 — as above
     from meshdns.namedb.tables import read_tables  # noqa: PLC0415 — as above
 
-    path = current_database(Path(settings.state_dir or "."))
     try:
-        database = NameDatabase(path, writable=False)
+        database = NameDatabase(find_namedb(settings), writable=False)
+    except AdminClientError as refusal:
+        exit_with(refusal)
     except NameDatabaseError as error:
         print_line(f"{error}; start meshdns serve, or name its directory with --state-dir", err=True)
         sys.exit(exit_codes.UNREACHABLE)

@@ -339,7 +339,8 @@ def _read_kubeconfig(path: Path) -> dict[str, Any]:
     try:
         text = read_regular_file(path, max_size=_KUBECONFIG_LIMIT)[0].decode("utf-8")
     except OSError as error:
-        raise SourceError(f"{path} cannot be read: {error.strerror}; check who may read it") from None
+        advice = "check who may read it" if isinstance(error, PermissionError) else "name the file of a kubeconfig"
+        raise SourceError(f"{path} cannot be read: {error.strerror}; {advice}") from None
     except UnicodeDecodeError:
         raise SourceError(f"{path} is not UTF-8; correct the file") from None
     return parse_kubeconfig(text, os.fspath(path), container="file")
