@@ -9,6 +9,7 @@ from meshdns.config.sections import InClusterSection, KubeconfigSection, SourceS
 from meshdns.config.values import is_path, split_host_port
 from meshdns.dns.names import parents
 from meshdns.forwarding.upstreams import Address, is_listening_on, parse_upstream
+from meshdns.mesh.settings import is_reverse_zone
 
 Conflict = tuple[KeyPath, str]
 """Where, and what is wrong with it."""
@@ -25,6 +26,7 @@ def conflicts(settings: Settings) -> Iterator[Conflict]:
     yield from _zones_inside_mesh_zones(settings)
     yield from _forwarding_loops(settings)
     yield from _records_outside_zones(settings)
+    yield from _records_in_reverse_zones(settings)
     yield from _unknown_zones(settings)
     yield from _duplicate_clusters(settings)
     yield from _duplicate_labels(settings)
@@ -80,6 +82,16 @@ def _records_outside_zones(settings: Settings) -> Iterator[Conflict]:
     for index, record in enumerate(settings.records):
         if not any(_in_zones(record.name, known)):
             yield ("records", index, "name"), f"{record.name!r} is in none of the zones; add its zone to zones"
+
+
+def _records_in_reverse_zones(settings: Settings) -> Iterator[Conflict]:
+    """Only PTR records live in a reverse zone."""
+    known = {zone.name for zone in settings.zones}
+    for index, record in enumerate(settings.records):
+        zone = next(_in_zones(record.name, known), None)
+        if zone is not None and is_reverse_zone(zone) and record.type != "PTR":
+            message = f"{zone!r} is a reverse zone, which holds PTR records alone; name the host in another zone"
+            yield ("records", index, "type"), message
 
 
 def _unknown_zones(settings: Settings) -> Iterator[Conflict]:

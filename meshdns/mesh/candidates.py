@@ -16,6 +16,7 @@ class Level(enum.IntEnum):
     REMOTE_ENTRY = 4
     NEAR_SERVICE = 5
     FAR_SERVICE = 6
+    ZONE = 7  # a name of the zone itself: no declaration competes with it
 
 
 class Reach(enum.IntEnum):
@@ -53,6 +54,8 @@ class EndpointRule(enum.Enum):
     LOAD_BALANCER = "a Service of another network: its own load balancer"
     NOT_READY = "the Service has no ready endpoint"
     SELF_REFERENCE = "the host itself is what would be resolved"
+    GATEWAY_NAME = "a gateway of the cluster"
+    NO_GATEWAY = "the cluster has no gateway"
 
 
 class NamedPort(msgspec.Struct, frozen=True, array_like=True, gc=False):

@@ -31,6 +31,7 @@ from meshdns.mesh.objects.foreign import MAX_SHOWN, bounded_text
 from meshdns.mesh.objects.labels import ANSWER_ANNOTATION, TTL_ANNOTATION
 from meshdns.mesh.objects.problems import Problem, ProblemKind, cluster_cause, network_cause, object_cause
 from meshdns.mesh.objects.references import ENDPOINTS_FIELD, HOSTS_FIELD, FieldRef, ObjectRef, problem_ref
+from meshdns.mesh.own_name_problems import own_name_problems
 from meshdns.mesh.topology import Topology
 
 ClusterProblem = tuple[str, Problem]
@@ -125,6 +126,7 @@ def _answer_problems(name: str, answer: Answer, inventory: Inventory, topology: 
             yield from problems
     yield from _bound_problems(name, answer, inventory)
     yield from _contradictions(name, inventory)
+    yield from own_name_problems(name, answer, inventory)
 
 
 def _candidate_problems(

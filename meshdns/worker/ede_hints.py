@@ -73,7 +73,7 @@ def unserved_reason(name: bytes, read: DatabaseRead, *, exists: bool) -> bytes |
     owners = [name, *(b"\x01*" + parent for parent in islice(names.ancestors(name), _MAX_PARENTS))]
     if exists:
         rows = {owner: Row(row) for owner in owners if (row := read.row(owner)) is not None}
-        owners = [] if any(not row.is_empty_nonterminal for row in rows.values()) else list(rows)
+        owners = [] if any(row.rrsets for row in rows.values()) else list(rows)
     return next((kept for owner in owners if (kept := read.unserved_reason(owner)) is not None), None)
 
 

@@ -65,6 +65,10 @@ BROKEN = {
         V + "specialNames: {onion: false}\n",
         "2:23: specialNames.onion: such names are never forwarded, so this cannot be false; write true, or leave the",
     ),
+    "an address in a reverse zone": (
+        V + "zones: [{name: 10.in-addr.arpa}]\nrecords: [{name: a.10.in-addr.arpa, type: A, value: 10.0.0.1}]\n",
+        "3:43: records[0].type: '10.in-addr.arpa' is a reverse zone, which holds PTR records alone; name the host in",
+    ),
     "a number for a name": (
         V + "clusters: {a: {network: 0123}}\n",
         "2:25: clusters.a.network: 123 is wrong here; write text, in quotes where YAML would read a number or nothing",

@@ -58,7 +58,7 @@ class ClusterItem(msgspec.Struct, frozen=True, rename="camel"):
     """A cluster as its source sees it.
 
     `since` is when the status began, RFC 3339 in UTC, empty if it was not recorded; `objects` counts its declarations,
-    `names` the owner names whose answer rests on it; `gateways` is -1 if they were not recorded;
+    `names` the declared names whose answer rests on it; `gateways` is -1 if they were not recorded;
     `last_contact` is in seconds before now, None where no server is running.
     """
 

@@ -50,6 +50,7 @@ from meshdns.controller.gauges import MeshCounts
 from meshdns.dns import names, query
 from meshdns.dns.presentation import PresentationReply, build_query, to_presentation, type_number
 from meshdns.mesh.answer import Answer, decode_answer
+from meshdns.mesh.candidates import Level
 from meshdns.mesh.explain.build import LEVEL_TEXT, explain, nearest_names
 from meshdns.mesh.explain.model import Explanation, MatchKind, Vantage
 from meshdns.mesh.objects.declarations import EndpointSlice, ObjectKind, Service
@@ -242,7 +243,8 @@ class Reports:
         with self._begin_read() as tables:
             described, provenance = list(tables.clusters.items()), list(tables.provenance.items())
             objects = tables.declarations.count_by_cluster()
-        rests = Counter(cluster for _, answer in self._decode_stored(provenance) for cluster in answer.clusters)
+        answers = (answer for _, answer in self._decode_stored(provenance) if answer.level is not Level.ZONE)
+        rests = Counter(cluster for answer in answers for cluster in answer.clusters)
         own = vantage_cluster(self._settings)
         for name, each in sorted(decode_summaries(described).items()):
             yield ClusterItem(
