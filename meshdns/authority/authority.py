@@ -19,7 +19,16 @@ from meshdns.authority.row_format import RowStatus
 from meshdns.authority.state import NamedbState
 from meshdns.authority.synthesis import Synthesized
 from meshdns.authority.synthesis_cache import SynthesisCache
-from meshdns.authority.zone import ServedZone, compression_pointer, implied_names, server_name, server_rrsets, soa_rdata
+from meshdns.authority.zone import (
+    ServedZone,
+    compression_pointer,
+    has_server_name,
+    implied_names,
+    ns_rdata,
+    server_name,
+    server_rrsets,
+    soa_rdata,
+)
 from meshdns.dns.codes import (
     EDE_NO_REACHABLE_AUTHORITY,
     EDE_NOT_READY,
@@ -36,7 +45,7 @@ from meshdns.dns.codes import (
 )
 from meshdns.dns.names import ZoneMap, ancestors, up_to_closest_encloser
 from meshdns.dns.query import HEADER_SIZE, Query
-from meshdns.dns.response import EMPTY_SECTION, QUESTION_POINTER, Section, build_reply, record, reply_options
+from meshdns.dns.response import EMPTY_SECTION, Section, build_reply, record, reply_options
 
 _ROTATED: Final = frozenset({TYPE_A, TYPE_AAAA})
 _NO_ERROR: Final = (-1, b"")
@@ -89,8 +98,10 @@ class Authority:
         self._judged_state: NamedbState | None = None  # the state that the holds follow from
         self._zone = ZoneMap(by_apex).find
         self._apexes = frozenset(by_apex)
-        self._implied_names = frozenset(implied_names(self._apexes))
-        self._servers = {server_name(zone.apex): server_rrsets(zone) for zone in zones if zone.servers}
+        self._implied_names = frozenset(implied_names(self._zones))
+        named = {server_name(zone.apex): zone for zone in self._zones if has_server_name(zone)}
+        self._server_names = frozenset(named)
+        self._servers = {name: server_rrsets(zone) for name, zone in named.items() if zone.servers}
         self.fixed_names = self._implied_names | self._apexes
         self._synthesis_cache = SynthesisCache()
         self._nsid = nsid
@@ -218,7 +229,7 @@ class Authority:
             answer = Section(1, record(TYPE_SOA, zone.negative_ttl, rdata))
             return self._reply(query, NOERROR, answer=answer, aa=True, tcp=tcp)
         if query.qtype == TYPE_NS:
-            answer = Section(1, record(TYPE_NS, zone.ttl, b"\x02ns" + QUESTION_POINTER))
+            answer = Section(1, record(TYPE_NS, zone.ttl, ns_rdata(zone, HEADER_SIZE)))
             return self._reply(query, NOERROR, answer=answer, aa=True, tcp=tcp)
         if row is None:
             return self._deny_unknown(query, NOERROR, zone, rows, tcp=tcp)
@@ -321,7 +332,9 @@ class Authority:
 
         By RFC 4592 section 2.2.2 that name exists and the wildcard does not cover it.
         """
-        if zone.closest_encloser or not row.is_empty_nonterminal or not (rows.state.wildcards and rows.state.complete):
+        if zone.closest_encloser or not row.is_empty_nonterminal or query.qname_lower in self._server_names:
+            return row
+        if not (rows.state.wildcards and rows.state.complete):
             return row
         return self._wildcard(query, zone, rows) or row
 

@@ -1,6 +1,6 @@
 """A row of the name database as a decoded value."""
 
-from meshdns.authority.row_format import RRSET_HEADER, STATIC_FLAG, RowStatus
+from meshdns.authority.row_format import RRSET_HEADER, STATIC_FLAG, ZONE_LEVEL, RowStatus
 from meshdns.dns.response import Section
 
 
@@ -40,8 +40,8 @@ class Row:
 
     @property
     def is_empty_nonterminal(self) -> bool:
-        """Whether the name exists without any data."""
-        return not self.rrsets and self.status == RowStatus.DATA
+        """Whether the name exists without any data, and not because of the zone itself."""
+        return not self.rrsets and self.status == RowStatus.DATA and self.level != ZONE_LEVEL
 
 
 def row_level(data: bytes) -> int:

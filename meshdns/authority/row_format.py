@@ -18,9 +18,12 @@ from typing import Final
 import msgspec
 
 from meshdns.dns.response import record
+from meshdns.mesh.candidates import Level
 
 RRSET_HEADER: Final = struct.Struct(">HHH")
 STATIC_FLAG: Final = 0x80
+ZONE_LEVEL: Final = Level.ZONE.value
+"""The level of names of the zone itself, which no wildcard covers even if they have no data."""
 _MAX_CLUSTERS: Final = 255
 _MAX_SYNTHESIS_SIZE: Final = 0xFFFF  # a name reached in more clusters than fit here has no names by cluster
 

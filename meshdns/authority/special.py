@@ -3,6 +3,8 @@
 Rules:
 - A name in a configured zone, be it of the mesh, fallback or forward (other than ``.``), is never special: an operator
   who writes a route for ``10.in-addr.arpa`` or ``test`` means it.
+- `test`, `home.arpa`, `internal` and the reverse zones of private networks may be left to private upstreams
+  (`meshdns.authority.special_routes`); `localhost`, `invalid` and `onion` never are.
 - A name above a configured zone exists without data: a cache that takes NXDOMAIN for all below it (RFC 8020) would
   lose the configured names.
 - Special zones answer as the empty zones of RFC 6303 section 3, with SOA and NS of the zone's own name. Their TTL is
@@ -21,7 +23,7 @@ from ipaddress import ip_address, ip_network
 from typing import Final
 
 from meshdns.dns import names
-from meshdns.dns.address_blocks import LOCAL_REVERSE_PREFIXES
+from meshdns.dns.address_blocks import LOCAL_REVERSE_PREFIXES, SERVED_REVERSE_PREFIXES
 from meshdns.dns.codes import (
     CLASS_CH,
     NOERROR,
@@ -52,9 +54,12 @@ class SpecialNameGroup(enum.Enum):
     ONION = "onion"
     LOCAL = "local"
     HOME_ARPA = "home_arpa"
+    INTERNAL = "internal"
     RESOLVER_ARPA = "resolver_arpa"
     REVERSE = "reverse"
 
+
+_SERVABLE: Final = frozenset({SpecialNameGroup.TEST, SpecialNameGroup.HOME_ARPA, SpecialNameGroup.INTERNAL})
 
 _LOCALHOST: Final = names.to_wire("localhost")
 _RESOLVER: Final = names.to_wire("resolver.arpa")
@@ -68,11 +73,17 @@ class SpecialNames:
     """Answers the special names of the groups that are switched on.
 
     `configured_zones` are the zones of the settings, as lower-case wire names; the root among them does not count.
+    `forwarded` are the apexes of special zones that are left to upstreams all the same.
     """
 
-    def __init__(self, groups: Iterable[SpecialNameGroup], configured_zones: Collection[bytes] = ()) -> None:
+    def __init__(
+        self,
+        groups: Iterable[SpecialNameGroup],
+        configured_zones: Collection[bytes] = (),
+        forwarded: Collection[bytes] = (),
+    ) -> None:
         configured = frozenset(configured_zones) - {ROOT}
-        special = {zone for group in groups for zone in _zones(group)}
+        special = {zone for group in groups for zone in _zones(group)}.difference(forwarded)
         self.zones = frozenset(special)  # lower-case wire names; names in configured zones are not special there
         self._zones = ZoneMap({zone: zone for zone in special})
         self._configured = ZoneMap(dict.fromkeys(configured, True))
@@ -114,6 +125,15 @@ def _rrsets(name: bytes, zone: bytes) -> dict[int, bytes]:
     if name == zone:
         found.update({TYPE_SOA: _soa(zone), TYPE_NS: zone})
     return found
+
+
+def servable_zones(group: SpecialNameGroup) -> Iterator[bytes]:
+    """Yield the apexes of a group that name servers of private networks may serve."""
+    if group is SpecialNameGroup.REVERSE:
+        for prefix in SERVED_REVERSE_PREFIXES:
+            yield from _reverse_zones(prefix)
+    elif group in _SERVABLE:
+        yield from _zones(group)
 
 
 def _zones(group: SpecialNameGroup) -> Iterator[bytes]:

@@ -19,7 +19,8 @@ _SOA_EXPIRE: Final = b"\x00\x01\x51\x80"  # 86400 s
 class ServedZone(msgspec.Struct, frozen=True):
     """A zone as the authority needs it. `apex` is its lower-case wire name; TTLs in seconds.
 
-    `servers` are the addresses of the name that the NS record gives, ``ns.<zone>``, if that name is not declared.
+    `server` is the wire name that its NS record gives, empty for ``ns.<zone>``; `servers` are the addresses of
+    ``ns.<zone>``, if that name is not declared.
     `hashes` are those of the settings in force; without any, whatever the name database lacks is denied. `route` is the
     forward zone that forwarded names of this zone are sent to, empty if there is none. `records` are the owner names of
     the static records with their types.
@@ -34,24 +35,38 @@ class ServedZone(msgspec.Struct, frozen=True):
     has_no_upstream: bool = msgspec.field(
         default=False, name="alone"
     )  # a fallback zone without upstream: the client, a forwarder, has queried it already
+    server: bytes = b""
     servers: tuple[str, ...] = ()
     hashes: ZoneHashes = ZoneHashes()
     route: str = ""
     records: tuple[tuple[bytes, int], ...] = ()
 
 
-def implied_names(zones: Collection[bytes]) -> Iterator[bytes]:
+def implied_names(served: Collection[ServedZone]) -> Iterator[bytes]:
     """Yield names that exist because of the zones: NS targets, and the names between a zone and one inside it."""
-    for apex in zones:
-        yield server_name(apex)
+    zones = {zone.apex for zone in served}
+    for zone in served:
+        apex = zone.apex
+        if has_server_name(zone):
+            yield server_name(apex)
         above = list(ancestors(apex))
         outer = next((i for i, name in enumerate(above) if name in zones), 0)
         yield from above[:outer]
 
 
 def server_name(apex: bytes) -> bytes:
-    """Return the target of the zone's NS record, whose addresses are the zone's servers."""
+    """Return ``ns.<zone>``."""
     return b"\x02ns" + apex
+
+
+def has_server_name(zone: ServedZone) -> bool:
+    """Return whether ``ns.<zone>`` is the zone's own name; in a fallthrough or fallback zone it is another server's."""
+    return not (zone.fallthrough or zone.fallback or zone.server)
+
+
+def ns_rdata(zone: ServedZone, apex_offset: int) -> bytes:
+    """Return NS RDATA, compressed against the question; the apex is at `apex_offset` of the message."""
+    return zone.server or b"\x02ns" + compression_pointer(apex_offset)
 
 
 def server_rrsets(zone: ServedZone) -> dict[int, Section]:
@@ -74,4 +89,4 @@ def soa_rdata(zone: ServedZone, apex_offset: int, serial: int) -> bytes:
     """Return SOA RDATA, its names compressed against the question; the apex is at `apex_offset` of the message."""
     where = compression_pointer(apex_offset)
     times = _SOA_REFRESH + _SOA_RETRY + _SOA_EXPIRE + zone.negative_ttl.to_bytes(4, "big")
-    return b"\x02ns" + where + b"\x0ahostmaster" + where + (serial & 0xFFFFFFFF).to_bytes(4, "big") + times
+    return ns_rdata(zone, apex_offset) + b"\x0ahostmaster" + where + (serial & 0xFFFFFFFF).to_bytes(4, "big") + times

@@ -11,6 +11,7 @@ from meshdns.config.values import is_path, split_host_port
 from meshdns.dns.names import parents
 from meshdns.forwarding.upstreams import Address, is_listening_on, parse_upstream
 from meshdns.mesh.answer import MAX_PER_FAMILY
+from meshdns.mesh.settings import is_reverse_zone
 
 Conflict = tuple[KeyPath, str]
 """Where, and what is wrong with it."""
@@ -28,6 +29,7 @@ def conflicts(settings: Settings) -> Iterator[Conflict]:
     yield from _forwarding_loops(settings)
     yield from _records_outside_zones(settings)
     yield from _surplus_records(settings)
+    yield from _records_in_reverse_zones(settings)
     yield from _unknown_zones(settings)
     yield from _duplicate_clusters(settings)
     yield from _duplicate_labels(settings)
@@ -95,6 +97,16 @@ def _surplus_records(settings: Settings) -> Iterator[Conflict]:
         if seen[record.name, record.type] > MAX_PER_FAMILY:
             message = f"{record.name!r} has more than {MAX_PER_FAMILY} {record.type} records; remove this one"
             yield ("records", index, "value"), message
+
+
+def _records_in_reverse_zones(settings: Settings) -> Iterator[Conflict]:
+    """Only PTR records live in a reverse zone."""
+    known = {zone.name for zone in settings.zones}
+    for index, record in enumerate(settings.records):
+        zone = next(_in_zones(record.name, known), None)
+        if zone is not None and is_reverse_zone(zone) and record.type != "PTR":
+            message = f"{zone!r} is a reverse zone, which holds PTR records alone; name the host in another zone"
+            yield ("records", index, "type"), message
 
 
 def _unknown_zones(settings: Settings) -> Iterator[Conflict]:

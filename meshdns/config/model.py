@@ -129,7 +129,9 @@ class ClusterSection(SettingsModel):
         description="The cluster whose control plane governs it. Default: what its system namespace says, else none.",
     )
     dns_name: DnsLabel | None = Field(
-        default=None, description="Its label in <cluster>.<host>. Default: its name, where that is a DNS label."
+        default=None,
+        description="Its label in <cluster>.<host> and <cluster>.gateways.<zone>. Default: its name, where that is a "
+        "DNS label.",
     )
 
 
@@ -142,7 +144,10 @@ class NetworkSection(SettingsModel):
 class ZoneSection(SettingsModel):
     """A zone that is answered from the mesh. Names outside all zones never are."""
 
-    name: Domain = Field(description="The zone's apex.")
+    name: Domain = Field(
+        description="The zone's apex. One below in-addr.arpa or ip6.arpa is a reverse zone: it holds PTR records, of "
+        "gateway addresses and of records, and nothing else; its NS is that of the first zone that is none."
+    )
     answer: Literal["gateway", "vip", "endpoints"] = Field(
         default="gateway",
         description="gateway: what can be reached from here; vip: the own cluster's virtual addresses first, for "
@@ -183,7 +188,9 @@ class RecordSection(SettingsModel):
     """A static record: it answers before everything the clusters say."""
 
     name: OwnerName = Field(description="Owner name, in one of the zones; may begin with *.")
-    type: Literal["A", "AAAA", "TXT", "SRV", "PTR"] = Field(description="A, AAAA, TXT, SRV or PTR.")
+    type: Literal["A", "AAAA", "TXT", "SRV", "PTR"] = Field(
+        description="A, AAAA, TXT, SRV or PTR; in a reverse zone PTR alone."
+    )
     value: str = Field(description="In presentation format: an address, a text, 'priority weight port target', a name.")
     ttl: Ttl | None = Field(default=None, description="TTL in seconds, 0 to 86400. Default: the zone's.")
 

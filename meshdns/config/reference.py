@@ -60,6 +60,7 @@ _SCALARS: Final[Mapping[Callable[..., Any], str]] = {
     values.read_uid: "UID",
     values.read_namespace: "namespace",
     values.read_namespace_or_all: "namespace or `*`",
+    values.read_bool_or_auto: "`auto`, `true` or `false`",
     values.read_gateway: "address or host name, with a port or not",
 }
 

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from pydantic.alias_generators import to_camel
 
-from meshdns.config.values import Bool, FilePath, Identifier, NamespaceName
+from meshdns.config.values import AlwaysTrue, Bool, BoolOrAuto, FilePath, Identifier, NamespaceName
 
 
 def _without_empty_keys(written: Any) -> Any:
@@ -52,36 +52,56 @@ class SettingsModel(BaseModel):
 
 
 class SpecialNamesSection(SettingsModel):
-    """Which special names are answered here instead of being forwarded. A name in a configured zone never is one."""
+    """Which special names are answered here instead of being forwarded. A name in a configured zone never is one.
 
-    localhost: Bool = Field(
+    With auto the names are forwarded while every upstream of the route that they would take is private, link-local or
+    loopback: such servers may well have a zone for them. With any other upstream, or none, they are answered here. A
+    resolv.conf counts as it is at the moment.
+    """
+
+    localhost: AlwaysTrue = Field(
         default=True,
-        description="localhost and below: 127.0.0.1 and ::1 (RFC 6761 6.3). Default: true.",
+        description="localhost and below: 127.0.0.1 and ::1 (RFC 6761 6.3). Never forwarded; false is an error. "
+        "Default: true.",
     )
-    invalid: Bool = Field(default=True, description="invalid: does not exist (RFC 6761 6.4). Default: true.")
-    test: Bool = Field(
+    invalid: AlwaysTrue = Field(
         default=True,
-        description="test: does not exist (RFC 6761 6.2). Default: true; a forward zone test wins.",
+        description="invalid: does not exist (RFC 6761 6.4). Never forwarded; false is an error. Default: true.",
+    )
+    test: BoolOrAuto = Field(
+        default="auto",
+        description="test: does not exist (RFC 6761 6.2); false forwards it. Default: auto; a forward zone test wins.",
     )
     alt: Bool = Field(default=True, description="alt: does not exist in DNS (RFC 9476). Default: true.")
-    onion: Bool = Field(default=True, description="onion: does not exist in DNS (RFC 7686). Default: true.")
+    onion: AlwaysTrue = Field(
+        default=True,
+        description="onion: does not exist in DNS (RFC 7686). Never forwarded; false is an error. Default: true.",
+    )
     local: Bool = Field(
         default=False,
         description="local, of multicast DNS: does not exist (RFC 6762). Default: false: Active Directory is often "
         "below it. cluster.local and others that are configured always win.",
     )
-    home_arpa: Bool = Field(
-        default=True, description="home.arpa: does not exist (RFC 8375). Default: true; a forward zone home.arpa wins."
+    home_arpa: BoolOrAuto = Field(
+        default="auto",
+        description="home.arpa: does not exist (RFC 8375); false forwards it. Default: auto; a forward zone home.arpa "
+        "wins.",
+    )
+    internal: BoolOrAuto = Field(
+        default="auto",
+        description="internal, the top-level domain for private use: does not exist; false forwards it. Default: auto, "
+        "which leaves metadata.google.internal and the like to a cloud's own resolver; a forward zone internal wins.",
     )
     resolver_arpa: Bool = Field(
         default=True,
         description="resolver.arpa: no data, as another resolver's encryption is not ours (RFC 9462 6.4). "
         "Default: true.",
     )
-    reverse: Bool = Field(
-        default=True,
-        description="Reverse zones of private and reserved addresses: do not exist (RFC 6303, RFC 7793). Default: "
-        "true, as unbound: they would leak; a forward zone such as 10.in-addr.arpa wins. False asks the upstream.",
+    reverse: BoolOrAuto = Field(
+        default="auto",
+        description="Reverse zones of private and reserved addresses: do not exist (RFC 6303, RFC 7793). auto may "
+        "forward those of 10/8, 172.16/12, 192.168/16, 169.254/16, 100.64/10 and fd00::/8, and answers the others "
+        "here; false forwards all. Default: auto; a forward zone such as 10.in-addr.arpa wins.",
     )
 
 

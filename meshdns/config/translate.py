@@ -18,7 +18,15 @@ from meshdns.config.zone_hashes import forward_zones, records_by_zone, route, se
 from meshdns.dns import names
 from meshdns.dns.codes import TYPE_NUMBERS
 from meshdns.mesh.explain.model import ExplainedZone, ForwardZone
-from meshdns.mesh.settings import AnswerMode, ClusterSettings, DiscoveryMode, MeshSettings, MeshZone, StaticRecord
+from meshdns.mesh.settings import (
+    AnswerMode,
+    ClusterSettings,
+    DiscoveryMode,
+    MeshSettings,
+    MeshZone,
+    StaticRecord,
+    is_reverse_zone,
+)
 
 
 def listen_addresses(settings: Settings) -> list[tuple[str, int]]:
@@ -45,6 +53,7 @@ def served_zones(settings: Settings) -> Iterator[ServedZone]:
             zone.negative_ttl,
             zone.fallthrough,
             closest_encloser=zone.wildcards == "dns",
+            server=_server_of(zone, settings),
             servers=servers,
             hashes=mesh.hashes.zones[zone.name],
             route=route(zone.name, known),
@@ -57,6 +66,21 @@ def served_zones(settings: Settings) -> Iterator[ServedZone]:
             has_no_upstream=not fallback.upstream,
             hashes=mesh.hashes.zones[fallback.zone],
         )
+
+
+def nameserver_name(zone: ZoneSection, settings: Settings) -> str:
+    """The target of a zone's NS record: ``ns.<zone>``, but in a reverse zone that of the first zone with such a name.
+
+    Where there is no other zone, the reverse zone has the name, for its NS record would lead nowhere.
+    """
+    own = (each.name for each in settings.zones if _mesh_zone(each).has_own_names)
+    return f"ns.{next(own, zone.name) if is_reverse_zone(zone.name) else zone.name}"
+
+
+def _server_of(zone: ZoneSection, settings: Settings) -> bytes:
+    """The server as the authority takes it: empty for the zone's own name."""
+    name = nameserver_name(zone, settings)
+    return b"" if name == f"ns.{zone.name}" else names.to_wire(name)
 
 
 def _record_types(records: Iterable[StaticRecord]) -> tuple[tuple[bytes, int], ...]:
@@ -121,6 +145,7 @@ def _mesh_zone(zone: ZoneSection) -> MeshZone:
         order=zone.order,
         cross_levels=zone.failover == "any",
         closest_encloser=zone.wildcards == "dns",
+        fallthrough=zone.fallthrough,
     )
 
 

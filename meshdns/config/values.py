@@ -284,6 +284,25 @@ def _join_address_port(address: str, port: int) -> str:
 
 
 Bool = StrictBool
+
+
+def read_bool_or_auto(value: object) -> object:
+    """True, false or the word auto."""
+    if not isinstance(value, bool) and value != "auto":
+        raise ValueError(f"{shown(value)} is wrong here; write auto, true or false")
+    return value
+
+
+BoolOrAuto = Annotated[bool | Literal["auto"], BeforeValidator(read_bool_or_auto)]
+
+
+def _read_always(value: bool) -> bool:  # noqa: FBT001 — the value of a key
+    if not value:
+        raise ValueError("such names are never forwarded, so this cannot be false; write true, or leave the key out")
+    return value
+
+
+AlwaysTrue = Annotated[StrictBool, AfterValidator(_read_always)]
 ProbeThreshold = Annotated[StrictInt, Field(ge=1, le=100)]
 Ttl = Annotated[StrictInt, Field(ge=0, le=MAX_TTL)]
 Duration = Annotated[float, BeforeValidator(read_duration), PlainSerializer(write_duration)]

@@ -5,7 +5,7 @@ from typing import Final
 
 from meshdns.authority import row_format
 from meshdns.authority.row_format import ClusterPart, RowService, RowStatus, SynthesisData
-from meshdns.dns import names, records
+from meshdns.dns import records
 from meshdns.dns.codes import TYPE_A, TYPE_AAAA
 from meshdns.dns.response import record
 from meshdns.mesh.addresses import parse_address
@@ -92,9 +92,8 @@ class RowEncoder:
         )
 
     def _cluster_label(self, cluster: str) -> bytes:
-        """The label of a cluster in names: ``dnsName`` of its settings, else its name where that is a label."""
-        label = self._settings.cluster(cluster).dns_name or cluster.lower()
-        return label.encode() if "." not in label and not names.invalid_reason(label) else b""
+        """The label of a cluster in names; empty if it has none."""
+        return self._settings.cluster_label(cluster).encode()
 
     def cluster_id(self, cluster: str) -> int:
         """The number of a cluster in rows."""

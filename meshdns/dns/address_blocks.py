@@ -8,6 +8,7 @@ The sets look alike and differ on purpose:
   link-local are of the former.
 - `LOCAL_REVERSE_PREFIXES`: addresses whose reverse names are denied here instead of forwarded. RFC 6303 adds
   blocks for documentation, and has only the half of fc00::/7 that is in use.
+- `SERVED_REVERSE_PREFIXES`: the part of them in which networks have addresses of their own, and reverse zones for them.
 - `REFUSED_ANSWER_PREFIXES`: addresses that a route may refuse in answers of its upstreams, against DNS rebinding: all
   that is reserved, because no public name needs it.
 - `is_globally_reachable`: what the IANA registries of special-purpose addresses say; for upstream servers, where any
@@ -60,6 +61,11 @@ LOCAL_REVERSE_PREFIXES: Final = (
     *("::/128", "::1/128", "fd00::/8", "fe80::/10", "2001:db8::/32"),
 )
 """RFC 6303 section 4."""
+
+SERVED_REVERSE_PREFIXES: Final = (
+    *("10.0.0.0/8", "169.254.0.0/16", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10", "fd00::/8"),
+)
+"""Those of `LOCAL_REVERSE_PREFIXES` whose reverse names a name server of a private network may well serve."""
 
 REFUSED_ANSWER_PREFIXES: Final = (
     *("0.0.0.0/8", "10.0.0.0/8", "100.64.0.0/10", "127.0.0.0/8", "169.254.0.0/16", "172.16.0.0/12", "192.0.0.0/24"),

@@ -13,11 +13,11 @@ SOA_TIMES = (7200, 1800, 86400)
 """Refresh, retry and expire in seconds, as CoreDNS's kubernetes plugin sets them."""
 
 
-def apex_lines(zone: str, *, serial: int, ttl: int, negative_ttl: int) -> list[str]:
-    """The SOA and NS lines of a zone."""
+def apex_lines(zone: str, *, server: str, serial: int, ttl: int, negative_ttl: int) -> list[str]:
+    """The SOA and NS lines of a zone, whose name server is `server`."""
     times = (serial & 0xFFFFFFFF, *SOA_TIMES, negative_ttl)
-    soa = RR(zone, QTYPE.SOA, ttl=negative_ttl, rdata=SOA(f"ns.{zone}.", f"hostmaster.{zone}.", times))
-    return [_line(soa), _line(RR(zone, QTYPE.NS, ttl=ttl, rdata=NS(f"ns.{zone}.")))]
+    soa = RR(zone, QTYPE.SOA, ttl=negative_ttl, rdata=SOA(f"{server}.", f"hostmaster.{zone}.", times))
+    return [_line(soa), _line(RR(zone, QTYPE.NS, ttl=ttl, rdata=NS(f"{server}.")))]
 
 
 def address_lines(owner: str, ttl: int, ipv4: Sequence[str], ipv6: Sequence[str]) -> list[str]:

@@ -95,6 +95,10 @@ class CandidateSearch:
             *self._remote_entries(wildcards, service),
         ]
 
+    def own_name_steps(self, name: str, cluster: str) -> list[list[Candidate]]:
+        """The steps of the zone's own name of the gateways of `cluster`: a static record may claim it, nothing else."""
+        return [list(self._static(name)), list(self._reachability.gateway_name_candidates(cluster))]
+
     def _is_declared(self, host: str) -> bool:
         """Whether anybody declares this host in the zone."""
         known = host in self._inventory.entries_by_host or host in self._state.records

@@ -18,6 +18,7 @@ class Level(enum.IntEnum):
     REMOTE_ENTRY = 4
     NEAR_SERVICE = 5
     FAR_SERVICE = 6
+    ZONE = 7  # a name of the zone itself: no declaration competes with it
 
 
 class Reach(enum.IntEnum):
@@ -58,6 +59,8 @@ class EndpointRule(enum.Enum):
     NO_ENDPOINTS = "no endpoints"
     UNREADABLE = "an endpoint that cannot be read"
     FOREIGN_DOMAIN = "a Service under another cluster domain than its cluster's"
+    GATEWAY_NAME = "a gateway of the cluster"
+    NO_GATEWAY = "the cluster has no gateway"
 
 
 class NamedPort(msgspec.Struct, frozen=True, array_like=True, gc=False):

@@ -47,6 +47,7 @@ from meshdns.mesh.objects.references import (
     ObjectRef,
     problem_ref,
 )
+from meshdns.mesh.own_name_problems import own_name_problems
 from meshdns.mesh.topology import Topology, cluster_gateway_problem
 
 ClusterProblem = tuple[str, Problem]
@@ -153,6 +154,7 @@ def _answer_problems(name: str, answer: Answer, inventory: Inventory, topology: 
             yield cluster, problem
     yield from _bound_problems(name, answer, inventory)
     yield from _contradictions(name, inventory)
+    yield from own_name_problems(name, answer, inventory)
 
 
 def _candidate_problems(

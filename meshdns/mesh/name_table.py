@@ -27,8 +27,9 @@ from meshdns.mesh.mesh_state import Dependency, MeshState, find_config_clusters
 from meshdns.mesh.name_index import DependencyIndex, NameTree
 from meshdns.mesh.objects.declarations import AnyDeclaration, EndpointSlice, ObjectKey, without_addresses
 from meshdns.mesh.objects.foreign import describe_error
+from meshdns.mesh.own_names import gateway_names
 from meshdns.mesh.reachability import Reachability
-from meshdns.mesh.reverse_zones import ptr_targets
+from meshdns.mesh.reverse_zones import Pointer, ptr_targets
 from meshdns.mesh.settings import AnswerMode, MeshSettings, MeshZone, StaticRecord
 from meshdns.mesh.topology import Gateway, Topology, build_topology
 from meshdns.mesh.visibility import can_give_derived_name, has_derived_names, parse_derived_pod, parse_derived_service
@@ -81,7 +82,8 @@ class NameTable:
         self._failing: set[str] = set()  # host names whose look-ups failed before any reply came
         self._unhealthy: set[tuple[str, int]] = set()
         self._config_clusters: dict[str, str] = {}
-        self._ptr_targets: dict[str, str] = {}
+        self._gateway_names: dict[str, str] = {}  # names of the zones themselves, each with its cluster
+        self._ptr_targets: dict[str, Pointer] = {}
         self._without_pod_addresses: set[str] = set()
         self._failed: set[str] = set()
         self._failures: dict[str, str] = {}
@@ -332,6 +334,8 @@ class NameTable:
             if point.hostname
         }
         for zone in self._settings.zones:
+            if zone.is_reverse:
+                continue
             derived = f"{service[1]}.{service[0]}.{zone.services_domain}"
             yield derived
             yield from (f"{hostname}.{derived}" for hostname in hostnames)
@@ -346,7 +350,11 @@ class NameTable:
             return set()
         self.topology_failure = ""
         governed, self._config_clusters = self._config_clusters, find_config_clusters(self.inventory)
-        pointers, self._ptr_targets = self._ptr_targets, ptr_targets(self.topology, self._resolved, self._settings)
+        own, self._gateway_names = self._gateway_names, gateway_names(self.inventory.clusters, self._settings)
+        pointers, self._ptr_targets = (
+            self._ptr_targets,
+            ptr_targets(self.topology, self._resolved, self._gateway_names, self._settings),
+        )
         if (before.networks, before.vantage_network, governed) != (
             self.topology.networks,
             self.topology.vantage_network,
@@ -354,6 +362,7 @@ class NameTable:
         ):
             return self._name_tree.names | set(self._all_possible_names())
         dirty = {name for name, _ in pointers.items() ^ self._ptr_targets.items()}
+        dirty.update(name for name, _ in own.items() ^ self._gateway_names.items())
         for cluster in before.changed_gateways(self.topology):
             dirty |= self._dependencies.dependents_of("gateways", cluster)
         for network in before.changed_network_gateways(self.topology):
@@ -368,6 +377,7 @@ class NameTable:
         """Every name that some declaration or record could make known."""
         yield from self._records
         yield from self._ptr_targets
+        yield from self._gateway_names
         yield from self.inventory.entries_by_host
         for cluster in self.inventory.clusters.values():
             for service in (*cluster.services, *cluster.entries_by_service):
@@ -402,7 +412,10 @@ class NameTable:
         policy = SelectionPolicy(zone.ttl, zone.order, zone.cross_levels)
         before = self._judge.calls
         search = CandidateSearch(self._state, self._judge, reachability, dependencies, zone)
-        answer = choose_answer(search.steps(name), policy)
+        owner = self._gateway_names.get(name, "")
+        answer = choose_answer(search.own_name_steps(name, owner) if owner else search.steps(name), policy)
+        if owner:  # no further names are made of it, and no wildcard covers it
+            answer = msgspec.structs.replace(answer, level=answer.level or Level.ZONE, parts=(), services=())
         found = len(answer.candidates)
         ports = sum(len(candidate.ports) for candidate in answer.candidates)
         chain.candidates += found if depth else 0
@@ -411,7 +424,9 @@ class NameTable:
         if others and answer.level is None:
             answer = msgspec.structs.replace(answer, level=Level.STATIC)
         if not others and name in self._ptr_targets:
-            others = [StaticRecord(name, "PTR", self._ptr_targets[name], zone.ttl)]
+            pointer = self._ptr_targets[name]
+            others = [StaticRecord(name, "PTR", pointer.target, zone.ttl)]
+            answer = msgspec.structs.replace(answer, clusters=(pointer.cluster,))
         return msgspec.structs.replace(answer, records=tuple(others)) if others else answer
 
     def _lookup(self, host: str, dependencies: set[Dependency], chain: _NameChain, depth: int) -> Answer | None:
@@ -437,6 +452,8 @@ class NameTable:
     def _has_declaration(self, name: str, zone: MeshZone) -> bool:
         """Whether any level declares exactly this owner name."""
         if name in self.inventory.entries_by_host or name in self._records or name in self._ptr_targets:
+            return True
+        if name in self._gateway_names:
             return True
         clusters = self.inventory.clusters.values()
         service = parse_derived_service(name, zone.services_domain)

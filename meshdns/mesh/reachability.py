@@ -19,7 +19,7 @@ from meshdns.mesh.host_states import HostState
 from meshdns.mesh.inventory import ServiceKey
 from meshdns.mesh.mesh_state import Dependency, MeshState
 from meshdns.mesh.objects.declarations import Endpoint, Port, Service, WorkloadEntry
-from meshdns.mesh.objects.references import WHOLE_OBJECT, ref_of
+from meshdns.mesh.objects.references import GATEWAYS, WHOLE_OBJECT, ref_of
 from meshdns.mesh.passthrough import passes_tls
 from meshdns.mesh.topology import Gateway, GatewaySet
 from meshdns.mesh.visibility import parse_service_host
@@ -368,6 +368,15 @@ class Reachability:
 
     # ------------------------------------------------------------------------------------------ gateways
 
+    def gateway_name_candidates(self, cluster: str) -> Iterator[Candidate]:
+        """The gateways of a cluster, for the zone's own name of them."""
+        declared = DeclaredEndpoint(Level.ZONE, cluster, GATEWAYS, WHOLE_OBJECT, None, Endpoint(""))
+        gateways = self._gateways(cluster)
+        if gateways.members or gateways.pending:
+            yield from self._via_cluster(declared, cluster, EndpointRule.GATEWAY_NAME)
+        else:
+            yield declared.unaddressed_candidate(EndpointRule.NO_GATEWAY)
+
     def _gateways(self, cluster: str) -> GatewaySet:
         self._dependencies.add(("gateways", cluster))
         return self._topology.gateways.get(cluster, GatewaySet())
@@ -420,7 +429,7 @@ class Reachability:
             texts = found.addresses
             if not texts:
                 yield declared.unresolved_candidate(rule, gateway.address, found, gateway, ready=ready)
-        passes = self._passes_tls(gateway) if texts else None
+        passes = self._passes_tls(gateway) if texts and declared.level is not Level.ZONE else None
         for text in texts:
             self._dependencies.add(("health", text))
             healthy = (text, gateway.port) not in self._state.unhealthy_gateways

@@ -1,41 +1,54 @@
 """PTR names of gateway addresses, in reverse zones that the settings configure (RFC 1035 3.5, RFC 3596 2.5).
 
 Each address has one name, the same on every node: ``<cluster>.gateways.<zone>``, with the first zone of the settings
-that is no reverse zone and the first cluster, in order of names, that owns a gateway with that address.
+that has such names, which then has that address. Of several clusters with the gateway the one whose own it is counts,
+else the first in order of names.
 """
 
 from collections.abc import Iterator, Mapping
-from typing import Final
+from typing import NamedTuple
 
-from meshdns.dns import names
-from meshdns.mesh.addresses import parse_address
-from meshdns.mesh.settings import MeshSettings, MeshZone
-from meshdns.mesh.topology import Topology
-
-_REVERSE: Final = ("in-addr.arpa", "ip6.arpa")
+from meshdns.mesh.addresses import Scope, parse_address, scope_of
+from meshdns.mesh.settings import MeshSettings
+from meshdns.mesh.topology import Gateway, Topology
 
 
-def is_reverse_zone(zone: MeshZone) -> bool:
-    """Whether a zone holds PTR names."""
-    return any(names.is_subdomain(zone.name, suffix) for suffix in _REVERSE)
+class Pointer(NamedTuple):
+    """The target of a PTR record, and the cluster whose gateways it names."""
+
+    target: str
+    cluster: str
 
 
-def ptr_targets(topology: Topology, resolved: Mapping[str, tuple[str, ...]], settings: MeshSettings) -> dict[str, str]:
-    """The PTR names in configured reverse zones, and what each points to."""
-    if not any(is_reverse_zone(zone) for zone in settings.zones):
+def ptr_targets(
+    topology: Topology,
+    resolved: Mapping[str, tuple[str, ...]],
+    gateway_names: Mapping[str, str],
+    settings: MeshSettings,
+) -> dict[str, Pointer]:
+    """The PTR names in configured reverse zones, and what each points to; `gateway_names` are those of clusters."""
+    if not any(zone.is_reverse for zone in settings.zones):
         return {}
-    forward = next((zone.name for zone in settings.zones if not is_reverse_zone(zone) and not zone.fallback), "")
-    found: dict[str, str] = {}
-    for address, owner in sorted(_addresses(topology, resolved), key=lambda pair: pair[1]):
-        pointer = parse_address(address)
-        zone = settings.zone_of(pointer.reverse_pointer) if pointer is not None else None
-        if pointer is not None and zone is not None and forward:
-            found.setdefault(pointer.reverse_pointer, f"{owner.lower()}.gateways.{forward}")
-    return found
+    targets: dict[str, str] = {}
+    for name, cluster in gateway_names.items():
+        targets.setdefault(cluster, name)
+    found: dict[str, tuple[bool, Pointer]] = {}
+    for cluster, target in sorted(targets.items()):
+        members = topology.gateways[cluster].members if cluster in topology.gateways else ()
+        for gateway in members:
+            is_foreign = gateway.owner != cluster
+            for name in _reverse_names(gateway, resolved, settings):
+                if name not in found or (found[name][0] and not is_foreign):
+                    found[name] = (is_foreign, Pointer(target, cluster))
+    return {name: pointer for name, (_, pointer) in found.items()}
 
 
-def _addresses(topology: Topology, resolved: Mapping[str, tuple[str, ...]]) -> Iterator[tuple[str, str]]:
-    for gateways in topology.gateways.values():
-        for gateway in gateways.members:
-            for address in resolved.get(gateway.address, (gateway.address,)):
-                yield address, gateway.owner
+def _reverse_names(gateway: Gateway, resolved: Mapping[str, tuple[str, ...]], settings: MeshSettings) -> Iterator[str]:
+    """The PTR names of a gateway's addresses, as far as they are in a reverse zone here."""
+    for text in resolved.get(gateway.address, (gateway.address,)):
+        address = parse_address(text)
+        if address is None or (text != gateway.address and scope_of(text) is Scope.NEVER_SERVED):
+            continue
+        zone = settings.zone_of(address.reverse_pointer)
+        if zone is not None and zone.is_reverse:
+            yield address.reverse_pointer

@@ -2,13 +2,22 @@
 
 import enum
 from ipaddress import IPv4Network, IPv6Network
+from typing import Final
 
 import msgspec
 
+from meshdns.dns import names
 from meshdns.dns.names import longest_zone
 from meshdns.mesh.zone_hashes import SettingsHashes
 
 Prefix = IPv4Network | IPv6Network
+
+_REVERSE: Final = ("in-addr.arpa", "ip6.arpa")
+
+
+def is_reverse_zone(zone: str) -> bool:
+    """Return whether a zone holds PTR names (RFC 1035 section 3.5, RFC 3596 section 2.5)."""
+    return any(names.is_subdomain(zone, suffix) for suffix in _REVERSE)
 
 
 class AnswerMode(enum.Enum):
@@ -39,6 +48,17 @@ class MeshZone(msgspec.Struct, frozen=True):
     cross_levels: bool = False  # failover: any — health may cross from declared to derived names
     closest_encloser: bool = False  # wildcards: dns — a wildcard covers no name that exists (RFC 4592 4.3.3)
     fallback: bool = False  # a Kubernetes zone: upstream answers first, then the mesh, exact names of Services only
+    fallthrough: bool = False  # another server's zone: what is unknown here is asked there
+
+    @property
+    def is_reverse(self) -> bool:
+        """Whether it holds PTR names, and nothing else but SOA and NS."""
+        return is_reverse_zone(self.name)
+
+    @property
+    def has_own_names(self) -> bool:
+        """Whether the names of `meshdns.mesh.own_names` are made in it."""
+        return not (self.fallback or self.fallthrough or self.is_reverse)
 
     @property
     def services_domain(self) -> str:
@@ -94,6 +114,11 @@ class MeshSettings(msgspec.Struct, frozen=True):
     def cluster(self, name: str) -> ClusterSettings:
         """The settings of a cluster; the defaults where it has none."""
         return self.clusters.get(name) or ClusterSettings()
+
+    def cluster_label(self, cluster: str) -> str:
+        """The label of a cluster in names: ``dnsName``, else its name where that is a label; empty if it has none."""
+        label = self.cluster(cluster).dns_name or cluster.lower()
+        return label if "." not in label and not names.invalid_reason(label) else ""
 
     def zone_of(self, host: str) -> MeshZone | None:
         """The longest zone that `host` is in."""

@@ -15,7 +15,7 @@ from meshdns.mesh.objects.problems import Problem, ProblemKind
 from meshdns.mesh.settings import MeshSettings
 from meshdns.mesh.visibility import unexported_names
 
-UNSERVED_KINDS: Final = frozenset({ProblemKind.OUTSIDE_ZONES, ProblemKind.NOT_PUBLIC})
+UNSERVED_KINDS: Final = frozenset({ProblemKind.OUTSIDE_ZONES, ProblemKind.NOT_PUBLIC, ProblemKind.RESERVED_NAME})
 """The kinds of problems for which a host is not served at all."""
 
 MAX_TEXT: Final = 120

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from meshdns.mesh.objects.declarations import Service, ServiceEntry
 from meshdns.mesh.objects.labels import EXPORT_LABEL, EXPORT_TO_ANNOTATION, NETWORK_LABEL
 from meshdns.mesh.objects.problems import SETTINGS_CAUSE, Problem, ProblemKind
+from meshdns.mesh.own_names import is_own_name
 from meshdns.mesh.settings import ClusterSettings, DiscoveryMode, MeshSettings, MeshZone
 
 
@@ -131,8 +132,10 @@ def _can_have_derived_names(
     service: tuple[str, str], cluster_settings: ClusterSettings, settings: MeshSettings, zone: MeshZone
 ) -> bool:
     """Whether the names of a Service (namespace, name) are derived in `zone` at all."""
-    if cluster_settings.discover is DiscoveryMode.NONE or (
-        cluster_settings.zones is not None and zone.name not in cluster_settings.zones
+    if (
+        zone.is_reverse
+        or cluster_settings.discover is DiscoveryMode.NONE
+        or (cluster_settings.zones is not None and zone.name not in cluster_settings.zones)
     ):
         return False
     namespace, _ = service
@@ -144,6 +147,12 @@ def _can_have_derived_names(
 def _unserved_reason(
     entry: ServiceEntry, host: str, zone: MeshZone, cluster_settings: ClusterSettings
 ) -> tuple[ProblemKind, str, str] | None:
+    if zone.is_reverse:
+        reason = f"{host} is in a reverse zone, which holds nothing but PTR records of gateways and of the settings"
+        return (ProblemKind.RESERVED_NAME, reason, "declare a host in another zone")
+    if is_own_name(host, zone):
+        reason = f"{host} belongs to the zone itself"
+        return (ProblemKind.RESERVED_NAME, reason, "declare another host; only a static record may have this name")
     if zone.fallback and parse_service_host(host, zone.name) is None:
         return (ProblemKind.OUTSIDE_ZONES, f"{host} names no Service", "only Services are answered in a fallback zone")
     if entry.hidden:

@@ -1,19 +1,20 @@
 """Diagnostic names of type TXT, for operators who have dig and nothing else.
 
 - ``_explain.<name>``: the reasons for the answer of the name.
-- ``_status.<zone>``: the status of each cluster.
+- ``_status.<zone>``: the status of each cluster, and which special names are left to upstreams.
 - ``whoami.<zone>``: the client's address as seen from here; a declared name of that kind is answered as declared.
 
 The first two show the inside of the mesh, and exist for the clients of `allowDebug` alone.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from typing import Final
 
 import msgspec
 
 from meshdns.authority import explain_txt
 from meshdns.authority.authority import Authority
+from meshdns.dns import names
 from meshdns.dns.codes import TYPE_TXT
 from meshdns.dns.query import Query
 from meshdns.instance.samples import address_text
@@ -33,10 +34,20 @@ class _ClusterStatus(msgspec.Struct, frozen=True):
 
 
 class DiagnosticNames:
-    """Answers diagnostic names in `zones`, by wire name, to the clients that `access_list` admits."""
+    """Answers diagnostic names in `zones`, by wire name, to the clients that `access_list` admits.
 
-    def __init__(self, authority: Authority, zones: Iterable[bytes], access_list: AccessList) -> None:
+    `forwarded` are the apexes of the special zones that are left to upstreams by ``specialNames: auto``.
+    """
+
+    def __init__(
+        self,
+        authority: Authority,
+        zones: Iterable[bytes],
+        access_list: AccessList,
+        forwarded: Collection[bytes] = (),
+    ) -> None:
         self._authority = authority
+        self._forwarded = tuple(sorted(map(names.to_text, forwarded)))
         self._zones = frozenset(zones)
         self._access_list = access_list
 
@@ -53,7 +64,7 @@ class DiagnosticNames:
             return self._explain(query, rows, tcp=tcp) if self._access_list.admits(source) else None
         if lower.startswith(_STATUS) and lower[len(_STATUS) :] in self._zones:
             return (
-                explain_txt.txt_reply(query, _status_lines(rows), tcp=tcp) if self._access_list.admits(source) else None
+                explain_txt.txt_reply(query, self._status(rows), tcp=tcp) if self._access_list.admits(source) else None
             )
         if lower.startswith(_WHOAMI) and lower[len(_WHOAMI) :] in self._zones:
             if rows is not None and rows.row(lower) is not None:
@@ -63,11 +74,27 @@ class DiagnosticNames:
             )
         return None
 
+    def _status(self, rows: DatabaseRead | None) -> Iterator[str]:
+        """Return the lines of the status; that of special names comes before those of clusters, which may be many."""
+        lines = _status_lines(rows)
+        yield next(lines)
+        if self._forwarded:
+            yield f"special names forwarded to private upstreams: {_brief(self._forwarded)}"
+        yield from lines
+
     def _explain(self, query: Query, rows: DatabaseRead | None, *, tcp: bool) -> bytes:
         name = query.qname_lower[len(explain_txt.PREFIX) :]
         owner = self._authority.covering_owner(name, rows) if rows is not None else None
         reason = rows.provenance(owner) if rows is not None and owner is not None else None
         return explain_txt.explain_reply(query, reason, tcp=tcp)
+
+
+def _brief(zones: tuple[str, ...]) -> str:
+    """Return zones in one line; of the reverse zones, of which there are many, that there are some."""
+    reverse = tuple(zone for zone in zones if zone.endswith((".in-addr.arpa", ".ip6.arpa")))
+    return ", ".join(
+        (*(zone for zone in zones if zone not in reverse), *(("private reverse zones",) if reverse else ()))
+    )
 
 
 def _status_lines(rows: DatabaseRead | None) -> Iterator[str]:

@@ -41,7 +41,7 @@ PLUGIN_LOCAL: Final = "local"
 PLUGIN_ACL: Final = "acl"
 PLUGIN_FORWARD: Final = "forward"
 
-LEVELS: Final = ("none", "static", "own_entry", "own_service", "remote_entry", "near_service", "far_service")
+LEVELS: Final = ("none", "static", "own_entry", "own_service", "remote_entry", "near_service", "far_service", "zone")
 """The levels of an answer by number, as a label."""
 
 

@@ -21,9 +21,10 @@ class WorkerSettings(msgspec.Struct, frozen=True):
 
     `number` is the worker's slot on the scoreboard; `private` a UDP socket that only this worker reads, for health
     checks; `nsid` identifies the server to clients that send NSID (RFC 5001); `identity` and `version` are answered in
-    class CHAOS, an empty one is refused; `special` are the special names that are answered here; `cookie_secret` is
-    that of all workers of the instance, 16 bytes, `previous_cookie_secret` the one before it, empty at first; `namedb`
-    is the directory of the name database, empty while there is none; `rate_limit` bounds replies over UDP. `debug` are
+    class CHAOS, an empty one is refused; `special` are the special names that are answered here, those of them in
+    `special_auto` only if the upstreams do not serve them; `cookie_secret` is that of all workers of the instance, 16
+    bytes, `previous_cookie_secret` the one before it, empty at first; `namedb` is the directory of the name database,
+    empty while there is none; `rate_limit` bounds replies over UDP. `debug` are
     the CIDRs of the clients that may query the diagnostic names; `sample` is the share of queries that the query log
     takes, 0 to 1, with replies of the classes in `sample_classes`.
     """
@@ -50,6 +51,7 @@ class WorkerSettings(msgspec.Struct, frozen=True):
     debug: tuple[str, ...] = ("127.0.0.0/8", "::1/128")
     sample: float = 0.0
     sample_classes: tuple[str, ...] = ()
+    special_auto: tuple[SpecialNameGroup, ...] = ()
     authorities: dict[str, str] = {}  # on the line alone: PEM texts by the key that stands for them in `routes`
 
 

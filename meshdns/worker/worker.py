@@ -16,6 +16,7 @@ from typing import Any, Final
 from meshdns.authority.authority import Authority
 from meshdns.authority.denial import outdated_zones
 from meshdns.authority.special import ChaosNames, SpecialNames
+from meshdns.authority.special_routes import forwarded_special_zones
 from meshdns.forwarding.client_reply import Alias
 from meshdns.forwarding.counters import ForwardCounters
 from meshdns.forwarding.question import INSTANCE_ID_SIZE
@@ -364,12 +365,19 @@ def _own_zones(settings: WorkerSettings) -> dict[bytes, bool]:
 
 def _special_names(settings: WorkerSettings) -> SpecialNames:
     configured = [*(zone.apex for zone in settings.zones), *(route.zone for route in settings.routes)]
-    return SpecialNames(settings.special, configured)
+    return SpecialNames(settings.special, configured, _forwarded_special_zones(settings))
+
+
+def _forwarded_special_zones(settings: WorkerSettings) -> frozenset[bytes]:
+    """Return the special zones that are left to upstreams; of two routes for one zone the first counts."""
+    upstreams = {route.zone: [server.host for server in route.upstreams] for route in reversed(settings.routes)}
+    return forwarded_special_zones(settings.special_auto, upstreams)
 
 
 def _diagnostic_names(settings: WorkerSettings) -> DiagnosticNames:
     zones = (zone.apex for zone in settings.zones)
-    return DiagnosticNames(Authority(settings.zones), zones, AccessList(admitted_prefixes(settings.debug)))
+    access_list = AccessList(admitted_prefixes(settings.debug))
+    return DiagnosticNames(Authority(settings.zones), zones, access_list, _forwarded_special_zones(settings))
 
 
 def _instance_id(settings: WorkerSettings) -> bytes:

@@ -1,11 +1,13 @@
 """The name of this server, ``ns.<zone>``: its addresses are those that are listened on."""
 
+import dns.rcode
 import pytest
 
+from meshdns.authority.authority import Authority, Verdict
 from meshdns.authority.state import NamedbState
 from meshdns.authority.zone import ServedZone
 from meshdns.dns import names
-from tests.authority.test_authority import READY, SOA, Case, MemoryRowReader, answered, row, view
+from tests.authority.test_authority import READY, SOA, Case, MemoryRowReader, answered, asked, row, view
 
 BOTH = (
     ServedZone(names.to_wire("global"), servers=("192.0.2.53", "2001:db8::53")),
@@ -60,3 +62,46 @@ def test_names_below_do_not_hide_it() -> None:
     """A name below makes ``ns.<zone>`` an empty non-terminal in the database, which says nothing of its addresses."""
     looked: MemoryRowReader = view(READY, {"ns.global": row(clusters=()), "a.ns.global": row("198.51.100.1")})
     assert [str(rrset) for rrset in answered("ns.global A", looked, BOTH).answer] == ["ns.global. 30 IN A 192.0.2.53"]
+
+
+FOREIGN = ServedZone(names.to_wire("corp.example"), fallthrough=True, servers=("192.0.2.53",))
+REVERSE = ServedZone(names.to_wire("10.in-addr.arpa"), server=names.to_wire("ns.global"), servers=("192.0.2.53",))
+
+
+@pytest.mark.parametrize("rtype", ["A", "AAAA", "TXT", "ANY"])
+def test_a_fallthrough_zone_has_no_server_of_ours(rtype: str) -> None:
+    """Its name is the other server's, or that of whoever declares it."""
+    assert Authority([FOREIGN]).respond(asked(f"ns.corp.example {rtype}"), view(), tcp=False) is Verdict.FORWARD
+    declared = view(READY, {"ns.corp.example": row("198.51.100.53")})
+    (found,) = answered("ns.corp.example A", declared, (FOREIGN,)).answer
+    assert str(found) == "ns.corp.example. 30 IN A 198.51.100.53"
+
+
+@pytest.mark.parametrize("rtype", ["A", "AAAA", "PTR", "TXT", "ANY"])
+def test_a_reverse_zone_has_its_server_in_another_zone(rtype: str) -> None:
+    """There is none in it, whatever is listened on."""
+    reply = answered(f"ns.10.in-addr.arpa {rtype}", view(), (REVERSE, *BOTH))
+    assert dns.rcode.to_text(reply.rcode()) == "NXDOMAIN"
+    (ns,) = answered("10.IN-ADDR.arpa NS", view(), (REVERSE, *BOTH)).answer
+    assert str(ns) == "10.IN-ADDR.arpa. 30 IN NS ns.global."
+
+
+WILD = {"*.global": row("198.51.100.9"), "ns.global": row(clusters=()), "a.ns.global": row("198.51.100.8")}
+
+
+@pytest.mark.parametrize("servers", [(), ("192.0.2.53",)], ids=["without addresses", "with addresses"])
+def test_no_wildcard_covers_the_servers_name(servers: tuple[str, ...]) -> None:
+    """Nor where a name below makes it an empty non-terminal and nothing but wildcard addresses is listened on."""
+    zones = (ServedZone(names.to_wire("global"), servers=servers),)
+    assert [rdata.to_text() for each in answered("ns.global A", view(READY, WILD), zones).answer for rdata in each] == [
+        *servers
+    ]
+    assert answered("ns.global TXT", view(READY, WILD), zones).answer == []
+
+
+def test_no_wildcard_covers_the_gateways_of_a_cluster_without_any() -> None:
+    """A name of the zone itself is there without data (level 7); beside it the wildcard covers what is unknown."""
+    served = {"*.global": row("198.51.100.9"), "west.gateways.global": row(clusters=(), level=7)}
+    reply = answered("west.gateways.global A", view(READY, served))
+    assert (dns.rcode.to_text(reply.rcode()), reply.answer) == ("NOERROR", [])
+    assert len(answered("north.gateways.global A", view(READY, served)).answer) == 1

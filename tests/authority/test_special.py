@@ -66,6 +66,7 @@ def test_what_special_names_have(question: str, record: str) -> None:
         ("x.onion. A", "NXDOMAIN", "onion."),
         ("printer.local. A", "NXDOMAIN", "local."),
         ("x.home.arpa. A", "NXDOMAIN", "home.arpa."),
+        ("metadata.google.internal. A", "NXDOMAIN", "internal."),
         ("test. A", "NOERROR", "test."),
         ("_dns.resolver.arpa. SVCB", "NOERROR", "resolver.arpa."),
     ],
@@ -100,10 +101,10 @@ def test_reverse_names_of_private_addresses_stay_here(address: str, *, special: 
 
 @pytest.mark.parametrize(
     "question",
-    ["www.example. A", "metadata.google.internal. A", "ipv4only.arpa. AAAA", "latest. A", "a.testing. A", ". SOA"],
+    ["www.example. A", "a.internals. A", "ipv4only.arpa. AAAA", "latest. A", "a.testing. A", ". SOA"],
 )
 def test_other_names_are_not_special(question: str) -> None:
-    """internal, example, single labels and the root go where they are configured to go (rows 89, 93 and 95)."""
+    """example, single labels and the root go where they are configured to go (rows 89, 93 and 95)."""
     assert answered(question) is None
 
 
@@ -146,6 +147,7 @@ def test_names_above_a_configured_zone_exist() -> None:
         (SpecialNameGroup.ONION, "x.onion. A"),
         (SpecialNameGroup.LOCAL, "x.local. A"),
         (SpecialNameGroup.HOME_ARPA, "x.home.arpa. A"),
+        (SpecialNameGroup.INTERNAL, "x.internal. A"),
         (SpecialNameGroup.RESOLVER_ARPA, "_dns.resolver.arpa. SVCB"),
         (SpecialNameGroup.REVERSE, "1.1.168.192.in-addr.arpa. PTR"),
     ],

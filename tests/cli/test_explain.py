@@ -231,3 +231,35 @@ def test_a_fallback_zone_names_who_is_asked_first(meshdns: CommandRunner, state:
     assert found.startswith("cartservice.default.svc.cluster.local. A: 203.0.113.20")
     unknown = meshdns("explain", "nosuch.default.svc.cluster.local", *flags(state, file)).out
     assert "why: its upstream is asked first, and the mesh has nothing to add" in unknown
+
+
+@pytest.mark.parametrize(
+    ("question", "expected"),
+    [
+        (
+            ("20.113.0.203.in-addr.arpa", "PTR"),
+            ["PTR: west.gateways.global.", "a reverse zone, which holds PTR records"],
+        ),
+        (("cart.10.in-addr.arpa",), ["A: NXDOMAIN", "a reverse zone", "evil/greedy names it, but does not count"]),
+        (
+            ("west.gateways.global",),
+            [
+                "A: 10.7.0.20, 203.0.113.20",
+                "exact: west.gateways.global. is known",
+                "west/gateways: level 7, the zone's own name for the gateways of a cluster",
+                "a gateway of the cluster",
+                "gateway of west: 203.0.113.20, port 15443",
+            ],
+        ),
+        (("lab.gateways.global",), ["NODATA", "the cluster has no gateway"]),
+        (("ns.global",), ["A: 127.0.0.1", "exists because of the zone itself", "evil/greedy names it, but does not"]),
+        (("gateways.global",), ["NODATA", "empty non-terminal"]),
+    ],
+)
+def test_what_belongs_to_a_zone_is_told(
+    meshdns: CommandRunner, state: Path, question: tuple[str, ...], expected: list[str]
+) -> None:
+    """Reverse zones, names of gateways and the server, with who claims them."""
+    publish(settings_of("reverse-zones", state))
+    told = meshdns("explain", *question, *flags(state, ZONES / "reverse-zones" / "meshdns.yaml")).out
+    assert [text for text in expected if text not in told] == [], told

@@ -37,7 +37,7 @@ def test_tables_have_aligned_upper_case_headers(meshdns: CommandRunner, boutique
     lines = got(meshdns, boutique, "names").out.splitlines()
     assert lines[0].split() == ["NAME", "ADDRESSES", "TTL", "LEVEL", "CLUSTERS", "REASON"]
     assert {line[lines[0].index("TTL") :].split()[0] for line in lines[1:]} == {"30"}
-    assert len(lines) == 11
+    assert len(lines) == 13
 
 
 def test_an_empty_cell_is_none(meshdns: CommandRunner, boutique: Path) -> None:

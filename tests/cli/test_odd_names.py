@@ -122,8 +122,8 @@ def config(tmp_path: Path, state: Path) -> Path:
     [
         (("check",), 4),
         (("get", "problems"), 5),
-        (("get", "names", "-o", "wide"), 2),
-        (("get", "names", "-o", "name"), 1),
+        (("get", "names", "-o", "wide"), 3),
+        (("get", "names", "-o", "name"), 2),
         (("get", "problems", "-o", "name"), 4),
         (("get", "problems", "--all", "-o", "name"), 4),
         (("explain", "x.global"), 15),

@@ -77,6 +77,22 @@ BROKEN = {
         "3:30: sources[0].pth: is no known key; did you mean 'path'?",
     ),
     "no": (V + "clusters: {a: {required: no}}\n", "2:26: clusters.a.required: 'no' is wrong here; write true or false"),
+    "a word for true, false or auto": (
+        V + "specialNames: {reverse: always}\n",
+        "2:25: specialNames.reverse: 'always' is wrong here; write auto, true or false",
+    ),
+    "nothing for true, false or auto": (
+        V + "specialNames: {homeArpa: null}\n",
+        "2:26: specialNames.homeArpa: None is wrong here; write auto, true or false",
+    ),
+    "a name that is never forwarded": (
+        V + "specialNames: {onion: false}\n",
+        "2:23: specialNames.onion: such names are never forwarded, so this cannot be false; write true, or leave the",
+    ),
+    "an address in a reverse zone": (
+        V + "zones: [{name: 10.in-addr.arpa}]\nrecords: [{name: a.10.in-addr.arpa, type: A, value: 10.0.0.1}]\n",
+        "3:43: records[0].type: '10.in-addr.arpa' is a reverse zone, which holds PTR records alone; name the host in",
+    ),
     "a number for a name": (
         V + "clusters: {a: {network: 0123}}\n",
         "2:25: clusters.a.network: 123 is wrong here; write text, in quotes where YAML would read a number or nothing",

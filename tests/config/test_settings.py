@@ -49,7 +49,7 @@ forward:
 allowQuery: [private, 198.51.100.0/24, any]
 rateLimit: {perSecond: 100, slip: 3, private: true}
 specialNames: {localhost: true, invalid: true, test: false, alt: true, onion: true, local: true, homeArpa: false,
-               resolverArpa: true, reverse: false}
+               internal: auto, resolverArpa: true, reverse: auto}
 chaos: {identity: false, version: true}
 probe: {type: tcp, interval: 1m30s, down: 3, up: 2}
 http: {listen: "127.0.0.1:9153"}

@@ -4,11 +4,18 @@ import ast
 from pathlib import Path
 
 import msgspec
+import pytest
 
 from meshdns.authority.zone import ServedZone
-from meshdns.config import parse_settings
-from meshdns.config.translate import explained_forward_zones, explained_zones, mesh_settings, served_zones
-from meshdns.dns.names import to_wire
+from meshdns.config import Settings, parse_settings
+from meshdns.config.translate import (
+    explained_forward_zones,
+    explained_zones,
+    mesh_settings,
+    nameserver_name,
+    served_zones,
+)
+from meshdns.dns.names import to_text, to_wire
 from meshdns.mesh.explain.model import ExplainedZone, ForwardZone
 from meshdns.mesh.settings import AnswerMode, MeshZone
 from meshdns.mesh.zone_hashes import ZoneHashes
@@ -40,7 +47,7 @@ def test_a_zone_has_one_meaning_in_three_forms() -> None:
         ServedZone(to_wire("cluster.local"), fallback=True),
     ]
     assert mesh_settings(SETTINGS).zones == (
-        MeshZone("global", AnswerMode.VIP, 7, 3, closest_encloser=True),
+        MeshZone("global", AnswerMode.VIP, 7, 3, closest_encloser=True, fallthrough=True),
         MeshZone("plain.example"),
         MeshZone("cluster.local", fallback=True),
     )
@@ -66,3 +73,32 @@ def test_nothing_else_translates_them() -> None:
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in translated
     }
     assert {maker for maker in makers if not maker.startswith("mesh/")} == {"config/translate.py"}
+
+
+@pytest.mark.parametrize(
+    ("zones", "servers"),
+    [
+        ([{"name": "10.in-addr.arpa"}, {"name": "global"}], ["ns.global", "ns.global"]),
+        (
+            [{"name": "d.f.ip6.arpa"}, {"name": "a.example"}, {"name": "b.example"}],
+            ["ns.a.example"] * 2 + ["ns.b.example"],
+        ),
+        (
+            [{"name": "corp.example", "fallthrough": True}, {"name": "10.in-addr.arpa"}, {"name": "global"}],
+            ["ns.corp.example", "ns.global", "ns.global"],
+        ),
+        ([{"name": "10.in-addr.arpa"}], ["ns.10.in-addr.arpa"]),
+        (
+            [{"name": "10.in-addr.arpa"}, {"name": "corp.example", "fallthrough": True}],
+            ["ns.10.in-addr.arpa", "ns.corp.example"],
+        ),
+    ],
+)
+def test_a_reverse_zone_is_served_by_a_name_that_has_an_address(
+    zones: list[dict[str, object]], servers: list[str]
+) -> None:
+    """That of the first zone with names of its own; where there is none its own, for it must lead somewhere."""
+    settings = Settings.model_validate({"zones": zones})
+    assert [nameserver_name(zone, settings) for zone in settings.zones] == servers
+    names = [to_text(zone.server) if zone.server else f"ns.{to_text(zone.apex)}" for zone in served_zones(settings)]
+    assert names == servers

@@ -51,7 +51,7 @@ MEANINGLESS: dict[str, dict[str, Any]] = {
     "an upstream": {"forward": [{"zone": ".", "to": ["192.0.2.54"]}]},
     "a cluster with defaults": {"clusters": {"west": {}}},
     "how long a cluster is kept": {"clusters": {"west": {"maxStale": "1h", "massDeleteHold": "5s"}}},
-    "special names": {"specialNames": {"localhost": False}},
+    "special names": {"specialNames": {"test": False}},
     "the order of zones": {"zones": [{"name": "mesh.example"}, {"name": "global"}]},
 }
 

@@ -101,17 +101,18 @@ def test_a_gateway_s_health_is_that_of_its_port() -> None:
 
 
 def test_health_changes_only_the_names_behind_the_gateway() -> None:
-    """Sick and healthy again, each time the one name and no other."""
+    """Sick and healthy again, each time the one name, that of the gateways, and no other."""
     made = name_table(
         mesh(clusters=NETWORKS), {"east": (), "west": (*WEST, entry("198.51.100.3", host="a.test.global", name="a"))}
     )
     made.refresh()
     made.set_health("203.0.113.20", 15443, healthy=False)
     assert {name: answer_text(answer) for name, answer in made.refresh().items()} == {
-        "reviews.prod.global": "203.0.113.21"
+        "reviews.prod.global": "203.0.113.21",
+        "west.gateways.global": "203.0.113.21",
     }
     made.set_health("203.0.113.20", 15443, healthy=True)
-    assert set(made.refresh()) == {"reviews.prod.global"}
+    assert set(made.refresh()) == {"reviews.prod.global", "west.gateways.global"}
 
 
 def test_a_gateway_known_by_name_is_healthy_while_one_of_its_addresses_is() -> None:

@@ -165,7 +165,8 @@ def test_gateway_addresses_have_pointers_in_reverse_zones_that_are_configured() 
 
 def test_without_a_reverse_zone_there_are_no_pointers() -> None:
     """A reverse zone that is not configured is not ours."""
-    assert answers(mesh(), {"west": (WEST_GATEWAY,)}) == {}
+    found = answers(mesh(), {"west": (WEST_GATEWAY,)})
+    assert [name for name, answer in found.items() if answer.records] == []
 
 
 def test_pointers_follow_their_gateways() -> None:

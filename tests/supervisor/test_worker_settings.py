@@ -15,6 +15,7 @@ from meshdns.authority.rrl import RrlSettings
 from meshdns.config.consistency import conflicts
 from meshdns.config.model import Settings
 from meshdns.config.named_files import FileForm, FileTexts
+from meshdns.dns import names
 from meshdns.dns.query import parse_query
 from meshdns.forwarding.health import UpstreamGroup
 from meshdns.forwarding.upstreams import parse_upstream
@@ -176,3 +177,37 @@ def test_authorities_are_sent_once() -> None:
     files = {FileForm.AUTHORITIES: {"/ca.pem": PEM}}
     assert _line(settings, files).count(b"BEGIN CERTIFICATE") == 1
     assert {each.tls.ca for each in _handed(settings, files).routes[0].upstreams if each.tls is not None} == {PEM}
+
+
+def _is_special(name: str, settings: Settings, files: FileTexts) -> bool:
+    """Return whether a worker with these settings answers a name by itself."""
+    query = parse_query(dns.message.make_query(name, "A").to_wire())
+    assert query is not None
+    return worker._local_answers(_handed(settings, files)).special_reply(query, tcp=False) is not None
+
+
+PRIVATE_RESOLVER = {FileForm.RESOLV_CONF: {"/etc/resolv.conf": "nameserver 10.0.0.2\n"}}
+PUBLIC_RESOLVER = {FileForm.RESOLV_CONF: {"/etc/resolv.conf": "nameserver 10.0.0.2\nnameserver 198.51.100.53\n"}}
+SPECIAL = ("x.test.", "x.home.arpa.", "x.internal.", "1.0.0.10.in-addr.arpa.")
+
+
+@pytest.mark.parametrize(
+    ("value", "private", "public", "unread"),
+    [("auto", False, True, True), (True, True, True, True), (False, False, False, False)],
+)
+def test_a_resolv_conf_decides_as_it_is_at_the_moment(
+    value: object, *, private: bool, public: bool, unread: bool
+) -> None:
+    """Special names set to auto are forwarded while it holds private servers alone; true and false do not look."""
+    keys = {} if value == "auto" else dict.fromkeys(("test", "homeArpa", "internal", "reverse"), value)
+    settings = Settings.model_validate({"specialNames": keys})
+    for files, expected in ((PRIVATE_RESOLVER, private), (PUBLIC_RESOLVER, public), ({}, unread)):
+        assert {name: _is_special(name, settings, files) for name in SPECIAL} == dict.fromkeys(SPECIAL, expected)
+
+
+def test_names_that_upstreams_may_set_follow_the_decision() -> None:
+    """An upstream that serves internal names may lead to them by an alias; any other may not."""
+    settings = Settings()
+    internal = names.to_wire("internal")
+    assert internal in worker._own_zones(_handed(settings, PUBLIC_RESOLVER))
+    assert internal not in worker._own_zones(_handed(settings, PRIVATE_RESOLVER))

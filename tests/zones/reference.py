@@ -17,8 +17,9 @@ _HEAD: Final = """\
 
 Every rule, shown on a small mesh. The folders are in [zones](../zones/README.md): manifests as `kubectl get -o yaml`
 prints them, the settings, and what is served from each place one can look from. `outside` is no cluster and no network.
-A dash is a name that has no address there, or does not exist. SOA, NS and `ns.<zone>` are left out, TTLs are 30 unless
-they are shown. `meshdns serve --config zones/<folder>/meshdns.yaml` serves one of them.
+A dash is a name that has no address there, or does not exist. SOA, NS and `ns.<zone>` are left out, and so is
+`<cluster>.gateways.<zone>` but in the situation of reverse zones; TTLs are 30 unless they are shown.
+`meshdns serve --config zones/<folder>/meshdns.yaml` serves one of them.
 
 ## The rules in short
 
@@ -49,7 +50,13 @@ they are shown. `meshdns serve --config zones/<folder>/meshdns.yaml` serves one 
    for. An IPv4-mapped address (`::ffff:192.0.2.1`) is the IPv4 address. Loopback, link-local, unspecified and multicast
    addresses are never served, except that mode `vip` serves 127.0.0.0/8 without 127.0.0.1, and multicast, and reports
    both.
+10. **The zone's own names.** `ns.<zone>`, names of one label that begins with an underscore, and the addresses of a
+    cluster's gateways, `<cluster>.gateways.<zone>`, belong to the zone: only a static record may claim them. Of these a
+    fallthrough zone has `_explain` and `_status` alone. A reverse zone has SOA, NS and PTR records, and nothing else.
 """
+
+
+_GATEWAYS: Final = re.compile(r"[^.]+\.gateways\.")
 
 
 class Record(NamedTuple):
@@ -90,6 +97,8 @@ def _table(folder: Path) -> str:
     """Names down, vantages across."""
     views = {path.stem: list(_records(path)) for path in sorted(folder.glob("*.zone"), key=_rank)}
     names = sorted({(record.owner, record.kind) for records in views.values() for record in records}, key=_by_zone)
+    if all(kind != "PTR" for _, kind in names):
+        names = [(owner, kind) for owner, kind in names if not _GATEWAYS.match(owner)]
     head = f"| name | type | {' | '.join(views)} |\n|---|---|{'---|' * len(views)}\n"
     rows = (
         f"| `{owner}` | {kind} | {' | '.join(_cell(records, owner, kind) for records in views.values())} |\n"

@@ -9,7 +9,7 @@ from meshdns.cli.commands.zone import master_file
 from meshdns.config import Settings, read_settings_file
 from meshdns.config.model import VantageSection
 from meshdns.config.sections import ManifestsSection
-from meshdns.config.translate import mesh_settings, nameserver_addresses
+from meshdns.config.translate import mesh_settings, nameserver_addresses, nameserver_name
 from meshdns.controller import offline
 
 SITUATIONS = Path(__file__).parents[2] / "zones"
@@ -31,8 +31,12 @@ def served(settings: Settings) -> list[str]:
     """The master file of every zone of the settings, one after the other."""
     paths = [Path(source.path) for source in settings.sources if isinstance(source, ManifestsSection)]
     answers = offline.answers(offline.read_folders(paths), mesh_settings(settings))
-    servers = nameserver_addresses(settings)
-    return [line for zone in settings.zones for line in master_file(zone, answers, serial=1, servers=servers)]
+    addresses = nameserver_addresses(settings)
+    return [
+        line
+        for zone in settings.zones
+        for line in master_file(zone, answers, serial=1, server=nameserver_name(zone, settings), addresses=addresses)
+    ]
 
 
 def without_serial(lines: list[str]) -> list[str]:

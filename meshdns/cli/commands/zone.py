@@ -16,7 +16,7 @@ from meshdns.cli.printing import print_document, print_line
 from meshdns.config import Settings
 from meshdns.config.model import ZoneSection
 from meshdns.config.sections import ManifestsSection
-from meshdns.config.translate import mesh_settings, nameserver_addresses
+from meshdns.config.translate import mesh_settings, nameserver_addresses, nameserver_name
 from meshdns.controller import offline
 from meshdns.dns import names, records
 from meshdns.mesh.answer import Answer, decode_answer
@@ -45,26 +45,26 @@ def command(name: str | None, running: bool, **flags: Any) -> None:  # noqa: FBT
     if not zones:
         known = ", ".join(zone.name for zone in settings.zones)
         raise click.UsageError(f"{shown(name)} is none of the zones of the settings; they are: {known}")
-    servers = nameserver_addresses(settings)
+    addresses = nameserver_addresses(settings)
     serial, answers = _read_namedb(settings) if running else (1, _compute_answers(settings))
     for zone in zones:
-        for line in master_file(zone, answers, serial=serial, servers=servers):
+        server = nameserver_name(zone, settings)
+        for line in master_file(zone, answers, serial=serial, server=server, addresses=addresses):
             print_document(line)
 
 
 def master_file(
-    zone: ZoneSection, answers: Mapping[str, Answer], *, serial: int, servers: Sequence[str]
+    zone: ZoneSection, answers: Mapping[str, Answer], *, serial: int, server: str, addresses: Sequence[str]
 ) -> Iterator[str]:
     """The lines of a zone: SOA and NS, then the owner names in order.
 
-    `servers` are the addresses of ``ns.<zone>``, unless an answer speaks for that name.
+    `addresses` are those of its name server `server`, unless an answer speaks for that name or it is in another zone.
     """
-    yield from records.apex_lines(zone.name, serial=serial, ttl=zone.ttl, negative_ttl=zone.negative_ttl)
-    server = f"ns.{zone.name}"
-    for owner in sorted({name for name in answers if names.is_subdomain(name, zone.name)} | {server}):
+    yield from records.apex_lines(zone.name, server=server, serial=serial, ttl=zone.ttl, negative_ttl=zone.negative_ttl)
+    for owner in sorted(name for name in {*answers, server} if names.is_subdomain(name, zone.name)):
         answer = answers.get(owner)
         if owner == server and (answer is None or not answer.is_declared):
-            yield from records.address_lines(owner, zone.ttl, *_by_version(servers))
+            yield from records.address_lines(owner, zone.ttl, *_by_version(addresses))
         if answer is None:
             continue
         yield from records.address_lines(owner, answer.ttl, answer.ipv4, answer.ipv6)

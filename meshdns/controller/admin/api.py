@@ -60,7 +60,7 @@ class ClusterItem(msgspec.Struct, frozen=True, rename="camel"):
     """A cluster as its source sees it.
 
     `since` is when the status began, RFC 3339 in UTC, empty if it was not recorded; `objects` counts its declarations,
-    `names` the owner names whose answer rests on it; `gateways` is -1 if they were not recorded;
+    `names` the declared names whose answer rests on it; `gateways` is -1 if they were not recorded;
     `gateways_without_address` counts those host names among them, and further objects, that have none;
     `names_without_gateway` counts the names that lead through its gateways while none of these has an address;
     `last_contact` is in seconds before now, of the kind of objects whose contact is oldest, as for `status`; None

@@ -50,7 +50,7 @@ from meshdns.controller.gauges import MeshCounts
 from meshdns.dns import names, query
 from meshdns.dns.presentation import PresentationReply, build_query, to_presentation, type_number
 from meshdns.mesh.answer import Answer, decode_answer
-from meshdns.mesh.candidates import clusters_without_gateway
+from meshdns.mesh.candidates import Level, clusters_without_gateway
 from meshdns.mesh.explain.build import LEVEL_TEXT, explain, nearest_names
 from meshdns.mesh.explain.model import Explanation, MatchKind, Vantage
 from meshdns.mesh.objects.declarations import EndpointSlice, ObjectKind, Service
@@ -247,7 +247,8 @@ class Reports:
         rests: Counter[str] = Counter()
         lacking: Counter[str] = Counter()
         for _, answer in self._decode_stored(provenance):
-            rests.update(answer.clusters)
+            if answer.level is not Level.ZONE:
+                rests.update(answer.clusters)
             lacking.update(clusters_without_gateway(answer.candidates))
         own = vantage_cluster(self._settings)
         for name, each in sorted(decode_summaries(described).items()):

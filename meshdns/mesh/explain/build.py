@@ -66,7 +66,7 @@ def explain(
     declarations = DeclarationExplainer(answer, zone, context).declarations()
     gateways, passthrough = tuple(_gateway_states(answer, context)), tuple(_passthrough(answer, context))
     forwarded = reply is None or answer.outcome is AnswerKind.FORWARD or (zone is not None and zone.fallback)
-    unknown = match.kind in (MatchKind.NONE, MatchKind.OUTSIDE)
+    unknown = match.kind in (MatchKind.NONE, MatchKind.OUTSIDE, MatchKind.ZONE)
     return Explanation(
         name=name,
         type=rtype,
@@ -237,6 +237,7 @@ LEVEL_TEXT: Final = {
     Level.REMOTE_ENTRY: "a ServiceEntry of another cluster",
     Level.NEAR_SERVICE: "a Service of another cluster on the same network",
     Level.FAR_SERVICE: "a Service of a cluster on another network",
+    Level.ZONE: "the zone's own name for the gateways of a cluster",
 }
 """The levels in words."""
 

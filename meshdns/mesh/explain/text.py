@@ -13,6 +13,7 @@ from meshdns.mesh.explain.model import (
 )
 from meshdns.mesh.objects.foreign import counted
 from meshdns.mesh.objects.problems import Problem
+from meshdns.mesh.settings import is_reverse_zone
 
 _MODES = {
     "gateway": "what can be reached from here",
@@ -79,6 +80,9 @@ def _zone(explanation: Explanation) -> list[str]:
         upstream = f"{', '.join(zone.upstream)} is asked first" if zone.upstream else "the asker has asked upstream"
         return [f"Zone {_dotted(zone.name)}: {upstream}; where it denies the name, the mesh answers"]
     unknown = "forwarded" if zone.fallthrough else "denied (NXDOMAIN)"
+    if is_reverse_zone(zone.name):
+        holds = "a reverse zone, which holds PTR records of gateways and of the settings alone"
+        return [f"Zone {_dotted(zone.name)}: {holds}; unknown names are {unknown}"]
     mode = _MODES.get(zone.answer, zone.answer)
     return [f"Zone {_dotted(zone.name)}: answers with {mode} (answer: {zone.answer}); unknown names are {unknown}"]
 

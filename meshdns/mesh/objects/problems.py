@@ -126,6 +126,13 @@ class ProblemKind(enum.Enum):
         "declare narrower hosts, or keep the zone out of search lists",
         "problem-shadowed",
     )
+    RESERVED_NAME = (
+        "reserved name",
+        Severity.ERROR,
+        "A declaration claims a name of a zone itself, or of a reverse zone, so it is not served under that name.",
+        "give the object another name or host; only a static record may have this name",
+        "problem-reserved-name",
+    )
     UNREADABLE = (
         "unreadable",
         Severity.ERROR,

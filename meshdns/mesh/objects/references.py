@@ -101,6 +101,9 @@ class FieldRef:
 SETTINGS: Final = ObjectRef(None, "", "settings")
 """What declares the static records."""
 
+GATEWAYS: Final = ObjectRef(None, "", "gateways")
+"""What gives the zone's own name of a cluster's gateways its addresses."""
+
 RECORDS_FIELD: Final = "records"
 HOSTS_FIELD: Final = "spec.hosts"
 ENDPOINTS_FIELD: Final = "spec.endpoints"
