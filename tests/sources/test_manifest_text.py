@@ -1,6 +1,8 @@
 """A file of manifests is divided where it cannot be read as a whole, and nowhere else."""
 
 import json
+import re
+from collections.abc import Iterator
 
 import pytest
 
@@ -65,10 +67,34 @@ def test_a_text_of_too_many_pieces_is_refused_whole(monkeypatch: pytest.MonkeyPa
 def test_a_text_over_its_budget_is_refused_whole() -> None:
     """Its documents share the budget, whether it is divided or not."""
     budget = NodeBudget(written=6, aliased=10)
-    for text in ("[1, 1]\n---\n[1, 1, 1]\n", "[1, 1]\n---\n}\n---\n[1, 1, 1]\n", "{'a': [1, 2]}{'b': [1, 2]}"):
+    for text in ("[1, 1]\n---\n[1, 1, 1]\n", "- 1\n- 1\n---\n}\n---\n- 1\n- 1\n- 1\n", "{'a': [1, 2]}{'b': [1, 2]}"):
         with pytest.raises(DocumentError, match="holds more than 6 values"):
             read_manifests(text.encode(), budget)
     assert read_manifests(b"[1, 1]\n---\n}\n---\n[1]\n", budget).faults
+
+
+def test_a_text_over_its_budget_is_not_divided(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It would be read twice for nothing."""
+    monkeypatch.setattr(manifest_text, "_divide", None)
+    with pytest.raises(DocumentError, match="holds more than 6 values"):
+        read_manifests(b"[1, 1]\n---\n[1, 1, 1]\n", NodeBudget(written=6, aliased=10))
+
+
+@pytest.mark.parametrize("text", ["[" * 1000, "{}]" + "[" * 1000], ids=["too deep", "closed too often"])
+def test_what_is_no_json_is_given_up_early(monkeypatch: pytest.MonkeyPatch, text: str) -> None:
+    """The tokens of a long text are looked at in Python: no more of them than could be read."""
+    tokens = manifest_text._JSON_TOKEN
+    looked_at: list[str] = []
+
+    class Counting:
+        def finditer(self, text: str, start: int) -> Iterator[re.Match[str]]:
+            for token in tokens.finditer(text, start):
+                looked_at.append(token[0])
+                yield token
+
+    monkeypatch.setattr(manifest_text, "_JSON_TOKEN", Counting())
+    assert read_manifests(text.encode()).faults
+    assert len(looked_at) <= 70
 
 
 REFUSED = {

@@ -31,7 +31,6 @@ _OTHER_FILES: Final = tuple(
         (r"(package(-lock)?|tsconfig[-.\w]*|renovate)\.json", "a file of another tool", _MOVE_ADVICE),
     )
 )
-_LONGEST: Final = 80  # characters of what is compared: no kind or group is longer
 
 
 class KindHint(NamedTuple):
@@ -64,12 +63,10 @@ def is_kustomization(name: str, version: object) -> bool:
 
 def hint_for(name: object, version: object) -> KindHint | None:
     """Return the kind that is meant by one that is not read, or None if it is none of ours."""
-    if not isinstance(name, str) or len(name) > _LONGEST:
+    if not isinstance(name, str):
         return None
     if not isinstance(version, str):
         meant = [(group, known) for group, known in KIND_BY_GROUP_AND_NAME if _is_near_kind(name, known)]
-    elif len(version) > _LONGEST:
-        return None
     else:
         meant = [
             (group, known)

@@ -3,7 +3,7 @@
 import asyncio
 import os
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -474,6 +474,29 @@ def test_what_lies_beside_cluster_folders_is_a_problem_of_the_source(tmp_path: P
         await sink.wait_until(lambda: sink.hosts("west") == ["a.global"])
 
     watch(tmp_path, steps)
+
+
+def test_what_one_look_sees_beside_the_clusters_is_not_told(clusters: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file that is moved into its cluster in this moment is no problem."""
+    sink = RecordingSink()
+    poller = source.FolderPoller(clusters, sink)
+    asyncio.run(poller.poll())
+    stray = clusters / "stray.yaml"
+    stray.write_text(entry("b"))
+    scan = source._scan_folder
+
+    def scan_once(path: Path, known: Mapping[str, Collection[str]]) -> source._RootLook:
+        found = scan(path, known)
+        stray.unlink(missing_ok=True)
+        return found
+
+    monkeypatch.setattr(source, "_scan_folder", scan_once)
+    asyncio.run(poller.poll())
+    assert not any(sink.problems_by_source.values())
+    stray.write_text(entry("b"))
+    monkeypatch.setattr(source, "_scan_folder", scan)
+    asyncio.run(poller.poll())
+    assert any(sink.problems_by_source.values())
 
 
 def test_cluster_folders_come_and_go(clusters: Path) -> None:
