@@ -177,7 +177,10 @@ class ManifestsSection(SettingsModel):
     """A folder with one folder of Kubernetes manifests per cluster."""
 
     kind: Literal["manifests"] = "manifests"
-    path: FilePath = Field(description="The folder; <path>/<cluster>/*.yaml. Relative to the settings file.")
+    path: FilePath = Field(
+        description="The folder; <path>/<cluster>/**/*.yaml: files at any depth, also .yml and .json, in any "
+        "case. Relative to the settings file."
+    )
 
 
 class InClusterSection(SettingsModel):

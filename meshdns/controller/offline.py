@@ -8,10 +8,11 @@ from meshdns.mesh.answer import Answer
 from meshdns.mesh.diagnostics import ClusterProblem, check_answer, with_locations
 from meshdns.mesh.inventory import Inventory
 from meshdns.mesh.name_table import NameTable
-from meshdns.mesh.objects.declarations import AnyDeclaration
+from meshdns.mesh.objects.declarations import AnyDeclaration, Namespace, key_of
 from meshdns.mesh.objects.problems import ProblemList
 from meshdns.mesh.settings import MeshSettings
 from meshdns.mesh.topology import Topology, build_topology, topology_problems
+from meshdns.sources.folder.notes import duplicate_problems, uid_of
 from meshdns.sources.folder.source import FolderContents, load_folder
 
 
@@ -67,8 +68,16 @@ def _first_of_each_object(problems: Iterable[ClusterProblem]) -> Iterator[Cluste
 def _own_problems(folders: list[FolderContents], mesh: MeshSettings) -> Iterator[ClusterProblem]:
     for folder in folders:
         yield from (("", problem) for problem in folder.problems)
+    yield from (("", problem) for problem in duplicate_problems(dict(_uids(folders))))
     for cluster, declaration in declarations(folders):
         yield from ((cluster, problem) for problem in problems_of(cluster, declaration, mesh))
+
+
+def _uids(folders: Iterable[FolderContents]) -> Iterator[tuple[Path, str]]:
+    """The UIDs of clusters by the paths of their folders."""
+    for folder in folders:
+        for cluster, found in folder.clusters.items():
+            yield folder.path / cluster, uid_of({key_of(each): each for each in found if isinstance(each, Namespace)})
 
 
 def _derived_problems(name_table: NameTable) -> Iterator[ClusterProblem]:

@@ -7,7 +7,8 @@ Rules:
 - What cannot be read removes nothing: the clusters it named are read as before, and the reason is a problem. It is
   tried again with each look.
 - A folder's file that is deleted takes its cluster along; of merged files that are gone, so is nothing. What was a file
-  once and is a folder now, or the other way round, is something that cannot be read.
+  once and is a folder now, or the other way round, is something that cannot be read. A folder without files is a
+  problem, and has no clusters.
 - Whatever a file or a context makes this program do costs that one; whatever a look does, the next one follows.
 """
 
@@ -21,7 +22,7 @@ from typing import Final
 
 from meshdns.config.regular_file import read_regular_file
 from meshdns.mesh.objects.foreign import describe_error, shown
-from meshdns.mesh.objects.problems import Problem
+from meshdns.mesh.objects.problems import Problem, ProblemKind
 from meshdns.sources.auth.kubeconfig import ClientConfig, load_kubeconfig
 from meshdns.sources.cluster_set import ClusterSet
 from meshdns.sources.settings import KubeconfigSource, SourceError, problem_from_message, source_errors
@@ -45,6 +46,8 @@ class FoundContexts:
 
     client_configs: dict[str, ClientConfig] = field(default_factory=dict)
     problems: list[Problem] = field(default_factory=list)
+    warnings: list[Problem] = field(default_factory=list)
+    """Problems in spite of which everything was read."""
     unreadable: set[str] = field(default_factory=set)
 
 
@@ -62,9 +65,22 @@ async def watch_kubeconfigs(source: KubeconfigSource, cluster_set: ClusterSet) -
             found = None
         if found is not None:
             cluster_set.set_clusters(
-                found.client_configs, found.problems, retained=found.unreadable, is_whole_source=not found.problems
+                found.client_configs,
+                [*found.problems, *found.warnings],
+                retained=found.unreadable,
+                is_whole_source=not found.problems,
             )
         await asyncio.sleep(_POLL_INTERVAL)
+
+
+def kubeconfig_problems(source: KubeconfigSource) -> list[Problem]:
+    """What is wrong with the files of a source now, for tools."""
+    try:
+        found = _KubeconfigPoller(source).read_all()
+    except Exception as error:  # noqa: BLE001 — as in the watch: what is in the files costs these alone
+        reason = f"cannot be looked at: {describe_error(error)}; report this with the log"
+        return [problem_from_message("kubeconfig", _join_paths(source.paths), reason)]
+    return [*found.problems, *found.warnings]
 
 
 async def watch_service_account(cluster: str, environment: Mapping[str, str], cluster_set: ClusterSet) -> None:
@@ -120,7 +136,7 @@ class _KubeconfigPoller:
         await asyncio.sleep(_SETTLE_TIME)
         if await asyncio.to_thread(self._stat_files) != stamps:
             return None
-        found = await asyncio.to_thread(self._read_all)
+        found = await asyncio.to_thread(self.read_all)
         self._stamps = stamps
         self._is_clean = not found.problems
         named = {
@@ -135,7 +151,8 @@ class _KubeconfigPoller:
         paths = {file for path in self._source.paths for file in _expand(path)}
         return dict(_stat_paths(paths | self._certificates))
 
-    def _read_all(self) -> FoundContexts:
+    def read_all(self) -> FoundContexts:
+        """Read all files as they are now."""
         found = FoundContexts()
         self._folders |= {path for path in self._source.paths if _is_folder(path) and path not in self._plain_files}
         self._plain_files |= {path for path in self._source.paths if _is_plain_file(path) and path not in self._folders}
@@ -175,6 +192,12 @@ class _KubeconfigPoller:
         self._cluster_by_file = {
             path: name for path, name in self._cluster_by_file.items() if path.parent != folder or path in files
         }
+        if not files:
+            advice = "put kubeconfigs into it, each for one cluster, or remove the source"
+            where = os.fspath(folder)
+            found.warnings.append(
+                Problem(ProblemKind.EMPTY, "kubeconfig", "", where, "", "the folder holds no kubeconfig", advice)
+            )
         for path in files:
             self._read_file(path, found)
 

@@ -58,8 +58,22 @@ def streams() -> Iterator[bytes]:
         yield bytes([step % 64]) + b"".join(len(each).to_bytes(2, "big") + each for each in several)
 
 
+_OBJECT = '{"kind": "ServiceEntry", "metadata": {"name": "a"}, "spec": {"hosts": ["a.global"]}}'
+_FORMS = (
+    f"{_OBJECT}\n---\n{_OBJECT}\n",
+    f"{_OBJECT}{_OBJECT}\n\t{_OBJECT}",
+    f"[{_OBJECT}, [{_OBJECT}], 1]",
+    f'{{"kind": "List", "items": [{{"kind": "List", "items": [{_OBJECT}]}}]}}',
+    f"%YAML 1.1\n---\n{_OBJECT}\n----\n[\n...\n\ufeff{_OBJECT}\n",
+    "kind: ServiceEntry\nmetadata: &m {name: a}\nspec: {<<: [*m, {hosts: [b]}], hosts: !!binary YQ==, ports: !x [1]}\n",
+    "kind: serviceentry\napiVersion: networking.istio.oi/v1\nmetadata: {generateName: a-}\n",
+)
+
+
 def manifests() -> Iterator[bytes]:
     """The manifests of the zones, document by document."""
     for path in sorted(_ZONES.glob("*/clusters/*/*.yaml")):
         text = path.read_bytes()
         yield from (part for part in text.split(b"\n---\n") if len(part) <= _LARGE)
+    yield from (form.encode() for form in _FORMS)
+    yield from (_FORMS[0].encode(encoding) for encoding in ("utf-8-sig", "utf-16", "utf-32"))

@@ -14,7 +14,7 @@ from meshdns.dns.codes import BADVERS, FORMERR
 from meshdns.dns.query import HEADER_SIZE, MAX_UDP_SIZE, MIN_UDP_SIZE, Query, parse_query
 from meshdns.dns.reply import MAX_TTL, Reply, is_reply_to, parse_reply
 from meshdns.forwarding.client_reply import forwarded_reply
-from meshdns.mesh.objects.declarations import key_of
+from meshdns.mesh.objects.declarations import ObjectKey, key_of
 from meshdns.sources.folder.files import FileContent, merge_files, read_file
 from tests.fuzz import http_target, object_target, seeds, stream, yaml_targets
 from tests.fuzz.pipe_target import Pipes, pipe_seeds
@@ -153,15 +153,31 @@ class Manifests:
         self._file = Path(self._folder.name, "fuzz.yaml")
 
     def run(self, data: bytes) -> None:
-        """Any octets give declarations or problems, and every problem says what to do."""
+        """Any octets give declarations or problems, and every problem says what to do.
+
+        Where something broken is added, nothing is removed.
+        """
         self._file.write_bytes(data)
         content = read_file(self._file, FileContent())
+        self._check(content)
+        self._file.write_bytes(data + b"\n---\n{[\n")
+        damaged = read_file(self._file, content)
+        self._check(damaged)
+        assert damaged.problems
+        assert _keys(content) <= _keys(damaged)
+
+    @staticmethod
+    def _check(content: FileContent) -> None:
         for declaration in merge_files({"fuzz.yaml": content}).values():
             assert key_of(declaration)
             for problem in declaration.problems:
                 assert problem.reason
                 assert problem.advice
         assert all(problem.where for problem in content.problems)
+
+
+def _keys(content: FileContent) -> set[ObjectKey]:
+    return {key_of(declaration) for _, declaration in (*content.kept, *content.declarations)}
 
 
 def targets() -> dict[str, Target]:

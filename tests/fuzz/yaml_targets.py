@@ -16,7 +16,7 @@ from meshdns.mesh.objects.parse import parse_object
 from meshdns.mesh.objects.problems import Problem
 from meshdns.namedb.tables import decode_declaration, encode_declaration, object_key
 from meshdns.sources.auth.kubeconfig import ClientConfig, load_kubeconfig
-from meshdns.sources.documents import DocumentError, LineIndex, NodeBudget, parse_documents
+from meshdns.sources.documents import DocumentError, LineIndex, NodeBudget, UnknownTag, parse_documents
 from meshdns.sources.remote_secrets import SecretKubeconfigs
 from meshdns.sources.settings import SourceError
 from tests.fuzz import seeds
@@ -58,7 +58,7 @@ def run_document(data: bytes) -> None:
         for number, (value, depth) in enumerate(_parts(document.value)):
             assert number < sum(_BUDGET)
             assert depth <= _DEPTH
-            assert type(value) in (type(None), bool, int, float, str, list, dict)
+            assert type(value) in (type(None), bool, int, float, str, list, dict, UnknownTag)
             assert not isinstance(value, str) or value.encode() is not None
         assert lines.line_of(document.value) >= 1
         for kind in ObjectKind:

@@ -23,6 +23,10 @@ HOSTILE_TEXTS = [
     "&a [*a]",
     "? [a]\n: 1",
     "a: {<<: {b: 1}}",
+    "a: &a {<<: [*a]}",
+    "a: {<<: &b !x {c: 1}, d: *b}",
+    "{<<: !!binary /w==}",
+    "? <<\n: {a: 1}",
     "0x" + "f" * 100_000,
     "1" * 100_000,
     "1e" + "9" * 300,
@@ -51,8 +55,16 @@ def expanded(value: object) -> int:
         ("a: &a [1, 2, 3, 4]\nb: *a\nc: *a\nd: *a\n", "its aliases stand for more than 10 values; write fewer aliases"),
         ("a: &a 1\nb: [" + "*a," * 11 + "]", "its aliases stand for more than 10 values; write fewer aliases"),
         (alias_bomb(40), "its aliases stand for more than 10 values; write fewer aliases"),
+        (
+            "a: {<<: {<<: {<<: {b: 1, c: 2, d: 3, e: 4}}}}",
+            "its aliases and merge keys stand for more than 10 values; write fewer of them",
+        ),
+        (
+            "a: &a {b: 1, c: 2, d: 3}\nx: {<<: [*a, *a]}",
+            "its aliases and merge keys stand for more than 10 values; write fewer of them",
+        ),
     ],
-    ids=["written", "aliases of a list", "aliases of a scalar", "nested aliases"],
+    ids=["written", "aliases of a list", "aliases of a scalar", "nested aliases", "nested merges", "merged aliases"],
 )
 def test_a_document_over_budget_is_unreadable_and_the_reason_names_the_bound(text: str, reason: str) -> None:
     """Whether its values were written out or stand behind aliases."""
@@ -71,6 +83,20 @@ def test_what_a_document_in_budget_expands_to_is_bounded() -> None:
         parse_documents(text, NodeBudget(written=20, aliased=5))
     with pytest.raises(DocumentError, match="holds more than 5 values"):
         parse_documents(text, NodeBudget(written=5, aliased=10))
+
+
+def test_what_is_merged_counts_as_what_it_stands_for() -> None:
+    """Doubling by merge keys is refused as doubling by aliases is, and costs as little."""
+    lines = ["a0: &a0 {x0: 1}"]
+    lines += [f"a{n}: &a{n} {{<<: *a{n - 1}, x{n}: *a{n - 1}, y{n}: *a{n - 1}}}" for n in range(1, 40)]
+    tracemalloc.start()
+    try:
+        with pytest.raises(DocumentError, match="stand for more than"):
+            parse_documents("\n".join(lines))
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 2**20
 
 
 def test_depth_counts_what_aliases_stand_for() -> None:

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from meshdns.sources.documents import DocumentError, parse_documents
+from meshdns.sources.documents import UNKNOWN_TAG, DocumentError, DocumentReader, parse_documents
 
 SCALARS = """
 no              'no'
@@ -40,15 +40,17 @@ def test_scalars_follow_the_core_schema_of_yaml_1_2(row: str) -> None:
 REFUSED = {
     "a: 1\nb: 2\na: 3": ("the key 'a' occurs twice, first on line 1", 3),
     "x:\n  - {b: 1, b: 2}": ("the key 'b' occurs twice, first on line 2", 2),
-    "a: &x {b: 1}\nc:\n  <<: *x": ("merge keys (<<) are not part of YAML 1.2", 3),
+    "a: 1\nc:\n  <<: [{}, 2]": ("a merge key (<<) takes a mapping, or a list of mappings", 3),
+    "a: {<<: {b: 1},\n  <<: {c: 1}}": ("a merge key (<<) occurs twice; give it a list", 2),
+    "a: &x\n  <<: *x": ("the alias *x stands inside what it names", 2),
     "a: *nowhere": ("the alias *nowhere has no anchor before it", 1),
     "a: &x [*x]": ("the alias *x stands inside what it names", 1),
-    "a: !!python/name:os.system x": ("the tag tag:yaml.org,2002:python/name:os.system is not known here", 1),
-    "a: !thing {}": ("the tag !thing is not known here", 1),
     "[" * 100_000: ("nested more than 64 deep", 1),
     "? [a]\n: b": ("a mapping key must be text", 1),
     "a: b\nc: d\n  e: f": ("mapping values are not allowed in this context", 3),
-    "a: b\nc: \x01": ("control characters are not allowed", 2),
+    "a: b\nc: \x01": ("control characters are not allowed (U+0001)", 2),
+    'é: b\n"\x1b"': ("control characters are not allowed (U+001B)", 2),
+    "a:\n\tb: c": ("a tab begins the line; YAML indents with spaces", 2),
     "a: [1, 2": ("did not find expected ',' or ']'", 1),
 }
 
@@ -59,6 +61,67 @@ def test_what_cannot_be_read_is_refused_with_its_line(text: str) -> None:
     with pytest.raises(DocumentError) as caught:
         parse_documents(text)
     assert (caught.value.reason, caught.value.line) == REFUSED[text]
+
+
+MERGES = {
+    "{<<: *m, b: 3}": {"a": 1, "b": 3},
+    "{b: 3, <<: *m}": {"a": 1, "b": 3},
+    "{<<: [{a: 7, c: 4}, *m]}": {"a": 7, "b": 2, "c": 4},
+    "{<<: {<<: *m, c: 4}, a: 0}": {"a": 0, "b": 2, "c": 4},
+    "{<<: []}": {},
+    '{"<<": 1}': {"<<": 1},
+    '{<<: *m, "<<": 1}': {"a": 1, "b": 2, "<<": 1},
+}
+
+
+@pytest.mark.parametrize("text", MERGES)
+def test_a_merge_key_adds_what_a_mapping_lacks(text: str) -> None:
+    """As YAML 1.1 has it: its own keys win, then the first mapping that has a key; in quotes it is any key."""
+    ((document, _),), _ = parse_documents(f"m: &m {{a: 1, b: 2}}\nx: {text}\n")
+    assert document == {"m": {"a": 1, "b": 2}, "x": MERGES[text]}
+
+
+def test_what_is_merged_stands_where_it_is_written() -> None:
+    """Its line is that of the mapping which has it, through aliases of what was merged too."""
+    documents, lines = parse_documents("m: &m\n  a: {b: 1}\nx: &x\n  <<: *m\n  c: 1\ny:\n  <<: *x\n")
+    value = documents[0].value
+    assert value["y"] == {"a": {"b": 1}, "c": 1}
+    fields = ("x.a", "x.a.b", "x.c", "y.a", "y.c")
+    assert [lines.line_of(value, field) for field in fields] == [2, 2, 5, 2, 5]
+
+
+TAGS = {
+    "!!binary aGVsbG8=": "hello",
+    "!!binary |\n    aGVs\n    bG8=": "hello",
+    "!!binary /w==": UNKNOWN_TAG,
+    "!!binary ä": UNKNOWN_TAG,
+    "!!timestamp 2001-01-01": "2001-01-01",
+    "!!set {b, c}": {"b": None, "c": None},
+    "!!omap [{b: 1}]": [{"b": 1}],
+    "!!python/name:os.system x": UNKNOWN_TAG,
+    "!thing {b: [1, 2]}": UNKNOWN_TAG,
+    "[1, !Sub '${X}', 2]": [1, UNKNOWN_TAG, 2],
+    "{b: &x !thing [&y {c: 1}], d: *x, e: *y}": {"b": UNKNOWN_TAG, "d": UNKNOWN_TAG, "e": {"c": 1}},
+}
+
+
+@pytest.mark.parametrize("text", TAGS)
+def test_a_tag_that_is_not_known_costs_its_value(text: str) -> None:
+    """Which is none of the kinds of values that anything reads; the rest of the document is read."""
+    ((document, _),), _ = parse_documents(f"a: {text}\nz: 1\n")
+    assert document == {"a": TAGS[text], "z": 1}
+
+
+def test_pieces_of_a_text_know_their_lines_and_share_its_index() -> None:
+    """A reader is told where each begins."""
+    reader = DocumentReader()
+    ((first, begin),) = reader.read("a:\n  b: 1\n", 7)
+    ((second, later),) = reader.read("\na: 1", 20)
+    assert (begin, later) == (7, 21)
+    assert (reader.lines.line_of(first, "a.b"), reader.lines.line_of(second, "a")) == (8, 21)
+    with pytest.raises(DocumentError) as caught:
+        reader.read("a: 1\nb: [", 30)
+    assert caught.value.line == 31
 
 
 def test_aliases_cost_no_memory() -> None:

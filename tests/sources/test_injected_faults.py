@@ -21,10 +21,10 @@ from meshdns.sources import cluster_reader, cluster_set, kubeconfig_files, remot
 from meshdns.sources.auth.kubeconfig import ClientConfig, parse_kubeconfig
 from meshdns.sources.cluster_reader import ClusterReader, SourceContext
 from meshdns.sources.cluster_set import ClusterSet
-from meshdns.sources.documents import parse_documents
 from meshdns.sources.folder import files
 from meshdns.sources.folder import source as folder_source
 from meshdns.sources.kube.client import ApiConnection
+from meshdns.sources.manifest_text import read_manifests
 from meshdns.sources.read_limits import create_read_limits
 from meshdns.sources.registry import ClusterRegistry
 from meshdns.sources.settings import KubeconfigSource, ManifestsSource
@@ -92,7 +92,7 @@ def test_a_file_of_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     path = tmp_path / "a.yaml"
     path.write_text(entry("a"))
     good = files.read_file(path, files.FileContent())
-    monkeypatch.setattr(files, "parse_documents", failing(parse_documents, lambda _: True))
+    monkeypatch.setattr(files, "read_manifests", failing(read_manifests, lambda _: True))
     content = files.read_file(path, good)
     assert content.declarations == good.declarations
     assert [problem.reason for problem in content.problems] == [

@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 from meshdns.sources.settings import KubeconfigSource
-from meshdns.sources.sink import ClusterRemoved
+from meshdns.sources.sink import ClusterRemoved, SourceListed
 from tests.sources.fake_api_server import FakeApiServer, FastLoop
 from tests.sources.real_clusters import running_sources
 from tests.sources.recording_sink import RecordingSink
@@ -48,6 +48,22 @@ def test_a_folders_files_are_clusters_that_come_and_go(tmp_path: Path) -> None:
         (tmp_path / "two").unlink()
         await sink.wait_until(lambda: not sink.clusters, seconds=LONG)
         assert sink.added("west") == 1
+
+    play(KubeconfigSource((tmp_path,)), steps)
+
+
+def test_a_folder_without_files_is_a_problem_and_complete(tmp_path: Path) -> None:
+    """What an earlier process knew of its clusters is gone with them; the first file ends the problem."""
+    title = f"kubeconfig {tmp_path}"
+
+    async def steps(sink: RecordingSink) -> None:
+        await sink.wait_until(lambda: SourceListed(title) in sink.events, seconds=LONG)
+        advice = "put kubeconfigs into it, each for one cluster, or remove the source"
+        said = f"kubeconfig {tmp_path}: the folder holds no kubeconfig; {advice}"
+        assert sink.problems_by_source[title] == [said]
+        (tmp_path / "one").write_text(config("east"))
+        await sink.wait_until(lambda: set(sink.clusters) == {"east"}, seconds=LONG)
+        assert sink.problems_by_source[title] == []
 
     play(KubeconfigSource((tmp_path,)), steps)
 

@@ -8,6 +8,7 @@ import click
 
 from meshdns.cli import exit_codes
 from meshdns.cli.checked_names import unknown_in_settings
+from meshdns.cli.checked_sources import problems_of_kubeconfigs
 from meshdns.cli.options import exit_with_settings_error
 from meshdns.cli.printing import print_line
 from meshdns.config import Overrides, SettingsError, place_of, read_settings_file
@@ -28,10 +29,11 @@ from meshdns.upstream.file_forms import own_addresses, read_named_file
 @click.option("--nodes", type=click.IntRange(1), metavar="N", help="Say how many watches so many instances open.")
 @click.option("--all", "everything", is_flag=True, help="List hosts outside the zones and not public ones, too.")
 def command(paths: tuple[str, ...], nodes: int | None, everything: bool) -> None:  # noqa: FBT001 — a flag
-    """Check settings files and folders of clusters (<folder>/<cluster>/*.yaml).
+    """Check settings files and folders of clusters (<folder>/<cluster>/**/*.yaml).
 
-    Files that settings name for upstream servers are looked at, too. What is wrong with them is said on standard error
-    and is no problem that counts: the server may run on another machine.
+    Kubeconfigs that settings name are read, and no API server is asked. Files that settings name for upstream servers
+    are looked at, too. What is wrong with these is said on standard error and is no problem that counts: the server may
+    run on another machine.
 
     Exit codes: 0 clean, 2 wrong usage, 65 wrong settings, 79 problems found.
 
@@ -61,9 +63,8 @@ def command(paths: tuple[str, ...], nodes: int | None, everything: bool) -> None
             found += 1
             print_line(f"{problem.where or cluster}: {_line(problem)}")
     if quiet:
-        print_line(
-            f"{counted(quiet, 'is', 'are')} outside the zones or not public (normal; list them with --all)", err=True
-        )
+        what = f"{counted(quiet, 'is', 'are')} outside the zones, not public or skipped"
+        print_line(f"{what} (normal; list them with --all)", err=True)
     print_line(counted(found, "problem"), err=True)
     sys.exit(exit_codes.PROBLEMS_FOUND if found else 0)
 
@@ -104,7 +105,11 @@ def _problems(path: Path) -> list[ClusterProblem]:
         else [Path(each.path) for each in settings.sources if isinstance(each, ManifestsSection)]
     )
     read = offline.read_folders(folders)
-    return [*unknown_in_settings(path, settings, read), *offline.problems(read, mesh_settings(settings))]
+    return [
+        *unknown_in_settings(path, settings, read),
+        *problems_of_kubeconfigs(path, settings),
+        *offline.problems(read, mesh_settings(settings)),
+    ]
 
 
 def _sort_key(found: ClusterProblem) -> tuple[str, int]:

@@ -140,6 +140,20 @@ class ProblemKind(enum.Enum):
         "correct what the reason names; it is read again without a restart",
         "problem-unreadable",
     )
+    EMPTY = (
+        "empty",
+        Severity.WARNING,
+        "A folder that is named as a source, or as a cluster of one, holds nothing that is read.",
+        "put into it what is to be read, or remove it",
+        "problem-empty",
+    )
+    SKIPPED = (
+        "skipped",
+        Severity.EXPECTED,
+        "A file in a folder of manifests is not read, because it holds none.",
+        "keep it elsewhere, or let its name begin with a dot",
+        "problem-skipped",
+    )
     DATABASE = (
         "database",
         Severity.ERROR,

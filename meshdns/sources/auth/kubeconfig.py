@@ -31,6 +31,7 @@ from meshdns.config.regular_file import read_regular_file
 from meshdns.mesh.objects.foreign import bounded_text, listed, shown
 from meshdns.mesh.objects.raw import is_text, mapping_of, text_of
 from meshdns.sources.documents import FILE_BUDGET, DocumentError, NodeBudget, parse_documents
+from meshdns.sources.manifest_text import decode_text
 from meshdns.sources.settings import KubeconfigSource, SourceError, source_errors
 
 _URL_LIMIT: Final = 2048  # characters
@@ -337,10 +338,10 @@ def parse_kubeconfig(text: str, where: str, *, container: str, budget: NodeBudge
 
 def _read_kubeconfig(path: Path) -> dict[str, Any]:
     try:
-        text = read_regular_file(path, max_size=_KUBECONFIG_LIMIT)[0].decode("utf-8")
+        text = decode_text(read_regular_file(path, max_size=_KUBECONFIG_LIMIT)[0])
     except OSError as error:
         advice = "check who may read it" if isinstance(error, PermissionError) else "name the file of a kubeconfig"
         raise SourceError(f"{path} cannot be read: {error.strerror}; {advice}") from None
-    except UnicodeDecodeError:
-        raise SourceError(f"{path} is not UTF-8; correct the file") from None
+    except DocumentError as error:
+        raise SourceError(f"{path}:{error.line}: {error.reason}; correct the file") from None
     return parse_kubeconfig(text, os.fspath(path), container="file")

@@ -1,12 +1,16 @@
 """The files of one cluster's folder as declarations.
 
 Rules:
-- A file is the unit: one that cannot be parsed keeps its last good content whole, and says so; the other files go on.
-- Inside a file that parses, each object is judged alone.
+- A file that cannot be read, is empty or holds no object at all keeps its last good content whole, and says so; the
+  other files go on.
+- Of a file with documents that cannot be parsed the others are read, each object by itself. Which objects the broken
+  ones hold is not known: of what the file gave before they broke, all that it does not declare now is served on until
+  they can be read again.
 - Whatever a file makes this program do costs that file alone: `read_file` is the border.
 - Of several objects with one identity the last file in name order counts, inside a file the last object, and the
   winner carries a problem that names the loser.
-- Kinds and API groups that are not read are passed over: a folder may hold whole ``kubectl get all`` output.
+- Kinds and API groups that are not read are passed over: a folder may hold whole ``kubectl get all`` output. One that
+  seems to be mistyped is a problem. Lists are unfolded, also inside lists and arrays.
 
 What is wrong with a file as a whole travels as one `UnreadableObject` declaration of kind ServiceEntry, with an empty
 namespace and the file's name. No real object has that identity (a ServiceEntry always has a namespace), so it is
@@ -23,59 +27,52 @@ import msgspec
 
 from meshdns.config.regular_file import read_regular_file
 from meshdns.mesh.objects.declarations import AnyDeclaration, ObjectKey, ObjectKind, UnreadableObject, key_of
-from meshdns.mesh.objects.foreign import MAX_PLACE, bounded_text, describe_error
+from meshdns.mesh.objects.foreign import MAX_PLACE, MAX_TEXT, bounded_text, describe_error, shown
 from meshdns.mesh.objects.parse import parse_object
 from meshdns.mesh.objects.problems import Problem, ProblemKind, ProblemList
-from meshdns.sources.documents import DocumentError, LineIndex, ManifestDocument, parse_documents
-from meshdns.sources.kube.resources import KIND_BY_GROUP_AND_NAME
+from meshdns.sources.documents import DocumentError, LineIndex
+from meshdns.sources.folder.kinds import hint_for, is_kustomization, kind_of, other_file
+from meshdns.sources.manifest_text import ManifestText, read_manifests
 
 FILE_LIMIT: Final = 32 * 2**20
 """Bytes of a file of manifests: ten thousands of objects."""
 
-_KIND_BY_NAME: Final = {
-    name: kind for (_, name), kind in reversed(KIND_BY_GROUP_AND_NAME.items())
-}  # without apiVersion the first is meant
+_CORRECT: Final = "correct the file, or delete it to remove its objects"
+_KEPT: Final = "; its last good content is served on"
 
 
 @dataclass(frozen=True, slots=True)
 class FileContent:
-    """Content of one file: declarations with the place (``file:line``) of each, and the problem of the file."""
+    """Content of one file: declarations with the place (``file:line``) of each, and the problems of the file."""
 
     declarations: tuple[tuple[str, AnyDeclaration], ...] = ()
     problems: tuple[Problem, ...] = ()
+    kept: tuple[tuple[str, AnyDeclaration], ...] = ()
+    """Declarations of earlier readings that documents which are broken now may hold."""
+    broken: frozenset[int] = frozenset()
+    """Hashes of the documents that are broken."""
 
 
-def read_file(path: Path, previous: FileContent) -> FileContent:
+def read_file(path: Path, previous: FileContent, name: str = "") -> FileContent:
     """Read one file; one that cannot be parsed gives the `previous` content and a problem.
 
-    Raises `OSError` where the file cannot be read at all: that may pass without the file being changed.
+    `name` is the path below the cluster's folder. Raises `OSError` where the file cannot be read at all: that may pass
+    without the file being changed.
     """
+    file = _FileParser(path, name)
     try:
-        return _parse_file(path, read_regular_file(path, max_size=FILE_LIMIT)[0], previous)
+        return file.content(read_manifests(read_regular_file(path, max_size=FILE_LIMIT)[0]), previous)
     except OSError:
         raise
-    except Exception as error:  # noqa: BLE001 — the border: one file must not end the others
-        return _FileParser(path).broken_content(f"cannot be read: {describe_error(error)}", 0, previous)
-
-
-def _parse_file(path: Path, content: bytes, previous: FileContent) -> FileContent:
-    file = _FileParser(path)
-    try:
-        text = content.decode("utf-8-sig")
-        documents, lines = parse_documents(text)
-    except UnicodeDecodeError as error:
-        line = error.object.count(b"\n", 0, error.start) + 1
-        return file.broken_content(f"is not UTF-8: {error.reason}", line, previous)
     except DocumentError as error:
         return file.broken_content(error.reason, error.line, previous)
-    if not text.strip():
-        return file.broken_content("is empty", 1, previous)
-    return file.content(documents, lines)
+    except Exception as error:  # noqa: BLE001 — the border: one file must not end the others
+        return file.broken_content(f"cannot be read: {describe_error(error)}", 0, previous)
 
 
-def unreadable_file(path: Path, reason: str, previous: FileContent) -> FileContent:
+def unreadable_file(path: Path, reason: str, previous: FileContent, name: str = "") -> FileContent:
     """The content of a file that could not be read: the `previous` one and a problem."""
-    return _FileParser(path).broken_content(f"cannot be read: {reason}", 0, previous)
+    return _FileParser(path, name).broken_content(f"cannot be read: {reason}", 0, previous)
 
 
 def merge_files(files: Mapping[str, FileContent]) -> dict[ObjectKey, AnyDeclaration]:
@@ -83,7 +80,7 @@ def merge_files(files: Mapping[str, FileContent]) -> dict[ObjectKey, AnyDeclarat
     merged: dict[ObjectKey, AnyDeclaration] = {}
     places: dict[ObjectKey, str] = {}
     for name in sorted(files):
-        for place, declaration in files[name].declarations:
+        for place, declaration in (*files[name].kept, *files[name].declarations):
             key = key_of(declaration)
             merged[key] = _with_conflict(declaration, place, places[key]) if key in places else declaration
             places[key] = place
@@ -91,11 +88,16 @@ def merge_files(files: Mapping[str, FileContent]) -> dict[ObjectKey, AnyDeclarat
             whole = UnreadableObject(
                 object_kind=ObjectKind.SERVICE_ENTRY,
                 namespace="",
-                name=bounded_text(name),  # of bytes that are no UTF-8 Python makes what no key can hold
+                name=_key_name(name),
                 problems=files[name].problems,
             )
             merged[key_of(whole)] = whole
     return merged
+
+
+def _key_name(name: str) -> str:
+    """A name that a key can hold: of bytes that are no UTF-8 Python makes what none can. Of a long path its end."""
+    return bounded_text(name if len(name) <= MAX_TEXT else "…" + name[1 - MAX_TEXT :])
 
 
 def _with_conflict(declaration: AnyDeclaration, place: str, other: str) -> AnyDeclaration:
@@ -113,76 +115,132 @@ def _with_conflict(declaration: AnyDeclaration, place: str, other: str) -> AnyDe
     return msgspec.structs.replace(declaration, problems=(*declaration.problems, problem))
 
 
+_Item = tuple[Any, ObjectKind]
+
+
 class _FileParser:
     """One file on its way from documents to declarations."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, name: str = "") -> None:
         self._path = path
+        self._name = name or path.name
+        self._other = other_file(path.name)
         self._problems = ProblemList()
+        self._lines = LineIndex()
+        self._strange_lines: list[int] = []  # of documents that are no Kubernetes objects
+        self._has_objects = False
 
     def broken_content(self, reason: str, line: int, previous: FileContent) -> FileContent:
-        kept = "; its last good content is served on" if previous.declarations else ""
-        self._report(line, f"{reason}{kept}", "correct the file, or delete it to remove its objects")
-        return FileContent(previous.declarations, self._problems.problems())
+        """Return the `previous` content with a problem."""
+        kept = _KEPT if previous.declarations or previous.kept else ""
+        self._report(line, f"{reason}{kept}", _CORRECT)
+        return FileContent(previous.declarations, self._problems.problems(), previous.kept, previous.broken)
 
-    def content(self, documents: list[ManifestDocument], lines: LineIndex) -> FileContent:
-        declared = tuple(self._declarations(documents, lines))
-        return FileContent(declared, self._problems.problems())
+    def content(self, found: ManifestText, previous: FileContent) -> FileContent:
+        """Return what the documents declare, with all of the `previous` content that broken ones may hold."""
+        self._lines = found.lines
+        declared = tuple(self._declarations(found))
+        broken = frozenset(hash(fault.text) for fault in found.faults)
+        if self._strange_lines and not self._has_objects:
+            broken |= {hash(None)}  # an error message in place of manifests
+        kept = _kept_declarations(previous, declared, broken)
+        suffix = _KEPT if kept else ""
+        for fault in found.faults:
+            self._report(fault.line, f"{fault.reason}{suffix}", _CORRECT)
+        for line in self._strange_lines:
+            self._report(
+                line, f"is no Kubernetes object{suffix}", "give it apiVersion, kind and metadata, or keep it elsewhere"
+            )
+        return FileContent(declared, self._problems.problems(), kept, broken)
 
-    def _report(self, line: int, reason: str, advice: str) -> None:
-        where = self._location(line)
-        name = self._path.name
-        self._problems.add(Problem(ProblemKind.UNREADABLE, "file", "", name, "", reason, advice, where))
+    def _report(self, line: int, reason: str, advice: str, kind: ProblemKind = ProblemKind.UNREADABLE) -> None:
+        self._problems.add(Problem(kind, "file", "", self._name, "", reason, advice, self._location(line)))
 
     def _location(self, line: int) -> str:
         return bounded_text(f"{self._path}:{line}" if line else f"{self._path}", MAX_PLACE)
 
-    def _declarations(
-        self, documents: list[ManifestDocument], lines: LineIndex
-    ) -> Iterator[tuple[str, AnyDeclaration]]:
-        for document in documents:
+    def _declarations(self, found: ManifestText) -> Iterator[tuple[str, AnyDeclaration]]:
+        for document in found.documents:
             if document.value is None:
                 continue  # nothing between two separators, or comments only
-            for obj, kind in self._objects(document, lines):
-                where = self._field_locator(obj, lines)
-                declaration = parse_object(kind, obj, where=where, written=lines.text_of)
-                line = lines.line_of(obj)
-                if declaration is None:
-                    self._report(line, f"a {kind.value} has no name", "set metadata.name")
-                else:
+            for obj, kind in self._objects(document.value, document.line):
+                declaration = parse_object(kind, obj, where=self._field_locator(obj), written=self._lines.text_of)
+                line = self._lines.line_of(obj)
+                if declaration is not None:
                     yield self._location(line), declaration
+                elif _has_generated_name(obj):
+                    reason = f"a {kind.value} has metadata.generateName, and no name before it is created"
+                    self._report(line, reason, "set metadata.name, or keep what the API server made of it")
+                else:
+                    self._report(line, f"a {kind.value} has no name", "set metadata.name")
 
-    def _field_locator(self, obj: Any, lines: LineIndex) -> Callable[[str], str]:
-        return lambda field: self._location(lines.line_of(obj, field))
+    def _field_locator(self, obj: Any) -> Callable[[str], str]:
+        return lambda field: self._location(self._lines.line_of(obj, field))
 
-    def _objects(self, source_document: ManifestDocument, lines: LineIndex) -> Iterator[tuple[Any, ObjectKind]]:
-        """The objects of a document that are read, each with its kind; a List gives its items."""
-        document = source_document.value
-        if not isinstance(document, dict) or not isinstance(document.get("kind"), str):
-            self._report(source_document.line, "is no Kubernetes object", "give it apiVersion, kind and metadata")
+    def _objects(self, value: Any, line: int, name: object = None, version: object = None) -> Iterator[_Item]:
+        """The objects in a value that are read, each with its kind; a list has a `name` and `version` for its items."""
+        if isinstance(value, list):
+            yield from self._items(value, value, "", None, version)
             return
-        name, version = document["kind"], document.get("apiVersion")
-        items = document.get("items")
-        if not (name.endswith("List") and isinstance(items, list)):
-            kind = _kind_of(name, version)
-            if kind is not None:
-                yield document, kind
+        if isinstance(value, dict):
+            name, version = value.get("kind", name), value.get("apiVersion", version)
+            items = value.get("items")
+            if isinstance(items, list) and (name is None or (isinstance(name, str) and name.endswith("List"))):
+                # items of a typed list (kubectl get --raw) leave out what the list already says
+                yield from self._items(items, value, "items", (name or "").removesuffix("List") or None, version)
+                return
+        if not isinstance(value, dict) or not isinstance(name, str):
+            self._note_stranger(line)
             return
+        self._has_objects = True
+        kind = kind_of(name, version)
+        if kind is not None:
+            yield value, kind
+        else:
+            self._hint(value, name, version)
+
+    def _items(self, items: list[Any], parent: Any, field: str, name: object, version: object) -> Iterator[_Item]:
+        self._has_objects = True
         for index, item in enumerate(items):
-            if not isinstance(item, dict):
-                self._report(lines.line_of(document, f"items[{index}]"), "an item is no object", "delete the item")
-                continue
-            # items of a typed list (kubectl get --raw) leave out what the list already says
-            kind = _kind_of(item.get("kind", name.removesuffix("List")), item.get("apiVersion", version))
-            if kind is not None:
-                yield item, kind
+            line = self._lines.line_of(parent, f"{field}[{index}]")
+            if isinstance(item, dict | list):
+                yield from self._objects(item, line, name, version)
+            else:
+                self._report(line, "an item is no object", "delete the item")
+
+    def _note_stranger(self, line: int) -> None:
+        if self._other is None:
+            self._strange_lines.append(line)
+        else:
+            what, advice = self._other
+            self._other = "", ""
+            if what:
+                self._report(line, f"is {what} and no Kubernetes object, and is not read", advice, ProblemKind.SKIPPED)
+
+    def _hint(self, value: Any, name: str, version: object) -> None:
+        line = self._lines.line_of(value)
+        if is_kustomization(name, version):
+            reason = "is a kustomization, which is not built; manifests beside it are read as they are written"
+            self._report(line, reason, "keep the output of kustomize build here", ProblemKind.SKIPPED)
+            return
+        hint = hint_for(name, version)
+        if hint is not None:
+            meant = f"kind {hint.name} of apiVersion {hint.version}"
+            written = f"kind {shown(name)}" + ("" if version is None else f" of apiVersion {shown(version)}")
+            self._report(line, f"{written} is not read; {meant} seems to be meant", f"write {meant}")
 
 
-def _kind_of(name: object, version: object) -> ObjectKind | None:
-    """The kind that is meant: other groups have kinds of the same name (Knative's Service, Istio's Gateway)."""
-    if not isinstance(name, str):
-        return None
-    if not isinstance(version, str):
-        return _KIND_BY_NAME.get(name)
-    group, slash, _ = version.partition("/")
-    return KIND_BY_GROUP_AND_NAME.get((group if slash else "", name))
+def _has_generated_name(obj: Any) -> bool:
+    metadata = obj.get("metadata")
+    return isinstance(metadata, dict) and bool(metadata.get("generateName"))
+
+
+def _kept_declarations(
+    previous: FileContent, declared: tuple[tuple[str, AnyDeclaration], ...], broken: frozenset[int]
+) -> tuple[tuple[str, AnyDeclaration], ...]:
+    """What documents that are `broken` may hold: of those that were before no more than was kept for them."""
+    if not broken:
+        return ()
+    known = previous.kept if broken <= previous.broken else (*previous.kept, *previous.declarations)
+    keys = {key_of(declaration) for _, declaration in declared}
+    return tuple(each for each in known if key_of(each[1]) not in keys)

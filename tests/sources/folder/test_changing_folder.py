@@ -24,12 +24,12 @@ from tests.sources.fake_api_server import FastLoop
 from tests.sources.recording_sink import RecordingSink
 
 CLUSTERS = ("east", "west")
-FILES = ("a.yaml", "b.json", "c.yml")
+FILES = ("a.yaml", "b.json", "sub/c.yml", "sub/sub/D.YAML")
 HOSTS = ("one", "two", "three")
 POLLS = 2
 """Looks after a change: each sees what two looks agree on; what a first one left undone, the second one does."""
 
-BROKEN = ("spec: [", "\xff", "", '# \\ud8zz\\udczz\n"', alias_bomb(9))
+BROKEN = ("spec: [", "\xff", "", "error: no such resource", '# \\ud8zz\\udczz\n"', alias_bomb(9))
 
 
 @dataclass
@@ -45,6 +45,17 @@ class Folder:
 
     files: dict[str, File] = field(default_factory=dict)
     is_cut: bool = False
+
+
+def host_name(file: str, host: str) -> str:
+    """A host of its own for each file."""
+    return f"{file.replace('/', '-').lower()}.{host}.global"
+
+
+def manifest(file: str, host: str) -> str:
+    """A document of a file that declares that host."""
+    name = host_name(file, host)
+    return f"{{kind: ServiceEntry, metadata: {{name: {name}}}, spec: {{hosts: [{name}]}}}}\n"
 
 
 def clear(path: Path) -> None:
@@ -142,12 +153,9 @@ class ChangingFolder(RuleBasedStateMachine):
         path = self._place(cluster, file)
         if path is None:
             return
-        documents = [
-            f"{{kind: ServiceEntry, metadata: {{name: {file}-{host}}}, spec: {{hosts: [{file}.{host}.global]}}}}\n"
-            for host in hosts
-        ]
+        documents = [manifest(file, host) for host in hosts]
         path.write_text("---\n".join([*documents, ""]) + self._padding())
-        self._model[cluster].files[file] = File(frozenset(f"{file}.{host}.global" for host in hosts))
+        self._model[cluster].files[file] = File(frozenset(host_name(file, host) for host in hosts))
         self._poll()
 
     @rule(cluster=st.sampled_from(CLUSTERS), file=st.sampled_from(FILES), text=st.sampled_from(BROKEN))
@@ -180,6 +188,44 @@ class ChangingFolder(RuleBasedStateMachine):
         else:
             self._poll()
 
+    @rule(
+        cluster=st.sampled_from(CLUSTERS),
+        file=st.sampled_from(FILES),
+        host=st.sampled_from(HOSTS),
+        broken=st.sampled_from(("[", "a: {", '"')),
+    )
+    def break_document(self, cluster: str, file: str, host: str, broken: str) -> None:
+        """One good document between two that are broken: it is served beside all that they may hold."""
+        path = self._place(cluster, file)
+        if path is None:
+            return
+        path.write_text(f"{broken}\n{self._padding()}---\n{manifest(file, host)}---\n{broken}\n")
+        known = self._model[cluster].files.setdefault(file, File())
+        known.served |= {host_name(file, host)}
+        self._poll_without_removals()
+
+    @rule(cluster=st.sampled_from(CLUSTERS), become=st.sampled_from(UNREADABLE[2:4]))
+    def shut_folder(self, cluster: str, become: Callable[[Path], None]) -> None:
+        """A folder in the cluster cannot be entered for some looks: its files keep what they gave."""
+        path = self._folder / cluster / "sub"
+        if cluster not in self._model or self._model[cluster].is_cut or not path.is_dir():
+            return
+        path.rename(self._root / ".sub")
+        become(path)
+        self._poll_without_removals()
+        path.unlink()
+        (self._root / ".sub").rename(path)
+        self._poll_without_removals()
+
+    @rule(cluster=st.sampled_from(CLUSTERS))
+    def remove_folder(self, cluster: str) -> None:
+        """A folder in the cluster goes with its files."""
+        if cluster in self._model and not self._model[cluster].is_cut:
+            clear(self._folder / cluster / "sub")
+            files = self._model[cluster].files
+            self._model[cluster].files = {name: file for name, file in files.items() if not name.startswith("sub/")}
+            self._poll()
+
     @rule(cluster=st.sampled_from(CLUSTERS), file=st.sampled_from(FILES))
     def remove_file(self, cluster: str, file: str) -> None:
         """A file goes."""
@@ -209,6 +255,7 @@ class ChangingFolder(RuleBasedStateMachine):
         if folder is None or folder.is_cut:
             return None
         path = self._folder / cluster / file
+        path.parent.mkdir(parents=True, exist_ok=True)
         clear(path)
         return path
 
@@ -232,7 +279,8 @@ class ChangingFolder(RuleBasedStateMachine):
         """Look, and see that nothing is removed, not even for a moment."""
         before = len(self._sink.events)
         self._poll()
-        assert not [event for event in self._sink.events[before:] if isinstance(event, ObjectRemoved | ClusterRemoved)]
+        removed = [event for event in self._sink.events[before:] if isinstance(event, ObjectRemoved | ClusterRemoved)]
+        assert not [event for event in removed if isinstance(event, ClusterRemoved) or event.key[1]]  # files are none
 
 
 @pytest.mark.slow

@@ -3,7 +3,7 @@
 import asyncio
 import os
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -71,6 +71,18 @@ def test_a_cluster_joins_with_all_kinds_and_lists_each(clusters: Path) -> None:
     watch(clusters, steps)
 
 
+def add_nested(west: Path) -> None:
+    """A file in a folder of its own."""
+    (west / "new" / "er").mkdir(parents=True)
+    (west / "new" / "er" / "b.YAML").write_text(entry("b"))
+
+
+def move_down(west: Path) -> None:
+    """The file into a folder."""
+    (west / "sub").mkdir()
+    (west / "a.yaml").rename(west / "sub" / "a.yaml")
+
+
 CHANGES: dict[str, tuple[Callable[[Path], object], list[str]]] = {
     "rewritten": (lambda west: (west / "a.yaml").write_text(entry("z")), ["z.global"]),
     "added": (lambda west: (west / "b.yml").write_text(entry("b")), ["a.global", "b.global"]),
@@ -79,6 +91,8 @@ CHANGES: dict[str, tuple[Callable[[Path], object], list[str]]] = {
         ["a.global", "c.global"],
     ),
     "removed": (lambda west: (west / "a.yaml").unlink(), []),
+    "added in a folder of its own": (add_nested, ["a.global", "b.global"]),
+    "moved into a folder": (move_down, ["a.global"]),
     "moved in by rename": (
         lambda west: ((west / ".a.swp").write_text(entry("r")), (west / ".a.swp").rename(west / "a.yaml")),
         ["r.global"],
@@ -141,7 +155,7 @@ def test_an_editor_that_renames_away_first_removes_nothing(clusters: Path) -> No
 BROKEN = {
     "a syntax error": (b"kind: ServiceEntry\nspec: {hosts: [a\n", "a.yaml:2 did not find expected ',' or ']'"),
     "a duplicate key": (b"kind: X\nkind: Y\n", "a.yaml:2 the key 'kind' occurs twice, first on line 1"),
-    "no UTF-8": (b"a: b\n\xff", "a.yaml:2 is not UTF-8: invalid start byte"),
+    "no UTF-8": (b"a: b\n\xff", "a.yaml:2 is not UTF-8: invalid start byte 0xFF, which is 'ÿ' in Latin-1"),
     "an empty file": (b"", "a.yaml:1 is empty"),
 }
 
@@ -361,6 +375,130 @@ def test_a_config_map_swap_is_seen(tmp_path: Path) -> None:
     watch(tmp_path, steps)
 
 
+def test_a_folder_in_a_cluster_that_is_not_mounted_removes_nothing(clusters: Path) -> None:
+    """Its files keep what they gave, with a problem each, until it is back; one that is deleted takes them along."""
+    sub = clusters / "west" / "sub"
+    (clusters / ".volume").mkdir()
+    (clusters / ".volume" / "b.yaml").write_text(entry("b"))
+    sub.symlink_to("../.volume")
+
+    async def steps(sink: RecordingSink) -> None:
+        await sink.wait_until(lambda: sink.hosts("west") == ["a.global", "b.global"])
+        west = sink.clusters["west"]
+        (clusters / ".volume").rename(clusters / ".away")
+        await sink.wait_until(lambda: west.reasons)
+        reason = "its folder is no folder any more; its last good content is served on"
+        assert west.reasons == [f"{sub}/b.yaml cannot be read: {reason}"]
+        (clusters / "west" / "a.yaml").write_text(entry("z"))
+        await sink.wait_until(lambda: west.hosts == ["b.global", "z.global"])
+        (clusters / ".away").rename(clusters / ".volume")
+        await sink.wait_until(lambda: not west.reasons)
+        assert not [
+            event
+            for event in sink.events
+            if isinstance(event, ObjectRemoved) and event.key[2] not in ("a", "sub/b.yaml")
+        ]
+        sub.unlink()
+        await sink.wait_until(lambda: west.hosts == ["z.global"])
+
+    watch(clusters, steps)
+
+
+def test_a_cluster_without_objects_has_synced_and_a_problem(clusters: Path) -> None:
+    """It goes with the first object, and is back with the last one; other kinds and broken files are no objects."""
+    (clusters / "east").mkdir()
+    (clusters / "east" / "notes.txt").write_text("none")
+
+    async def steps(sink: RecordingSink) -> None:
+        await sink.wait_until(lambda: "east" in sink.clusters and sink.clusters["east"].synced == set(ObjectKind))
+        east, where = sink.clusters["east"], clusters / "east"
+        stranger = f"{where} a file is not read, for its name does not end in .yaml, .yml or .json: notes.txt"
+        assert east.reasons == [
+            f"{where} holds no object that is read, and no file whose name ends in .yaml, .yml or .json",
+            stranger,
+        ]
+        (where / "a.yaml").write_text("kind: ConfigMap\nmetadata: {name: x}\n")
+        await sink.wait_until(lambda: east.reasons[:1] == [f"{where} holds no object that is read, in one file"])
+        (where / "a.yaml").write_text(entry("b"))
+        await sink.wait_until(lambda: east.reasons == [stranger])
+        assert east.hosts == ["b.global"]
+        (where / "notes.txt").unlink()
+        await sink.wait_until(lambda: east.reasons == [])
+        (where / "a.yaml").unlink()
+        await sink.wait_until(lambda: east.reasons)
+        assert east.hosts == []
+
+    watch(clusters, steps)
+
+
+def test_one_cluster_in_two_folders_is_a_problem_of_the_source(clusters: Path) -> None:
+    """By the UID of kube-system; both are read, and it goes with one of them."""
+    for name in ("east", "west"):
+        (clusters / name).mkdir(exist_ok=True)
+        text = "apiVersion: v1\nkind: Namespace\nmetadata: {name: kube-system, uid: 0e5e}\n"
+        (clusters / name / "ns.yaml").write_text(text)
+    title = f"manifests {clusters}"
+
+    async def steps(sink: RecordingSink) -> None:
+        await sink.wait_until(lambda: sink.problems_by_source.get(title))
+        advice = "remove the folders that are too many, or export each from its own cluster"
+        assert sink.problems_by_source[title] == [
+            f"cluster {name}: is the same cluster as {other}, by the UID of kube-system; "
+            f"each is read as a cluster of its own; {advice}"
+            for name, other in (("east", "west"), ("west", "east"))
+        ]
+        assert set(sink.clusters) == {"east", "west"}
+        (clusters / "east" / "ns.yaml").unlink()
+        await sink.wait_until(lambda: sink.problems_by_source[title] == [])
+
+    watch(clusters, steps)
+
+
+def test_what_lies_beside_cluster_folders_is_a_problem_of_the_source(tmp_path: Path) -> None:
+    """Manifests in no cluster's folder, a folder that cannot be a cluster, and that there is none at all."""
+    (tmp_path / "a.YAML").write_text(entry("a"))
+    (tmp_path / "b\nc").mkdir()
+    (tmp_path / "README.md").write_text("words")
+    title = f"manifests {tmp_path}"
+
+    async def steps(sink: RecordingSink) -> None:
+        await sink.wait_until(lambda: sink.problems_by_source.get(title))
+        first, second, third = sink.problems_by_source[title]
+        assert first == f"file a.YAML: is in no cluster's folder; move it to {tmp_path}/<cluster>/"
+        assert second.startswith("file b c: is not read: its name cannot be that of a cluster")
+        assert third.startswith(f"file {tmp_path.name}: holds no folder of a cluster; ")
+        (tmp_path / "west").mkdir()
+        (tmp_path / "a.YAML").rename(tmp_path / "west" / "a.YAML")
+        (tmp_path / "b\nc").rmdir()
+        await sink.wait_until(lambda: sink.problems_by_source[title] == [])
+        await sink.wait_until(lambda: sink.hosts("west") == ["a.global"])
+
+    watch(tmp_path, steps)
+
+
+def test_what_one_look_sees_beside_the_clusters_is_not_told(clusters: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file that is moved into its cluster in this moment is no problem."""
+    sink = RecordingSink()
+    poller = source.FolderPoller(clusters, sink)
+    asyncio.run(poller.poll())
+    stray = clusters / "stray.yaml"
+    stray.write_text(entry("b"))
+    scan = source._scan_folder
+
+    def scan_once(path: Path, known: Mapping[str, Collection[str]]) -> source._RootLook:
+        found = scan(path, known)
+        stray.unlink(missing_ok=True)
+        return found
+
+    monkeypatch.setattr(source, "_scan_folder", scan_once)
+    asyncio.run(poller.poll())
+    assert not any(sink.problems_by_source.values())
+    stray.write_text(entry("b"))
+    monkeypatch.setattr(source, "_scan_folder", scan)
+    asyncio.run(poller.poll())
+    assert any(sink.problems_by_source.values())
+
+
 def test_cluster_folders_come_and_go(clusters: Path) -> None:
     """A new subfolder is a cluster that joins, a removed one leaves; hidden ones are none."""
 
@@ -466,5 +604,7 @@ def test_tools_learn_what_is_wrong_with_a_folder(tmp_path: Path) -> None:
     """A missing folder, and manifests beside the cluster folders, are problems that say what to do."""
     assert [p.advice for p in source.load_folder(tmp_path / "none").problems] == ["name a folder of cluster folders"]
     (tmp_path / "stray.yaml").write_text(entry("a"))
-    (problem,) = source.load_folder(tmp_path).problems
-    assert (problem.where, problem.reason) == (f"{tmp_path}/stray.yaml", "is in no cluster's folder")
+    assert [(problem.where, problem.reason) for problem in source.load_folder(tmp_path).problems] == [
+        (f"{tmp_path}/stray.yaml", "is in no cluster's folder"),
+        (f"{tmp_path}", "holds no folder of a cluster"),
+    ]
