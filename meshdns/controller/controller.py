@@ -22,6 +22,7 @@ from meshdns.controller.gateway_prober import GatewayProber
 from meshdns.controller.gauges import ControllerMetrics, MeshCounts
 from meshdns.controller.hostname_resolver import HostnameResolver
 from meshdns.controller.ingest import Ingest
+from meshdns.controller.joining import Joining
 from meshdns.controller.kept_contacts import KEEP_INTERVAL, decode_contacts, encode_contacts
 from meshdns.controller.mass_delete_guard import MassDeleteGuard
 from meshdns.controller.publisher import Publisher
@@ -46,11 +47,15 @@ from meshdns.sources.sink import (
     ObjectRemoved,
     ReadFailed,
     SourceEvent,
+    SourceListed,
     SourceProblems,
 )
 
 TICK_INTERVAL: Final = 1.0  # seconds
 _LONGEST_COMMIT_DELAY: Final = 16.0  # seconds until a commit that failed is tried again
+
+_SLICES_PER_TURN: Final = 500
+"""EndpointSlices from which on the pod addresses of no further cluster are dropped in one turn: some 100 ms of work."""
 
 _log = logging.getLogger("meshdns.controller")
 
@@ -105,6 +110,7 @@ class Controller:
         self._logged_failures: dict[tuple[str, ObjectKind], str] = {}
         self._fully_listed: set[str] = set()  # clusters whose first lists were read
         self._tracker = tracker
+        self._joining = Joining(tracker, publisher.name_table.own_clusters)
         self._loop = loop
         self._clock = clock
         self._commit_scheduled = False
@@ -171,7 +177,11 @@ class Controller:
             case ObjectChanged() | ContactMade() | ObjectRemoved():
                 pass  # the most frequent events come first here
             case ClusterAdded(cluster):
+                self._update_joining()
                 self._publisher.name_table.add_cluster(cluster)
+            case SourceListed() if self._joining.waiting:
+                self._recheck_due = True
+                self._schedule_commit()
             case KindListed(cluster) if result.relist_after:
                 for alarm in self._tracker.state_of(cluster).alarms:
                     _log.error("cluster %s: %s; %s", cluster, *alarm)
@@ -179,9 +189,19 @@ class Controller:
                 self._record_failure(event)
             case SourceProblems():
                 self._record_source_problems(event)
-        if result.commit:
+        if result.commit and not self._is_awaited(event):
             self._schedule_commit()
         return result.relist_after
+
+    def _is_awaited(self, event: SourceEvent) -> bool:
+        """Whether an event is a part of first lists that are under way: the clock commits these, or their last part."""
+        if not self._joining.waiting or not isinstance(event, KindListed | ObjectChanged | ObjectRemoved):
+            return False
+        return event.cluster in self._joining.waiting and not self._tracker.state_of(event.cluster).is_read
+
+    def _update_joining(self) -> None:
+        """Have the names of the clusters wait that are to wait now."""
+        self._publisher.name_table.set_waiting_clusters(self._joining.update(self._clock()))
 
     def _record_failure(self, event: ReadFailed) -> None:
         """Count a failed read, and log each reason once."""
@@ -221,7 +241,10 @@ class Controller:
             return  # the changes are kept; the clock tries again
         self._report_claims()
         if self._recheck_due:
+            self._update_joining()
             self._serving_state = self._tracker.serving_state(now)
+            if self._joining.has_listed:  # whose names would be denied
+                self._serving_state = self._serving_state._replace(complete=False)
         try:
             changed = self._publisher.publish(**self._serving_state._asdict(), now=self._hooks.wall_clock())
         except DamagedDatabaseError as error:
@@ -274,7 +297,7 @@ class Controller:
         self._update_prober()
         self._drop_pod_addresses()
         complete = {state.name for state in self._tracker.clusters.values() if state.is_fully_listed}
-        if not self._commit_scheduled:  # else there is more to come that is to stay
+        if not self._commit_scheduled and not self._joining.waiting:  # else there is more to come that is to stay
             if complete - self._fully_listed:
                 self._hooks.release_memory()
             self._fully_listed = complete
@@ -288,15 +311,19 @@ class Controller:
     def _drop_pod_addresses(self) -> None:
         """Drop pod addresses of clusters on other networks; restart if some are needed after all.
 
-        Which these are is only known once the own network is: before, a neighbour would look far away.
+        Which these are is only known once the own network is: before, a neighbour would look far away. Where they are
+        many, the next commit goes on with the next cluster.
         """
         if not self._tracker.has_read_own_cluster:
             return
+        dropped = 0
         for name, state in self._tracker.clusters.items():
-            if state.is_fully_listed:
+            if state.is_fully_listed and dropped < _SLICES_PER_TURN:
                 for part in self._publisher.name_table.drop_pod_addresses(name):
                     self._publisher.upsert(name, part)
-                    self._schedule_commit()
+                    dropped += 1
+        if dropped:
+            self._schedule_commit()
         if self._publisher.name_table.needs_pod_addresses():
             _log.warning("a cluster came onto the own network; reading all clusters again")
             self._hooks.request_restart()
@@ -350,6 +377,11 @@ class Controller:
         """How many names and problems there are."""
         return self._publisher.mesh_counts
 
+    @property
+    def judged_candidates(self) -> int:
+        """The work so far (`NameTable.judged_candidates`)."""
+        return self._publisher.name_table.judged_candidates
+
     def contact_ages(self) -> dict[str, float]:
         """Seconds since each cluster was heard of."""
         return self._tracker.contact_ages(self._clock())
@@ -391,7 +423,8 @@ class Controller:
         self._recheck_due = True  # time has passed
         self._keep_contacts()
         self._commit()
-        self._snapshot_writer.write_if_due(self._publisher.change_count, self._clock())
+        if not self._joining.waiting:  # a part of the mesh would replace all of it
+            self._snapshot_writer.write_if_due(self._publisher.change_count, self._clock())
         self._hooks.metrics.publish(
             summaries=self._summary_writer.summaries,
             contact_ages=self.contact_ages(),
