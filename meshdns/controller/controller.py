@@ -30,6 +30,7 @@ from meshdns.controller.retry_delay import RetryDelay
 from meshdns.controller.snapshot_writer import SnapshotWriter
 from meshdns.controller.summary_writer import SummaryWriter
 from meshdns.instance.clocks import Moment
+from meshdns.instance.timers import Timers
 from meshdns.mesh.fair_timers import Owners
 from meshdns.mesh.lookup_plan import LookupPlan
 from meshdns.mesh.objects.declarations import ObjectKind
@@ -111,7 +112,7 @@ class Controller:
         self._fully_listed: set[str] = set()  # clusters whose first lists were read
         self._tracker = tracker
         self._joining = Joining(tracker, publisher.name_table.own_clusters)
-        self._loop = loop
+        self._timers = Timers(loop)
         self._clock = clock
         self._commit_scheduled = False
         self._commit_error = ""
@@ -125,7 +126,6 @@ class Controller:
         self._probe_targets: Mapping[tuple[str, int], Owners] = {}
         self._source_problems: dict[str, tuple[Problem, ...]] = {}
         self._contacts_kept_at = -math.inf
-        self._next_tick: asyncio.TimerHandle | None = None
         self._instance_problems: tuple[Problem, ...] = ()
 
     def start(self) -> None:
@@ -141,9 +141,11 @@ class Controller:
         self._on_tick()
 
     async def close(self) -> None:
-        """Leave a snapshot behind that holds everything; nothing is done afterwards."""
-        if self._next_tick is not None:
-            self._next_tick.cancel()
+        """Leave a snapshot behind that holds everything; nothing is done afterwards.
+
+        The caller closes the name database next. A commit that is due is not made: the next process reads all again.
+        """
+        self._timers.close()
         await self._snapshot_writer.close(self._publisher.change_count)
 
     def _restore_snapshot(self) -> frozenset[str]:
@@ -232,7 +234,7 @@ class Controller:
         self._hooks.metrics.record_change()
         if not self._commit_scheduled:
             self._commit_scheduled = True
-            self._loop.call_soon(self._commit)
+            self._timers.call_soon(self._commit)
 
     def _commit(self) -> None:
         self._commit_scheduled = False
@@ -413,7 +415,7 @@ class Controller:
             self._background.gateway_prober.set_targets(targets)
 
     def _on_tick(self) -> None:
-        self._next_tick = self._loop.call_later(TICK_INTERVAL, self._on_tick)
+        self._timers.call_later(TICK_INTERVAL, self._on_tick)
         self._hooks.write_heartbeat()
         self._tracker.record_tick(self._clock())
         self._publisher.reader_check()
