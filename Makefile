@@ -24,7 +24,7 @@ SUITE = $(BIN)/python -m pytest --numprocesses=$(WORKERS) --dist=loadgroup --no-
 COMPILE = CUSTOM_COMPILE_COMMAND='make lock' $(BIN)/pip-compile --quiet --allow-unsafe --generate-hashes --no-annotate \
 	--strip-extras --no-emit-index-url --no-emit-trusted-host --no-emit-find-links
 
-.PHONY: help demo test test-all check lint manifests docs bench profile soak faults scale maxima fuzz conformance sbom audit setup testing components venv lock clean
+.PHONY: help demo test test-all check lint manifests docs bench profile soak faults scale joining maxima fuzz conformance sbom audit setup testing components venv lock clean
 
 help:
 	@echo 'make demo        start meshdns on the example clusters; Ctrl-C ends it (needs Python 3.11 or newer)'
@@ -39,6 +39,7 @@ help:
 	@echo 'make conformance beside other servers, behind a hostile upstream and with random questions: docs/conformance.md'
 	@echo 'make soak        100,000 schedules of faults in virtual time, 20 minutes of them for real; MINUTES=3 for less'
 	@echo 'make faults      each fault of an API server once: docs/faults.md; make scale: a mesh of 70,000 objects: docs/scale.md'
+	@echo 'make joining     processor time of a start with 10, 20, 40 and 80 folders: it grows with their number'
 	@echo 'make maxima      objects at the maximum of their kind, alone and three times: docs/maxima.md'
 	@echo 'make sbom        dist/meshdns.cdx.json: what is installed with meshdns, as CycloneDX'
 	@echo 'make audit       known vulnerabilities of what is installed with meshdns'
@@ -105,6 +106,9 @@ faults: components
 
 scale: components
 	@exec $(BIN)/python -m tests.scale
+
+joining: components
+	@exec $(BIN)/python -m tests.scale.joining
 
 maxima: testing
 	@exec $(BIN)/python -m tests.maxima

@@ -1,6 +1,7 @@
 """The rules that keep the parts apart: import contracts, charters, and modules that a person can hold in mind."""
 
 import ast
+import re
 import subprocess
 import sys
 import tomllib
@@ -121,6 +122,21 @@ def test_every_task_has_a_name() -> None:
         path: _unnamed_tasks(text) for path, text in texts.items() if "create_task" in text or "ensure_future" in text
     }
     assert {str(path.relative_to(ROOT)): lines for path, lines in found.items() if lines} == {}
+
+
+def test_callbacks_of_controller_and_sources_have_an_owner() -> None:
+    """Their owners end before the process does: `instance/timers.py` ends the timers with them.
+
+    The queue of first reads lives as long as the process, and its turns end by themselves.
+    """
+    scheduled = re.compile(r"\.call_(soon|later|at)\(")
+    found = {
+        str(path.relative_to(PACKAGE))
+        for package in ("controller", "sources")
+        for path in (PACKAGE / package).rglob("*.py")
+        if any(scheduled.search(line) and "timers.call_" not in line for line in path.read_text().splitlines())
+    }
+    assert found == {"sources/start_queue.py"}
 
 
 @pytest.mark.parametrize(

@@ -75,6 +75,7 @@ async def _run() -> None:
     try:
         writer = Writer(Path(message.namedb))
         controller = _create_controller(message, settings, writer, loop, stop)
+        controller.expect_sources(len(settings.sources))
         controller.start()
     except (NameDatabaseError, msgspec.DecodeError, zlib.error) as error:
         _log.error("the name database cannot be taken over, and is rebuilt: %s", error)
@@ -94,7 +95,6 @@ async def _run() -> None:
     ]
     works += _create_background(settings, message.files, controller, loop, link)
     works.append(("admin", _run_admin(settings, controller, writer, Scoreboard(message.scoreboard), link)))
-    controller.expect_sources(len(settings.sources))
     tasks = [asyncio.create_task(_run_isolated(work, name), name=name) for name, work in works]
     await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
     for task in (*ends, *tasks):

@@ -53,6 +53,8 @@ class ClusterState:
         self.failures: dict[ObjectKind, str] = {}  # by kind, the newest last
         self.alarms: tuple[Alarm, ...] = ()  # what the mass-delete guard keeps
         self.empty_since = now  # from when on it counts as one without data
+        self.added_at = now  # when a source added it
+        self.has_joined = False  # whether its names are computed (`meshdns.controller.joining`)
         self.is_withheld = False  # stale for longer than it may be
         self.removed_at: float | None = None
 
@@ -65,6 +67,11 @@ class ClusterState:
     def is_fully_listed(self) -> bool:
         """Whether this process has listed everything."""
         return bool(self.kinds) and self.kinds <= self.listed_kinds
+
+    @property
+    def is_read(self) -> bool:
+        """Whether everything was listed as far as it can be read: nothing of it is under way."""
+        return bool(self.kinds) and self.kinds <= self.listed_kinds | self.failures.keys()
 
     def record_failure(self, kind: ObjectKind, reason: str) -> None:
         """Record that a kind could not be read; the newest failure is the one shown."""
@@ -162,6 +169,7 @@ class ClusterTracker:
             self._required_synced_since += gap
         for state in self.clusters.values():
             state.empty_since += gap
+            state.added_at += gap
 
     def exceeds_max_stale(self, state: ClusterState, now: float) -> bool:
         """Whether a cluster is stale for longer than it may be; what an earlier process knew is as old as this one."""
@@ -197,6 +205,19 @@ class ClusterTracker:
             state.name in self._required or now - state.empty_since <= DENIAL_BLOCK_TIMEOUT for state in waiting
         )
 
+    def awaits_first_lists(self, now: float) -> bool:
+        """Whether the first lists are under way: of a cluster, or of the clusters of a source; 30 s at most."""
+        if now - self._waiting_since > DENIAL_BLOCK_TIMEOUT:
+            return False
+        return self._awaits_sources() or not all(
+            state.is_synced or state.is_read or state.removed_at is not None for state in self.clusters.values()
+        )
+
+    def _awaits_sources(self) -> bool:
+        """Whether a source has neither named its clusters nor said what is wrong with it."""
+        known = len(self._listed_sources | self._source_faults.keys())
+        return self._expected_sources is not None and known < self._expected_sources
+
     def stale_clusters(self, now: float) -> frozenset[str]:
         """The clusters whose last contact is too old."""
         return frozenset(state.name for state in self.clusters.values() if state.is_stale(now))
@@ -214,6 +235,8 @@ class ClusterTracker:
             return _listed_reasons(core)
         self._required_synced_since = now if self._required_synced_since is None else self._required_synced_since
         others = [self._sync_reason(state) for state in self.clusters.values() if not self._has_ever_synced(state.name)]
+        if self._awaits_sources():
+            others.append("a source has not named its clusters; wait")
         return _listed_reasons(others) if now - self._required_synced_since < OPTIONAL_SYNC_TIMEOUT else ""
 
     def _has_restored_data(self) -> bool:

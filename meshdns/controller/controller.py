@@ -22,6 +22,7 @@ from meshdns.controller.gateway_prober import GatewayProber
 from meshdns.controller.gauges import ControllerMetrics, MeshCounts
 from meshdns.controller.hostname_resolver import HostnameResolver
 from meshdns.controller.ingest import Ingest
+from meshdns.controller.joining import Joining
 from meshdns.controller.kept_contacts import KEEP_INTERVAL, decode_contacts, encode_contacts
 from meshdns.controller.mass_delete_guard import MassDeleteGuard
 from meshdns.controller.publisher import Publisher
@@ -30,6 +31,7 @@ from meshdns.controller.settings_names import UnknownNames
 from meshdns.controller.snapshot_writer import SnapshotWriter
 from meshdns.controller.summary_writer import SummaryWriter
 from meshdns.instance.clocks import Moment
+from meshdns.instance.timers import Timers
 from meshdns.mesh.fair_timers import Owners
 from meshdns.mesh.lookup_plan import LookupPlan
 from meshdns.mesh.objects.declarations import ObjectKind
@@ -47,11 +49,15 @@ from meshdns.sources.sink import (
     ObjectRemoved,
     ReadFailed,
     SourceEvent,
+    SourceListed,
     SourceProblems,
 )
 
 TICK_INTERVAL: Final = 1.0  # seconds
 _LONGEST_COMMIT_DELAY: Final = 16.0  # seconds until a commit that failed is tried again
+
+_SLICES_PER_TURN: Final = 500
+"""EndpointSlices from which on the pod addresses of no further cluster are dropped in one turn: some 100 ms of work."""
 
 _log = logging.getLogger("meshdns.controller")
 
@@ -106,7 +112,8 @@ class Controller:
         self._logged_failures: dict[tuple[str, ObjectKind], str] = {}
         self._fully_listed: set[str] = set()  # clusters whose first lists were read
         self._tracker = tracker
-        self._loop = loop
+        self._joining = Joining(tracker, publisher.name_table.own_clusters)
+        self._timers = Timers(loop)
         self._clock = clock
         self._commit_scheduled = False
         self._commit_error = ""
@@ -121,7 +128,6 @@ class Controller:
         self._probe_targets: Mapping[tuple[str, int], Owners] = {}
         self._source_problems: dict[str, tuple[Problem, ...]] = {}
         self._contacts_kept_at = -math.inf
-        self._next_tick: asyncio.TimerHandle | None = None
         self._instance_problems: tuple[Problem, ...] = ()
         self._unknown_names = UnknownNames()
 
@@ -139,9 +145,11 @@ class Controller:
         self._on_tick()
 
     async def close(self) -> None:
-        """Leave a snapshot behind that holds everything; nothing is done afterwards."""
-        if self._next_tick is not None:
-            self._next_tick.cancel()
+        """Leave a snapshot behind that holds everything; nothing is done afterwards.
+
+        The caller closes the name database next. A commit that is due is not made: the next process reads all again.
+        """
+        self._timers.close()
         await self._snapshot_writer.close(self._publisher.change_count)
 
     def _restore_snapshot(self) -> frozenset[str]:
@@ -175,7 +183,11 @@ class Controller:
             case ObjectChanged() | ContactMade() | ObjectRemoved():
                 pass  # the most frequent events come first here
             case ClusterAdded(cluster):
+                self._update_joining()
                 self._publisher.name_table.add_cluster(cluster)
+            case SourceListed() if self._joining.waiting:
+                self._recheck_due = True
+                self._schedule_commit()
             case KindListed(cluster) if result.relist_after:
                 for alarm in self._tracker.state_of(cluster).alarms:
                     _log.error("cluster %s: %s; %s", cluster, *alarm)
@@ -183,9 +195,19 @@ class Controller:
                 self._record_failure(event)
             case SourceProblems():
                 self._record_source_problems(event)
-        if result.commit:
+        if result.commit and not self._is_awaited(event):
             self._schedule_commit()
         return result.relist_after
+
+    def _is_awaited(self, event: SourceEvent) -> bool:
+        """Whether an event is a part of first lists that are under way: the clock commits these, or their last part."""
+        if not self._joining.waiting or not isinstance(event, KindListed | ObjectChanged | ObjectRemoved):
+            return False
+        return event.cluster in self._joining.waiting and not self._tracker.state_of(event.cluster).is_read
+
+    def _update_joining(self) -> None:
+        """Have the names of the clusters wait that are to wait now."""
+        self._publisher.name_table.set_waiting_clusters(self._joining.update(self._clock()))
 
     def _record_failure(self, event: ReadFailed) -> None:
         """Count a failed read, and log each reason once."""
@@ -216,7 +238,7 @@ class Controller:
         self._hooks.metrics.record_change()
         if not self._commit_scheduled:
             self._commit_scheduled = True
-            self._loop.call_soon(self._commit)
+            self._timers.call_soon(self._commit)
 
     def _commit(self) -> None:
         self._commit_scheduled = False
@@ -225,7 +247,10 @@ class Controller:
             return  # the changes are kept; the clock tries again
         self._report_claims()
         if self._recheck_due:
+            self._update_joining()
             self._serving_state = self._tracker.serving_state(now)
+            if self._joining.has_listed:  # whose names would be denied
+                self._serving_state = self._serving_state._replace(complete=False)
         try:
             changed = self._publisher.publish(**self._serving_state._asdict(), now=self._hooks.wall_clock())
         except DamagedDatabaseError as error:
@@ -283,7 +308,7 @@ class Controller:
         self._update_prober()
         self._drop_pod_addresses()
         complete = {state.name for state in self._tracker.clusters.values() if state.is_fully_listed}
-        if not self._commit_scheduled:  # else there is more to come that is to stay
+        if not self._commit_scheduled and not self._joining.waiting:  # else there is more to come that is to stay
             if complete - self._fully_listed:
                 self._hooks.release_memory()
             self._fully_listed = complete
@@ -297,15 +322,19 @@ class Controller:
     def _drop_pod_addresses(self) -> None:
         """Drop pod addresses of clusters on other networks; restart if some are needed after all.
 
-        Which these are is only known once the own network is: before, a neighbour would look far away.
+        Which these are is only known once the own network is: before, a neighbour would look far away. Where they are
+        many, the next commit goes on with the next cluster.
         """
         if not self._tracker.has_read_own_cluster:
             return
+        dropped = 0
         for name, state in self._tracker.clusters.items():
-            if state.is_fully_listed:
+            if state.is_fully_listed and dropped < _SLICES_PER_TURN:
                 for part in self._publisher.name_table.drop_pod_addresses(name):
                     self._publisher.upsert(name, part)
-                    self._schedule_commit()
+                    dropped += 1
+        if dropped:
+            self._schedule_commit()
         if self._publisher.name_table.needs_pod_addresses():
             _log.warning("a cluster came onto the own network; reading all clusters again")
             self._hooks.request_restart()
@@ -366,6 +395,11 @@ class Controller:
         """How many names and problems there are."""
         return self._publisher.mesh_counts
 
+    @property
+    def judged_candidates(self) -> int:
+        """The work so far (`NameTable.judged_candidates`)."""
+        return self._publisher.name_table.judged_candidates
+
     def contact_ages(self) -> dict[str, float]:
         """Seconds since each cluster was heard of, in each of its kinds."""
         return self._tracker.contact_ages(self._clock())
@@ -397,7 +431,7 @@ class Controller:
             self._background.gateway_prober.set_targets(targets)
 
     def _on_tick(self) -> None:
-        self._next_tick = self._loop.call_later(TICK_INTERVAL, self._on_tick)
+        self._timers.call_later(TICK_INTERVAL, self._on_tick)
         self._hooks.write_heartbeat()
         self._tracker.record_tick(self._clock())
         self._publisher.reader_check()
@@ -408,7 +442,8 @@ class Controller:
         self._keep_contacts()
         self._commit()
         self._unknown_names.update(self._tracker, self._publisher.name_table, self._publisher.change_count)
-        self._snapshot_writer.write_if_due(self._publisher.change_count, self._clock())
+        if not self._joining.waiting:  # a part of the mesh would replace all of it
+            self._snapshot_writer.write_if_due(self._publisher.change_count, self._clock())
         self._hooks.metrics.publish(
             summaries=self._summary_writer.summaries,
             contact_ages=self.contact_ages(),

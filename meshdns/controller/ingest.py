@@ -100,7 +100,7 @@ class Ingest:
                 self._tracker.state_of(cluster).record_failure(kind, reason)
                 return _RECHECK
             case ClusterAdded():
-                self._add_cluster(event)
+                self._add_cluster(event, now)
                 return _COMMIT_AND_RECHECK
             case ClusterRemoved():
                 self._mark_removed(event, now)
@@ -226,8 +226,9 @@ class Ingest:
             for declaration in self._store.declarations_of(event.cluster):
                 self._store.remove(event.cluster, key_of(declaration))
 
-    def _add_cluster(self, event: ClusterAdded) -> None:
+    def _add_cluster(self, event: ClusterAdded, now: float) -> None:
         state = self._tracker.state_of(event.cluster)
+        state.added_at = now
         state.uid = ""
         self._pending.pop(event.cluster, None)
         if state.removed_at is not None:

@@ -13,6 +13,7 @@ import logging
 from collections.abc import Awaitable, Callable
 from typing import Final, NoReturn
 
+from meshdns.instance.timers import Timers
 from meshdns.mesh.objects.declarations import ObjectKind
 from meshdns.mesh.objects.foreign import describe_error
 from meshdns.sources.settings import SourceError, problem_from_message
@@ -76,17 +77,16 @@ class SourceRunner:
         ends = 0
         while True:
             began = loop.time()
-            recovery = loop.call_later(STABLE_AFTER, self._clear_problem)
             try:
-                await start(self)
+                with Timers() as timers:
+                    timers.call_later(STABLE_AFTER, self._clear_problem)
+                    await start(self)
                 message = "it ended; report this with the log"
             except SourceError as error:
                 message = error.message
             except Exception as error:  # noqa: BLE001 — the border between sources
                 _log.exception("%s ended; it is started again", self._title)
                 message = f"it ended: {describe_error(_cause(error))}; report this with the log"
-            finally:
-                recovery.cancel()
             ends = 0 if loop.time() - began >= STABLE_AFTER else ends
             self._report_end(message)
             await asyncio.sleep(min(LAST_WAIT, FIRST_WAIT * 2**ends) * (0.5 + self._draw() / 2))

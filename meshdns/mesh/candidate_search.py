@@ -237,10 +237,12 @@ class CandidateSearch:
         """Levels 5 and 6."""
         if service is None:
             return
+        declaring = self._inventory.clusters_by_service.get(service, ())
         for level in (Level.NEAR_SERVICE, Level.FAR_SERVICE):
             yield [
                 found
-                for name in self._state.clusters_at_level[level]
+                for name in declaring
+                if self._state.cluster_levels[name] is level
                 for found in islice(self._service_candidates(service, name), MAX_CANDIDATES)
             ]
 
@@ -289,10 +291,13 @@ class CandidateSearch:
         if pod is None:
             return
         key, hostname = pod
+        declaring = self._inventory.clusters_by_service.get(key, ())
         for level in (Level.OWN_SERVICE, Level.NEAR_SERVICE):
-            clusters = self._state.clusters_at_level[level]
             yield [
-                candidate for cluster in clusters for candidate in self._pod_candidates(cluster, level, key, hostname)
+                candidate
+                for cluster in declaring
+                if self._state.cluster_levels[cluster] is level
+                for candidate in self._pod_candidates(cluster, level, key, hostname)
             ]
 
     def _pod_candidates(self, cluster: str, level: Level, key: ServiceKey, hostname: str) -> Iterator[Candidate]:

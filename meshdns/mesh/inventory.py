@@ -197,6 +197,8 @@ class Inventory:
         self.settings = settings
         self.clusters: dict[str, ClusterObjects] = {}
         self.entries_by_host: dict[str, dict[str, dict[ObjectKey, ServiceEntry]]] = {}
+        self.clusters_by_service: dict[ServiceKey, tuple[str, ...]] = {}
+        """The clusters that have a Service, or a ServiceEntry for its svc host, in order of names."""
 
     def ensure_cluster(self, name: str) -> ClusterObjects:
         """Return the cluster of that name; it is made at the first call."""
@@ -204,6 +206,11 @@ class Inventory:
         if found is None:
             found = self.clusters[name] = ClusterObjects(name, self.settings.cluster(name))
         return found
+
+    def declares(self, cluster: str, declaration: AnyDeclaration) -> bool:
+        """Whether a cluster has just this declaration."""
+        known = self.clusters.get(cluster)
+        return known is not None and known.declarations.get(key_of(declaration)) == declaration
 
     def upsert(self, cluster: str, declaration: AnyDeclaration, invalidated: InvalidationSet) -> bool:
         """Add or replace one declaration; False where it was known just so."""
@@ -245,6 +252,15 @@ class Inventory:
         if found:
             yield from sorted(found.values(), key=creation_order) if len(found) > 1 else found.values()
 
+    def invalidate_cluster(self, cluster: str, invalidated: InvalidationSet) -> None:
+        """Add every name that a cluster declares to `invalidated`."""
+        known = self.clusters.get(cluster)
+        for declaration in known.declarations.values() if known is not None else ():
+            if isinstance(declaration, ServiceEntry):
+                self.invalidate_entry(cluster, declaration, invalidated)
+            elif isinstance(declaration, Service):
+                invalidated.services.add((cluster, (declaration.namespace, declaration.name)))
+
     def invalidate_entry(self, cluster: str, entry: ServiceEntry, invalidated: InvalidationSet) -> None:
         """Add what a ServiceEntry of `cluster` declares to `invalidated`."""
         invalidated.hosts.update(served_hosts(entry, cluster, self.settings))
@@ -260,12 +276,14 @@ class Inventory:
                     self.entries_by_host.setdefault(host, {}).setdefault(cluster.name, {})[key] = declaration
                 for service in _services_of(declaration, cluster.settings.domain):
                     cluster.entries_by_service[service][key] = declaration
+                    self._note_service(cluster, service)
                 if declaration.selector is not None:
                     cluster.selecting_entries[declaration.namespace][key] = declaration
             case Service():
                 cluster.services[declaration.namespace, declaration.name] = declaration
                 cluster.index_selection(declaration)
                 cluster.forget_endpoints((declaration.namespace, declaration.name))
+                self._note_service(cluster, (declaration.namespace, declaration.name))
                 if has_gateway_label(declaration):
                     cluster.gateway_services[declaration.namespace, declaration.name] = declaration
             case EndpointSlice() if declaration.service:
@@ -293,12 +311,14 @@ class Inventory:
                     self._remove_host(host, cluster.name, key)
                 for service in _services_of(declaration, cluster.settings.domain):
                     _remove_item(cluster.entries_by_service, service, key)
+                    self._note_service(cluster, service)
                 if declaration.selector is not None:
                     _remove_item(cluster.selecting_entries, declaration.namespace, key)
             case Service():
                 cluster.services.pop((declaration.namespace, declaration.name), None)
                 cluster.unindex_selection(declaration)
                 cluster.gateway_services.pop((declaration.namespace, declaration.name), None)
+                self._note_service(cluster, (declaration.namespace, declaration.name))
             case EndpointSlice() if declaration.service:
                 _remove_item(cluster.endpoint_slices, (declaration.namespace, declaration.service), declaration.name)
                 cluster.forget_endpoints((declaration.namespace, declaration.service))
@@ -341,6 +361,18 @@ class Inventory:
                 invalidated.topology_changed = True
             case _:
                 pass
+
+    def _note_service(self, cluster: ClusterObjects, service: ServiceKey) -> None:
+        """Keep `clusters_by_service` after a change in one cluster."""
+        before = self.clusters_by_service.get(service, ())
+        declares = service in cluster.services or service in cluster.entries_by_service
+        if declares is (cluster.name in before):
+            return
+        after = sorted({*before, cluster.name}) if declares else [name for name in before if name != cluster.name]
+        if after:
+            self.clusters_by_service[service] = tuple(after)
+        else:
+            del self.clusters_by_service[service]
 
     def _remove_host(self, host: str, cluster: str, key: ObjectKey) -> None:
         clusters = self.entries_by_host.get(host, {})

@@ -24,13 +24,12 @@ class MeshState:
     is in `failing_hosts` its look-ups fail.
     `unhealthy_gateways` holds the gateway addresses and ports that do not answer their probe. `config_clusters` maps a
     cluster to its config cluster, `records` an owner name to its static records. `cluster_levels` says at
-    which level each cluster's derived names are, and `clusters_at_level` the other way round, in order of names.
-    `service_domains` are the domains of all clusters.
+    which level each cluster's derived names are. `service_domains` are the domains of all clusters.
     """
 
     __slots__ = (
+        "_governed",
         "cluster_levels",
-        "clusters_at_level",
         "config_clusters",
         "failing_hosts",
         "inventory",
@@ -59,10 +58,10 @@ class MeshState:
         self.records = records
         self.failing_hosts = failing_hosts
         self.service_domains = {_DEFAULT_DOMAIN, *(each.settings.domain for each in inventory.clusters.values())}
-        self.cluster_levels = {name: self._level(name) for name in sorted(inventory.clusters)}
-        self.clusters_at_level: dict[Level, list[str]] = {level: [] for level in Level}
-        for name, level in self.cluster_levels.items():
-            self.clusters_at_level[level].append(name)
+        self.cluster_levels = {name: self._level(name) for name in inventory.clusters}
+        self._governed: dict[str, list[str]] = {}
+        for name in sorted(config_clusters):
+            self._governed.setdefault(config_clusters[name], []).append(name)
 
     def find_host(self, host: str) -> HostState:
         """Return the state of a host name of an endpoint or a gateway."""
@@ -87,8 +86,7 @@ class MeshState:
 
     def governed_clusters(self, cluster: str) -> list[str]:
         """The clusters that a ``cluster.local`` endpoint of `cluster` means: itself and those that it governs."""
-        others = [name for name, governor in self.config_clusters.items() if governor == cluster and name != cluster]
-        return [cluster, *sorted(others)]
+        return [cluster, *(name for name in self._governed.get(cluster, ()) if name != cluster)]
 
 
 def find_config_clusters(inventory: Inventory) -> dict[str, str]:
@@ -96,14 +94,15 @@ def find_config_clusters(inventory: Inventory) -> dict[str, str]:
 
     As set, else the one name in the system namespace's ``topology.istio.io/controlPlaneClusters``.
     """
-    found = {}
-    for name, cluster in inventory.clusters.items():
-        governor = cluster.settings.config_cluster or _announced_config_cluster(
-            cluster, inventory.settings.system_namespace
-        )
-        if governor and governor != name:
-            found[name] = governor
-    return found
+    found = {name: config_cluster_of(cluster, inventory) for name, cluster in inventory.clusters.items()}
+    return {name: governor for name, governor in found.items() if governor}
+
+
+def config_cluster_of(cluster: ClusterObjects, inventory: Inventory) -> str:
+    """The other cluster that governs `cluster`; empty where none does."""
+    system = inventory.settings.system_namespace
+    governor = cluster.settings.config_cluster or _announced_config_cluster(cluster, system)
+    return governor if governor != cluster.name else ""
 
 
 def _announced_config_cluster(cluster: ClusterObjects, system_namespace: str) -> str:

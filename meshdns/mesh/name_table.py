@@ -4,6 +4,7 @@ Rules:
 - The outcome depends on the declarations alone, never on the order in which they arrived.
 - A change recomputes the names that rest on it and no others; what a name read is recorded while it is computed.
 - Nothing here does I/O or looks at a clock. `refresh` is where the work is done; everything before it only marks.
+- What a cluster that waits touches is judged once, when its wait ends; until then it changes no other cluster's names.
 - A name that cannot be computed costs only itself: it exists, its last answer stays, and `take_failures` tells of it.
 """
 
@@ -23,7 +24,7 @@ from meshdns.mesh.fair_timers import Owner, Owners
 from meshdns.mesh.host_states import host_state
 from meshdns.mesh.inventory import ClusterObjects, InvalidationSet, Inventory, ServiceKey
 from meshdns.mesh.lookup_plan import gateway_owners
-from meshdns.mesh.mesh_state import Dependency, MeshState, find_config_clusters
+from meshdns.mesh.mesh_state import Dependency, MeshState, config_cluster_of, find_config_clusters
 from meshdns.mesh.name_index import DependencyIndex, NameTree
 from meshdns.mesh.objects.declarations import AnyDeclaration, EndpointSlice, ObjectKey, without_addresses
 from meshdns.mesh.objects.foreign import describe_error
@@ -33,6 +34,7 @@ from meshdns.mesh.reverse_zones import Pointer, ptr_targets
 from meshdns.mesh.settings import AnswerMode, MeshSettings, MeshZone, StaticRecord
 from meshdns.mesh.topology import Gateway, Topology, build_topology
 from meshdns.mesh.visibility import can_give_derived_name, has_derived_names, parse_derived_pod, parse_derived_service
+from meshdns.mesh.waiting_clusters import WaitingClusters
 
 MAX_DEPTH: Final = 8
 """Names in our zones that lead to other names in our zones."""
@@ -73,6 +75,7 @@ class NameTable:
         for record in settings.records:
             self._records.setdefault(record.name, []).append(record)
         self._invalidated = InvalidationSet()
+        self._waiting = WaitingClusters(self.inventory)
         self._dirty: set[str] = set(self._records)
         self._pending_names: set[str] = set()
         self._name_tree = NameTree()
@@ -111,7 +114,31 @@ class NameTable:
     def upsert(self, cluster: str, declaration: AnyDeclaration) -> bool:
         """Add or replace a declaration; False where nothing changed."""
         self.add_cluster(cluster)
-        return self.inventory.upsert(cluster, self.stored_form(cluster, declaration), self._invalidated)
+        stored = self.stored_form(cluster, declaration)
+        if stored is not declaration and self.inventory.declares(cluster, declaration):
+            return self._drop_addresses(cluster, stored)
+        return self.inventory.upsert(cluster, stored, self._target(cluster))
+
+    def _drop_addresses(self, cluster: str, stored: AnyDeclaration) -> bool:
+        """Keep a slice without its addresses: only an endpoint that names the Service may have meant these."""
+        touched = InvalidationSet()
+        changed = self.inventory.upsert(cluster, stored, touched)
+        for name, service in touched.services:
+            self._dirty |= self._dependencies.dependents_of("service", name, *service)
+        return changed
+
+    def _target(self, cluster: str) -> InvalidationSet:
+        """Where what `cluster` touches is noted."""
+        return self._waiting.target(cluster, self._invalidated)
+
+    def set_waiting_clusters(self, clusters: AbstractSet[str]) -> None:
+        """Have the names of these clusters wait, and those of no others: see the rules above."""
+        self._waiting.replace(clusters, self._invalidated)
+
+    def own_clusters(self) -> tuple[str, ...]:
+        """The own cluster and the one that governs it, as far as there are any."""
+        own = self.inventory.clusters.get(self._settings.vantage_cluster)
+        return (own.name, config_cluster_of(own, self.inventory)) if own is not None else ()
 
     def stored_form(self, cluster: str, declaration: AnyDeclaration) -> AnyDeclaration:
         """Return what is kept of a declaration; slices of a cluster without pod addresses keep only readiness."""
@@ -129,6 +156,7 @@ class NameTable:
         single_network = any(zone.answer is AnswerMode.ENDPOINTS for zone in self._settings.zones)
         if (
             single_network
+            or cluster in self._waiting
             or cluster in self._without_pod_addresses
             or self._state.cluster_levels.get(cluster) is not Level.FAR_SERVICE
         ):
@@ -145,18 +173,18 @@ class NameTable:
 
     def remove(self, cluster: str, key: ObjectKey) -> bool:
         """Forget a declaration; False where it was not known."""
-        return self.inventory.remove(cluster, key, self._invalidated)
+        return self.inventory.remove(cluster, key, self._target(cluster))
 
     def remove_cluster(self, cluster: str) -> None:
         """Forget a cluster."""
         self._without_pod_addresses.discard(cluster)
-        self.inventory.remove_cluster(cluster, self._invalidated)
+        self.inventory.remove_cluster(cluster, self._target(cluster))
 
     def add_cluster(self, cluster: str) -> None:
         """Add a cluster without declarations."""
         if cluster not in self.inventory.clusters:
             self.inventory.ensure_cluster(cluster)
-            self._invalidated.topology_changed = True
+            self._target(cluster).topology_changed = True
 
     def set_resolved_addresses(self, host: str, addresses: tuple[str, ...]) -> None:
         """Note what a host name resolves to; empty where it exists no more."""
@@ -317,8 +345,9 @@ class NameTable:
         if covering:
             dirty.update(name for name in self._name_tree.names if not covering.isdisjoint(names.parents(name)))
             dirty.update(self._dependencies.dependents_below(covering))
-        for name, service in invalidated.services:
+        for service in {service for _, service in invalidated.services}:
             dirty.update(self._names_of_service(service))
+        for name, service in invalidated.services:
             dirty |= self._dependencies.dependents_of("service", name, *service)
         return dirty
 
@@ -327,7 +356,7 @@ class NameTable:
         yield from self._pod_names.get(service, ())
         hostnames = {
             point.hostname
-            for cluster in self.inventory.clusters.values()
+            for cluster in self._declaring_clusters(service)
             if (known := cluster.services.get(service)) is not None and known.headless
             for part in cluster.endpoint_slices.get(service, {}).values()
             for point in part.endpoints
@@ -339,6 +368,10 @@ class NameTable:
             derived = f"{service[1]}.{service[0]}.{zone.services_domain}"
             yield derived
             yield from (f"{hostname}.{derived}" for hostname in hostnames)
+
+    def _declaring_clusters(self, service: ServiceKey) -> Iterator[ClusterObjects]:
+        """The clusters that have a Service, or a ServiceEntry for its svc host."""
+        return (self.inventory.clusters[name] for name in self.inventory.clusters_by_service.get(service, ()))
 
     def _rebuild_topology(self) -> set[str]:
         """Rebuild the topology; return the names that rest on what changed in it."""
@@ -355,14 +388,20 @@ class NameTable:
             self._ptr_targets,
             ptr_targets(self.topology, self._resolved, self._gateway_names, self._settings),
         )
-        if (before.networks, before.vantage_network, governed) != (
-            self.topology.networks,
-            self.topology.vantage_network,
-            self._config_clusters,
-        ):
-            return self._name_tree.names | set(self._all_possible_names())
         dirty = {name for name, _ in pointers.items() ^ self._ptr_targets.items()}
         dirty.update(name for name, _ in own.items() ^ self._gateway_names.items())
+        moved = before.changed_networks(self.topology)
+        if (before.vantage_network, governed) != (self.topology.vantage_network, self._config_clusters):
+            dirty |= self._name_tree.names | self._records.keys() | self._ptr_targets.keys()
+            dirty |= self._gateway_names.keys()
+            moved = set(self.inventory.clusters)
+        touched = InvalidationSet()
+        for cluster in moved:
+            if cluster not in self._waiting:
+                self.inventory.invalidate_cluster(cluster, touched)
+        dirty |= self._invalidated_names(touched)
+        for address in before.addresses_of_clusters(moved) | self.topology.addresses_of_clusters(moved):
+            dirty |= self._dependencies.dependents_of("address", address)
         for cluster in before.changed_gateways(self.topology):
             dirty |= self._dependencies.dependents_of("gateways", cluster)
         for network in before.changed_network_gateways(self.topology):
@@ -372,16 +411,6 @@ class NameTable:
         for address in before.changed_gateway_addresses(self.topology):
             dirty |= self._dependencies.dependents_of("address", address)
         return dirty
-
-    def _all_possible_names(self) -> Iterator[str]:
-        """Every name that some declaration or record could make known."""
-        yield from self._records
-        yield from self._ptr_targets
-        yield from self._gateway_names
-        yield from self.inventory.entries_by_host
-        for cluster in self.inventory.clusters.values():
-            for service in (*cluster.services, *cluster.entries_by_service):
-                yield from self._names_of_service(service)
 
     # ------------------------------------------------------------------------------------------ one name
 
@@ -455,12 +484,11 @@ class NameTable:
             return True
         if name in self._gateway_names:
             return True
-        clusters = self.inventory.clusters.values()
         service = parse_derived_service(name, zone.services_domain)
         if service is not None:
-            return any(self._has_derived_name(cluster, service, zone) for cluster in clusters)
+            return any(self._has_derived_name(each, service, zone) for each in self._declaring_clusters(service))
         pod = parse_derived_pod(name, zone.services_domain) if not zone.fallback else None
-        return pod is not None and any(self._has_pod(cluster, *pod, zone) for cluster in clusters)
+        return pod is not None and any(self._has_pod(each, *pod, zone) for each in self._declaring_clusters(pod[0]))
 
     def _has_derived_name(self, cluster: ClusterObjects, service: ServiceKey, zone: MeshZone) -> bool:
         """Whether a cluster's Service, or a ServiceEntry for its svc host, gives it a derived name."""

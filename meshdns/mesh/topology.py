@@ -4,7 +4,7 @@ A topology is a value computed from an inventory; the `NameTable` computes the n
 changed, and compares the two.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Container, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Final
 
@@ -36,6 +36,9 @@ from meshdns.mesh.settings import MeshSettings
 
 MAX_GATEWAYS: Final = 256
 """Addresses of the gateways of one cluster or network that count, the first in order."""
+
+HeldObject = tuple[ClusterObjects, GatewayObject]
+"""A gateway object with the cluster that holds it."""
 
 EAST_WEST: Final = "eastwestgateway"
 INGRESS: Final = "ingressgateway"
@@ -84,6 +87,7 @@ class Topology(msgspec.Struct, frozen=True):
     gateways_by_address: dict[str, tuple[Gateway, ...]]  # gateway address or host name → the gateways that have it
     prefixes: dict[str, tuple[tuple[int, int, int], ...]]  # network → (version, network as integer, mask)
     gateway_hosts: dict[str, HostState]  # host name of a gateway → what its look-ups brought
+    outside_gateways: dict[str, tuple[Gateway, ...]]  # cluster → gateways it holds for networks without clusters
 
     def gateways_of_network(self, network: str) -> GatewaySet:
         """All gateways that lead into a network."""
@@ -100,9 +104,11 @@ class Topology(msgspec.Struct, frozen=True):
 
     def gateways_in_cluster(self, cluster: str) -> tuple[Gateway, ...]:
         """The gateways of a cluster, and those that it holds for networks without clusters."""
-        elsewhere = (each for gateways in self.network_gateways.values() for each in gateways.members)
-        its = self.gateways.get(cluster, GatewaySet()).members
-        return (*its, *(each for each in elsewhere if each.network and each.owner == cluster))
+        return (*self.gateways.get(cluster, GatewaySet()).members, *self.outside_gateways.get(cluster, ()))
+
+    def addresses_of_clusters(self, clusters: Collection[str]) -> set[str]:
+        """The addresses and host names of the gateways of these clusters."""
+        return {each.address for name in clusters for each in self.gateways.get(name, GatewaySet()).members}
 
     def is_in_network(self, address: IpAddress, network: str) -> bool:
         """Whether the settings say that `address` belongs to `network`."""
@@ -116,6 +122,10 @@ class Topology(msgspec.Struct, frozen=True):
         if address is None or not self.prefixes:
             return False
         return any(self.is_in_network(address, network) for network in self.prefixes)
+
+    def changed_networks(self, other: "Topology") -> set[str]:
+        """The clusters that are on another network."""
+        return _changed_keys(self.networks, other.networks)
 
     def changed_gateways(self, other: "Topology") -> set[str]:
         """The clusters whose gateways differ between two topologies."""
@@ -147,13 +157,17 @@ def build_topology(inventory: Inventory, find_host: Callable[[str], HostState] =
     """The topology that follows from an inventory, its settings, and what the host names of gateways resolve to."""
     settings = inventory.settings
     networks = {name: _cluster_network(cluster, settings) for name, cluster in inventory.clusters.items()}
-    gateways = {name: _cluster_gateways(cluster, networks, inventory) for name, cluster in inventory.clusters.items()}
+    labelled = _labelled_objects(inventory)
+    gateways = {
+        name: _cluster_gateways(cluster, networks, labelled.get(networks[name], ()))
+        for name, cluster in inventory.clusters.items()
+    }
     owners: dict[str, list[Gateway]] = {}
     for each in gateways.values():
         for gateway in each.members:
             owners.setdefault(gateway.address, []).append(gateway)
     vantage = settings.vantage_cluster
-    network_gateways = _network_gateways(inventory, networks, gateways)
+    network_gateways = _network_gateways(networks, gateways, labelled)
     leading = (each for found in (*gateways.values(), *network_gateways.values()) for each in found.members)
     hosts = dict.fromkeys(each.address for each in leading if parse_address(each.address) is None)
     return Topology(
@@ -169,7 +183,28 @@ def build_topology(inventory: Inventory, find_host: Callable[[str], HostState] =
             for name, prefixes in settings.networks.items()
         },
         gateway_hosts={host: find_host(host) for host in hosts},
+        outside_gateways=_outside_gateways(network_gateways),
     )
+
+
+def _labelled_objects(inventory: Inventory) -> dict[str, list[HeldObject]]:
+    """By network the objects labelled as its gateways, each with the cluster that holds it, in order of clusters."""
+    labelled: dict[str, list[HeldObject]] = {}
+    for _, cluster in sorted(inventory.clusters.items()):
+        for each in gateway_objects(cluster):
+            if network_label(each):
+                labelled.setdefault(network_label(each), []).append((cluster, each))
+    return labelled
+
+
+def _outside_gateways(network_gateways: Mapping[str, GatewaySet]) -> dict[str, tuple[Gateway, ...]]:
+    """By cluster the gateways that it holds for networks without clusters."""
+    found: dict[str, list[Gateway]] = {}
+    for gateways in network_gateways.values():
+        for each in gateways.members:
+            if each.network:
+                found.setdefault(each.owner, []).append(each)
+    return {owner: tuple(its) for owner, its in found.items()}
 
 
 def _cluster_network(cluster: ClusterObjects, settings: MeshSettings) -> str:
@@ -179,26 +214,23 @@ def _cluster_network(cluster: ClusterObjects, settings: MeshSettings) -> str:
     return cluster.settings.network or label or settings.default_network or f"only {cluster.name}"
 
 
-def _cluster_gateways(cluster: ClusterObjects, networks: dict[str, str], inventory: Inventory) -> GatewaySet:
-    """The first kind of gateway that yields an address (docs/semantics.md, which objects are a cluster's gateways)."""
+def _cluster_gateways(
+    cluster: ClusterObjects, networks: Mapping[str, str], labelled: Sequence[HeldObject]
+) -> GatewaySet:
+    """The first kind of gateway that yields an address (docs/semantics.md, which objects are a cluster's gateways).
+
+    `labelled` are the objects of all clusters that are labelled as gateways of its network.
+    """
     if cluster.settings.gateways is not None:
         return GatewaySet(tuple(_configured_gateway(text, cluster.name) for text in cluster.settings.gateways))
-    network = networks[cluster.name]
-    others = [each for name, each in sorted(inventory.clusters.items()) if each is not cluster]
-    same = [each for each in others if networks[each.name] == network]
     pending = False
     waiting: dict[str, None] = {}
-    for objects in (
-        [(cluster, each) for each in by_network_label(cluster, network)],
-        [(other, each) for other in same for each in by_network_label(other, network)],
-        [(other, each) for other in others for each in by_network_label(other, network) if is_remote(each)],
-        [(cluster, each) for each in by_istio_label(cluster, EAST_WEST)],
-        [(cluster, each) for each in by_istio_label(cluster, INGRESS)],
-    ):
+    for objects in _gateway_kinds(cluster, networks, labelled):
+        held = list(objects)
         found = _without_duplicates(
-            gateway for holder, each in objects for gateway in _gateways_of_object(each, holder, cluster.name)
+            gateway for holder, each in held for gateway in _gateways_of_object(each, holder, cluster.name)
         )
-        without = [each for holder, each in objects if not addresses_of(each, holder)]
+        without = [each for holder, each in held if not addresses_of(each, holder)]
         waiting.update((origin_of(each), None) for each in without)
         pending = pending or any(may_get_address(each) for each in without)
         if found:
@@ -206,33 +238,47 @@ def _cluster_gateways(cluster: ClusterObjects, networks: dict[str, str], invento
     return GatewaySet((), pending, tuple(waiting))
 
 
+def _gateway_kinds(
+    cluster: ClusterObjects, networks: Mapping[str, str], labelled: Sequence[HeldObject]
+) -> Iterator[Iterable[HeldObject]]:
+    """The kinds of gateway of a cluster, in the order in which they are tried; each is looked for when it is."""
+    network = networks[cluster.name]
+    yield ((cluster, each) for each in by_network_label(cluster, network))
+    others = [(holder, each) for holder, each in labelled if holder is not cluster]
+    yield ((holder, each) for holder, each in others if networks[holder.name] == network)
+    yield ((holder, each) for holder, each in others if is_remote(each))
+    for label in (EAST_WEST, INGRESS):
+        yield ((cluster, each) for each in by_istio_label(cluster, label))
+
+
 def _network_gateways(
-    inventory: Inventory, networks: Mapping[str, str], gateways: Mapping[str, GatewaySet]
+    networks: Mapping[str, str], gateways: Mapping[str, GatewaySet], labelled: Mapping[str, Sequence[HeldObject]]
 ) -> dict[str, GatewaySet]:
     """The gateways that lead into each network: those of its clusters, else every object labelled with it.
 
     A network without clusters, of VMs alone, is known only by the gateways that lead into it; they stand in clusters of
     other networks, or are written there (class istio-remote) for gateways elsewhere.
     """
-    leading: dict[str, GatewaySet] = {}
+    members: dict[str, dict[Gateway, None]] = {}
+    waiting: dict[str, dict[str, None]] = {}
+    pending: set[str] = set()
     for name in sorted(networks):
-        before, its = leading.get(networks[name], GatewaySet()), gateways[name]
-        found = tuple(dict.fromkeys((*before.members, *its.members)))
-        waiting = tuple(dict.fromkeys((*before.without_address, *its.without_address)))
-        leading[networks[name]] = GatewaySet(found, before.pending or its.pending, waiting)
-    outside: dict[str, list[tuple[ClusterObjects, GatewayObject]]] = {}
-    for _, cluster in sorted(inventory.clusters.items()):
-        for each in gateway_objects(cluster):
-            if network_label(each) and network_label(each) not in leading:
-                outside.setdefault(network_label(each), []).append((cluster, each))
-    for network, objects in outside.items():
-        places_of = ((each, holder.name, place) for holder, each in objects for place in addresses_of(each, holder))
-        found = _without_duplicates(
-            Gateway(*place, owner, origin_of(each), network) for each, owner, place in places_of
-        )
-        without = [each for holder, each in objects if not addresses_of(each, holder)]
-        waiting = tuple(dict.fromkeys(origin_of(each) for each in without))
-        leading[network] = GatewaySet(found, any(may_get_address(each) for each in without), waiting)
+        members.setdefault(networks[name], {}).update(dict.fromkeys(gateways[name].members))
+        waiting.setdefault(networks[name], {}).update(dict.fromkeys(gateways[name].without_address))
+        if gateways[name].pending:
+            pending.add(networks[name])
+    leading = {
+        network: GatewaySet(tuple(its), network in pending, tuple(waiting[network])) for network, its in members.items()
+    }
+    for network, objects in labelled.items():
+        if network not in members:
+            places = ((each, holder.name, place) for holder, each in objects for place in addresses_of(each, holder))
+            outside = _without_duplicates(
+                Gateway(*place, owner, origin_of(each), network) for each, owner, place in places
+            )
+            without = [each for holder, each in objects if not addresses_of(each, holder)]
+            awaited = any(may_get_address(each) for each in without)
+            leading[network] = GatewaySet(outside, awaited, tuple(dict.fromkeys(map(origin_of, without))))
     return leading
 
 
@@ -268,9 +314,13 @@ def topology_problems(inventory: Inventory, topology: Topology) -> Iterator[tupl
 
     The fallbacks are judged as long as nothing before them yielded an address.
     """
+    taken = set(topology.networks.values())
+    meant = {
+        name for name in topology.network_gateways if name in topology.prefixes or name == topology.vantage_network
+    }
     for name, cluster in inventory.clusters.items():
         if cluster.settings.gateways is None:
-            for problem in _cluster_problems(cluster, topology):
+            for problem in _cluster_problems(cluster, topology, taken, meant):
                 yield name, problem
         for problem in _bound_problems(name, topology):
             yield name, problem
@@ -329,13 +379,12 @@ def _bound_problems(cluster: str, topology: Topology) -> Iterator[Problem]:
             yield Problem(ProblemKind.OVER_BOUND, "Cluster", "", cluster, field, reason, "name fewer", cause=cause)
 
 
-def _cluster_problems(cluster: ClusterObjects, topology: Topology) -> Iterator[Problem]:
+def _cluster_problems(
+    cluster: ClusterObjects, topology: Topology, taken: Container[str], meant: Container[str]
+) -> Iterator[Problem]:
+    """What is wrong with the gateway objects of a cluster; networks are `taken` by clusters, or `meant` without any."""
     network = topology.networks.get(cluster.name, "")
-    taken = set(topology.networks.values())
     outside = [each for each in gateway_objects(cluster) if network_label(each) and network_label(each) not in taken]
-    meant = {
-        name for name in topology.network_gateways if name in topology.prefixes or name == topology.vantage_network
-    }
     for each in gateway_objects(cluster):
         if network_label(each) in taken:
             problem = wrong_network_problem(each, cluster, network)

@@ -23,6 +23,7 @@ from dataclasses import replace
 from functools import partial
 from typing import Final, NamedTuple
 
+from meshdns.instance.timers import Timers
 from meshdns.mesh.objects.foreign import bounded_text, describe_error
 from meshdns.sources.auth.credentials import Credential, credential_expiry
 from meshdns.sources.auth.kubeconfig import ClientConfig
@@ -171,7 +172,7 @@ class ClusterReader:
             again = client.buffer.flush()
             _log.info("cluster %s is served by its new client", self._name)
             if again:
-                asyncio.get_running_loop().call_later(again, self._relist, client)
+                client.timers.call_later(again, partial(self._relist, client))
         self._context.registry.mark_complete(self._name)
 
     def _relist(self, client: "_ClusterClient") -> None:
@@ -219,6 +220,7 @@ class _ClusterClient:
         self, cluster: ClusterReader, name: str, client_config: ClientConfig, context: SourceContext, *, buffering: bool
     ) -> None:
         self.client_config = client_config
+        self.timers = Timers()
         self.uid = ""
         self._resources = resources_to_watch(readiness=name not in context.without_readiness)
         self.buffer = SyncBuffer(
@@ -237,21 +239,23 @@ class _ClusterClient:
 
     def stop(self) -> None:
         """Stop to read; nothing more is said."""
+        self.timers.close()
         self.buffer.close()
         self._task.cancel()
 
     async def _run(self) -> None:
         """Read for ever; a fault of the client costs this cluster a pause, not the source."""
-        await asyncio.sleep(self._start_delay)
-        while True:
-            try:
-                await self._follow_all()
-            except* Exception as group:  # noqa: BLE001 — the border between clusters
-                error = group.exceptions[0]
-                _log.exception("cluster %s stopped; it is begun anew", self._name)
-                for kind in self._resources:
-                    self.buffer.report(ReadFailed(self._name, kind, _fault_reason(error)))
-            await asyncio.sleep(5 + 25 * self._draw())
+        with self.timers:
+            await asyncio.sleep(self._start_delay)
+            while True:
+                try:
+                    await self._follow_all()
+                except* Exception as group:  # noqa: BLE001 — the border between clusters
+                    error = group.exceptions[0]
+                    _log.exception("cluster %s stopped; it is begun anew", self._name)
+                    for kind in self._resources:
+                        self.buffer.report(ReadFailed(self._name, kind, _fault_reason(error)))
+                await asyncio.sleep(5 + 25 * self._draw())
 
     async def _follow_all(self) -> None:
         self._end_turn = await self._limits.queue.wait_turn(self._order)
@@ -305,7 +309,7 @@ class _ClusterClient:
             )
         if uid and uid != self.uid:
             if self.uid or self.buffer.has_lists:
-                asyncio.get_running_loop().call_soon(self._cluster.on_cluster_replaced, self)
+                self.timers.call_soon(partial(self._cluster.on_cluster_replaced, self))
                 raise SourceError(
                     f"another cluster answers at {server} (kube-system {uid}, not {self.uid or 'known before'}); its "
                     "names are served once all are read: wait, or correct the kubeconfig"

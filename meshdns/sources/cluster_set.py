@@ -13,6 +13,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Final
 
+from meshdns.instance.timers import Timers
 from meshdns.mesh.objects.foreign import describe_error, listed, shown
 from meshdns.mesh.objects.problems import Problem, ProblemKind, first_problems
 from meshdns.sources.auth.kubeconfig import ClientConfig
@@ -49,6 +50,7 @@ class ClusterSet:
         self._source_problems: tuple[Problem, ...] = ()
         self._reported_problems: tuple[Problem, ...] = ()
         self._scheduled = False
+        self._timers = Timers()
         self._is_closed = False
         context.registry.subscribe(self._schedule_reconcile)
 
@@ -109,6 +111,7 @@ class ClusterSet:
     def close(self) -> None:
         """Read none of the clusters any more, and give their names back; what was read of them stays."""
         self._is_closed = True
+        self._timers.close()
         self._context.registry.unsubscribe(self._schedule_reconcile)
         for name in self._clusters:
             self._context.registry.release(name)
@@ -117,7 +120,7 @@ class ClusterSet:
     def _schedule_reconcile(self) -> None:
         if not self._scheduled:
             self._scheduled = True
-            asyncio.get_running_loop().call_soon(self._reconcile)
+            self._timers.call_soon(self._reconcile)
 
     def _reconcile(self) -> None:
         """Start, change and suspend clusters by what is wanted and registered now."""
