@@ -8,7 +8,7 @@ out of contact carries EDE 3 (Stale Answer).
 """
 
 import enum
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from itertools import islice
 from typing import Final, NamedTuple, Protocol, TypeAlias
 
@@ -20,8 +20,10 @@ from meshdns.authority.state import NamedbState
 from meshdns.authority.synthesis import Synthesized
 from meshdns.authority.synthesis_cache import SynthesisCache
 from meshdns.authority.zone import (
+    FORWARDED,
     ServedZone,
     compression_pointer,
+    find_inner_zones,
     has_server_name,
     implied_names,
     ns_rdata,
@@ -39,6 +41,7 @@ from meshdns.dns.codes import (
     TYPE_A,
     TYPE_AAAA,
     TYPE_ANY,
+    TYPE_DS,
     TYPE_NS,
     TYPE_SOA,
     TYPE_TXT,
@@ -57,6 +60,7 @@ class Verdict(enum.Enum):
 
     FORWARD = "forward"
     FALLBACK = "forward, and answer from the mesh if the upstream denies the name"
+    FALL_THROUGH = "forward, and say that the name exists if the upstream denies it"
 
 
 class AnswerSource(NamedTuple):
@@ -89,16 +93,30 @@ class RowReader(Protocol):
 
 
 class Authority:
-    """Answers for the zones of the settings. `fixed_names` exist because of the zones, whatever the database holds."""
+    """Answers for the zones of the settings. `fixed_names` exist because of the zones, whatever the database holds.
 
-    def __init__(self, zones: Sequence[ServedZone], *, nsid: bytes = b"", keepalive: int = 100) -> None:
+    The longest match decides about a name, over `zones` and `forward_zones`: the names of a zone end where another zone
+    or a forward zone inside it begins.
+    """
+
+    def __init__(
+        self,
+        zones: Sequence[ServedZone],
+        forward_zones: Iterable[bytes] = (),
+        *,
+        nsid: bytes = b"",
+        keepalive: int = 100,
+    ) -> None:
         by_apex = {zone.apex: zone for zone in zones}
+        inner_zones = find_inner_zones(by_apex, forward_zones)
+        forwarded = dict.fromkeys(inner_zones.keys() - by_apex.keys(), FORWARDED)
+        self._parents = {apex: zone for apex, outer in inner_zones.items() if not (zone := by_apex[outer]).fallback}
         self._zones = tuple(by_apex.values())
         self._holds: dict[bytes, Hold] = {}
         self._judged_state: NamedbState | None = None  # the state that the holds follow from
-        self._zone = ZoneMap(by_apex).find
+        self._zone = ZoneMap({**by_apex, **forwarded}).find
         self._apexes = frozenset(by_apex)
-        self._implied_names = frozenset(implied_names(self._zones))
+        self._implied_names = frozenset(implied_names(self._zones, inner_zones))
         named = {server_name(zone.apex): zone for zone in self._zones if has_server_name(zone)}
         self._server_names = frozenset(named)
         self._servers = {name: server_rrsets(zone) for name, zone in named.items() if zone.servers}
@@ -114,7 +132,9 @@ class Authority:
         if query.error_rcode:
             return self._reply(query, query.error_rcode, tcp=tcp)
         zone = self._zone(query.qname_lower)
-        if zone is None:
+        if query.qtype == TYPE_DS and query.qname_lower in self._parents:  # the parent's to answer (RFC 4035 3.1.4.1)
+            return self._denial(query, NOERROR, self._parents[query.qname_lower], rows, tcp=tcp)
+        if zone is None or zone is FORWARDED:
             return Verdict.FORWARD
         if zone.fallback:
             return self._answer_fallback(query, zone, rows, tcp=tcp, rotation=rotation)
@@ -137,18 +157,23 @@ class Authority:
 
     def serves(self, name: bytes) -> bool:
         """Return whether a lower-case wire name is in one of the zones."""
-        return self._zone(name) is not None
+        return self._served_zone(name) is not None
+
+    def _served_zone(self, name: bytes) -> ServedZone | None:
+        """Return the zone that answers for a name; None if it is forwarded whatever the database holds."""
+        zone = self._zone(name)
+        return None if zone is FORWARDED else zone
 
     def is_of_zone(self, name: bytes, rows: RowReader) -> bool:
         """Return whether a lower-case wire name exists because of the zones alone, without any declaration."""
-        zone, row = self._zone(name), _row(rows, name)
+        zone, row = self._served_zone(name), _row(rows, name)
         if zone is None or zone.fallback:
             return False
         return (name in self._servers and _is_undeclared(row)) or (name in self._implied_names and row is None)
 
     def covering_owner(self, name: bytes, rows: RowReader) -> bytes | None:
         """Return the owner name whose row answers for a lower-case wire name: itself, or a wildcard that covers it."""
-        zone = self._zone(name)
+        zone = self._served_zone(name)
         if zone is None or rows.row(name) is not None:
             return name if zone is not None else None
         found = self._wildcard_above(name, zone, rows)
@@ -177,7 +202,7 @@ class Authority:
         It does not below hosts, of which names by cluster are synthesized; for service labels, which a wildcard covers
         in its own way; for TXT, which tools query; and while some names may not be denied.
         """
-        zone = self._zone(query.qname_lower)
+        zone = self._served_zone(query.qname_lower)
         if zone is None or zone.fallback or query.qtype == TYPE_TXT or query.qname_lower[1] == ord("_"):
             return False
         if self._find_hold(zone, rows) is not None:
@@ -188,11 +213,15 @@ class Authority:
     def answer_after_denial(
         self, query: Query, rows: RowReader | None, *, tcp: bool, rotation: int = 0
     ) -> AuthorityReply | None:
-        """Return the mesh's answer for a name that the upstream of a fallback zone denied; None if the denial stands.
+        """Return the answer for a name that an upstream denied; None if the denial stands.
 
-        It stands while clusters have not synced, too: SERVFAIL here would break every search list.
+        In a fallback zone it stands while clusters have not synced, too: SERVFAIL here would break every search list.
+        In a zone with ``fallthrough`` the name has no data of its own, but names below it exist here: it is no
+        NXDOMAIN, for caches take that for all names below it (RFC 8020).
         """
-        zone = self._zone(query.qname_lower)
+        zone = self._served_zone(query.qname_lower)
+        if zone is not None and rows is not None and zone.fallthrough:
+            return self._answer_without_upstream(query, zone, rows, tcp=tcp)
         row = _row(rows, query.qname_lower) if rows is not None and rows.state.ready else None
         if zone is None or rows is None or row is None or row.is_empty_nonterminal or row.status != RowStatus.DATA:
             return None
@@ -209,6 +238,24 @@ class Authority:
         found = self.answer_after_denial(query, rows, tcp=tcp, rotation=rotation)
         return found if found is not None else self._denial(query, NXDOMAIN, zone, rows, tcp=tcp)
 
+    def _answer_without_upstream(self, query: Query, zone: ServedZone, rows: RowReader, *, tcp: bool) -> AuthorityReply:
+        """Answer for an undeclared name, above declared ones, that the upstream of a fallthrough zone denied."""
+        own = self._apex_records(query, zone, rows) if query.qname_lower == zone.apex else None
+        if own is None:
+            return self._denial(query, NOERROR, zone, rows, tcp=tcp)
+        return self._reply(query, NOERROR, answer=own, aa=True, tcp=tcp)
+
+    def _fall_through(self, query: Query, zone: ServedZone, rows: RowReader, *, tcp: bool) -> AuthorityReply | Verdict:
+        """Forward an undeclared name of a fallthrough zone that exists here: the data is the other server's."""
+        hold = self._find_hold(zone, rows)
+        if hold is not None and hold.covers(query.qname_lower):
+            if hold.is_forwarded:
+                return Verdict.FALL_THROUGH
+            return self._reply(query, SERVFAIL, error=(EDE_NOT_READY, hold.text), tcp=tcp)
+        if not rows.state.complete:
+            return self._reply(query, SERVFAIL, error=(EDE_NOT_READY, b"a cluster has not synced yet"), tcp=tcp)
+        return Verdict.FALL_THROUGH
+
     def _answer_server_name(
         self, query: Query, zone: ServedZone, rows: RowReader | None, *, tcp: bool, rotation: int
     ) -> AuthorityReply:
@@ -224,16 +271,22 @@ class Authority:
     ) -> AuthorityReply | Verdict:
         if row is None and self._is_still_forwarded(zone, rows):
             return Verdict.FORWARD
-        if query.qtype in (TYPE_SOA, TYPE_ANY):
-            rdata = soa_rdata(zone, HEADER_SIZE, rows.serial)
-            answer = Section(1, record(TYPE_SOA, zone.negative_ttl, rdata))
-            return self._reply(query, NOERROR, answer=answer, aa=True, tcp=tcp)
-        if query.qtype == TYPE_NS:
-            answer = Section(1, record(TYPE_NS, zone.ttl, ns_rdata(zone, HEADER_SIZE)))
+        answer = self._apex_records(query, zone, rows)
+        if zone.fallthrough and (answer is not None or _is_undeclared(row)):
+            return self._fall_through(query, zone, rows, tcp=tcp)
+        if answer is not None:
             return self._reply(query, NOERROR, answer=answer, aa=True, tcp=tcp)
         if row is None:
             return self._deny_unknown(query, NOERROR, zone, rows, tcp=tcp)
         return self._answer_from_row(query, zone, row, rows, tcp=tcp, rotation=rotation)
+
+    def _apex_records(self, query: Query, zone: ServedZone, rows: RowReader) -> Section | None:
+        """Return the zone's own records of the queried type, SOA for any type; None if it has none."""
+        if query.qtype in (TYPE_SOA, TYPE_ANY):
+            return Section(1, record(TYPE_SOA, zone.negative_ttl, soa_rdata(zone, HEADER_SIZE, rows.serial)))
+        if query.qtype == TYPE_NS:
+            return Section(1, record(TYPE_NS, zone.ttl, ns_rdata(zone, HEADER_SIZE)))
+        return None
 
     def _answer_from_row(
         self, query: Query, zone: ServedZone, row: Row, rows: RowReader, *, tcp: bool, rotation: int
@@ -248,6 +301,8 @@ class Authority:
         if query.qtype == TYPE_ANY and row.rrsets:
             rrset = next(iter(row.rrsets.values()))  # RFC 8482 4.1: one RRset is enough
         if rrset is None:
+            if not row.rrsets and zone.fallthrough and row.is_empty_nonterminal:
+                return self._fall_through(query, zone, rows, tcp=tcp)
             if not row.rrsets:
                 return self._deny_unknown(query, NOERROR, zone, rows, tcp=tcp)
             return self._no_data(query, zone, rows, tcp=tcp)
@@ -259,6 +314,8 @@ class Authority:
     ) -> AuthorityReply | Verdict:
         """Answer for a name without a row: an implied or synthesized name, a wildcard, else a denial."""
         if query.qname_lower in self._implied_names:
+            if zone.fallthrough:
+                return self._fall_through(query, zone, rows, tcp=tcp)
             return self._deny_unknown(query, NOERROR, zone, rows, tcp=tcp)
         made = synthesis.synthesize_service(
             query, zone.apex, lambda name: self._covering_row(name, zone, rows), self._synthesis_cache

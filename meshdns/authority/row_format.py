@@ -34,6 +34,7 @@ class RowStatus(enum.IntEnum):
     DATA = 0  # RRsets, or none: NODATA
     PENDING = 1  # an address is still to come: SERVFAIL
     FORWARD = 2  # a forward zone of the settings has the answer
+    DECLARED = 3  # declared, and without any RRset: NODATA, which no wildcard and no upstream changes
 
 
 class ClusterPart(msgspec.Struct, frozen=True, array_like=True):

@@ -1,6 +1,6 @@
 """A zone of the settings, with the records and names that do not depend on the mesh: SOA, NS, its servers."""
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from ipaddress import ip_address
 from typing import Final
 
@@ -42,16 +42,33 @@ class ServedZone(msgspec.Struct, frozen=True):
     records: tuple[tuple[bytes, int], ...] = ()
 
 
-def implied_names(served: Collection[ServedZone]) -> Iterator[bytes]:
-    """Yield names that exist because of the zones: NS targets, and the names between a zone and one inside it."""
-    zones = {zone.apex for zone in served}
+FORWARDED: Final = ServedZone(b"")
+"""Stands for each forward zone that lies inside a zone: its names are forwarded."""
+
+
+def find_inner_zones(zones: Collection[bytes], forward_zones: Iterable[bytes]) -> dict[bytes, bytes]:
+    """Return the apexes of zones, and of forward zones among them, that lie inside one of `zones`: of the longest.
+
+    A forward zone with the name of one of `zones` is none of its own: it says where misses of that zone go.
+    """
+    found = {}
+    for apex in (*zones, *(each for each in forward_zones if each not in zones)):
+        outer = next((name for name in ancestors(apex) if name in zones), None)
+        if outer is not None:
+            found[apex] = outer
+    return found
+
+
+def implied_names(served: Collection[ServedZone], inner_zones: Mapping[bytes, bytes]) -> Iterator[bytes]:
+    """Yield names that exist because of the zones: NS targets, and the names between a zone and one inside it.
+
+    `inner_zones` are those of `find_inner_zones`.
+    """
     for zone in served:
-        apex = zone.apex
         if has_server_name(zone):
-            yield server_name(apex)
-        above = list(ancestors(apex))
-        outer = next((i for i, name in enumerate(above) if name in zones), 0)
-        yield from above[:outer]
+            yield server_name(zone.apex)
+    for apex, outer in inner_zones.items():
+        yield from list(ancestors(apex, outer))[:-1]
 
 
 def server_name(apex: bytes) -> bytes:

@@ -38,7 +38,7 @@ class RowEncoder:
         """The row of an answer; names with the same addresses, ports and clusters share one of `encoded_rows`."""
         static = answer.level is Level.STATIC
         served = (
-            (answer.outcome, answer.level, answer.ttl, answer.ipv4, answer.ipv6),
+            (answer.outcome, answer.level, answer.ttl, answer.ipv4, answer.ipv6, answer.is_declared),
             (answer.clusters, answer.parts, answer.services, answer.records),
         )
         row = encoded_rows.get(served)
@@ -53,8 +53,10 @@ class RowEncoder:
             rrsets.setdefault(rtype, []).append(rdata)
         addresses = answer.outcome is AnswerKind.ADDRESSES
         ttl = answer.ttl if addresses or not answer.records else answer.records[0].ttl
+        is_lacking = answer.outcome is AnswerKind.NODATA and answer.is_declared
+        status = RowStatus.DECLARED if is_lacking else _ROW_STATUS[answer.outcome]
         return row_format.encode_row(
-            RowStatus.DATA if rrsets else _ROW_STATUS[answer.outcome],
+            RowStatus.DATA if rrsets else status,
             rrsets,
             ttl=ttl,
             clusters=[self.cluster_id(name) for name in answer.clusters if name],

@@ -13,6 +13,7 @@ BADCOOKIE: Final = 23  # RFC 7873 section 8
 
 TYPE_A: Final = 1
 TYPE_NS: Final = 2
+TYPE_DS: Final = 43  # RFC 4034 section 5
 TYPE_CNAME: Final = 5
 TYPE_SOA: Final = 6
 TYPE_PTR: Final = 12

@@ -163,13 +163,17 @@ class Route(msgspec.Struct, frozen=True):
     refuse_private: bool = False
 
 
-def reply_rules(route: Route, own_zones: Mapping[bytes, bool]) -> ReplyRules:
+def reply_rules(route: Route, own_zones: Mapping[bytes, bool | None]) -> ReplyRules:
     """Return the rules for replies of a route's upstreams.
 
     `own_zones` are the zones whose names they may not set; True marks a fallback zone, for whose names its own
-    upstreams are asked first. In all other own zones an upstream speaks for the queried name alone, if at all.
+    upstreams are asked first, and None a forward zone inside one of them, which any upstream may speak for. In all
+    other own zones an upstream speaks for the queried name alone, if at all.
     """
-    zones = {zone: not (is_fallback and zone == route.zone) for zone, is_fallback in own_zones.items()}
+    zones = {
+        zone: is_fallback is not None and not (is_fallback and zone == route.zone)
+        for zone, is_fallback in own_zones.items()
+    }
     return ReplyRules(OwnNames(zones), route.refuse_private)
 
 

@@ -179,8 +179,9 @@ class CandidateSearch:
         else:
             # the host itself is what would be resolved: it counts where L declares it, elsewhere for nothing
             own = level is Level.OWN_ENTRY
-            forwarded = own and any(
-                names.is_subdomain(host.removeprefix("*."), zone) for zone in self._settings.forward_zones
+            forwarded = own and (
+                self._zone.fallthrough
+                or any(names.is_subdomain(self._zone.name, zone) for zone in self._settings.forward_zones)
             )
             yield Candidate(
                 level,

@@ -473,7 +473,8 @@ class NameTable:
             if chain.is_over_bound:
                 return _OVER_BOUND
             seen[host] = None
-            covering = (host, *(f"*.{parent}" for parent in names.parents(host)))
+            inside = (parent for parent in names.parents(host) if names.is_subdomain(parent, zone.name))
+            covering = (host, *(f"*.{parent}" for parent in inside))
             name = next((name for name in covering if self._has_declaration(name, zone)), None)
             seen[host] = self._compute_answer(name, zone, dependencies, chain, depth) if name is not None else None
         return seen[host]

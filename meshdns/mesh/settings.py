@@ -7,7 +7,7 @@ from typing import Final
 import msgspec
 
 from meshdns.dns import names
-from meshdns.dns.names import longest_zone
+from meshdns.dns.names import is_subdomain, longest_zone
 from meshdns.mesh.zone_hashes import SettingsHashes
 
 Prefix = IPv4Network | IPv6Network
@@ -121,5 +121,13 @@ class MeshSettings(msgspec.Struct, frozen=True):
         return label if "." not in label and not names.invalid_reason(label) else ""
 
     def zone_of(self, host: str) -> MeshZone | None:
-        """The longest zone that `host` is in."""
-        return longest_zone(host, self.zones)
+        """The longest zone that `host` is in; None also where a longer forward zone takes it."""
+        zone = longest_zone(host, self.zones)
+        if zone is None or not self.forward_zones:
+            return zone
+        return None if self.inner_forward_zone_of(host, zone) else zone
+
+    def inner_forward_zone_of(self, host: str, zone: MeshZone) -> str:
+        """The forward zone inside `zone` that takes `host`, which is in `zone`; empty where none does."""
+        inner = (each for each in self.forward_zones if len(each) > len(zone.name))
+        return next((each for each in inner if is_subdomain(host, each)), "")

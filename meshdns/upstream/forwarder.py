@@ -80,7 +80,7 @@ class Forwarder:
         counters: ForwardCounters,
         nsid: bytes = b"",
         instance_id: bytes = b"",
-        own_zones: Mapping[bytes, bool] | None = None,
+        own_zones: Mapping[bytes, bool | None] | None = None,
         on_alias: Callable[[Waiter, Alias], None] | None = None,
         on_reply_time: Callable[[Address, int, float], None] = lambda _address, _rcode, _seconds: None,
     ) -> None:

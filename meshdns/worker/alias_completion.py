@@ -67,7 +67,7 @@ class AliasCompletion:
         answer = self._answer_here(target, rows)
         if isinstance(answer, bytes):
             return _spliced(waiter, alias, answer)
-        return self._ask_upstream(waiter, alias, target, rows, is_fallback=answer is Verdict.FALLBACK)
+        return self._ask_upstream(waiter, alias, target, rows, is_fallback=answer is not Verdict.FORWARD)
 
     def _answer_here(self, target: Query, rows: DatabaseRead | None) -> bytes | Verdict:
         """Return the reply for a name of ours, or the verdict that an upstream is asked."""

@@ -220,7 +220,7 @@ class Responder:
             reply = self._authority.respond(query, rows, tcp=tcp)
         if reply is Verdict.FORWARD:
             return self._respond_outside_zones(received, make_sender)
-        if reply is Verdict.FALLBACK:
+        if isinstance(reply, Verdict):
             self.counters.forwarded += 1
             return self._ask_upstream_first(received, make_sender)
         self.counters.answered += 1

@@ -17,6 +17,7 @@ from meshdns.authority.authority import Authority
 from meshdns.authority.denial import outdated_zones
 from meshdns.authority.special import ChaosNames, SpecialNames
 from meshdns.authority.special_routes import forwarded_special_zones
+from meshdns.authority.zone import find_inner_zones
 from meshdns.forwarding.client_reply import Alias
 from meshdns.forwarding.counters import ForwardCounters
 from meshdns.forwarding.question import INSTANCE_ID_SIZE
@@ -94,7 +95,7 @@ class Worker:
         self._closing_forwarders: set[asyncio.Task[None]] = set()
         self._forwarder = self._make_forwarder(settings)
         self._responder = Responder(
-            authority=Authority(settings.zones, nsid=settings.nsid),
+            authority=Authority(settings.zones, _forward_zones(settings), nsid=settings.nsid),
             access_list=AccessList(admitted_prefixes(settings.allow)),
             forwarder=self._forwarder,
             begin_read=self._begin_read,
@@ -160,7 +161,7 @@ class Worker:
             self._close_after_drain(self._forwarder)
             self._forwarder = self._make_forwarder(settings)
         self._responder.reconfigure(
-            authority=Authority(settings.zones, nsid=settings.nsid),
+            authority=Authority(settings.zones, _forward_zones(settings), nsid=settings.nsid),
             access_list=AccessList(admitted_prefixes(settings.allow)),
             forwarder=self._forwarder,
             local_answers=_local_answers(settings),
@@ -357,10 +358,18 @@ def _local_answers(settings: WorkerSettings) -> LocalAnswers:
     )
 
 
-def _own_zones(settings: WorkerSettings) -> dict[bytes, bool]:
-    """Return the zones whose names no upstream may set, each with whether it is a fallback zone."""
-    special = _special_names(settings).zones
-    return {**dict.fromkeys(special, False), **{zone.apex: zone.fallback for zone in settings.zones}}
+def _forward_zones(settings: WorkerSettings) -> tuple[bytes, ...]:
+    return tuple(route.zone for route in settings.routes)
+
+
+def _own_zones(settings: WorkerSettings) -> dict[bytes, bool | None]:
+    """Return the zones whose names no upstream may set, each with whether it is a fallback zone.
+
+    None marks a forward zone inside one of them, whose names are not ours.
+    """
+    zones = {zone.apex: zone.fallback for zone in settings.zones}
+    inner = find_inner_zones(zones, _forward_zones(settings)).keys() - zones.keys()
+    return {**dict.fromkeys(_special_names(settings).zones, False), **zones, **dict.fromkeys(inner)}
 
 
 def _special_names(settings: WorkerSettings) -> SpecialNames:
@@ -377,7 +386,8 @@ def _forwarded_special_zones(settings: WorkerSettings) -> frozenset[bytes]:
 def _diagnostic_names(settings: WorkerSettings) -> DiagnosticNames:
     zones = (zone.apex for zone in settings.zones)
     access_list = AccessList(admitted_prefixes(settings.debug))
-    return DiagnosticNames(Authority(settings.zones), zones, access_list, _forwarded_special_zones(settings))
+    authority = Authority(settings.zones, _forward_zones(settings))
+    return DiagnosticNames(authority, zones, access_list, _forwarded_special_zones(settings))
 
 
 def _instance_id(settings: WorkerSettings) -> bytes:

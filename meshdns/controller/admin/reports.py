@@ -24,6 +24,7 @@ from meshdns.config.translate import (
     served_zones,
     vantage_cluster,
 )
+from meshdns.config.zone_hashes import forward_zones
 from meshdns.controller.admin.api import (
     AnyItem,
     ClusterItem,
@@ -77,7 +78,7 @@ class Reports:
         self._mesh = mesh_settings(settings)
         self._begin_read = begin_read
         self._controller_problems = controller_problems
-        self._authority = Authority(list(served_zones(settings)))
+        self._authority = Authority(list(served_zones(settings)), map(names.to_wire, forward_zones(settings)))
         self._list_builders: dict[str, Callable[[Mapping[str, float]], Iterable[AnyItem]]] = {
             "names": lambda _: self._names(),
             "services": lambda _: self._services(),

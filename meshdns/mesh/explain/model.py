@@ -57,8 +57,9 @@ class Vantage(msgspec.Struct, frozen=True, rename="camel"):
     forward: tuple[ForwardZone, ...] = ()
 
     def zone_of(self, name: str) -> ExplainedZone | None:
-        """The longest zone that a name is in."""
-        return longest_zone(name, self.zones)
+        """The longest zone that a name is in; None also where a longer forward zone takes it."""
+        zone, forward = longest_zone(name, self.zones), longest_zone(name, self.forward)
+        return None if zone is not None and forward is not None and len(forward.name) > len(zone.name) else zone
 
     def forward_zone_of(self, name: str) -> ForwardZone | None:
         """Where a name is forwarded to: the longest zone of ``forward``."""
