@@ -15,7 +15,6 @@ from meshdns.instance import metric_pages
 from meshdns.instance.metric_pages import MetricPage
 from meshdns.instance.scoreboard import CONTROLLER, Scoreboard
 from meshdns.mesh.answer import Answer
-from meshdns.mesh.candidates import Level
 from meshdns.mesh.inventory import Inventory
 from meshdns.mesh.objects.declarations import ObjectKind
 from meshdns.mesh.objects.problems import Problem
@@ -43,13 +42,13 @@ class MeshCounts:
         self._stored_problems: dict[ProblemKey, _ProblemLabels] = {}
 
     def update_name(self, name: str, answer: Answer | None) -> None:
-        """Count the new answer of a name; None if it no longer exists. Names of the zones themselves do not count."""
+        """Count the new answer of a name; None if it no longer exists."""
         zone = self._zone(name)
         for cluster in self._clusters_by_name.pop(name, ()):
             self.names[zone, cluster] -= 1
-        if answer is None or answer.level is Level.ZONE or not (answer.candidates or answer.records):
+        if answer is None or not (answer.candidates or answer.records):
             return
-        clusters = self._interned.setdefault(answer.clusters, answer.clusters)
+        clusters = self._interned.setdefault(answer.declaring_clusters, answer.declaring_clusters)
         self._clusters_by_name[name] = clusters
         for cluster in clusters:
             self.names[zone, cluster] += 1

@@ -50,7 +50,6 @@ from meshdns.controller.gauges import MeshCounts
 from meshdns.dns import names, query
 from meshdns.dns.presentation import PresentationReply, build_query, to_presentation, type_number
 from meshdns.mesh.answer import Answer, decode_answer
-from meshdns.mesh.candidates import Level
 from meshdns.mesh.explain.build import LEVEL_TEXT, explain, nearest_names
 from meshdns.mesh.explain.model import Explanation, MatchKind, Vantage
 from meshdns.mesh.objects.declarations import EndpointSlice, ObjectKind, Service
@@ -115,7 +114,8 @@ class Reports:
     def search(self, selection: NameSelection) -> Listing[NameItem]:
         """The names that a selection wants, best ones first."""
         found = self._decode_answers(select_names(self._copy_provenance(), selection))
-        items = (_name_item(name, answer) for name, answer in found if selection.cluster in ("", *answer.clusters))
+        wanted = selection.cluster
+        items = (_name_item(name, answer) for name, answer in found if wanted in ("", *answer.declaring_clusters))
         return Listing(kind=kind_of_list("names"), items=tuple(islice(items, selection.limit)))
 
     def worst_problems(self, limit: int) -> Listing[ProblemItem]:
@@ -243,8 +243,9 @@ class Reports:
         with self._begin_read() as tables:
             described, provenance = list(tables.clusters.items()), list(tables.provenance.items())
             objects = tables.declarations.count_by_cluster()
-        answers = (answer for _, answer in self._decode_stored(provenance) if answer.level is not Level.ZONE)
-        rests = Counter(cluster for answer in answers for cluster in answer.clusters)
+        rests = Counter(
+            cluster for _, answer in self._decode_stored(provenance) for cluster in answer.declaring_clusters
+        )
         own = vantage_cluster(self._settings)
         for name, each in sorted(decode_summaries(described).items()):
             yield ClusterItem(
