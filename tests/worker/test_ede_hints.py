@@ -120,3 +120,14 @@ def test_reasons_are_told_when_near_names_are_not_looked_for_any_more() -> None:
         assert ask(server, "shoop.global")[1] != ()
     assert ask(server, "shoop.global") == ("NXDOMAIN", ())
     assert ask(server, "secret.global") == ("NXDOMAIN", (f"18 {SAID}",))
+
+
+def test_the_gateways_of_a_cluster_without_any_are_told_as_such() -> None:
+    """A name of the zone itself (level 7) has the reason of its cluster for every type."""
+    server = bench(west=b"\0\0known in cluster west: the cluster has no gateway; see meshdns explain")
+    server.namedb.put({"west.global": encode_row(RowStatus.DATA, {}, ttl=30, level=7)})
+    for rtype in ("A", "AAAA", "TXT"):
+        assert ask(server, "west.global", rtype) == (
+            "NOERROR",
+            ("0 known in cluster west: the cluster has no gateway",),
+        )
