@@ -190,3 +190,14 @@ def test_a_known_name_without_that_type_is_cached() -> None:
     hits = server.responder.counters.reply_cache_hits
     assert ask(server, "shop.global", "AAAA", cookie=False) == ("NOERROR", ())
     assert server.responder.counters.reply_cache_hits == hits + 1
+
+
+def test_the_gateways_of_a_cluster_without_any_are_told_as_such() -> None:
+    """A name of the zone itself (level 7) has the reason of its cluster for every type."""
+    server = bench(west=b"\0\0known in cluster west: the cluster has no gateway; see meshdns explain")
+    server.namedb.put({"west.global": encode_row(RowStatus.DATA, {}, ttl=30, level=7)})
+    for rtype in ("A", "AAAA", "TXT"):
+        assert ask(server, "west.global", rtype) == (
+            "NOERROR",
+            ("0 known in cluster west: the cluster has no gateway",),
+        )
