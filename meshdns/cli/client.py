@@ -166,7 +166,7 @@ def _read_namedb(settings: Settings, fallback: _Fallback[_Answer], reason: str) 
     database = current_database(Path(settings.state_dir or "."))
     if not is_present(database):
         raise AdminClientError(f"{reason}, and {settings.state_dir} holds no name database; {_ADVICE}")
-    if not _is_intact(database):
+    if not is_intact(database):
         raise AdminClientError(
             f"{reason}, and the name database {database} is damaged; start meshdns serve, which rebuilds it"
         )
@@ -187,7 +187,8 @@ _ADVICE: Final = (
 )
 
 
-def _is_intact(namedb: Path) -> bool:
+def is_intact(namedb: Path) -> bool:
+    """Return whether a name database can be read; a process of its own tries, which a damaged file would crash."""
     return not subprocess.run(  # noqa: S603 — our own module and a path of the settings
         [sys.executable, "-m", "meshdns.namedb.verify", str(namedb)], check=False, capture_output=True
     ).returncode

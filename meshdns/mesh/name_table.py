@@ -285,6 +285,11 @@ class NameTable:
         """The host names that answers rest on, to be resolved in the background."""
         return self._dependencies.hosts_to_resolve
 
+    def unresolved_hosts(self, name: str) -> tuple[str, ...]:
+        """The host names that the answer of `name` rests on and that were not resolved yet."""
+        read = self._dependencies.dependencies_of(name)
+        return tuple(sorted(each[1] for each in read if each[0] == "resolved" and each[1] not in self._resolved))
+
     @property
     def hosts_to_resolve_version(self) -> int:
         """A number that differs after each change of `hosts_to_resolve`."""
@@ -365,7 +370,7 @@ class NameTable:
         moved = before.changed_networks(self.topology)
         if (before.vantage_network, governed) != (self.topology.vantage_network, self._config_clusters):
             dirty |= self._name_tree.names | self._records.keys() | self._ptr_targets.keys()
-            moved = self.inventory.clusters.keys()
+            moved = set(self.inventory.clusters)
         touched = InvalidationSet()
         for cluster in moved:
             if cluster not in self._waiting:

@@ -97,18 +97,3 @@ def test_contacts_with_more_keys_are_read() -> None:
     """A version that was rolled back may have written some."""
     kept = msgspec.json.decode(encode_contacts({"east": 1.0}, Moment("one", 100.0, 5000.0)))
     assert decode_contacts(msgspec.json.encode({**kept, "more": 1}), Moment("one", 100.0, 0.0)) == {"east": 1.0}
-
-
-def test_closed_controller_does_not_tick(tmp_path: Path) -> None:
-    """Its name database is closed next."""
-
-    async def main() -> None:
-        writer = Writer(tmp_path / "namedb")
-        controller = make_controller(writer, tmp_path, controller_metrics())
-        controller.start()
-        await controller.close()
-        writer.close()
-        assert controller._next_tick is not None
-        assert controller._next_tick.cancelled()
-
-    asyncio.run(main())

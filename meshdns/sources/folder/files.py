@@ -58,6 +58,14 @@ def read_file(path: Path, previous: FileContent) -> FileContent:
         return _FileParser(path).broken_content(f"cannot be read: {describe_error(error)}", 0, previous)
 
 
+def parse_content(path: Path, content: bytes) -> FileContent:
+    """Parse what was read elsewhere, as `read_file` does; `path` names it for people."""
+    try:
+        return _parse_file(path, content, FileContent())
+    except Exception as error:  # noqa: BLE001 — as in `read_file`
+        return _FileParser(path).broken_content(f"cannot be read: {describe_error(error)}", 0, FileContent())
+
+
 def _parse_file(path: Path, content: bytes, previous: FileContent) -> FileContent:
     file = _FileParser(path)
     try:
