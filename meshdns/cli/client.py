@@ -176,7 +176,7 @@ def _read_namedb(settings: Settings, fallback: _Fallback[_Answer], reason: str) 
     from meshdns.namedb.tables import read_tables  # noqa: PLC0415 — as above
 
     database = find_namedb(settings, f"{reason}, and ")
-    if not _is_intact(database):
+    if not is_intact(database):
         raise AdminClientError(
             f"{reason}, and the name database {database} is damaged; start meshdns serve, which rebuilds it"
         )
@@ -226,7 +226,8 @@ def _no_connection(admin: str, error: Exception) -> AdminClientError | None:
     return AdminClientError(f"{admin}: {_error_text(error)}; {_NO_RIGHT}")
 
 
-def _is_intact(namedb: Path) -> bool:
+def is_intact(namedb: Path) -> bool:
+    """Return whether a name database can be read; a process of its own tries, which a damaged file would crash."""
     return not subprocess.run(  # noqa: S603 — our own module and a path of the settings
         [sys.executable, "-m", "meshdns.namedb.verify", str(namedb)], check=False, capture_output=True
     ).returncode

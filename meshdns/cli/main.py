@@ -13,7 +13,7 @@ _COMMANDS: Final = {
     "check": "Check settings files and folders of clusters.",
     "completion": "Print a script that completes meshdns in bash, zsh or fish.",
     "demo": "Serve an example mesh of two clusters.",
-    "diff": "List the names that the server in use answers otherwise.",
+    "diff": "List what another server answers otherwise, or what manifests would change.",
     "explain": "Say why a name is answered the way it is.",
     "get": "List names, services, clusters, gateways, networks or problems.",
     "reload": "Have the running server reread its settings.",

@@ -27,6 +27,8 @@ DENIAL_BLOCK_TIMEOUT: Final = 30.0  # seconds for which a cluster that has no da
 OPTIONAL_SYNC_TIMEOUT: Final = (
     30.0  # seconds that clusters which are not required have to sync before the instance is ready
 )
+FAILURE_PATIENCE: Final = 5.0
+"""Seconds after which a cluster that cannot be read is not waited for: at boot all may fail until the network is up."""
 STOOD_STILL: Final = 5.0  # seconds between two ticks from which on the process was suspended or stopped in between
 MAX_REASON: Final = 2 * MAX_TEXT
 """Characters of a failure's reason: a foreign text of the greatest length, and what this program says about it."""
@@ -209,9 +211,15 @@ class ClusterTracker:
         """Whether the first lists are under way: of a cluster, or of the clusters of a source; 30 s at most."""
         if now - self._waiting_since > DENIAL_BLOCK_TIMEOUT:
             return False
-        return self._awaits_sources() or not all(
-            state.is_synced or state.is_read or state.removed_at is not None for state in self.clusters.values()
-        )
+        if (self._own and not self.may_answer()) or self._awaits_sources():  # without the own one nothing is answered
+            return True
+        return any(self._is_awaited(each, now) for each in self.clusters.values())
+
+    @staticmethod
+    def _is_awaited(state: ClusterState, now: float) -> bool:
+        if state.is_synced or state.removed_at is not None:
+            return False
+        return not state.is_read or now - state.added_at <= FAILURE_PATIENCE
 
     def _awaits_sources(self) -> bool:
         """Whether a source has neither named its clusters nor said what is wrong with it."""

@@ -15,7 +15,7 @@ from meshdns.instance import metric_pages
 from meshdns.instance.metric_pages import MetricPage
 from meshdns.instance.scoreboard import CONTROLLER, Scoreboard
 from meshdns.mesh.answer import Answer
-from meshdns.mesh.candidates import Level, clusters_without_gateway
+from meshdns.mesh.candidates import clusters_without_gateway
 from meshdns.mesh.host_states import HostStatus
 from meshdns.mesh.inventory import Inventory
 from meshdns.mesh.objects.declarations import ObjectKind
@@ -47,14 +47,14 @@ class MeshCounts:
         self._stored_problems: dict[ProblemKey, _ProblemLabels] = {}
 
     def update_name(self, name: str, answer: Answer | None) -> None:
-        """Count the new answer of a name; None if it no longer exists. Names of the zones themselves do not count."""
+        """Count the new answer of a name; None if it no longer exists."""
         zone = self._zone(name)
         for cluster in self._clusters_by_name.pop(name, ()):
             self.names[zone, cluster] -= 1
         self._update_lacking(name, answer)
-        if answer is None or answer.level is Level.ZONE or not answer.is_declared:
+        if answer is None or not answer.is_declared:
             return
-        clusters = self._interned.setdefault(answer.clusters, answer.clusters)
+        clusters = self._interned.setdefault(answer.declaring_clusters, answer.declaring_clusters)
         self._clusters_by_name[name] = clusters
         for cluster in clusters:
             self.names[zone, cluster] += 1

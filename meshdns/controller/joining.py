@@ -4,7 +4,8 @@ Rules:
 - A cluster whose declarations an earlier process left takes part from the beginning.
 - The own cluster, and the one that governs it, take part once they are listed: mesh names are answered from then on.
 - Every other one waits at the start for the first lists of all, `DENIAL_BLOCK_TIMEOUT` at most, and takes part together
-  with them. A kind that cannot be read is not waited for, nor is a source that says what is wrong with it.
+  with them. What cannot be read is waited for no longer than `FAILURE_PATIENCE`, a source that says what is wrong with
+  it not at all.
 - A cluster that comes later waits for its own first lists alone, as long at most.
 - One that takes part does so until it is gone.
 """

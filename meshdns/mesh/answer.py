@@ -79,6 +79,11 @@ class Answer(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
         """Whether the name itself is declared: an empty non-terminal has neither candidates nor records."""
         return bool(self.candidates or self.records) or self.outcome is AnswerKind.PENDING
 
+    @property
+    def declaring_clusters(self) -> tuple[str, ...]:
+        """Those of `clusters` that make the name exist; none for PTR names and names of the zone itself."""
+        return () if self.level in (None, Level.ZONE) else self.clusters
+
 
 class SelectionPolicy(msgspec.Struct, frozen=True):
     """The settings of a zone for the choice: TTL in seconds, preferred clusters in order, failover across levels."""

@@ -65,6 +65,10 @@ class DependencyIndex:
         found = self._dependents.get(dependency)
         return found[1] if found is not None else frozenset()
 
+    def dependencies_of(self, name: str) -> tuple[Dependency, ...]:
+        """Return everything that `name` rests on."""
+        return self._dependencies.get(name, ())
+
     def dependents_below(self, parents: AbstractSet[str]) -> Iterator[str]:
         """Return the names that rest on another name that is below one of `parents`."""
         for read, owners in self._dependents.values():

@@ -303,6 +303,11 @@ class NameTable:
         """The host names that answers rest on and those of all gateways, to be resolved in the background."""
         return self._dependencies.hosts_to_resolve | self.topology.gateway_hosts.keys()
 
+    def unresolved_hosts(self, name: str) -> tuple[str, ...]:
+        """The host names that the answer of `name` rests on and that were not resolved yet."""
+        read = self._dependencies.dependencies_of(name)
+        return tuple(sorted(each[1] for each in read if each[0] == "resolved" and each[1] not in self._resolved))
+
     @property
     def hosts_to_resolve_version(self) -> int:
         """A number that differs after each change of `hosts_to_resolve`, but for those of the topology."""

@@ -34,8 +34,8 @@ def settings(tmp_path: Path) -> Path:
 
 
 FAULTS = {
-    "{kind: kubeconfig, path: missing}": "{0}/missing: no kubeconfig at {0}/missing; set KUBECONFIG, or path in the "
-    "settings, to one that exists",
+    "{kind: kubeconfig, path: missing}": "{0}/missing: no kubeconfig at {0}/missing; name one that exists with "
+    "--kubeconfig, in KUBECONFIG, or as path in the settings",
     "{kind: kubeconfig, path: broken}": "{0}/broken: {0}/broken:1: did not find expected node content; "
     "correct the file",
     "{kind: kubeconfig, path: good, contexts: [west, north]}": "{0}/good: {0}/good has no context 'north'; "

@@ -81,10 +81,6 @@ BROKEN = {
         V + "specialNames: {reverse: always}\n",
         "2:25: specialNames.reverse: 'always' is wrong here; write auto, true or false",
     ),
-    "nothing for true, false or auto": (
-        V + "specialNames: {homeArpa: null}\n",
-        "2:26: specialNames.homeArpa: None is wrong here; write auto, true or false",
-    ),
     "a name that is never forwarded": (
         V + "specialNames: {onion: false}\n",
         "2:23: specialNames.onion: such names are never forwarded, so this cannot be false; write true, or leave the",

@@ -13,6 +13,7 @@ _CHOSEN = [
     ("headless", "east"),
     ("wildcard-shadowing", "east"),
     ("dual-stack", "east"),
+    ("reverse-zones", "east"),
 ]
 
 

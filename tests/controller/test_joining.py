@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import pytest
 
-from meshdns.controller.cluster_state import DENIAL_BLOCK_TIMEOUT, ClusterTracker
+from meshdns.controller.cluster_state import DENIAL_BLOCK_TIMEOUT, FAILURE_PATIENCE, ClusterTracker
 from meshdns.controller.controller import Controller
 from meshdns.controller.joining import Joining
 from meshdns.dns import names
@@ -93,12 +93,23 @@ def test_a_suspended_machine_waits_no_less(tracker: ClusterTracker, joining: Joi
 
 
 def test_what_cannot_be_read_is_not_waited_for(tracker: ClusterTracker, joining: Joining) -> None:
-    """Neither a dead cluster, nor a kind that is forbidden."""
+    """Neither a dead cluster, nor a kind that is forbidden, once they had time to be read after all."""
     listed(tracker, "east", "west")
     tracker.state_of("south").listed_kinds |= KINDS - {ObjectKind.SERVICE}
     assert joining.update(START)
     tracker.state_of("south").record_failure(ObjectKind.SERVICE, "403 Forbidden")
-    assert joining.update(START) == frozenset()
+    assert joining.update(START + FAILURE_PATIENCE) == {"west", "south"}
+    assert joining.update(START + FAILURE_PATIENCE + 0.1) == frozenset()
+
+
+def test_a_start_waits_for_the_own_cluster_however_often_it_fails(tracker: ClusterTracker, joining: Joining) -> None:
+    """Without it nothing is answered, so that nothing is gained by names."""
+    listed(tracker, "west", "south")
+    for kind in KINDS:
+        tracker.state_of("east").record_failure(kind, "connection refused")
+    assert joining.update(START + DENIAL_BLOCK_TIMEOUT) == {"east", "west", "south"}
+    listed(tracker, "east")
+    assert joining.update(START + DENIAL_BLOCK_TIMEOUT) == frozenset()
 
 
 def test_sources_are_waited_for() -> None:
@@ -267,8 +278,9 @@ def test_listed_clusters_are_not_denied_while_another_source_is_missing(tmp_path
     run(tmp_path / "state", scenario)
 
 
-def test_a_dead_cluster_does_not_hold_up_the_others(tmp_path: Path) -> None:
+def test_a_dead_cluster_does_not_hold_up_the_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The clock sees that it is not read for now."""
+    monkeypatch.setattr("meshdns.controller.cluster_state.FAILURE_PATIENCE", 0.0)
 
     async def scenario(controller: Controller, writer: Writer) -> None:
         for number in range(3):

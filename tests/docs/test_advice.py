@@ -26,12 +26,22 @@ FOREIGN: Final = re.compile(
 """Texts with commands of others: their options are theirs."""
 
 
+NODES: Final = {
+    module: [
+        node
+        for node in ast.walk(ast.parse(module.read_text("utf-8")))
+        if isinstance(node, ast.JoinedStr) or (isinstance(node, ast.Constant) and isinstance(node.value, str))
+    ]
+    for module in MODULES
+}
+"""The texts of each module, as they were parsed: once, for it takes most of the time."""
+
+
 def texts(module: Path) -> Iterator[tuple[str, str]]:
     """The texts of a module with their places, docstrings of commands among them; what is filled in later is ``{}``."""
     place = str(module.relative_to(CHECKOUT))
-    tree = ast.parse(module.read_text("utf-8"))
-    parts = {id(part) for node in ast.walk(tree) if isinstance(node, ast.JoinedStr) for part in node.values}
-    for node in ast.walk(tree):
+    parts = {id(part) for node in NODES[module] if isinstance(node, ast.JoinedStr) for part in node.values}
+    for node in NODES[module]:
         if isinstance(node, ast.JoinedStr):
             yield (
                 f"{place}:{node.lineno}",
@@ -169,8 +179,8 @@ COUNTS: Final = re.compile(r"(?:^len\(|count|number|found|quiet|missed|more$|tot
 def test_what_is_counted_agrees_with_its_number() -> None:
     """A number that may be 1 stands before a noun in `counted` alone; bounds are more than one."""
     wrong = []
-    for module in MODULES:
-        for node in ast.walk(ast.parse(module.read_text("utf-8"))):
+    for module, nodes in NODES.items():
+        for node in nodes:
             values = node.values if isinstance(node, ast.JoinedStr) else []
             for value, after in itertools.pairwise(values):
                 if isinstance(value, ast.FormattedValue) and isinstance(after, ast.Constant):

@@ -48,7 +48,7 @@ def test_a_server_that_asks_us_does_not_differ(meshdns: CommandRunner, instance:
             "diff", "--server", f"127.0.0.1:{front.port}", "--config", str(instance.folder / "meshdns.yaml")
         )
     assert (ended.status, ended.out) == (0, "")
-    assert f"0 of 10 names differ from 127.0.0.1:{front.port}" in ended.err
+    assert f"0 of 12 names differ from 127.0.0.1:{front.port}" in ended.err
 
 
 def test_what_a_sidecar_or_istiocoredns_answers_is_named(meshdns: CommandRunner, instance: Instance) -> None:

@@ -145,6 +145,9 @@ def _messages(octets: bytes) -> list[bytes]:
     return found
 
 
+_DAMAGED: Final = 600  # bytes; longer ones say no more, and take as long again
+
+
 class Manifests:
     """Files of a cluster's folder as declarations."""
 
@@ -160,6 +163,8 @@ class Manifests:
         self._file.write_bytes(data)
         content = read_file(self._file, FileContent())
         self._check(content)
+        if len(data) > _DAMAGED:
+            return
         self._file.write_bytes(data + b"\n---\n{[\n")
         damaged = read_file(self._file, content)
         self._check(damaged)

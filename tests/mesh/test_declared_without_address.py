@@ -8,7 +8,7 @@ from typing import Any, Final
 import pytest
 
 from meshdns.mesh.answer import Answer, AnswerKind
-from meshdns.mesh.candidates import EndpointRule
+from meshdns.mesh.candidates import EndpointRule, clusters_without_gateway
 from meshdns.mesh.diagnostics import check_answer
 from meshdns.mesh.name_table import NameTable
 from meshdns.mesh.objects.declarations import AnyDeclaration, ObjectKind
@@ -130,6 +130,14 @@ CASES: dict[str, Case] = {
         settings=DOMAIN,
         name="alias.prod.global",
     ),
+    "the same where a forward zone takes that domain": Case(
+        {"east": (named(FAR_NAME, host="alias.prod.global"), service())},
+        f"no reply yet for {FAR_NAME}",
+        (),
+        settings={**DOMAIN, "forward_zones": ("cluster.local",)},
+        name="alias.prod.global",
+        pending=True,
+    ),
     # -------------------------------------------------------------------------------- endpoints
     "an endpoint that cannot be read": Case(
         {"west": (named("198.51.100.20:15443"),)},
@@ -212,6 +220,11 @@ CASES: dict[str, Case] = {
     ),
     "a Service elsewhere, no gateway and no load balancer": Case(
         {"west": (ELSEWHERE,)}, "cluster west has no gateway", (f"no gateway: {CLUSTER}",)
+    ),
+    "a Service elsewhere that is not ready, and no gateway": Case(
+        {"west": (ELSEWHERE, endpoint_slice("10.9.9.9", ready=False))},
+        "cluster west has no gateway",
+        (f"no gateway: {CLUSTER}",),
     ),
     "a Service elsewhere whose load balancer resolves to nothing": Case(
         {"west": (service(ingress=[DEAD]),)},
@@ -395,6 +408,7 @@ def test_a_dead_endpoint_shows_beside_a_live_one(case: str) -> None:
     assert tuple(each.lack for each in answer.candidates if each.lack) == lacks
     assert sorted(problems) == sorted(row.problems)
     assert unreachable_reason(answer) is None
+    assert clusters_without_gateway(answer.candidates) == set()
 
 
 def test_a_dead_gateway_that_resolves_again_answers_again() -> None:

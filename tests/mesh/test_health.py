@@ -125,4 +125,7 @@ def test_a_gateway_known_by_name_is_healthy_while_one_of_its_addresses_is() -> N
     assert made.is_healthy(found)
     assert answer_text(made.refresh()["reviews.prod.global"]) == "203.0.113.21"
     made.set_health("203.0.113.21", 15443, healthy=False)
-    assert not made.is_healthy(found)
+    assert made.is_healthy(found) is False
+    made.set_resolved_addresses("gw.example.com", ())
+    made.refresh()
+    assert made.is_healthy(found) is None  # it has no address that could be probed

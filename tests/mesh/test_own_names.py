@@ -9,12 +9,12 @@ from meshdns.mesh.answer import Answer, AnswerKind
 from meshdns.mesh.candidates import EndpointRule, Level
 from meshdns.mesh.diagnostics import check_answer
 from meshdns.mesh.name_table import NameTable
-from meshdns.mesh.objects.declarations import AnyDeclaration, ServiceEntry, key_of
+from meshdns.mesh.objects.declarations import AnyDeclaration, Service, ServiceEntry, key_of
 from meshdns.mesh.objects.problems import ProblemKind
 from meshdns.mesh.own_names import gateway_names
 from meshdns.mesh.settings import ClusterSettings, MeshSettings, MeshZone, StaticRecord
 from meshdns.mesh.unserved_reasons import unreachable_reason
-from meshdns.mesh.visibility import host_problems, served_hosts
+from meshdns.mesh.visibility import host_problems, served_hosts, unexported_names
 from tests.mesh.scene import answer_text, entry, gateway, mesh, name_table, service
 
 Clusters = Mapping[str, Iterable[AnyDeclaration]]
@@ -301,3 +301,39 @@ def pointer(settings: MeshSettings, clusters: Clusters) -> str:
 def test_a_name_that_would_be_too_long_is_none(apex: str) -> None:
     """A zone of nearly 255 bytes has no room for it."""
     assert bool(gateway_names(["west"], mesh(zones=(MeshZone(apex),)))) is (apex == "global")
+
+
+def test_a_pointer_leads_to_the_owner_of_a_gateway_that_others_use() -> None:
+    """A cluster without an object of its own is entered through those of another one on its network."""
+    shared = gateway("203.0.113.20", labels={"topology.istio.io/network": "net"})
+    settings = mesh(zones=REVERSE, clusters={name: ClusterSettings(network="net") for name in ("a", "b", "c")})
+    clusters: Clusters = {"a": (), "b": (shared,), "c": ()}
+    answers = name_table(settings, clusters).refresh()
+    names = [f"{cluster}.gateways.global" for cluster in clusters]
+    assert {answer_text(answers[name]) for name in names} == {"203.0.113.20"}
+    assert pointer(settings, clusters) == "b.gateways.global"
+
+
+def test_what_a_host_name_must_not_resolve_to_has_no_pointer() -> None:
+    """A reverse zone of loopback addresses stays empty, though the gateway's host name leads there."""
+    zones = (MeshZone("global"), MeshZone("127.in-addr.arpa"), MeshZone("113.0.203.in-addr.arpa"))
+    table = name_table(mesh(zones=zones), {"west": (gateway("gw.example"),)})
+    table.refresh()
+    table.set_resolved_addresses("gw.example", ("203.0.113.9", "127.0.0.1"))
+    found = {name for name, answer in table.refresh().items() if answer is not None and answer.records}
+    assert found == {"9.113.0.203.in-addr.arpa"}
+
+
+def test_no_derived_name_is_in_a_reverse_zone() -> None:
+    """Not even as the endpoint of another name, and no Service is said to lack one there."""
+    hidden = service(name="hidden", annotations={"networking.istio.io/exportTo": "."})
+    pointing = entry("reviews.prod.10.in-addr.arpa", host="alias.global", name="alias")
+    settings = mesh(zones=(MeshZone("10.in-addr.arpa"), MeshZone("global")))
+    answers = name_table(settings, {"east": (service(), hidden, pointing)}).refresh()
+    assert {name for name in answers if name.endswith(".arpa")} == set()
+    assert (answer_text(answers["reviews.prod.global"]), answer_text(answers["alias.global"])) == (
+        "10.96.0.7",
+        "NODATA",
+    )
+    assert isinstance(hidden, Service)
+    assert list(unexported_names(hidden, "east", settings)) == ["hidden.prod.global"]

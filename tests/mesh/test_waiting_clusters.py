@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from meshdns.mesh.answer import Answer
@@ -34,6 +34,7 @@ def take(made: NameTable, served: dict[str, Answer], judged: Counter[str] | None
 
 
 @pytest.mark.slow
+@settings(max_examples=max(settings().max_examples // 3, 1))  # beside test_name_table.py, which tries the rest
 @given(SETTINGS, steps(leaving=3), st.data())
 def test_waiting_does_not_change_the_outcome(seen_from: MeshSettings, changes: list[Step], data: st.DataObject) -> None:
     """Clusters begin and end to wait between any two changes, and answers are taken then, too."""
@@ -107,6 +108,7 @@ def objects(number: int) -> Iterable[AnyDeclaration]:
     yield entry(f"10.40.{number}.3", host=f"pair{number // 2}.global", name="pair", namespace="p")
 
 
+@settings(max_examples=max(settings().max_examples // 4, 1))
 @given(st.integers(2, 6), st.randoms(use_true_random=False), st.integers(1, 9))
 def test_each_name_is_judged_once_at_a_start(clusters: int, shuffler: Any, batch: int) -> None:
     """Names of the own cluster are judged when it is listed, and again with the others only where these touch them."""

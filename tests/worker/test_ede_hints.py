@@ -2,6 +2,7 @@
 
 import dns.edns
 import dns.message
+import msgspec
 import pytest
 
 from meshdns.authority.row_format import RowStatus, encode_row
@@ -142,13 +143,14 @@ def test_a_known_name_without_an_address_is_told_in_every_reply_with_edns(name: 
 
 @pytest.mark.parametrize("cookie", [False, True], ids=["EDNS alone", "with an option"])
 def test_a_name_that_waits_is_told_for_what(cookie: bool) -> None:  # noqa: FBT001 — a parameter
-    """One error of code 22, the one with the reason."""
+    """One error of code 22, the one with the reason; asked again, the same."""
     server = bench(wait=PENDING)
     server.namedb.put({"wait.global": encode_row(RowStatus.PENDING, {}, ttl=30)})
-    assert ask(server, "wait.global", cookie=cookie) == (
-        "SERVFAIL",
-        ("22 known in cluster west: no reply yet for gw.example",),
-    )
+    for _ in range(3):
+        assert ask(server, "wait.global", cookie=cookie) == (
+            "SERVFAIL",
+            ("22 known in cluster west: no reply yet for gw.example",),
+        )
     assert ask(server, "wait.global", source=STRANGER, cookie=cookie) == (
         "SERVFAIL",
         ("22 no address is known yet for this name; see meshdns explain",),
@@ -160,6 +162,14 @@ def test_a_name_that_waits_without_a_reason_keeps_the_plain_error() -> None:
     server = bench()
     server.namedb.put({"wait.global": encode_row(RowStatus.PENDING, {}, ttl=30)})
     assert ask(server, "wait.global") == ("SERVFAIL", ("22 no address is known yet for this name",))
+
+
+def test_before_the_own_cluster_is_read_nothing_is_told_of_a_name() -> None:
+    """SERVFAIL with EDE 14 says all: what is known of the name may be wrong by then."""
+    server = bench(wait=PENDING)
+    server.namedb.put({"wait.global": encode_row(RowStatus.PENDING, {}, ttl=30)})
+    server.namedb.state = msgspec.structs.replace(server.namedb.state, ready=False)
+    assert ask(server, "wait.global") == ("SERVFAIL", ("14 the own cluster has not synced yet",))
 
 
 def test_a_query_without_edns_gets_no_reason() -> None:
@@ -180,3 +190,14 @@ def test_a_known_name_without_that_type_is_cached() -> None:
     hits = server.responder.counters.reply_cache_hits
     assert ask(server, "shop.global", "AAAA", cookie=False) == ("NOERROR", ())
     assert server.responder.counters.reply_cache_hits == hits + 1
+
+
+def test_the_gateways_of_a_cluster_without_any_are_told_as_such() -> None:
+    """A name of the zone itself (level 7) has the reason of its cluster for every type."""
+    server = bench(west=b"\0\0known in cluster west: the cluster has no gateway; see meshdns explain")
+    server.namedb.put({"west.global": encode_row(RowStatus.DATA, {}, ttl=30, level=7)})
+    for rtype in ("A", "AAAA", "TXT"):
+        assert ask(server, "west.global", rtype) == (
+            "NOERROR",
+            ("0 known in cluster west: the cluster has no gateway",),
+        )

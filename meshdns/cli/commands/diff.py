@@ -1,4 +1,4 @@
-"""``meshdns diff``: where the server in use answers otherwise."""
+"""``meshdns diff``: where the server in use answers otherwise, or what manifests would change (`manifest_diff`)."""
 
 import asyncio
 import sys
@@ -27,20 +27,38 @@ _VERSIONS: Final = {TYPE_A: 4, TYPE_AAAA: 6}
 
 
 @click.command("diff")
-@click.option("--server", required=True, metavar="IP[:PORT]", help="The server in use, as clients ask it.")
+@click.option("--server", metavar="IP[:PORT]", help="The server in use, as clients ask it.")
+@click.option("--with", "applied", multiple=True, metavar="FILE", help="Manifest that would be applied; repeatable.")
+@click.option("--without", "deleted", multiple=True, metavar="FILE", help="Manifest that would be deleted; repeatable.")
+@click.option("--in", "into", metavar="CLUSTER", help="The cluster of these manifests, if there are several.")
+@click.option("--vantage", "vantages", multiple=True, metavar="CLUSTER", help="A cluster, or outside; repeatable.")
 @click.option("--zone", default="global", show_default=True, help="The zone whose names are compared.")
 @click.option(
     "-o", "--output", "form", type=click.Choice(["table", "json", "yaml"]), default="table", show_default=True
 )
 @client_flags
-def command(server: str, zone: str, form: str, **flags: Any) -> None:
+def command(
+    server: str | None,
+    applied: tuple[str, ...],
+    deleted: tuple[str, ...],
+    into: str | None,
+    vantages: tuple[str, ...],
+    zone: str,
+    form: str,
+    **flags: Any,
+) -> None:
     """List the names of a zone whose A and AAAA answers differ from those of the server in use.
 
-    Names and answers are the running server's; if there is none, those of the name database that the last one left
-    behind. Answers that only a sidecar can have given are named as such. Wildcards and names that are forwarded are
-    left out.
+    With manifests (--with, --without) instead of a server: list the answers of all zones, and the problems, that would
+    change if they were applied or deleted, as seen from each cluster and from outside. FILE is a file, a folder of
+    files, or - for standard input. Nothing is sent to any server. The mesh is that of the folders of manifests in the
+    settings; where a source is an API server, the name database in the state directory.
 
-    Exit codes: 0 no difference, 1 differences, 2 wrong usage, 65 wrong settings, 69 nobody to ask.
+    With a server: names and answers are the running server's; if there is none, those of the name database that the
+    last one left behind. Answers that only a sidecar can have given are named as such. Wildcards and names that are
+    forwarded are left out.
+
+    Exit codes: 0 no difference, 1 differences, 2 wrong usage, 65 wrong settings or manifests, 69 nobody to ask.
 
     Examples:
 
@@ -49,7 +67,17 @@ def command(server: str, zone: str, form: str, **flags: Any) -> None:
       meshdns diff --server 10.96.0.10 --zone global -o json
 
       meshdns diff --server 127.0.0.1:5353 --config meshdns.yaml
+
+      meshdns diff --with entry.yaml --in cluster1 --config zones/online-boutique/meshdns.yaml
     """
+    if applied or deleted:
+        if server is not None:
+            raise click.UsageError("--server and --with or --without are two different questions; leave one out")
+        from meshdns.cli import manifest_diff  # noqa: PLC0415 — a server is compared without it
+
+        manifest_diff.run(applied, deleted, into, vantages, form, client_settings(flags))
+    if server is None or into is not None or vantages:
+        raise click.UsageError("name what to compare with: --server IP[:PORT], or --with FILE (and --in, --vantage)")
     try:
         address = parse_address(server)
     except ValueError as error:

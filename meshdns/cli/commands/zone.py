@@ -86,12 +86,13 @@ def _compute_answers(settings: Settings) -> dict[str, Answer]:
         )
         raise click.UsageError(message)
     folders = offline.read_folders(paths)
-    if not any(folder.clusters for folder in folders):
-        for problem in (each for folder in folders for each in folder.problems):
-            print_line(f"{problem.where}: {problem.reason}; {problem.next_step}", err=True)
-        print_line("the folders hold no cluster; see what is wrong with them: meshdns check", err=True)
+    answers = offline.answers(folders, mesh_settings(settings))
+    unread = [problem for folder in folders if not folder.clusters for problem in folder.problems]
+    for problem in unread:
+        print_line(f"{problem.where}: {problem.reason}; {problem.next_step}", err=True)
+    if unread and not answers:
         sys.exit(exit_codes.FAILED)
-    return offline.answers(folders, mesh_settings(settings))
+    return answers
 
 
 def _read_namedb(settings: Settings) -> tuple[int, dict[str, Answer]]:

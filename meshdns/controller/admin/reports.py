@@ -10,7 +10,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from datetime import UTC, datetime
-from itertools import chain, islice, starmap
+from itertools import chain, islice
 from typing import Final
 
 import msgspec
@@ -51,7 +51,7 @@ from meshdns.controller.gauges import MeshCounts
 from meshdns.dns import names, query
 from meshdns.dns.presentation import PresentationReply, build_query, to_presentation, type_number
 from meshdns.mesh.answer import Answer, decode_answer
-from meshdns.mesh.candidates import Level, clusters_without_gateway
+from meshdns.mesh.candidates import clusters_without_gateway
 from meshdns.mesh.explain.build import LEVEL_TEXT, explain, nearest_names
 from meshdns.mesh.explain.model import Explanation, MatchKind, Vantage
 from meshdns.mesh.objects.declarations import EndpointSlice, ObjectKind, Service
@@ -117,7 +117,8 @@ class Reports:
     def search(self, selection: NameSelection) -> Listing[NameItem]:
         """The names that a selection wants, best ones first."""
         found = self._decode_answers(select_names(self._copy_provenance(), selection))
-        items = (item for item in starmap(_name_item, found) if selection.cluster in ("", *item.clusters))
+        wanted = selection.cluster
+        items = (_name_item(name, answer) for name, answer in found if wanted in ("", *answer.declaring_clusters))
         return Listing(kind=kind_of_list("names"), items=tuple(islice(items, selection.limit)))
 
     def worst_problems(self, limit: int) -> Listing[ProblemItem]:
@@ -248,8 +249,7 @@ class Reports:
         rests: Counter[str] = Counter()
         lacking: Counter[str] = Counter()
         for _, answer in self._decode_stored(provenance):
-            if answer.level is not Level.ZONE:
-                rests.update(answer.clusters)
+            rests.update(answer.declaring_clusters)
             lacking.update(clusters_without_gateway(answer.candidates))
         own = vantage_cluster(self._settings)
         for name, each in sorted(decode_summaries(described).items()):

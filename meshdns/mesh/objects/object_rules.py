@@ -20,6 +20,9 @@ from meshdns.mesh.objects.raw import MAX_ITEMS, RawObject, is_text, mapping_of, 
 _NEEDS_NAMES: Final = frozenset({Resolution.DNS, Resolution.DNS_ROUND_ROBIN})
 """Resolutions that look each host up where there are no endpoints; DYNAMIC_DNS looks up what a client asks for."""
 
+_MOST_ENDPOINTS: Final = {Resolution.DNS_ROUND_ROBIN: 1, Resolution.DYNAMIC_DNS: 0}
+"""How many endpoints Istio takes; under NONE, which is the default, `mesh.diagnostics` has words of its own."""
+
 
 def problems_of_service_entry(raw: RawObject, resolution: Resolution) -> tuple[Problem, ...]:
     """Return all problems of a ServiceEntry, those of the rules it breaks among them."""
@@ -39,6 +42,10 @@ def problems_of_service_entry(raw: RawObject, resolution: Resolution) -> tuple[P
         if has_endpoints:
             reason = "stands beside spec.endpoints, which Istio refuses; both are served"
             raw.add_problem("spec.workloadSelector", reason, "remove one of the two")
+    endpoints = raw.spec.get("endpoints")
+    if isinstance(endpoints, list) and len(endpoints) > _MOST_ENDPOINTS.get(resolution, len(endpoints)):
+        reason = f"are more than Istio takes under {resolution.value}; they are served as written"
+        raw.add_problem("spec.endpoints", reason, "set resolution: DNS, or STATIC where they are addresses")
     if resolution in _NEEDS_NAMES and not has_endpoints and selector is None:
         _check_wildcards(raw, resolution)
     return raw.problems

@@ -59,11 +59,17 @@ def read_file(path: Path, previous: FileContent, name: str = "") -> FileContent:
     `name` is the path below the cluster's folder. Raises `OSError` where the file cannot be read at all: that may pass
     without the file being changed.
     """
-    file = _FileParser(path, name)
+    return _parse(_FileParser(path, name), read_regular_file(path, max_size=FILE_LIMIT)[0], previous)
+
+
+def parse_content(path: Path, content: bytes) -> FileContent:
+    """Parse what was read elsewhere, as `read_file` does; `path` names it for people."""
+    return _parse(_FileParser(path, ""), content, FileContent())
+
+
+def _parse(file: "_FileParser", content: bytes, previous: FileContent) -> FileContent:
     try:
-        return file.content(read_manifests(read_regular_file(path, max_size=FILE_LIMIT)[0]), previous)
-    except OSError:
-        raise
+        return file.content(read_manifests(content), previous)
     except DocumentError as error:
         return file.broken_content(error.reason, error.line, previous)
     except Exception as error:  # noqa: BLE001 — the border: one file must not end the others

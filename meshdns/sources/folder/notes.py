@@ -14,7 +14,7 @@ from meshdns.mesh.objects.declarations import (
     UnreadableObject,
     key_of,
 )
-from meshdns.mesh.objects.foreign import listed
+from meshdns.mesh.objects.foreign import counted, listed
 from meshdns.mesh.objects.problems import Problem, ProblemKind, first_problems
 from meshdns.sources.folder.tree import SUFFIXES, FolderLook, has_manifest_suffix
 
@@ -86,7 +86,7 @@ def _folder_problems(folder: Path, look: FolderLook, *, has_objects: bool) -> It
         name = f"{folder.name}/{fault.name}".rstrip("/")
         yield Problem(ProblemKind.UNREADABLE, "folder", "", name, "", fault.reason, fault.advice, os.fspath(path))
     if not has_objects:
-        files = "one file" if len(look.stamps) == 1 else f"{len(look.stamps)} files"
+        files = "one file" if len(look.stamps) == 1 else counted(len(look.stamps), "file")
         where = f"in {files}" if look.stamps else f"and no file whose name ends in {_SUFFIX_NAMES}"
         yield Problem(
             ProblemKind.EMPTY,
@@ -99,12 +99,9 @@ def _folder_problems(folder: Path, look: FolderLook, *, has_objects: bool) -> It
             os.fspath(folder),
         )
     if look.stranger_count:
+        many = counted(look.stranger_count, "file")
         one = look.stranger_count == 1
-        reason = (
-            "a file is not read, for its name does"
-            if one
-            else f"{look.stranger_count} files are not read, for their names do"
-        )
+        reason = "a file is not read, for its name does" if one else f"{many} are not read, for their names do"
         more = look.stranger_count - len(look.strangers)
         named = listed(look.strangers) + (f" and {more} more" if more else "")
         yield Problem(

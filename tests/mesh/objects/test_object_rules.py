@@ -98,6 +98,15 @@ ENTRIES: Final[dict[str, tuple[dict[str, Any], list[str]]]] = {
     ),
     "a wildcard under NONE": ({"hosts": ["*.a.global"], "resolution": "NONE"}, []),
     "a wildcard under DYNAMIC_DNS": ({"hosts": ["*.a.global"], "resolution": "DYNAMIC_DNS"}, []),
+    "two endpoints under DNS_ROUND_ROBIN": (
+        {"resolution": "DNS_ROUND_ROBIN", "endpoints": [AT, AT]},
+        ["spec.endpoints: are more than Istio takes under DNS_ROUND_ROBIN; they are served as written"],
+    ),
+    "an endpoint under DNS_ROUND_ROBIN": ({"resolution": "DNS_ROUND_ROBIN", "endpoints": [AT]}, []),
+    "an endpoint under DYNAMIC_DNS": (
+        {"resolution": "DYNAMIC_DNS", "endpoints": [AT]},
+        ["spec.endpoints: are more than Istio takes under DYNAMIC_DNS; they are served as written"],
+    ),
     "a name under DNS": ({"hosts": ["a.global"], "resolution": "DNS"}, []),
 }
 

@@ -121,6 +121,15 @@ def test_a_number_of_any_length_is_read_in_bounded_text() -> None:
     assert (found.network, named(found)) == ("", [f"metadata.labels.{NETWORK}"])
 
 
+@pytest.mark.parametrize("value", [b"net", Ellipsis, ["net"], {"net": "net"}])
+def test_only_scalars_count_as_what_they_are_written_as(value: object) -> None:
+    """A loader may make a value of its own of some scalars."""
+    raw = {"metadata": {"name": "a", "labels": {NETWORK: value}}}
+    found = parse_object(ObjectKind.NAMESPACE, raw, written=lambda *_: "net")
+    assert isinstance(found, Namespace)
+    assert (found.network, named(found)) == ("", [f"metadata.labels.{NETWORK}"])
+
+
 @pytest.mark.parametrize("kind", ObjectKind)
 def test_an_object_whose_namespace_cannot_be_read_is_unreadable(kind: ObjectKind) -> None:
     """In which namespace it speaks is not known; it is not that of the namespace default."""
