@@ -22,10 +22,9 @@ T = TypeVar("T")
 def conflicts(settings: Settings) -> Iterator[Conflict]:
     """Everything in `settings` that contradicts something else in it."""
     yield from _duplicates("zones", settings.zones, lambda zone: zone.name, "name")
-    yield from _nested_zones(settings)
     yield from _duplicates("forward", settings.forward, lambda forward: forward.zone, "zone")
     yield from _duplicates("fallback", settings.fallback, lambda fallback: fallback.zone, "zone")
-    yield from _zones_inside_mesh_zones(settings)
+    yield from _zones_in_two_sections(settings)
     yield from _forwarding_loops(settings)
     yield from _records_outside_zones(settings)
     yield from _surplus_records(settings)
@@ -43,24 +42,22 @@ def _duplicates(section: str, items: Sequence[T], key: Callable[[T], Hashable], 
         seen.add(key(item))
 
 
-def _nested_zones(settings: Settings) -> Iterator[Conflict]:
-    """A zone inside another would need a delegation, which an answer out of one name database does not have."""
-    known = {zone.name for zone in settings.zones}
-    for index, zone in enumerate(settings.zones):
-        for other in parents(zone.name):
-            if other in known:
-                yield ("zones", index, "name"), f"{zone.name!r} lies inside the zone {other!r}; remove one of them"
+def _zones_in_two_sections(settings: Settings) -> Iterator[Conflict]:
+    """The longest match decides, so a zone may lie inside any other; of two equal ones neither is longer.
 
-
-def _zones_inside_mesh_zones(settings: Settings) -> Iterator[Conflict]:
-    """A name is answered from the mesh, or after an upstream, or forwarded: never two of them."""
-    claims = [("forward", index, item.zone) for index, item in enumerate(settings.forward)]
-    claims += [("fallback", index, item.zone) for index, item in enumerate(settings.fallback)]
-    known = {zone.name for zone in settings.zones}
-    for section, index, name in claims:
-        for zone in _in_zones(name, known):
-            message = f"{name!r} lies inside the zone {zone!r}, which the mesh answers; remove one of them"
-            yield (section, index, "zone"), message
+    A forward zone with the name of a zone with ``fallthrough`` says where the misses of that zone go.
+    """
+    fallthrough = {zone.name for zone in settings.zones if zone.fallthrough}
+    known = {zone.name: "zones" for zone in settings.zones}
+    for index, item in enumerate(settings.fallback):
+        if item.zone in known:
+            yield ("fallback", index, "zone"), f"{item.zone!r} is in zones, too; remove one of the two"
+        known.setdefault(item.zone, "fallback")
+    for index, forward in enumerate(settings.forward):
+        section = known.get(forward.zone)
+        if section is not None and forward.zone not in fallthrough:
+            advice = ", or give the zone fallthrough: true" if section == "zones" else ""
+            yield ("forward", index, "zone"), f"{forward.zone!r} is in {section}, too; remove one of the two{advice}"
 
 
 def _in_zones(name: str, zones: Container[str]) -> Iterator[str]:
@@ -81,10 +78,15 @@ def _forwarding_loops(settings: Settings) -> Iterator[Conflict]:
 
 
 def _records_outside_zones(settings: Settings) -> Iterator[Conflict]:
-    known = {zone.name for zone in settings.zones}
+    zones = {zone.name for zone in settings.zones}
+    others = {each.zone: "forward" for each in settings.forward} | {each.zone: "fallback" for each in settings.fallback}
     for index, record in enumerate(settings.records):
-        if not any(_in_zones(record.name, known)):
-            yield ("records", index, "name"), f"{record.name!r} is in none of the zones; add its zone to zones"
+        inner = next(_in_zones(record.name, zones | others.keys()), None)
+        if inner not in zones:
+            message = f"{record.name!r} is in none of the zones; add its zone to zones"
+            if inner is not None and any(_in_zones(record.name, zones)):
+                message = f"{record.name!r} lies in the {others[inner]} zone {inner!r}; add {inner!r} to zones instead"
+            yield ("records", index, "name"), message
 
 
 def _surplus_records(settings: Settings) -> Iterator[Conflict]:

@@ -145,7 +145,8 @@ class ZoneSection(SettingsModel):
     """A zone that is answered from the mesh. Names outside all zones never are."""
 
     name: Domain = Field(
-        description="The zone's apex. One below in-addr.arpa or ip6.arpa is a reverse zone: it holds PTR records, of "
+        description="The zone's apex. The longest match decides about a name, over zones, forward and fallback: a zone "
+        "may lie inside another, or inside a forward zone. One below in-addr.arpa or ip6.arpa is a reverse zone: it holds PTR records, of "
         "gateway addresses and of records, and nothing else; its NS is that of the first zone that is none."
     )
     answer: Literal["gateway", "vip", "endpoints"] = Field(
@@ -155,8 +156,9 @@ class ZoneSection(SettingsModel):
     )
     fallthrough: Bool = Field(
         default=False,
-        description="Whether unknown names are forwarded. Default: false: .global is a public top-level domain, and "
-        "misses would leak internal names.",
+        description="Whether unknown names are forwarded, and the apex and the names above declared ones if nobody "
+        "declares them: to the forward zone of the same name, else to the longest one around the zone. Default: false: "
+        ".global is a public top-level domain, and misses would leak internal names.",
     )
     ttl: Ttl = Field(
         default=30, description="TTL in seconds, 0 to 86400. Default: 30: caches in front cap there; our failover."
@@ -220,7 +222,10 @@ class FallbackSection(SettingsModel):
 class ForwardSection(SettingsModel):
     """Where names are forwarded to; the longest zone wins."""
 
-    zone: ZoneOrRoot = Field(description="The zone; . is everything else.")
+    zone: ZoneOrRoot = Field(
+        description="The zone; . is everything else. One inside a zone of the mesh takes its names from there; one with "
+        "the name of a zone that has fallthrough takes the misses of that zone."
+    )
     to: tuple[UpstreamOrFile, ...] = Field(
         min_length=1,
         description="Servers as address or address:port (link-local ones with their interface: fe80::1%eth0), or files "

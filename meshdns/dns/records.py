@@ -20,6 +20,11 @@ def apex_lines(zone: str, *, server: str, serial: int, ttl: int, negative_ttl: i
     return [_line(soa), _line(RR(zone, QTYPE.NS, ttl=ttl, rdata=NS(f"{server}.")))]
 
 
+def delegation_line(zone: str, ttl: int, server: str) -> str:
+    """The NS line of a zone inside another, as the outer one has it."""
+    return _line(RR(zone, QTYPE.NS, ttl=ttl, rdata=NS(f"{server}.")))
+
+
 def address_lines(owner: str, ttl: int, ipv4: Sequence[str], ipv6: Sequence[str]) -> list[str]:
     """The A and AAAA lines of an owner name."""
     records = [RR(owner, QTYPE.A, ttl=ttl, rdata=A(text)) for text in ipv4]

@@ -129,5 +129,5 @@ class MeshSettings(msgspec.Struct, frozen=True):
 
     def inner_forward_zone_of(self, host: str, zone: MeshZone) -> str:
         """The forward zone inside `zone` that takes `host`, which is in `zone`; empty where none does."""
-        inner = (each for each in self.forward_zones if len(each) > len(zone.name))
-        return next((each for each in inner if is_subdomain(host, each)), "")
+        inner = (each for each in self.forward_zones if len(each) > len(zone.name) and is_subdomain(host, each))
+        return max(inner, key=len, default="")

@@ -5,8 +5,9 @@ zone are ever answered from the mesh, only by clusters and namespaces that may s
 answers a whole cluster, only where they are exported to all.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
+from meshdns.dns.names import longest_zone
 from meshdns.mesh.objects.declarations import Service, ServiceEntry
 from meshdns.mesh.objects.labels import EXPORT_LABEL, EXPORT_TO_ANNOTATION, NETWORK_LABEL
 from meshdns.mesh.objects.problems import SETTINGS_CAUSE, Problem, ProblemKind
@@ -28,20 +29,33 @@ def host_problems(entry: ServiceEntry, cluster: str, settings: MeshSettings) -> 
     own = settings.cluster(cluster)
     for at, host in enumerate(entry.hosts):
         zone = settings.zone_of(host)
-        refused = (
-            (ProblemKind.OUTSIDE_ZONES, f"{host} is in no configured zone", "add the zone to serve it from the mesh")
-            if zone is None
-            else _unserved_reason(entry, host, zone, own) or _whole_zone_warning(host, zone)
-        )
-        if refused and not (zone is None and parse_service_host(host, own.domain)):
+        service = parse_service_host(host, own.domain) if zone is None else None
+        if zone is not None:
+            refused = _unserved_reason(entry, host, zone, own) or _whole_zone_warning(host, zone)
+        else:
+            refused = _hidden_host(host, settings)
+            if service is not None:
+                hidden = (each for each in settings.zones if can_give_derived_name(entry, service, own, settings, each))
+                refused = refused or _hidden_name(service, hidden, settings)
+            elif refused is None:
+                reason = f"{host} is in no configured zone"
+                refused = (ProblemKind.OUTSIDE_ZONES, reason, "add the zone to serve it from the mesh")
+        if refused is not None:
             kind, reason, advice = refused
             field, where = entry.host_field(at)
-            cause = SETTINGS_CAUSE if kind is ProblemKind.OUTSIDE_ZONES else ""
+            cause = SETTINGS_CAUSE if kind in (ProblemKind.OUTSIDE_ZONES, ProblemKind.HIDDEN) else ""
             yield Problem(kind, "ServiceEntry", entry.namespace, entry.name, field, reason, advice, where, cause)
 
 
 def service_problems(service: Service, cluster: str, settings: MeshSettings) -> Iterator[Problem]:
-    """Why a Service, which would have derived names, has none: its annotation does not export it to all."""
+    """Why a Service lacks derived names: its annotation does not export it to all, or they lie in another zone."""
+    own = settings.cluster(cluster)
+    deriving = (zone for zone in settings.zones if has_derived_names(service, own, settings, zone))
+    hidden = _hidden_name((service.namespace, service.name), deriving, settings)
+    if hidden is not None:
+        kind, reason, advice = hidden
+        identity = ("Service", service.namespace, service.name, "metadata.name")
+        yield Problem(kind, *identity, reason, advice, service.where, SETTINGS_CAUSE)
     if any(unexported_names(service, cluster, settings)):
         field = f"metadata.annotations.{EXPORT_TO_ANNOTATION}"
         reason = "is not exported to all, so it has no derived names"
@@ -169,6 +183,30 @@ def _unserved_reason(
         return (ProblemKind.NOT_PUBLIC, f"namespace {entry.namespace} may not speak", "allow it in clusters.namespaces")
     if cluster_settings.own_namespace_hosts and _is_foreign_host(host, zone.name, entry.namespace):
         return (ProblemKind.NOT_PUBLIC, f"{host} belongs to another namespace", "declare it in its own namespace")
+    return None
+
+
+def _hidden_host(host: str, settings: MeshSettings) -> tuple[ProblemKind, str, str] | None:
+    """A host of a zone that a forward zone inside it takes."""
+    outer = longest_zone(host, settings.zones)
+    inner = settings.inner_forward_zone_of(host, outer) if outer is not None else ""
+    if not inner:
+        return None
+    reason = f"{host} lies in the forward zone {inner}, whose servers answer for it"
+    return (ProblemKind.HIDDEN, reason, "declare another host, or remove the forward zone")
+
+
+def _hidden_name(
+    service: tuple[str, str], zones: Iterable[MeshZone], settings: MeshSettings
+) -> tuple[ProblemKind, str, str] | None:
+    """A derived name of a Service (namespace, name) in one of `zones` that lies in a zone or forward zone inside it."""
+    for zone in zones:
+        name = f"{service[1]}.{service[0]}.{zone.services_domain}"
+        inner = settings.zone_of(name)
+        if inner is not zone:
+            forward = f"the forward zone {settings.inner_forward_zone_of(name, zone)}"
+            reason = f"would have {name}, which lies in {f'the zone {inner.name}' if inner is not None else forward}"
+            return (ProblemKind.HIDDEN, reason, "rename the Service or its namespace, or the zone inside")
     return None
 
 

@@ -255,13 +255,21 @@ BROKEN = {
         V + "zones: [{name: Global.}, {name: global}]\n",
         "2:33: zones[1].name: 'global' occurs twice; join the two",
     ),
-    "a zone inside a zone": (
-        V + "zones: [{name: global}, {name: a.global}]\n",
-        "2:32: zones[1].name: 'a.global' lies inside the zone 'global'; remove one of them",
+    "a forward zone with the name of a zone": (
+        V + "forward: [{zone: global, to: [192.0.2.1]}]\n",
+        "2:18: forward[0].zone: 'global' is in zones, too; remove one of the two, or give the zone fallthrough: true",
     ),
-    "a forward zone inside a zone": (
-        V + "forward: [{zone: b.global, to: [192.0.2.1]}]\n",
-        "2:18: forward[0].zone: 'b.global' lies inside the zone 'global', which the mesh answers; remove one of them",
+    "a fallback zone with the name of a zone": (
+        V + "zones: [{name: a.example}]\nfallback: [{zone: a.example, upstream: [192.0.2.1]}]\n",
+        "3:19: fallback[0].zone: 'a.example' is in zones, too; remove one of the two",
+    ),
+    "a forward zone with the name of a fallback zone": (
+        V + "fallback: [{zone: a.example, upstream: none}]\nforward: [{zone: a.example, to: [192.0.2.1]}]\n",
+        "3:18: forward[0].zone: 'a.example' is in fallback, too; remove one of the two",
+    ),
+    "a record in a forward zone inside a zone": (
+        V + "forward: [{zone: b.global, to: [192.0.2.1]}]\nrecords: [{name: a.b.global, type: TXT, value: x}]\n",
+        "3:18: records[0].name: 'a.b.global' lies in the forward zone 'b.global'; add 'b.global' to zones instead",
     ),
     "a record outside all zones": (
         V + "records: [{name: a.example, type: TXT, value: x}]\n",

@@ -103,7 +103,7 @@ class Passage:
         return sum(
             len(line)
             for zone in self.settings.zones
-            for line in master_file(zone, answers, serial=1, server=f"ns.{zone.name}", addresses=("192.0.2.1",))
+            for line in master_file(zone, self.settings, answers, serial=1, addresses=("192.0.2.1",))
         )
 
     def close(self) -> None:

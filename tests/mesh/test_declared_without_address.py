@@ -159,7 +159,7 @@ CASES: dict[str, Case] = {
         {"east": (entry(endpoints="198.51.100.20", resolution="DNS"),)},
         "an endpoint cannot be read",
         (),
-        settings={"forward_zones": ("prod.global",)},
+        settings={"zones": (MeshZone("prod.global"),), "forward_zones": ("global",)},
     ),
     "only virtual addresses": Case(
         {"west": (entry(addresses=["240.0.0.9"]),)},

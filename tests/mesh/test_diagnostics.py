@@ -208,7 +208,9 @@ JUDGED: dict[str, Case] = {
         ("no endpoints: east ServiceEntry prod/reviews spec.hosts[0]",),
     ),
     "nothing to go by, in another cluster": Case({"west": (entry(resolution="DNS"),)}),
-    "nothing to go by, forwarded": Case({"east": (entry(resolution="DNS"),)}, more={"forward_zones": ("prod.global",)}),
+    "nothing to go by, forwarded": Case(
+        {"east": (entry(resolution="DNS"),)}, more={"zones": (MeshZone("prod.global"),), "forward_zones": ("global",)}
+    ),
     "a wildcard with nothing to go by, under a name": Case(
         {"east": (entry(host="*.prod.global", resolution="NONE"),), "west": (entry("198.51.100.2"),)},
         ("no endpoints: east ServiceEntry prod/reviews spec.hosts[0]",),

@@ -201,11 +201,17 @@ def test_a_kubernetes_zone_has_the_exact_names_of_services(name: str) -> None:
 
 
 def test_a_host_that_stands_for_itself_is_forwarded_where_a_forward_zone_takes_it() -> None:
-    """A zone other than the root, in which the host is; else it is awaited, since it would be asked of ourselves."""
+    """A zone other than the root, around its zone; else it is awaited, since it would be asked of ourselves."""
     own = {"east": (entry(resolution="DNS"),), "west": (entry("198.51.100.4"),)}
-    found = answers(mesh(forward_zones=("prod.global",)), own)[HOST]
-    assert found.outcome is AnswerKind.FORWARD
-    assert answers(mesh(forward_zones=("test.global",)), own)[HOST].outcome is AnswerKind.PENDING
+    inner = {"zones": (MeshZone("prod.global"),)}
+    for settings, outcome in (
+        (mesh(forward_zones=("global",), **inner), AnswerKind.FORWARD),
+        (mesh(forward_zones=("test.global",), **inner), AnswerKind.PENDING),
+        (mesh(forward_zones=("test.global",)), AnswerKind.PENDING),
+        (mesh(zones=(MeshZone("global", fallthrough=True),)), AnswerKind.FORWARD),
+    ):
+        assert answers(settings, own)[HOST].outcome is outcome
+    assert HOST not in answers(mesh(forward_zones=("prod.global",)), own)
 
 
 # ------------------------------------------------------------------------------------- shared control planes

@@ -9,7 +9,7 @@ from meshdns.cli.commands.zone import master_file
 from meshdns.config import Settings, read_settings_file
 from meshdns.config.model import VantageSection
 from meshdns.config.sections import ManifestsSection
-from meshdns.config.translate import mesh_settings, nameserver_addresses, nameserver_name
+from meshdns.config.translate import mesh_settings, nameserver_addresses
 from meshdns.controller import offline
 
 SITUATIONS = Path(__file__).parents[2] / "zones"
@@ -33,9 +33,7 @@ def served(settings: Settings) -> list[str]:
     answers = offline.answers(offline.read_folders(paths), mesh_settings(settings))
     addresses = nameserver_addresses(settings)
     return [
-        line
-        for zone in settings.zones
-        for line in master_file(zone, answers, serial=1, server=nameserver_name(zone, settings), addresses=addresses)
+        line for zone in settings.zones for line in master_file(zone, settings, answers, serial=1, addresses=addresses)
     ]
 
 

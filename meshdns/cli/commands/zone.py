@@ -48,20 +48,34 @@ def command(name: str | None, running: bool, **flags: Any) -> None:  # noqa: FBT
     addresses = nameserver_addresses(settings)
     serial, answers = _read_namedb(settings) if running else (1, _compute_answers(settings))
     for zone in zones:
-        server = nameserver_name(zone, settings)
-        for line in master_file(zone, answers, serial=serial, server=server, addresses=addresses):
+        for line in master_file(zone, settings, answers, serial=serial, addresses=addresses):
             print_document(line)
+        for other in _without_delegation(zone, settings):
+            what = f"{other} lies inside {zone.name} and is forwarded: its names are in no master file"
+            print_line(what, err=True)
 
 
 def master_file(
-    zone: ZoneSection, answers: Mapping[str, Answer], *, serial: int, server: str, addresses: Sequence[str]
+    zone: ZoneSection, settings: Settings, answers: Mapping[str, Answer], *, serial: int, addresses: Sequence[str]
 ) -> Iterator[str]:
-    """The lines of a zone: SOA and NS, then the owner names in order.
+    """The lines of a zone: SOA and NS, then the owner names in order; a zone inside it is a delegation with glue.
 
-    `addresses` are those of its name server `server`, unless an answer speaks for that name or it is in another zone.
+    `addresses` are those of its name server, unless an answer speaks for that name or it is in another zone.
     """
+    server = nameserver_name(zone, settings)
     yield from records.apex_lines(zone.name, server=server, serial=serial, ttl=zone.ttl, negative_ttl=zone.negative_ttl)
-    for owner in sorted(name for name in {*answers, server} if names.is_subdomain(name, zone.name)):
+    inner = _inner_zones(zone, settings)
+    delegated = {each.name: nameserver_name(each, settings) for each in settings.zones if each.name in inner}
+    for owner in sorted({*answers, server, *delegated}):
+        if not names.is_subdomain(owner, zone.name):
+            continue
+        if owner in delegated:
+            yield records.delegation_line(owner, zone.ttl, delegated[owner])
+            if names.is_subdomain(delegated[owner], owner):
+                yield from records.address_lines(delegated[owner], zone.ttl, *_by_version(addresses))
+            continue
+        if any(each in inner for each in (owner, *names.parents(owner))):
+            continue
         answer = answers.get(owner)
         if owner == server and (answer is None or not answer.is_declared):
             yield from records.address_lines(owner, zone.ttl, *_by_version(addresses))
@@ -70,6 +84,20 @@ def master_file(
         yield from records.address_lines(owner, answer.ttl, answer.ipv4, answer.ipv6)
         for static in answer.records:
             yield records.static_line(owner, static.ttl, static.type, static.value)
+
+
+def _inner_zones(zone: ZoneSection, settings: Settings) -> frozenset[str]:
+    """The zones of all sections that lie inside a zone, and in no other one inside it."""
+    every = {each.name for each in settings.zones}.union(
+        (each.zone for each in settings.forward), (each.zone for each in settings.fallback)
+    )
+    inside = {each for each in every if each != zone.name and names.is_subdomain(each, zone.name)}
+    return frozenset(each for each in inside if inside.isdisjoint(names.parents(each)))
+
+
+def _without_delegation(zone: ZoneSection, settings: Settings) -> list[str]:
+    """Those inside a zone that are forwarded."""
+    return sorted(_inner_zones(zone, settings) - {each.name for each in settings.zones})
 
 
 def _by_version(addresses: Sequence[str]) -> tuple[list[str], list[str]]:

@@ -70,6 +70,13 @@ class ProblemKind(enum.Enum):
         "export the declaration to all, or allow its cluster and namespace in the settings",
         "problem-not-public",
     )
+    HIDDEN = (
+        "hidden",
+        Severity.WARNING,
+        "A host or a derived name lies in a zone or forward zone of the settings that begins inside its zone.",
+        "rename what is declared, or change the zones",
+        "problem-hidden",
+    )
     UNREACHABLE = (
         "unreachable",
         Severity.ERROR,
