@@ -146,8 +146,9 @@ class ZoneSection(SettingsModel):
 
     name: Domain = Field(
         description="The zone's apex. The longest match decides about a name, over zones, forward and fallback: a zone "
-        "may lie inside another, or inside a forward zone. One below in-addr.arpa or ip6.arpa is a reverse zone: it holds PTR records, of "
-        "gateway addresses and of records, and nothing else; its NS is that of the first zone that is none."
+        "may lie inside another, or inside a forward zone. One below in-addr.arpa or ip6.arpa is a reverse zone: it "
+        "holds PTR records, of gateway addresses and of records, and nothing else; its NS is that of the first zone that "
+        "is none."
     )
     answer: Literal["gateway", "vip", "endpoints"] = Field(
         default="gateway",
@@ -223,8 +224,8 @@ class ForwardSection(SettingsModel):
     """Where names are forwarded to; the longest zone wins."""
 
     zone: ZoneOrRoot = Field(
-        description="The zone; . is everything else. One inside a zone of the mesh takes its names from there; one with "
-        "the name of a zone that has fallthrough takes the misses of that zone."
+        description="The zone; . is everything else. One inside a zone of the mesh takes its names from there; one "
+        "with the name of a zone that has fallthrough takes the misses of that zone."
     )
     to: tuple[UpstreamOrFile, ...] = Field(
         min_length=1,

@@ -34,6 +34,7 @@ from tests.mesh.scene import (
 HTTP = [{"name": "http", "number": 80, "protocol": "HTTP"}]
 AT_8080 = {"address": "198.51.100.2", "ports": {"http": 8080}}
 NETWORKS = on_networks(east="net-e", west="net-w")
+IN_FORWARD_ZONE = {"zones": (MeshZone("prod.global"),), "forward_zones": ("global",)}
 
 
 def line(cluster: str, problem: Problem) -> str:
@@ -208,9 +209,7 @@ JUDGED: dict[str, Case] = {
         ("no endpoints: east ServiceEntry prod/reviews spec.hosts[0]",),
     ),
     "nothing to go by, in another cluster": Case({"west": (entry(resolution="DNS"),)}),
-    "nothing to go by, forwarded": Case(
-        {"east": (entry(resolution="DNS"),)}, more={"zones": (MeshZone("prod.global"),), "forward_zones": ("global",)}
-    ),
+    "nothing to go by, forwarded": Case({"east": (entry(resolution="DNS"),)}, more=IN_FORWARD_ZONE),
     "a wildcard with nothing to go by, under a name": Case(
         {"east": (entry(host="*.prod.global", resolution="NONE"),), "west": (entry("198.51.100.2"),)},
         ("no endpoints: east ServiceEntry prod/reviews spec.hosts[0]",),

@@ -23,9 +23,9 @@ A dash is a name that has no address there, or does not exist. SOA, NS and `ns.<
 
 ## The rules in short
 
-1. **Zones.** Only names in a configured zone are answered from the mesh. Everything else is forwarded. The longest match
-   decides, over zones, forward zones and fallback zones alike: the names of a zone end where another one inside it
-   begins, and so do its wildcards and derived names.
+1. **Zones.** Only names in a configured zone are answered from the mesh. Everything else is forwarded. The longest
+   match decides, over zones, forward zones and fallback zones alike: the names of a zone end where another one inside
+   it begins, and so do its wildcards and derived names.
 2. **Levels.** The first of these that has an address answers: a static record; ServiceEntries of the own cluster; its
    Services with a ready endpoint; ServiceEntries of the other clusters; Services of other clusters on the same network
    (pod addresses); Services of clusters elsewhere (their gateways, else their own load balancers).
