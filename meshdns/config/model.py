@@ -147,8 +147,8 @@ class ZoneSection(SettingsModel):
     name: Domain = Field(
         description="The zone's apex. The longest match decides about a name, over zones, forward and fallback: a zone "
         "may lie inside another, or inside a forward zone. One below in-addr.arpa or ip6.arpa is a reverse zone: it "
-        "holds PTR records, of gateway addresses and of records, and nothing else; its NS is that of the first zone that "
-        "is none."
+        "holds PTR records, of gateway addresses and of records, and nothing else; its NS is that of the first zone "
+        "that is none."
     )
     answer: Literal["gateway", "vip", "endpoints"] = Field(
         default="gateway",
