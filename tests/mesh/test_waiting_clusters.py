@@ -61,6 +61,8 @@ def test_pod_addresses_of_a_cluster_that_waits_are_kept() -> None:
     near = [system_namespace("net-1"), service("a", "None", namespace="p")]
     for each in (*near, endpoint_slice("10.40.1.1", service_name="a", namespace="p")):
         made.upsert("west", each)
+    made.upsert("east", service("b", namespace="p"))
+    made.refresh()
     assert made.drop_pod_addresses("west") == []
     made.set_waiting_clusters(frozenset())
     assert (
@@ -101,6 +103,22 @@ def test_a_cluster_that_moves_touches_names_that_name_its_gateways() -> None:
     after = made.refresh()["x.global"]
     assert before.candidates[0].rule is EndpointRule.PRIVATE_DIRECT
     assert after.candidates[0].rule is EndpointRule.REMOTE_GATEWAY_AS_WRITTEN
+
+
+def test_a_cluster_that_moves_has_its_names_judged_again() -> None:
+    """On the own network its pods are reached by their addresses."""
+    west = [gateway("203.0.113.7"), service("a", namespace="p")]
+    west.append(endpoint_slice("10.40.1.1", service_name="a", namespace="p"))
+    made = name_table(
+        mesh(vantage_cluster="east"),
+        {"east": [system_namespace("net-1")], "west": [system_namespace("net-2"), *west]},
+    )
+    assert made.refresh()["a.p.global"].ipv4 == ("203.0.113.7",)
+    made.upsert("west", system_namespace("net-1"))
+    assert made.refresh()["a.p.global"].ipv4 == ("10.40.1.1",)
+    made.remove_cluster("west")
+    assert made.refresh()["a.p.global"] is None
+    assert made.inventory.clusters_by_service == {}
 
 
 def test_a_slice_that_loses_its_addresses_is_judged_for_no_derived_name() -> None:
