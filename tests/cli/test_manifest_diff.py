@@ -12,7 +12,7 @@ import yaml
 from meshdns.controller.what_if import OUTSIDE, Change, Mesh, compare
 from tests.cli.command_runner import CommandResult, CommandRunner
 from tests.cli.stopped_server import ZONES, publish, settings_of
-from tests.mesh.scene import entry, gateway, mesh, service
+from tests.mesh.scene import endpoint_slice, entry, gateway, mesh, service, system_namespace
 
 BOUTIQUE = ("--config", str(ZONES / "online-boutique" / "meshdns.yaml"))
 DECLARED = ZONES / "online-boutique" / "clusters" / "cluster1" / "serviceentries.yaml"
@@ -229,6 +229,18 @@ def test_an_object_that_is_applied_keeps_its_creation() -> None:
     assert [(each.before, each.after) for each in found.answers] == [
         (("203.0.113.7", "TTL 9"), ("203.0.113.7", "TTL 10"))
     ]
+
+
+def test_a_network_of_the_settings_is_that_of_their_own_vantage() -> None:
+    """Seen from west, east is on another network, whatever network the settings give to east."""
+    known = Mesh({"east": [system_namespace("net-1"), gateway("203.0.113.7")], "west": [service("b")]}, {}, {})
+    applied = [service("a", namespace="p"), endpoint_slice("10.40.1.1", service_name="a", namespace="p")]
+    seen_from = mesh(vantage_cluster="east", vantage_network="net-1")
+    found = compare(known, Change("east", applied, set(), "2027-01-01T00:00:00Z"), seen_from, ["east", "west"])
+    assert {each.vantage: each.after for each in found.answers if each.type == "A"} == {
+        "east": ("10.96.0.7",),
+        "west": ("203.0.113.7",),
+    }
 
 
 def test_a_service_that_is_applied_keeps_the_addresses_it_was_given() -> None:

@@ -8,8 +8,10 @@ from meshdns.instance.timers import Timers
 def test_callbacks_run_in_time_until_the_owner_ends() -> None:
     """What is due in the very turn in which the owner is closed does not run, nor what is added later."""
     called: list[str] = []
+    failed: list[object] = []
 
     async def main() -> None:
+        asyncio.get_running_loop().set_exception_handler(lambda _, context: failed.append(context))
         with Timers() as timers:
             timers.call_soon(lambda: called.append("soon"))
             timers.call_later(0, lambda: called.append("later"))
@@ -25,6 +27,7 @@ def test_callbacks_run_in_time_until_the_owner_ends() -> None:
 
     asyncio.run(main())
     assert called == ["soon", "later"]
+    assert failed == []
 
 
 def test_a_callback_may_schedule_the_next_one() -> None:

@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from meshdns.mesh.answer import Answer
+from meshdns.mesh.candidates import EndpointRule
 from meshdns.mesh.name_table import NameTable
 from meshdns.mesh.objects.declarations import AnyDeclaration, key_of
 from meshdns.mesh.settings import MeshSettings
@@ -31,6 +32,13 @@ def take(made: NameTable, served: dict[str, Answer], judged: Counter[str] | None
                     judged[name] += 1
         if not made.has_pending_names:
             return
+
+
+def refreshed(made: NameTable, name: str) -> Answer:
+    """The answer of a name that the next refresh judges."""
+    answer = made.refresh()[name]
+    assert answer is not None
+    return answer
 
 
 @pytest.mark.slow
@@ -60,6 +68,8 @@ def test_pod_addresses_of_a_cluster_that_waits_are_kept() -> None:
     near = [system_namespace("net-1"), service("a", "None", namespace="p")]
     for each in (*near, endpoint_slice("10.40.1.1", service_name="a", namespace="p")):
         made.upsert("west", each)
+    made.upsert("east", service("b", namespace="p"))
+    made.refresh()
     assert made.drop_pod_addresses("west") == []
     made.set_waiting_clusters(frozenset())
     assert (
@@ -73,6 +83,49 @@ def test_pod_addresses_of_a_cluster_that_waits_are_kept() -> None:
         )["a.p.global"]
     )
     assert not made.needs_pod_addresses()
+
+
+def test_names_that_a_cluster_declared_before_it_waits_are_judged_after_it() -> None:
+    """Its network changes while it waits, and the topology with it, for another cluster's sake."""
+    seen_from = mesh(vantage_cluster="east")
+    west = [gateway("203.0.113.7"), service("a", namespace="p")]
+    west.append(endpoint_slice("10.40.1.1", service_name="a", namespace="p"))
+    made = name_table(seen_from, {"east": [system_namespace("net-1")], "west": [system_namespace("net-2"), *west]})
+    assert refreshed(made, "a.p.global").ipv4 == ("203.0.113.7",)
+    made.set_waiting_clusters({"west"})
+    made.upsert("west", system_namespace("net-1"))
+    made.upsert("east", gateway("203.0.113.8"))
+    made.refresh()
+    made.set_waiting_clusters(frozenset())
+    assert refreshed(made, "a.p.global").ipv4 == ("10.40.1.1",)
+
+
+def test_a_cluster_that_moves_touches_names_that_name_its_gateways() -> None:
+    """A private address counts as a gateway on the gateway's own network, or by its port."""
+    seen_from = mesh(vantage_cluster="east")
+    east = [system_namespace("net-1"), entry({"address": "10.9.9.9", "ports": {"http": 80}}, host="x.global")]
+    made = name_table(seen_from, {"east": east, "west": [system_namespace("net-2"), gateway("10.9.9.9")]})
+    before = refreshed(made, "x.global")
+    made.upsert("west", system_namespace("net-1"))
+    after = refreshed(made, "x.global")
+    assert before.candidates[0].rule is EndpointRule.PRIVATE_DIRECT
+    assert after.candidates[0].rule is EndpointRule.REMOTE_GATEWAY_AS_WRITTEN
+
+
+def test_a_cluster_that_moves_has_its_names_judged_again() -> None:
+    """On the own network its pods are reached by their addresses."""
+    west = [gateway("203.0.113.7"), service("a", namespace="p")]
+    west.append(endpoint_slice("10.40.1.1", service_name="a", namespace="p"))
+    made = name_table(
+        mesh(vantage_cluster="east"),
+        {"east": [system_namespace("net-1")], "west": [system_namespace("net-2"), *west]},
+    )
+    assert refreshed(made, "a.p.global").ipv4 == ("203.0.113.7",)
+    made.upsert("west", system_namespace("net-1"))
+    assert refreshed(made, "a.p.global").ipv4 == ("10.40.1.1",)
+    made.remove_cluster("west")
+    assert made.refresh()["a.p.global"] is None
+    assert made.inventory.clusters_by_service == {}
 
 
 def test_a_slice_that_loses_its_addresses_is_judged_for_no_derived_name() -> None:
