@@ -93,7 +93,7 @@ def _is_near_group(version: str, group: str) -> bool:
     written, slash, _ = version.lower().partition("/")
     if not group:
         return not slash and _distance(written, "v1", 1) <= 1
-    return _distance(written, group, 2) <= 2 or (group.endswith(".istio.io") and written.endswith("istio.io"))
+    return _distance(written, group, 2) <= 2 or (group.endswith(".istio.io") and "istio" in written)
 
 
 def _is_near_kind(written: str, known: str) -> bool:

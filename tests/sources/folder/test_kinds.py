@@ -13,6 +13,7 @@ HINTS = {
     ("ServiceEntyr", ISTIO): ("ServiceEntry", ISTIO),
     ("workloadentry", None): ("WorkloadEntry", ISTIO),
     ("ServiceEntry", "networking.istio.oi/v1"): ("ServiceEntry", ISTIO),
+    ("ServiceEntry", "networking.istio/v1"): ("ServiceEntry", ISTIO),
     ("ServiceEntry", "Networking.Istio.io/v1"): ("ServiceEntry", ISTIO),
     ("ServiceEntry", "networking.istio.io"): ("ServiceEntry", ISTIO),
     ("ServiceEntry", "v1"): ("ServiceEntry", ISTIO),
