@@ -172,7 +172,7 @@ def test_manifests_may_be_a_folder_or_standard_input(
         (("--with", "/nosuch.yaml", *BOUTIQUE), 2, "/nosuch.yaml: cannot be read: No such file"),
         (("--with", "BROKEN", *BOUTIQUE), 65, "correct the file"),
         (("--with", "OTHER", *BOUTIQUE), 65, "no object of a kind that meshdns reads"),
-        (("--with", "FILE", "--state-dir", "STATE", "--kubeconfig", "/nosuch"), 69, "holds no name database"),
+        (("--with", "FILE", "--state-dir", "STATE", "--config", "SETTINGS"), 69, "holds no name database"),
     ],
     ids=lambda value: value if isinstance(value, str) else None,
 )
@@ -180,7 +180,12 @@ def test_errors_say_what_to_do(
     meshdns: CommandRunner, tmp_path: Path, arguments: tuple[str, ...], status: int, said: str
 ) -> None:
     """Each ends with the status of its kind."""
-    files = {"FILE": service_entry("x", "203.0.113.1"), "BROKEN": "kind: [", "OTHER": "{kind: Deployment}"}
+    files = {
+        "FILE": service_entry("x", "203.0.113.1"),
+        "BROKEN": "kind: [",
+        "OTHER": "{kind: Deployment}",
+        "SETTINGS": "sources: [{kind: kubeconfig, path: /nosuch}]",
+    }
     for name, text in files.items():
         (tmp_path / name).write_text(text)
     (tmp_path / "STATE").mkdir()
