@@ -220,10 +220,19 @@ class Authority:
         NXDOMAIN, for caches take that for all names below it (RFC 8020).
         """
         zone = self._served_zone(query.qname_lower)
-        if zone is not None and rows is not None and zone.fallthrough:
+        if zone is None or rows is None:
+            return None
+        if zone.fallthrough:
             return self._answer_without_upstream(query, zone, rows, tcp=tcp)
-        row = _row(rows, query.qname_lower) if rows is not None and rows.state.ready else None
-        if zone is None or rows is None or row is None or row.is_empty_nonterminal or row.status != RowStatus.DATA:
+        if not rows.state.ready:
+            return None
+        row = _row(rows, query.qname_lower)
+        if row is None:
+            made = synthesis.synthesize_service(
+                query, zone.apex, lambda name: _owned_row(rows, name), self._synthesis_cache
+            )
+            return self._answer_synthesized(query, zone, made, rows, tcp=tcp) if made is not None else None
+        if row.is_empty_nonterminal or row.status != RowStatus.DATA:
             return None
         reply = self._answer_from_row(query, zone, row, rows, tcp=tcp, rotation=rotation)
         return None if isinstance(reply, Verdict) else reply
@@ -378,10 +387,14 @@ class Authority:
         return self._row_reply(query, synthesized.row, synthesized.section, rows, tcp=tcp)
 
     def _covering_row(self, name: bytes, zone: ServedZone, rows: RowReader) -> tuple[bytes, Row] | None:
-        """Return the row of a name, or of the wildcard that covers it, with its owner name; or None."""
+        """Return the row of a name, or of the wildcard that covers it, with its owner name; or None.
+
+        In Istio a wildcard covers an empty non-terminal, too (`_row_or_wildcard`).
+        """
         found = _owned_row(rows, name)
-        if found is None and rows.state.wildcards and rows.state.complete:
-            return self._wildcard_above(name, zone, rows)
+        is_covered = found is None or (found[1].is_empty_nonterminal and not zone.closest_encloser)
+        if is_covered and rows.state.wildcards and rows.state.complete and name not in self._server_names:
+            return self._wildcard_above(name, zone, rows) or found
         return found
 
     def _row_or_wildcard(self, query: Query, zone: ServedZone, row: Row, rows: RowReader) -> Row:

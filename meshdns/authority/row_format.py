@@ -46,12 +46,17 @@ class ClusterPart(msgspec.Struct, frozen=True, array_like=True):
 
 
 class RowService(msgspec.Struct, frozen=True, array_like=True):
-    """A named port: lower-case labels without underscores, and ``(port, cluster label)`` of its targets."""
+    """A named port: lower-case labels without underscores, and ``(port, cluster label)`` of its targets.
+
+    `pods` are ``(port, label)`` of the pods that are named in place of `targets`, which a reader of version 0.1 uses;
+    where there are none they are not written. Without any target the port is known, and has no data.
+    """
 
     name: bytes
     protocol: bytes
     ttl: int
     targets: tuple[tuple[int, bytes], ...]
+    pods: tuple[tuple[int, bytes], ...] = ()
 
 
 class SynthesisData(msgspec.Struct, frozen=True, array_like=True):
@@ -81,7 +86,8 @@ def encode_row(
         wire = b"".join(record(rtype, ttl, rdata) for rdata in rdatas)
         out += RRSET_HEADER.pack(rtype, len(rdatas), len(wire)) + wire
     if synthesis is not None:
-        wire = msgspec.msgpack.encode(synthesis)
+        services = [each if each.pods else msgspec.structs.astuple(each)[:-1] for each in synthesis.services]
+        wire = msgspec.msgpack.encode((synthesis.parts, services))
         if len(wire) <= _MAX_SYNTHESIS_SIZE:
             out += RRSET_HEADER.pack(0, 0, len(wire)) + wire
     return bytes(out)

@@ -1,12 +1,14 @@
 """Synthesized names: names without a row that follow from another name's row.
 
-- ``_<port name>._<tcp|udp|sctp>.<host>``: SRV with the true port (RFC 2782). If ports differ between addresses, the
-  target is ``p<port>.<cluster>.<host>``, else the host itself. The names in between exist, without data.
+- ``_<port name>._<tcp|udp|sctp>.<host>``: SRV with the true port (RFC 2782). The target is the host itself, if ports
+  differ between addresses ``p<port>.<cluster>.<host>``, and of a headless Service each of its pods,
+  ``<label>.<host>``. The names in between exist, without data, and so does a port that no target can be named for.
 - ``<cluster>.<host>`` and ``p<port>.<cluster>.<host>``: the addresses of the host in that cluster.
 """
 
 import struct
 from collections.abc import Callable, Iterator
+from itertools import islice
 from typing import Final, NamedTuple
 
 from meshdns.authority.row import Row
@@ -82,12 +84,19 @@ def _synthesize_protocol(
 def _srv_section(found: RowService, host: bytes) -> Section:
     """Return SRV records of the first targets; `host` is the name as queried, which is not compressed (RFC 2782)."""
     records = []
-    for port, cluster in found.targets[:MAX_TARGETS]:
-        labels = (b"p%d" % port, cluster) if cluster else ()
+    for port, labels in islice(_targets(found), MAX_TARGETS):
         target = b"".join(bytes([len(label)]) + label for label in labels) + host
         if len(target) <= 255:
             records.append(record(TYPE_SRV, found.ttl, _srv(0, _WEIGHT, port) + target))
     return Section(len(records), b"".join(records))
+
+
+def _targets(service: RowService) -> Iterator[tuple[int, tuple[bytes, ...]]]:
+    """The port of each target, and its labels below the host."""
+    if service.pods:
+        yield from ((port, (label,)) for port, label in service.pods)
+    else:
+        yield from ((port, (b"p%d" % port, cluster) if cluster else ()) for port, cluster in service.targets)
 
 
 def _leading_labels(name: bytes, apex: bytes, count: int) -> Iterator[tuple[bytes, int]]:

@@ -88,6 +88,7 @@ class RowEncoder:
                     tuple(
                         (port, self._cluster_label(cluster) if cluster else b"") for port, cluster in service.targets
                     ),
+                    tuple((port, label.encode()) for port, label in service.pods),
                 )
                 for service in answer.services
             ),

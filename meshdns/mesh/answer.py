@@ -8,16 +8,17 @@ chose, so that `explain` repeats no decision.
 
 import enum
 import functools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from ipaddress import IPv4Address
 from operator import itemgetter
 
 import msgspec
 
 from meshdns.mesh.addresses import parse_address
-from meshdns.mesh.candidates import Candidate, EndpointRule, Level, NamedPort, Reach
+from meshdns.mesh.candidates import Candidate, EndpointRule, Level, Reach
 from meshdns.mesh.deflate import compress, decompress
 from meshdns.mesh.objects.references import decode_reference, encode_reference
+from meshdns.mesh.service_ports import ServicePort, addresses_by_port, find_services, served_ports, with_pods
 from meshdns.mesh.settings import StaticRecord
 
 MAX_PER_FAMILY = 15  # fits 512 bytes with a long name; BIND-based clients refuse RRsets above 100
@@ -44,14 +45,6 @@ class AnswerPart(msgspec.Struct, frozen=True, array_like=True, gc=False):
     port: int
     ipv4: tuple[str, ...]
     ipv6: tuple[str, ...]
-
-
-class ServicePort(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """A named port and its numbers as ``(number, cluster)``; an empty cluster means that all addresses have that."""
-
-    name: str
-    protocol: str
-    targets: tuple[tuple[int, str], ...]
 
 
 class Answer(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
@@ -86,11 +79,18 @@ class Answer(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
 
 
 class SelectionPolicy(msgspec.Struct, frozen=True):
-    """The settings of a zone for the choice: TTL in seconds, preferred clusters in order, failover across levels."""
+    """The settings of a zone for the choice: TTL in seconds, preferred clusters in order, failover across levels.
+
+    `makes_parts` says whether there are names by cluster; `can_name_cluster` and `can_name_pod` say
+    which targets SRV records may name (`meshdns.mesh.made_names`).
+    """
 
     ttl: int
     order: tuple[str, ...] = ()
     cross_levels: bool = False
+    makes_parts: bool = True
+    can_name_cluster: Callable[[str], bool] = bool
+    can_name_pod: Callable[[str], bool] = bool
 
 
 def choose_answer(steps: Sequence[Sequence[Candidate]], policy: SelectionPolicy) -> Answer:
@@ -132,7 +132,14 @@ def _build_answer(usable: Sequence[int], candidates: tuple[Candidate, ...], poli
     indexes = _preferred_group(_nearest_group(usable, candidates), candidates, policy.order)
     group = [candidates[index] for index in indexes]
     ipv4, ipv6 = _by_family(tuple(candidate.address for candidate in group))
-    services = _services(tuple((candidate.target_cluster, candidate.ports) for candidate in group))
+    chosen = _served_indexes(indexes, candidates, ipv4, ipv6)
+    served = [candidates[index] for index in chosen]
+    ports = served_ports(served)
+    services = find_services(ports, policy.can_name_cluster)
+    parts = _parts(tuple((c.target_cluster, c.reach, c.address) for c in candidates if c.address and c.target_cluster))
+    ported = [
+        AnswerPart(cluster, number, *_by_family(found)) for cluster, number, found in addresses_by_port(ports, services)
+    ]
     ttl = next((candidate.ttl for candidate in group if candidate.ttl >= 0), policy.ttl)
     if any(candidate.is_pod for candidate in group):
         ttl = min(ttl, POD_TTL)
@@ -144,14 +151,9 @@ def _build_answer(usable: Sequence[int], candidates: tuple[Candidate, ...], poli
         level=group[0].level,
         clusters=tuple(sorted({c.cluster for c in group} | {c.via_cluster for c in group if c.via_cluster})),
         candidates=candidates,
-        parts=_parts(
-            tuple(
-                (c.target_cluster, c.reach, c.address, c.ports) for c in candidates if c.address and c.target_cluster
-            ),
-            ported=any(len(service.targets) > 1 for service in services),
-        ),
-        services=services,
-        chosen=_served_indexes(indexes, candidates, ipv4, ipv6),
+        parts=(*parts, *ported) if policy.makes_parts else (),
+        services=with_pods(services, served, group, policy.can_name_pod),
+        chosen=chosen,
     )
 
 
@@ -196,62 +198,31 @@ def _find_families(texts: tuple[str, ...]) -> tuple[tuple[str, ...], tuple[str, 
     return tuple(map(str, ipv4[:MAX_PER_FAMILY])), tuple(map(str, ipv6[:MAX_PER_FAMILY]))
 
 
-_Reached = tuple[str, Reach, str, tuple[NamedPort, ...]]
-"""The cluster in which an address is reached, how, the address and its ports."""
+_Reached = tuple[str, Reach, str]
+"""The cluster in which an address is reached, how, and the address."""
 
 
-def _parts(reached: tuple[_Reached, ...], *, ported: bool) -> tuple[AnswerPart, ...]:
-    """What is reached in each cluster, ready or not; by port only where the answer needs to tell ports apart."""
-    few = sum(1 + len(ports) for _, _, _, ports in reached) <= _MAX_CACHED
-    return (_find_parts if few else _find_parts_of_many)(reached, ported=ported)
+def _parts(reached: tuple[_Reached, ...]) -> tuple[AnswerPart, ...]:
+    """What is reached in each cluster, ready or not."""
+    return (_find_parts if len(reached) <= _MAX_CACHED else _find_parts_of_many)(reached)
 
 
 @functools.lru_cache(maxsize=_CACHE_SIZE)
-def _find_parts(reached: tuple[_Reached, ...], *, ported: bool) -> tuple[AnswerPart, ...]:
+def _find_parts(reached: tuple[_Reached, ...]) -> tuple[AnswerPart, ...]:
     by_cluster: dict[str, list[_Reached]] = {}
     for each in reached:
         by_cluster.setdefault(each[0], []).append(each)
     parts = []
     for cluster, its in sorted(by_cluster.items(), key=itemgetter(0)):
-        nearest = min(reach for _, reach, _, _ in its)
-        mine = [(address, ports) for _, reach, address, ports in its if reach == nearest]
-        parts.append(AnswerPart(cluster, 0, *_by_family(tuple(address for address, _ in mine))))
-        by_number: dict[int, dict[str, None]] = {}
-        for address, ports in mine if ported else ():
-            for port in ports:
-                by_number.setdefault(port.number, {})[address] = None
-        parts += (AnswerPart(cluster, number, *_by_family(tuple(by_number[number]))) for number in sorted(by_number))
+        nearest = min(reach for _, reach, _ in its)
+        parts.append(
+            AnswerPart(cluster, 0, *_by_family(tuple(address for _, reach, address in its if reach == nearest)))
+        )
     return tuple(parts)
-
-
-_Served = tuple[tuple[str, tuple[NamedPort, ...]], ...]
-"""What was chosen: each as the cluster in which it is reached and its ports."""
-
-
-def _services(group: _Served) -> tuple[ServicePort, ...]:
-    """The named ports of what was chosen."""
-    few = sum(1 + len(ports) for _, ports in group) <= _MAX_CACHED
-    return (_find_services if few else _find_services_of_many)(group)
-
-
-@functools.lru_cache(maxsize=_CACHE_SIZE)
-def _find_services(group: _Served) -> tuple[ServicePort, ...]:
-    places: dict[tuple[str, str], set[tuple[int, str]]] = {}
-    for cluster, ports in group:
-        for port in ports:
-            if port.name:
-                places.setdefault((port.name, port.protocol), set()).add((port.number, cluster))
-    services = []
-    for (name, protocol), found in sorted(places.items(), key=itemgetter(0)):
-        targets = sorted(found)
-        alike = len({number for number, _ in targets}) == 1
-        services.append(ServicePort(name, protocol, ((targets[0][0], ""),) if alike else tuple(targets)))
-    return tuple(services)
 
 
 _find_families_of_many = functools.lru_cache(maxsize=_FEW)(_find_families.__wrapped__)
 _find_parts_of_many = functools.lru_cache(maxsize=_FEW)(_find_parts.__wrapped__)
-_find_services_of_many = functools.lru_cache(maxsize=_FEW)(_find_services.__wrapped__)
 
 # ---------------------------------------------------------------------------------------------- as bytes
 

@@ -287,31 +287,31 @@ class CandidateSearch:
             yield _without_endpoints(entry, host, cluster, level)
 
     def _pods(self, name: str) -> Iterator[list[Candidate]]:
-        """Pods of headless Services by their host name: the own cluster's, then those on the own network."""
+        """Pods of headless Services by their label: the own cluster's, then those on the own network."""
         pod = parse_derived_pod(name, self._zone.services_domain)
         if pod is None:
             return
-        key, hostname = pod
+        key, label = pod
         declaring = self._inventory.clusters_by_service.get(key, ())
         for level in (Level.OWN_SERVICE, Level.NEAR_SERVICE):
             yield [
                 candidate
                 for cluster in declaring
                 if self._state.cluster_levels[cluster] is level
-                for candidate in self._pod_candidates(cluster, level, key, hostname)
+                for candidate in self._pod_candidates(cluster, level, key, label)
             ]
 
-    def _pod_candidates(self, cluster: str, level: Level, key: ServiceKey, hostname: str) -> Iterator[Candidate]:
+    def _pod_candidates(self, cluster: str, level: Level, key: ServiceKey, label: str) -> Iterator[Candidate]:
         service = self._exported_service(key, cluster)
         if service is None or not service.headless:
             return
         declared = DeclaredEndpoint(
-            level, cluster, ref_of(service), FieldRef(hostname), key, Endpoint(""), ports=service.ports
+            level, cluster, ref_of(service), FieldRef(label), key, Endpoint(""), ports=service.ports
         )
         reach = Reach.OWN if level is Level.OWN_SERVICE else Reach.DIRECT
         known = self._inventory.clusters[cluster]
         pods = len(known.readiness(key).addresses)  # each of which may have a name, and all these ports
-        for point, ports in islice(known.pods_named(key, hostname), MAX_CANDIDATES):
+        for point, ports in islice(known.pods_of(key).named(label), MAX_CANDIDATES):
             numbers = judged_ports(ports, pods)
             yield declared.pod_candidate(point.address, EndpointRule.PODS, reach, numbers, ready=point.ready)
 

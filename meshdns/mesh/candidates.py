@@ -67,7 +67,7 @@ class NamedPort(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """A port by its name in the declaration, and its number at the candidate: the true port (SRV, RFC 2782)."""
 
     name: str
-    protocol: str  # tcp or udp
+    protocol: str  # tcp, udp or sctp
     number: int
 
 
@@ -81,6 +81,7 @@ class Candidate(msgspec.Struct, frozen=True, array_like=True, gc=False):
     forward zone of the settings takes the name itself. `gateway` is the gateway as its object writes it, an address or
     a host name, and `passes_tls` says whether it is known to pass the name's TLS. `lack` says why it yields no address,
     or what it waits for, where the rule alone does not; `dead_host` is the host name whose look-ups bring no address.
+    `pod_label` is the label of a headless Service's pod below the Service's derived name.
 
     It is written as an array: fields are added at the end and never change places.
     """
@@ -106,6 +107,7 @@ class Candidate(msgspec.Struct, frozen=True, array_like=True, gc=False):
     passes_tls: bool | None = None
     lack: str = ""
     dead_host: str = ""
+    pod_label: str = ""
 
     @property
     def target_cluster(self) -> str:

@@ -89,10 +89,11 @@ class DeclaredEndpoint(msgspec.Struct, frozen=True, gc=False):
         return self._candidate(address, rule, reach, ready=ready, ports=self._service_ports(ports))
 
     def pod_candidate(
-        self, address: str, rule: EndpointRule, reach: Reach, ports: Iterable[Port], *, ready: bool
+        self, address: str, rule: EndpointRule, reach: Reach, ports: Iterable[Port], *, ready: bool, label: str = ""
     ) -> Candidate:
-        """An endpoint of a Service, dialled at the ports of its EndpointSlice."""
-        return self._candidate(address, rule, reach, ready=ready, pod=True, ports=self._service_ports(ports))
+        """An endpoint of a Service, dialled at the ports of its EndpointSlice; `label` is that of its own name."""
+        numbers = self._service_ports(ports)
+        return self._candidate(address, rule, reach, ready=ready, pod=True, ports=numbers, label=label)
 
     def gateway_candidate(
         self,
@@ -136,6 +137,7 @@ class DeclaredEndpoint(msgspec.Struct, frozen=True, gc=False):
         ready: bool,
         pod: bool = False,
         ports: tuple[NamedPort, ...],
+        label: str = "",
     ) -> Candidate:
         return Candidate(
             level=self.level,
@@ -150,6 +152,7 @@ class DeclaredEndpoint(msgspec.Struct, frozen=True, gc=False):
             ttl=self.ttl,
             ports=ports,
             host=self.host,
+            pod_label=label,
         )
 
     def _service_ports(self, ports: Iterable[Port]) -> tuple[NamedPort, ...]:

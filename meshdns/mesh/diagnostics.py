@@ -48,6 +48,7 @@ from meshdns.mesh.objects.references import (
     problem_ref,
 )
 from meshdns.mesh.own_name_problems import own_name_problems
+from meshdns.mesh.service_ports import unserved_ports
 from meshdns.mesh.topology import Topology, cluster_gateway_problem
 
 ClusterProblem = tuple[str, Problem]
@@ -152,6 +153,7 @@ def _answer_problems(name: str, answer: Answer, inventory: Inventory, topology: 
         problem = cluster_gateway_problem(cluster, topology)
         if problem is not None:
             yield cluster, problem
+    yield from _unserved_port_problems(answer, inventory)
     yield from _bound_problems(name, answer, inventory)
     yield from _contradictions(name, inventory)
     yield from own_name_problems(name, answer, inventory)
@@ -344,6 +346,18 @@ def _port_problems(candidate: Candidate, inventory: Inventory) -> Iterator[Clust
             )
             field = f"{problem.field}.ports" if at_endpoint else "spec.ports"
             yield candidate.cluster, msgspec.structs.replace(problem, field=field)
+
+
+def _unserved_port_problems(answer: Answer, inventory: Inventory) -> Iterator[ClusterProblem]:
+    """A port that only some of the addresses have, where SRV records cannot name these alone."""
+    for candidate in (answer.candidates[index] for index in answer.chosen):
+        for port in unserved_ports(answer.services, candidate):
+            label, protocol = (bounded_text(text, MAX_SHOWN) for text in (port.name, port.protocol))
+            reason = f"only some addresses have port {label} at {port.number}: SRV _{label}._{protocol}.<host> omits it"
+            advice = "let all listen on one port, or write hosts that no wildcard covers, outside fallback zones"
+            fault = CandidateFault(ProblemKind.PORT_MISMATCH, reason, advice)
+            problem = _candidate_problem(candidate, "", inventory, fault)
+            yield candidate.cluster, msgspec.structs.replace(problem, field="spec.ports")
 
 
 # ------------------------------------------------------------------------------------------ contradictions

@@ -5,7 +5,7 @@ recomputed; both are idempotent and independent of the order in which clusters a
 """
 
 from collections import defaultdict
-from collections.abc import Iterator, MutableMapping, Sequence
+from collections.abc import Iterator, MutableMapping
 from typing import TypeVar
 
 import msgspec
@@ -20,22 +20,18 @@ from meshdns.mesh.objects.declarations import (
     ObjectKey,
     ObjectKind,
     Pod,
-    Port,
     Service,
     ServiceEntry,
-    SliceEndpoint,
     WorkloadEntry,
     key_of,
 )
 from meshdns.mesh.objects.labels import NETWORK_LABEL
+from meshdns.mesh.service_pods import ServicePods
 from meshdns.mesh.settings import ClusterSettings, MeshSettings
 from meshdns.mesh.visibility import has_gateway_label, parse_service_host, served_hosts
 
 ServiceKey = tuple[str, str]
 """Namespace and name of a Service."""
-
-NamedPod = tuple[SliceEndpoint, tuple[Port, ...]]
-"""An endpoint with a host name, and the ports of its slice."""
 
 _Outer = TypeVar("_Outer")
 _Inner = TypeVar("_Inner")
@@ -101,7 +97,7 @@ class ClusterObjects:
         self._selecting_services: defaultdict[tuple[str, Label], dict[str, Service]] = defaultdict(dict)
         self._labelled_workloads: defaultdict[tuple[str, Label], dict[str, WorkloadEntry]] = defaultdict(dict)
         self._readiness: dict[ServiceKey, ServiceReadiness] = {}
-        self._pods_by_hostname: dict[ServiceKey, dict[str, list[NamedPod]]] = {}
+        self._pods: dict[ServiceKey, ServicePods] = {}
 
     @property
     def is_readiness_known(self) -> bool:
@@ -163,21 +159,18 @@ class ClusterObjects:
         elif declaration.selector:
             _remove_item(self._selecting_services, (declaration.namespace, declaration.selector[0]), declaration.name)
 
-    def pods_named(self, service: ServiceKey, hostname: str) -> Sequence[NamedPod]:
-        """The endpoints of a Service with a host name, each with the ports of its slice, in the order of the slices."""
-        found = self._pods_by_hostname.get(service)
+    def pods_of(self, service: ServiceKey) -> ServicePods:
+        """The pods of a Service."""
+        found = self._pods.get(service)
         if found is None:
-            found = self._pods_by_hostname[service] = {}
-            for _, part in sorted(self.endpoint_slices.get(service, {}).items()):
-                for point in part.endpoints:
-                    if point.hostname:
-                        found.setdefault(point.hostname, []).append((point, part.ports))
-        return found.get(hostname, ())
+            slices = self.endpoint_slices.get(service, {})
+            found = self._pods[service] = ServicePods(slices[name] for name in sorted(slices))
+        return found
 
     def forget_endpoints(self, service: ServiceKey) -> None:
         """The EndpointSlices of a Service have changed."""
         self._readiness.pop(service, None)
-        self._pods_by_hostname.pop(service, None)
+        self._pods.pop(service, None)
 
     @property
     def uses_node_addresses(self) -> bool:

@@ -16,7 +16,7 @@ from typing import Final
 import msgspec
 
 from meshdns.dns import names
-from meshdns.mesh.answer import Answer, AnswerKind, SelectionPolicy, choose_answer
+from meshdns.mesh.answer import Answer, AnswerKind, choose_answer
 from meshdns.mesh.candidate_search import CandidateSearch
 from meshdns.mesh.candidates import Level
 from meshdns.mesh.entry_judge import EntryJudge
@@ -24,11 +24,13 @@ from meshdns.mesh.fair_timers import Owner, Owners
 from meshdns.mesh.host_states import host_state
 from meshdns.mesh.inventory import ClusterObjects, InvalidationSet, Inventory, ServiceKey
 from meshdns.mesh.lookup_plan import gateway_owners
+from meshdns.mesh.made_names import MadeNames
 from meshdns.mesh.mesh_state import Dependency, MeshState, config_cluster_of, find_config_clusters
 from meshdns.mesh.name_index import DependencyIndex, NameTree
 from meshdns.mesh.objects.declarations import AnyDeclaration, EndpointSlice, ObjectKey, without_addresses
 from meshdns.mesh.objects.foreign import describe_error
 from meshdns.mesh.own_names import gateway_names
+from meshdns.mesh.pod_names import PodNames
 from meshdns.mesh.reachability import Reachability
 from meshdns.mesh.reverse_zones import Pointer, ptr_targets
 from meshdns.mesh.settings import AnswerMode, MeshSettings, MeshZone, StaticRecord
@@ -80,7 +82,7 @@ class NameTable:
         self._pending_names: set[str] = set()
         self._name_tree = NameTree()
         self._dependencies = DependencyIndex()
-        self._pod_names: dict[ServiceKey, set[str]] = {}
+        self._pod_names = PodNames(settings)
         self._resolved: dict[str, tuple[str, ...]] = {}
         self._failing: set[str] = set()  # host names whose look-ups failed before any reply came
         self._unhealthy: set[tuple[str, int]] = set()
@@ -348,31 +350,15 @@ class NameTable:
         dirty.update(invalidated.hosts)
         covering = {host[2:] for host in invalidated.hosts if host.startswith("*.")}
         if covering:
+            above = {*covering, *(each.partition(".")[2] for each in covering)}
+            dirty.update(above & self._name_tree.names)  # for the names that they make (`MadeNames`)
             dirty.update(name for name in self._name_tree.names if not covering.isdisjoint(names.parents(name)))
             dirty.update(self._dependencies.dependents_below(covering))
         for service in {service for _, service in invalidated.services}:
-            dirty.update(self._names_of_service(service))
+            dirty.update(self._pod_names.names_of_service(service, self._declaring_clusters(service)))
         for name, service in invalidated.services:
             dirty |= self._dependencies.dependents_of("service", name, *service)
         return dirty
-
-    def _names_of_service(self, service: ServiceKey) -> Iterator[str]:
-        """The derived names of a Service: its own, and those of its pods now and before."""
-        yield from self._pod_names.get(service, ())
-        hostnames = {
-            point.hostname
-            for cluster in self._declaring_clusters(service)
-            if (known := cluster.services.get(service)) is not None and known.headless
-            for part in cluster.endpoint_slices.get(service, {}).values()
-            for point in part.endpoints
-            if point.hostname
-        }
-        for zone in self._settings.zones:
-            if zone.is_reverse:
-                continue
-            derived = f"{service[1]}.{service[0]}.{zone.services_domain}"
-            yield derived
-            yield from (f"{hostname}.{derived}" for hostname in hostnames)
 
     def _declaring_clusters(self, service: ServiceKey) -> Iterator[ClusterObjects]:
         """The clusters that have a Service, or a ServiceEntry for its svc host."""
@@ -430,10 +416,10 @@ class NameTable:
         if answer is not None:
             changed[name] = answer
             if name not in self._name_tree.names:
-                self._track_pod_name(name, zone, exists=True)
+                self._pod_names.track(name, zone, exists=True)
                 changed.update(dict.fromkeys(self._name_tree.add(name, zone), _EMPTY))
         elif name in self._name_tree.names:
-            self._track_pod_name(name, zone, exists=False)
+            self._pod_names.track(name, zone, exists=False)
             changed.update(dict.fromkeys(self._name_tree.remove(name, zone), None))
             changed[name] = _EMPTY if self._name_tree.is_ancestor(name) else None
 
@@ -443,7 +429,8 @@ class NameTable:
         reachability = Reachability(
             name, self._state, dependencies, lambda host: self._lookup(host, dependencies, chain, depth + 1)
         )
-        policy = SelectionPolicy(zone.ttl, zone.order, zone.cross_levels)
+        made_names = MadeNames(name, zone, self._state, dependencies)
+        policy = made_names.selection_policy()
         before = self._judge.calls
         search = CandidateSearch(self._state, self._judge, reachability, dependencies, zone)
         owner = self._gateway_names.get(name, "")
@@ -504,21 +491,11 @@ class NameTable:
         entries = cluster.entries_by_service.get(service, {}).values()
         return any(can_give_derived_name(entry, service, cluster.settings, self._settings, zone) for entry in entries)
 
-    def _has_pod(self, cluster: ClusterObjects, service: ServiceKey, hostname: str, zone: MeshZone) -> bool:
-        """Whether a headless Service of a cluster that is reached by address has a pod of that host name."""
+    def _has_pod(self, cluster: ClusterObjects, service: ServiceKey, label: str, zone: MeshZone) -> bool:
+        """Whether a headless Service of a cluster that is reached by address has a pod of that label."""
         known = cluster.services.get(service)
         if known is None or not known.headless or self._state.cluster_levels[cluster.name] is Level.FAR_SERVICE:
             return False
         if not has_derived_names(known, cluster.settings, self._settings, zone):
             return False
-        return bool(cluster.pods_named(service, hostname))
-
-    def _track_pod_name(self, name: str, zone: MeshZone, *, exists: bool) -> None:
-        """Keep the pod names of each Service, which must be looked at again when its slices change."""
-        pod = parse_derived_pod(name, zone.services_domain)
-        if pod is None:
-            return
-        if exists:
-            self._pod_names.setdefault(pod[0], set()).add(name)
-        else:
-            self._pod_names.get(pod[0], set()).discard(name)
+        return bool(cluster.pods_of(service).named(label))

@@ -18,11 +18,14 @@ from meshdns.mesh.endpoint_list import MAX_ENDPOINTS, judged_ports, workload_end
 from meshdns.mesh.host_states import HostState
 from meshdns.mesh.inventory import ServiceKey
 from meshdns.mesh.mesh_state import Dependency, MeshState
-from meshdns.mesh.objects.declarations import Endpoint, Port, Service, WorkloadEntry
+from meshdns.mesh.objects.declarations import Endpoint, ObjectKind, Service, WorkloadEntry
 from meshdns.mesh.objects.references import GATEWAYS, WHOLE_OBJECT, ref_of
 from meshdns.mesh.passthrough import passes_tls
 from meshdns.mesh.topology import Gateway, GatewaySet
 from meshdns.mesh.visibility import parse_service_host
+
+_NAMED_PODS = (Level.OWN_SERVICE, Level.NEAR_SERVICE)
+"""The levels at which pods of headless Services have names."""
 
 NameLookup = Callable[[str], Answer | None]
 """The answer of another name in our zones; None where it has none or the chain of names is too long."""
@@ -288,11 +291,9 @@ class Reachability:
         elif readiness.known and (
             self._state.is_near(declared.cluster) or (declared.single_network and readiness.addresses)
         ):
-            ports = judged_ports(self._pod_ports(declared.cluster, key), len(readiness.addresses))
             if not readiness.addresses:
                 yield declared.unaddressed_candidate(EndpointRule.PODS, "the Service has no endpoint address")
-            for address in readiness.addresses:
-                yield declared.pod_candidate(address, EndpointRule.PODS, Reach.DIRECT, ports, ready=readiness.ready)
+            yield from self._pod_candidates(declared, service, EndpointRule.PODS, Reach.DIRECT)
         else:
             yield from self._far_service(declared, service, ready=readiness.ready)
 
@@ -316,13 +317,10 @@ class Reachability:
         self, declared: DeclaredEndpoint, service: Service, rule: EndpointRule, *, ready: bool
     ) -> Iterator[Candidate]:
         """The own cluster's Service: its ClusterIPs, or its endpoints where it is headless."""
-        key = (service.namespace, service.name)
         if service.headless:
-            addresses = self._inventory.clusters[self._topology.vantage].readiness(key).addresses
-            ports = judged_ports(self._pod_ports(self._topology.vantage, key), len(addresses))
-            for address in addresses:
-                yield declared.pod_candidate(address, rule, Reach.OWN, ports, ready=ready)
-            if not addresses:
+            pods = list(self._pod_candidates(declared, service, rule, Reach.OWN, cluster=self._topology.vantage))
+            yield from pods
+            if not pods:
                 yield declared.unaddressed_candidate(EndpointRule.NOT_READY, "the headless Service has no endpoints")
             return
         for address in service.cluster_ips:
@@ -362,9 +360,20 @@ class Reachability:
             if not found.addresses:
                 yield declared.unresolved_candidate(EndpointRule.LOAD_BALANCER, text, found)
 
-    def _pod_ports(self, cluster: str, key: ServiceKey) -> tuple[Port, ...]:
-        slices = self._inventory.clusters[cluster].endpoint_slices.get(key, {})
-        return tuple(dict.fromkeys(port for name in sorted(slices) for port in slices[name].ports))
+    def _pod_candidates(
+        self, declared: DeclaredEndpoint, service: Service, rule: EndpointRule, reach: Reach, *, cluster: str = ""
+    ) -> Iterator[Candidate]:
+        """The endpoints of a Service, each at the ports of its slices; by label where its pods have names."""
+        objects = self._inventory.clusters[cluster or declared.cluster]
+        key = (service.namespace, service.name)
+        readiness, pods = objects.readiness(key), objects.pods_of(key)
+        named = service.headless and declared.origin.kind is ObjectKind.SERVICE and declared.level in _NAMED_PODS
+        for address in readiness.addresses:
+            label, ports = pods.at(address)
+            numbers = judged_ports(ports, len(readiness.addresses))
+            yield declared.pod_candidate(
+                address, rule, reach, numbers, ready=readiness.ready, label=label if named else ""
+            )
 
     # ------------------------------------------------------------------------------------------ gateways
 

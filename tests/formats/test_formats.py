@@ -47,7 +47,13 @@ FILES: Final[Mapping[str, str]] = {"view-": "namedb-"}
 KINDS: Final[Mapping[str, str]] = {"view": "database"}
 """Recorded kinds of problems, with the present ones."""
 
-NEW_KEYS: Final[Mapping[str, Any]] = {"unread_endpoints": 0, "hidden": False, "selector": [], "ready": True}
+NEW_KEYS: Final[Mapping[str, Any]] = {
+    "unread_endpoints": 0,
+    "hidden": False,
+    "selector": [],
+    "ready": True,
+    "nameless": [],
+}
 """Keys of declarations that the version of a recording did not write, with what its declarations have there."""
 
 NOW: Final = 1_700_000_000.0  # Unix time

@@ -5,8 +5,9 @@ from ipaddress import ip_network
 
 import pytest
 
-from meshdns.mesh.answer import AnswerKind, AnswerPart, ServicePort
+from meshdns.mesh.answer import AnswerKind, AnswerPart
 from meshdns.mesh.objects.declarations import AnyDeclaration, EndpointSlice, ObjectKind
+from meshdns.mesh.service_ports import ServicePort
 from meshdns.mesh.settings import AnswerMode, ClusterSettings, MeshSettings, MeshZone, StaticRecord
 from tests.mesh.scene import (
     answer_for,
@@ -121,7 +122,7 @@ SRV: dict[str, tuple[Mapping[str, Iterable[AnyDeclaration]], tuple[ServicePort, 
                 ),
             )
         },
-        (ServicePort("http", "tcp", ((8080, ""),)),),
+        (ServicePort("http", "tcp", ((8080, ""),), ((8080, "10-40-0-1"),)),),
     ),
 }
 

@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 
-from meshdns.mesh.answer import ServicePort
 from meshdns.mesh.diagnostics import check_answer
 from meshdns.mesh.name_table import NameTable
 from meshdns.mesh.objects.declarations import AnyDeclaration, ObjectKind, WorkloadEntry, key_of
+from meshdns.mesh.service_ports import ServicePort
 from meshdns.mesh.settings import AnswerMode, MeshZone
 from tests.mesh.scene import (
     answer_for,

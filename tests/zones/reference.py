@@ -55,6 +55,11 @@ A dash is a name that has no address there, or does not exist. SOA, NS and `ns.<
 10. **The zone's own names.** `ns.<zone>`, names of one label that begins with an underscore, and the addresses of a
     cluster's gateways, `<cluster>.gateways.<zone>`, belong to the zone: only a static record may claim them. Of these a
     fallthrough zone has `_explain` and `_status` alone. A reverse zone has SOA, NS and PTR records, and nothing else.
+11. **SRV.** `_<port>._<tcp|udp|sctp>.<host>` has the true port, and each target has exactly the addresses that listen
+    on it: the host itself where all its addresses do, else `p<port>.<cluster>.<host>`. Under a wildcard and in a
+    `fallback` zone no further names are made up: a port that not all addresses share is NODATA there, and a problem. A
+    headless Service of the own cluster or network names its pods one by one, `<hostname>.<svc>.<ns>.<zone>`, or with
+    the dashes of its address for a pod without a host name. One whose host name cannot be read has no name.
 """
 
 

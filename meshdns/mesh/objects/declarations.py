@@ -176,18 +176,22 @@ class SliceEndpoint(msgspec.Struct, frozen=True, gc=False):
 
 
 class EndpointSlice(Declaration, frozen=True, kw_only=True, tag="EndpointSlice"):
-    """A discovery.k8s.io/v1 EndpointSlice. ``service`` is the label ``kubernetes.io/service-name``."""
+    """A discovery.k8s.io/v1 EndpointSlice. ``service`` is the label ``kubernetes.io/service-name``.
+
+    ``nameless`` are the addresses of endpoints whose host name cannot be read: no other name takes its place.
+    """
 
     service: str
     endpoints: tuple[SliceEndpoint, ...] = ()
     ports: tuple[Port, ...] = ()
+    nameless: tuple[str, ...] = ()
 
 
 def without_addresses(endpoint_slice: EndpointSlice) -> EndpointSlice:
     """The slice as it is kept of a cluster on another network: one bit, and no address that means nothing from here."""
     ready = any(point.ready for point in endpoint_slice.endpoints)
     endpoints = (SliceEndpoint("", ready),) if endpoint_slice.endpoints else ()
-    return msgspec.structs.replace(endpoint_slice, endpoints=endpoints, ports=())
+    return msgspec.structs.replace(endpoint_slice, endpoints=endpoints, ports=(), nameless=())
 
 
 class Namespace(Declaration, frozen=True, kw_only=True, tag="Namespace"):

@@ -183,13 +183,15 @@ def _node_selector(raw: RawObject) -> tuple[tuple[str, str], ...] | None:
 
 def endpoint_slice(raw: RawObject) -> AnyDeclaration:
     """An EndpointSlice (discovery.k8s.io/v1)."""
+    endpoints = list(_slice_endpoints(raw))
     return EndpointSlice(
         namespace=raw.namespace,
         name=raw.name,
         created=raw.created,
         service=_label(raw, raw.labels.get(SERVICE_NAME_LABEL, ""), f"metadata.labels.{SERVICE_NAME_LABEL}"),
-        endpoints=tuple(_slice_endpoints(raw)),
+        endpoints=tuple(endpoint for endpoint, _ in endpoints),
         ports=tuple(_slice_ports(raw)),
+        nameless=tuple(endpoint.address for endpoint, has_name in endpoints if not has_name),
         problems=raw.problems,
     )
 
@@ -202,7 +204,8 @@ def _label(raw: RawObject, text: str, field: str) -> str:
     return "" if fault else text
 
 
-def _slice_endpoints(raw: RawObject) -> Iterator[SliceEndpoint]:
+def _slice_endpoints(raw: RawObject) -> Iterator[tuple[SliceEndpoint, bool]]:
+    """The endpoints, each with whether its host name can be read; without one it has the name of its address."""
     names_hosts = raw.root.get("addressType") == "FQDN"
     for index, item in enumerate(raw.list_at("endpoints", raw.root, "", most=MAX_SLICE_ENDPOINTS)):
         entry = mapping_of(item)
@@ -210,8 +213,9 @@ def _slice_endpoints(raw: RawObject) -> Iterator[SliceEndpoint]:
         addresses = entry.get("addresses")
         address = canonical_address(addresses[0]) if isinstance(addresses, list) and addresses else ""
         if address:
-            hostname = raw.text_at("hostname", entry, path) or ""
-            yield SliceEndpoint(address, _is_ready(raw, entry, path), _label(raw, hostname, f"{path}.hostname"))
+            written = raw.text_at("hostname", entry, path)
+            hostname = _label(raw, written or "", f"{path}.hostname")
+            yield SliceEndpoint(address, _is_ready(raw, entry, path), hostname), bool(hostname) or written == ""
         elif not names_hosts:
             raw.add_problem(f"{path}.addresses", "has no IP address", "write a list whose first item is the address")
 
