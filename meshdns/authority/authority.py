@@ -216,12 +216,16 @@ class Authority:
         """Return the answer for a name that an upstream denied; None if the denial stands.
 
         In a fallback zone it stands while clusters have not synced, too: SERVFAIL here would break every search list.
-        In a zone with ``fallthrough`` the name has no data of its own, but names below it exist here: it is no
+        In another zone a name that falls through has no data of its own, but names below it exist here: it is no
         NXDOMAIN, for caches take that for all names below it (RFC 8020).
         """
         zone = self._served_zone(query.qname_lower)
-        if zone is not None and rows is not None and zone.fallthrough:
-            return self._answer_without_upstream(query, zone, rows, tcp=tcp)
+        if zone is not None and rows is not None and not zone.fallback:
+            found = self.respond(query, rows, tcp=tcp, rotation=rotation)  # it may be declared by now
+            if isinstance(found, Verdict):
+                is_above = found is Verdict.FALL_THROUGH
+                return self._answer_without_upstream(query, zone, rows, tcp=tcp) if is_above else None
+            return found
         row = _row(rows, query.qname_lower) if rows is not None and rows.state.ready else None
         if zone is None or rows is None or row is None or row.is_empty_nonterminal or row.status != RowStatus.DATA:
             return None
@@ -239,7 +243,7 @@ class Authority:
         return found if found is not None else self._denial(query, NXDOMAIN, zone, rows, tcp=tcp)
 
     def _answer_without_upstream(self, query: Query, zone: ServedZone, rows: RowReader, *, tcp: bool) -> AuthorityReply:
-        """Answer for an undeclared name, above declared ones, that the upstream of a fallthrough zone denied."""
+        """Answer for an undeclared name, above declared ones, that fell through and was denied."""
         own = self._apex_records(query, zone, rows) if query.qname_lower == zone.apex else None
         if own is None:
             return self._denial(query, NOERROR, zone, rows, tcp=tcp)
@@ -272,9 +276,9 @@ class Authority:
         if row is None and self._is_still_forwarded(zone, rows):
             return Verdict.FORWARD
         answer = self._apex_records(query, zone, rows)
-        if zone.fallthrough and (answer is not None or _is_undeclared(row)):
+        if zone.fallthrough and (_is_undeclared(row) or query.qtype in (TYPE_SOA, TYPE_NS)):
             return self._fall_through(query, zone, rows, tcp=tcp)
-        if answer is not None:
+        if answer is not None and not zone.fallthrough:
             return self._reply(query, NOERROR, answer=answer, aa=True, tcp=tcp)
         if row is None:
             return self._deny_unknown(query, NOERROR, zone, rows, tcp=tcp)
@@ -304,7 +308,8 @@ class Authority:
             if not row.rrsets and zone.fallthrough and row.is_empty_nonterminal:
                 return self._fall_through(query, zone, rows, tcp=tcp)
             if not row.rrsets:
-                return self._deny_unknown(query, NOERROR, zone, rows, tcp=tcp)
+                is_declared = row.status == RowStatus.DECLARED
+                return self._deny_unknown(query, NOERROR, zone, rows, tcp=tcp, is_declared=is_declared)
             return self._no_data(query, zone, rows, tcp=tcp)
         answer = rotate_section(rrset, rotation) if query.qtype in _ROTATED else rrset
         return self._row_reply(query, row, answer, rows, tcp=tcp)
@@ -337,13 +342,16 @@ class Authority:
         return self._deny_unknown(query, NXDOMAIN, zone, rows, tcp=tcp)
 
     def _deny_unknown(
-        self, query: Query, rcode: int, zone: ServedZone, rows: RowReader, *, tcp: bool
+        self, query: Query, rcode: int, zone: ServedZone, rows: RowReader, *, tcp: bool, is_declared: bool = False
     ) -> AuthorityReply | Verdict:
-        """Deny a name without data, or do what its zone's hold says if it may not be denied."""
+        """Deny a name without data, or do what its zone's hold says if it may not be denied.
+
+        A declared name is not forwarded, and one that others are below is no name that an upstream may deny.
+        """
         hold = self._find_hold(zone, rows)
         if hold is not None and hold.covers(query.qname_lower):
-            if hold.is_forwarded:
-                return Verdict.FORWARD
+            if hold.is_forwarded and not is_declared:
+                return Verdict.FORWARD if rcode == NXDOMAIN else Verdict.FALL_THROUGH
             return self._reply(query, SERVFAIL, error=(EDE_NOT_READY, hold.text), tcp=tcp)
         if rcode == NXDOMAIN and zone.fallthrough:
             return Verdict.FORWARD
