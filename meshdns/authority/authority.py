@@ -144,7 +144,7 @@ class Authority:
         if rows is None:
             return self._reply(query, SERVFAIL, error=(EDE_NOT_READY, b"the mesh has not been read yet"), tcp=tcp)
         if not rows.state.ready and not (row is not None and row.static):
-            if row is None and self._is_still_forwarded(zone, rows):
+            if row is None and self._is_still_forwarded(query, zone, rows):
                 return Verdict.FORWARD
             return self._reply(query, SERVFAIL, error=(EDE_NOT_READY, b"the own cluster has not synced yet"), tcp=tcp)
         if query.qname_lower == zone.apex:
@@ -253,7 +253,7 @@ class Authority:
         """Forward an undeclared name of a fallthrough zone that exists here: the data is the other server's."""
         hold = self._find_hold(zone, rows)
         if hold is not None and hold.covers(query.qname_lower):
-            if hold.is_forwarded:
+            if _forwards(hold, query, rows):
                 return Verdict.FALL_THROUGH
             return self._reply(query, SERVFAIL, error=(EDE_NOT_READY, hold.text), tcp=tcp)
         if not rows.state.complete:
@@ -273,7 +273,7 @@ class Authority:
     def _answer_apex(
         self, query: Query, zone: ServedZone, row: Row | None, rows: RowReader, *, tcp: bool, rotation: int
     ) -> AuthorityReply | Verdict:
-        if row is None and self._is_still_forwarded(zone, rows):
+        if row is None and self._is_still_forwarded(query, zone, rows):
             return Verdict.FORWARD
         answer = self._apex_records(query, zone, rows)
         if zone.fallthrough and (_is_undeclared(row) or query.qtype in (TYPE_SOA, TYPE_NS)):
@@ -328,7 +328,7 @@ class Authority:
         if made is not None:
             return self._answer_synthesized(query, zone, made, rows, tcp=tcp)
         if not rows.state.complete:
-            if self._is_still_forwarded(zone, rows):
+            if self._is_still_forwarded(query, zone, rows):
                 return Verdict.FORWARD
             return self._reply(query, SERVFAIL, error=(EDE_NOT_READY, b"a cluster has not synced yet"), tcp=tcp)
         row = self._wildcard(query, zone, rows) if rows.state.wildcards else None
@@ -350,7 +350,7 @@ class Authority:
         """
         hold = self._find_hold(zone, rows)
         if hold is not None and hold.covers(query.qname_lower):
-            if hold.is_forwarded and not is_declared:
+            if not is_declared and _forwards(hold, query, rows):
                 return Verdict.FORWARD if rcode == NXDOMAIN else Verdict.FALL_THROUGH
             return self._reply(query, SERVFAIL, error=(EDE_NOT_READY, hold.text), tcp=tcp)
         if rcode == NXDOMAIN and zone.fallthrough:
@@ -365,10 +365,10 @@ class Authority:
         error = _UNWRITABLE_ERROR if rows is not None and rows.state.is_unwritable else _NO_ERROR
         return self._denial(query, NOERROR, zone, rows, error=error, tcp=tcp)
 
-    def _is_still_forwarded(self, zone: ServedZone, rows: RowReader) -> bool:
-        """Return whether a zone was none of the mesh in the settings that the names were computed for."""
+    def _is_still_forwarded(self, query: Query, zone: ServedZone, rows: RowReader) -> bool:
+        """Return whether a name was in no zone of the mesh in the settings that the names were computed for."""
         hold = self._find_hold(zone, rows)
-        return hold is not None and hold.is_new
+        return hold is not None and hold.is_new and _forwards(hold, query, rows)
 
     def _find_hold(self, zone: ServedZone, rows: RowReader) -> Hold | None:
         """Return what may not be denied in a zone, or None; judged again when the state has changed."""
@@ -469,6 +469,10 @@ class Authority:
 def _is_undeclared(row: Row | None) -> bool:
     """Return whether the name of a row is not declared; it may be above a declared one."""
     return row is None or row.is_empty_nonterminal
+
+
+def _forwards(hold: Hold, query: Query, rows: RowReader) -> bool:
+    return hold.forwards(query.qname_lower, rows.row if rows.state.wildcards else None)
 
 
 def _row(rows: RowReader, name: bytes) -> Row | None:
