@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -35,7 +36,7 @@ NESTED_ENTRIES = {
     "dead.b.corp.example": "",
 }
 """Hosts of zones inside zones; the one without an address has an endpoint that is no address."""
-NESTED = {
+NESTED: dict[str, Any] = {
     "zones": [
         {"name": "global"},
         {"name": "eu.global"},
