@@ -144,7 +144,7 @@ class Authority:
         if rows is None:
             return self._reply(query, SERVFAIL, error=(EDE_NOT_READY, b"the mesh has not been read yet"), tcp=tcp)
         if not rows.state.ready and not (row is not None and row.static):
-            if row is None and self._is_still_forwarded(zone, rows):
+            if row is None and self._is_still_forwarded(query, zone, rows):
                 return Verdict.FORWARD
             return self._reply(query, SERVFAIL, error=(EDE_NOT_READY, b"the own cluster has not synced yet"), tcp=tcp)
         if query.qname_lower == zone.apex:
@@ -216,14 +216,18 @@ class Authority:
         """Return the answer for a name that an upstream denied; None if the denial stands.
 
         In a fallback zone it stands while clusters have not synced, too: SERVFAIL here would break every search list.
-        In a zone with ``fallthrough`` the name has no data of its own, but names below it exist here: it is no
+        In another zone a name that falls through has no data of its own, but names below it exist here: it is no
         NXDOMAIN, for caches take that for all names below it (RFC 8020).
         """
         zone = self._served_zone(query.qname_lower)
         if zone is None or rows is None:
             return None
-        if zone.fallthrough:
-            return self._answer_without_upstream(query, zone, rows, tcp=tcp)
+        if not zone.fallback:
+            found = self.respond(query, rows, tcp=tcp, rotation=rotation)  # it may be declared by now
+            if isinstance(found, Verdict):
+                is_above = found is Verdict.FALL_THROUGH
+                return self._answer_without_upstream(query, zone, rows, tcp=tcp) if is_above else None
+            return found
         if not rows.state.ready:
             return None
         row = _row(rows, query.qname_lower)
@@ -248,7 +252,7 @@ class Authority:
         return found if found is not None else self._denial(query, NXDOMAIN, zone, rows, tcp=tcp)
 
     def _answer_without_upstream(self, query: Query, zone: ServedZone, rows: RowReader, *, tcp: bool) -> AuthorityReply:
-        """Answer for an undeclared name, above declared ones, that the upstream of a fallthrough zone denied."""
+        """Answer for an undeclared name, above declared ones, that fell through and was denied."""
         own = self._apex_records(query, zone, rows) if query.qname_lower == zone.apex else None
         if own is None:
             return self._denial(query, NOERROR, zone, rows, tcp=tcp)
@@ -258,7 +262,7 @@ class Authority:
         """Forward an undeclared name of a fallthrough zone that exists here: the data is the other server's."""
         hold = self._find_hold(zone, rows)
         if hold is not None and hold.covers(query.qname_lower):
-            if hold.is_forwarded:
+            if _forwards(hold, query, rows):
                 return Verdict.FALL_THROUGH
             return self._reply(query, SERVFAIL, error=(EDE_NOT_READY, hold.text), tcp=tcp)
         if not rows.state.complete:
@@ -278,12 +282,12 @@ class Authority:
     def _answer_apex(
         self, query: Query, zone: ServedZone, row: Row | None, rows: RowReader, *, tcp: bool, rotation: int
     ) -> AuthorityReply | Verdict:
-        if row is None and self._is_still_forwarded(zone, rows):
+        if row is None and self._is_still_forwarded(query, zone, rows):
             return Verdict.FORWARD
         answer = self._apex_records(query, zone, rows)
-        if zone.fallthrough and (answer is not None or _is_undeclared(row)):
+        if zone.fallthrough and (_is_undeclared(row) or query.qtype in (TYPE_SOA, TYPE_NS)):
             return self._fall_through(query, zone, rows, tcp=tcp)
-        if answer is not None:
+        if answer is not None and not zone.fallthrough:
             return self._reply(query, NOERROR, answer=answer, aa=True, tcp=tcp)
         if row is None:
             return self._deny_unknown(query, NOERROR, zone, rows, tcp=tcp)
@@ -313,7 +317,8 @@ class Authority:
             if not row.rrsets and zone.fallthrough and row.is_empty_nonterminal:
                 return self._fall_through(query, zone, rows, tcp=tcp)
             if not row.rrsets:
-                return self._deny_unknown(query, NOERROR, zone, rows, tcp=tcp)
+                is_declared = row.status == RowStatus.DECLARED
+                return self._deny_unknown(query, NOERROR, zone, rows, tcp=tcp, is_declared=is_declared)
             return self._no_data(query, zone, rows, tcp=tcp)
         answer = rotate_section(rrset, rotation) if query.qtype in _ROTATED else rrset
         return self._row_reply(query, row, answer, rows, tcp=tcp)
@@ -332,7 +337,7 @@ class Authority:
         if made is not None:
             return self._answer_synthesized(query, zone, made, rows, tcp=tcp)
         if not rows.state.complete:
-            if self._is_still_forwarded(zone, rows):
+            if self._is_still_forwarded(query, zone, rows):
                 return Verdict.FORWARD
             return self._reply(query, SERVFAIL, error=(EDE_NOT_READY, b"a cluster has not synced yet"), tcp=tcp)
         row = self._wildcard(query, zone, rows) if rows.state.wildcards else None
@@ -346,13 +351,16 @@ class Authority:
         return self._deny_unknown(query, NXDOMAIN, zone, rows, tcp=tcp)
 
     def _deny_unknown(
-        self, query: Query, rcode: int, zone: ServedZone, rows: RowReader, *, tcp: bool
+        self, query: Query, rcode: int, zone: ServedZone, rows: RowReader, *, tcp: bool, is_declared: bool = False
     ) -> AuthorityReply | Verdict:
-        """Deny a name without data, or do what its zone's hold says if it may not be denied."""
+        """Deny a name without data, or do what its zone's hold says if it may not be denied.
+
+        A declared name is not forwarded, and one that others are below is no name that an upstream may deny.
+        """
         hold = self._find_hold(zone, rows)
         if hold is not None and hold.covers(query.qname_lower):
-            if hold.is_forwarded:
-                return Verdict.FORWARD
+            if not is_declared and _forwards(hold, query, rows):
+                return Verdict.FORWARD if rcode == NXDOMAIN else Verdict.FALL_THROUGH
             return self._reply(query, SERVFAIL, error=(EDE_NOT_READY, hold.text), tcp=tcp)
         if rcode == NXDOMAIN and zone.fallthrough:
             return Verdict.FORWARD
@@ -366,10 +374,10 @@ class Authority:
         error = _UNWRITABLE_ERROR if rows is not None and rows.state.is_unwritable else _NO_ERROR
         return self._denial(query, NOERROR, zone, rows, error=error, tcp=tcp)
 
-    def _is_still_forwarded(self, zone: ServedZone, rows: RowReader) -> bool:
-        """Return whether a zone was none of the mesh in the settings that the names were computed for."""
+    def _is_still_forwarded(self, query: Query, zone: ServedZone, rows: RowReader) -> bool:
+        """Return whether a name was in no zone of the mesh in the settings that the names were computed for."""
         hold = self._find_hold(zone, rows)
-        return hold is not None and hold.is_new
+        return hold is not None and hold.is_new and _forwards(hold, query, rows)
 
     def _find_hold(self, zone: ServedZone, rows: RowReader) -> Hold | None:
         """Return what may not be denied in a zone, or None; judged again when the state has changed."""
@@ -474,6 +482,10 @@ class Authority:
 def _is_undeclared(row: Row | None) -> bool:
     """Return whether the name of a row is not declared; it may be above a declared one."""
     return row is None or row.is_empty_nonterminal
+
+
+def _forwards(hold: Hold, query: Query, rows: RowReader) -> bool:
+    return hold.forwards(query.qname_lower, rows.row if rows.state.wildcards else None)
 
 
 def _row(rows: RowReader, name: bytes) -> Row | None:

@@ -12,12 +12,12 @@ Rules:
 All this follows from settings and state, and is judged when one of them changes, never for a query.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Final, NamedTuple
 
 from meshdns.authority.state import NamedbState
 from meshdns.authority.zone import ServedZone
-from meshdns.dns.names import ancestors, parents, to_text
+from meshdns.dns.names import ancestors, parents, to_text, to_wire
 from meshdns.mesh.zone_hashes import NO_HASHES, ZoneHashes
 
 _NOT_COMPUTED: Final = b"not computed yet for the settings in force"
@@ -29,7 +29,8 @@ class Hold(NamedTuple):
     """Names of one zone that may not be denied; all if `names` is None.
 
     `wildcards` are the parents of wildcard owner names, `records` the static records that may be missing. Unknown names
-    are forwarded if `is_forwarded`; `is_new` says that the zone was none of the mesh. `text` is for EDE 14.
+    are forwarded if `is_forwarded`, but for those in `others`, the zones inside this one that had them until then;
+    `is_new` says that the zone was none of the mesh. `text` is for EDE 14.
     """
 
     text: bytes
@@ -38,6 +39,18 @@ class Hold(NamedTuple):
     names: frozenset[bytes] | None = None
     wildcards: frozenset[bytes] = frozenset()
     records: frozenset[tuple[bytes, int]] = frozenset()
+    others: frozenset[bytes] = frozenset()
+
+    def forwards(self, name: bytes, wildcards: Callable[[bytes], bytes | None] | None) -> bool:
+        """Return whether an unknown lower-case wire name is forwarded, as it was before.
+
+        It was not if a wildcard covered it, of a zone around this one, too: `wildcards` returns the row of one; None
+        without any.
+        """
+        above = tuple(ancestors(name))
+        if not self.is_forwarded or not self.others.isdisjoint((name, *above)):
+            return False
+        return wildcards is None or all(wildcards(b"\x01*" + parent) is None for parent in above)
 
     def covers(self, name: bytes) -> bool:
         """Return whether an unknown lower-case wire name may not be denied."""
@@ -78,8 +91,9 @@ def _hold_outdated(zone: ServedZone, state: NamedbState) -> Hold:
         return Hold(_NOT_COMPUTED, records=records)
     before = _enclosing(_text(zone), state.zones)
     is_forwarded = before.upstream != "" and before.upstream == zone.route
+    others = frozenset(_inner_zones(zone, state.zones))
     if before.names != zone.hashes.names or state.is_unwritable:
-        return Hold(_NOT_COMPUTED, is_forwarded, is_forwarded and not before.names, records=records)
+        return Hold(_NOT_COMPUTED, is_forwarded, is_forwarded and not before.names, records=records, others=others)
     owners = {owner for owner, _ in records}
     return Hold(
         _NOT_COMPUTED,
@@ -87,7 +101,16 @@ def _hold_outdated(zone: ServedZone, state: NamedbState) -> Hold:
         names=frozenset(owners.union(*(ancestors(owner, zone.apex) for owner in owners))),
         wildcards=frozenset(owner[2:] for owner in owners if owner.startswith(b"\x01*")),
         records=records,
+        others=others,
     )
+
+
+def _inner_zones(zone: ServedZone, zones: Mapping[str, ZoneHashes]) -> Iterator[bytes]:
+    """Yield the apexes inside a zone whose names did not go where those of the zone are sent."""
+    apex = _text(zone)
+    for name, hashes in zones.items():
+        if hashes.upstream != zone.route and apex in parents(name):
+            yield to_wire(name)
 
 
 def _enclosing(name: str, zones: Mapping[str, ZoneHashes]) -> ZoneHashes:

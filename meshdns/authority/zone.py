@@ -59,6 +59,15 @@ def find_inner_zones(zones: Collection[bytes], forward_zones: Iterable[bytes]) -
     return found
 
 
+def own_zones(zones: Collection[ServedZone], forward_zones: Iterable[bytes]) -> dict[bytes, bool | None]:
+    """Return the zones whose names no upstream may set, each with whether it is a fallback zone.
+
+    None marks a forward zone inside one of them, whose names are not ours.
+    """
+    found = {zone.apex: zone.fallback for zone in zones}
+    return {**found, **dict.fromkeys(find_inner_zones(found, forward_zones).keys() - found.keys())}
+
+
 def implied_names(served: Collection[ServedZone], inner_zones: Mapping[bytes, bytes]) -> Iterator[bytes]:
     """Yield names that exist because of the zones: NS targets, and the names between a zone and one inside it.
 

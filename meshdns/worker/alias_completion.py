@@ -30,7 +30,7 @@ from meshdns.forwarding.waiting import Waiter
 from meshdns.namedb.database import NameDatabaseError
 from meshdns.worker.database_read import DatabaseRead
 from meshdns.worker.local_answers import LocalAnswers
-from meshdns.worker.reply_cache import is_nxdomain
+from meshdns.worker.reply_cache import is_name_denied
 
 MAX_LINKS: Final = 8
 """Aliases into names of ours that one answer may lead through; more are a loop."""
@@ -87,7 +87,7 @@ class AliasCompletion:
         """Ask the upstream of the name's own zone, over all that the client may get."""
 
         def on_reply(message: bytes) -> None:
-            if is_fallback and is_nxdomain(message):
+            if is_fallback and is_name_denied(message):
                 with self._read() as rows_now:
                     message = self._after_denial(target, message, rows_now)
             waiter.on_reply(_spliced(waiter, alias, message))
@@ -99,7 +99,7 @@ class AliasCompletion:
         message = reply.message if reply.alias is None else self.complete(asked, reply.alias, rows)
         if message is None:
             return None
-        if is_fallback and is_nxdomain(message):
+        if is_fallback and is_name_denied(message):
             message = self._after_denial(target, message, rows)
         return _spliced(waiter, alias, message)
 

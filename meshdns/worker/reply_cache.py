@@ -308,3 +308,8 @@ class ReplyCache:
 def is_nxdomain(reply: bytes) -> bool:
     """Whether a reply says that the name does not exist."""
     return reply[3] & 0x0F == NXDOMAIN
+
+
+def is_name_denied(reply: bytes) -> bool:
+    """Whether a reply says that the queried name does not exist: after an alias it is said of the last target."""
+    return is_nxdomain(reply) and not any(reply[6:8])

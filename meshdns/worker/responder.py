@@ -26,7 +26,7 @@ from meshdns.worker.diagnostic_names import DiagnosticNames
 from meshdns.worker.ede_hints import DenialHints, has_no_answer
 from meshdns.worker.local_answers import LocalAnswers
 from meshdns.worker.recorder import ReplyRecorder, SendReply
-from meshdns.worker.reply_cache import ReplyCache, is_nxdomain
+from meshdns.worker.reply_cache import ReplyCache, is_name_denied
 from meshdns.worker.reply_metrics import (
     PLUGIN_ACL,
     PLUGIN_FORWARD,
@@ -281,7 +281,7 @@ class Responder:
 
         def on_reply(message: bytes) -> None:
             answer_source = NO_SOURCE
-            if is_nxdomain(message):
+            if is_name_denied(message):
                 with self._reading():
                     message, answer_source = self._after_denial(query, message, tcp=tcp)
             send(self._recorder.record(received, message, PLUGIN_FORWARD, answer_source))
@@ -294,7 +294,7 @@ class Responder:
             message = self._aliases.complete(Waiter(query, tcp, source, on_reply), reply.alias, self._open_read)
         if message is None:
             return None
-        if not is_nxdomain(message):
+        if not is_name_denied(message):
             return self._recorder.record(received, message, PLUGIN_UPSTREAM_CACHE)
         message, answer_source = self._after_denial(query, message, tcp=tcp)
         return self._recorder.record(received, message, PLUGIN_UPSTREAM_CACHE, answer_source)

@@ -17,7 +17,7 @@ from meshdns.authority.authority import Authority
 from meshdns.authority.denial import outdated_zones
 from meshdns.authority.special import ChaosNames, SpecialNames
 from meshdns.authority.special_routes import forwarded_special_zones
-from meshdns.authority.zone import find_inner_zones
+from meshdns.authority.zone import own_zones
 from meshdns.forwarding.client_reply import Alias
 from meshdns.forwarding.counters import ForwardCounters
 from meshdns.forwarding.question import INSTANCE_ID_SIZE
@@ -363,13 +363,9 @@ def _forward_zones(settings: WorkerSettings) -> tuple[bytes, ...]:
 
 
 def _own_zones(settings: WorkerSettings) -> dict[bytes, bool | None]:
-    """Return the zones whose names no upstream may set, each with whether it is a fallback zone.
-
-    None marks a forward zone inside one of them, whose names are not ours.
-    """
-    zones = {zone.apex: zone.fallback for zone in settings.zones}
-    inner = find_inner_zones(zones, _forward_zones(settings)).keys() - zones.keys()
-    return {**dict.fromkeys(_special_names(settings).zones, False), **zones, **dict.fromkeys(inner)}
+    """Return the zones whose names no upstream may set, for the rules of replies."""
+    special = _special_names(settings).zones
+    return {**dict.fromkeys(special, False), **own_zones(settings.zones, _forward_zones(settings))}
 
 
 def _special_names(settings: WorkerSettings) -> SpecialNames:

@@ -131,12 +131,13 @@ class ResponderFixture:
         forwarder: QueryForwarder | None = None,
         clock: Callable[[], float] = lambda: 0.0,
         zones: Sequence[ServedZone] = (ServedZone(names.to_wire("global")),),
+        forward_zones: Sequence[bytes] = (),
     ) -> None:
         self.namedb = DictNamedb(addresses)
         self.upstream = ManualForwarder()
         self.database_errors: list[NameDatabaseError] = []
         self.responder = Responder(
-            authority=Authority(zones),
+            authority=Authority(zones, forward_zones),
             access_list=AccessList(allow),
             forwarder=forwarder or self.upstream,
             begin_read=self.namedb.begin_read,
@@ -150,7 +151,7 @@ class ResponderFixture:
                 clock=lambda: 1_800_000_000.0,
             ),
             diagnostic_names=DiagnosticNames(
-                Authority(zones), [zone.apex for zone in zones], AccessList(["127.0.0.0/8"])
+                Authority(zones, forward_zones), [zone.apex for zone in zones], AccessList(["127.0.0.0/8"])
             ),
             metrics=ReplyMetrics(MetricPage()),
             sampler=Sampler(None, 0, random=lambda: 0.5, clock=lambda: 1_800_000_000.0),

@@ -10,7 +10,7 @@ import dns.rcode
 import msgspec
 import pytest
 
-from meshdns.authority.zone import ServedZone
+from meshdns.authority.zone import ServedZone, own_zones
 from meshdns.dns import names
 from meshdns.forwarding.client_reply import Alias
 from meshdns.forwarding.counters import ForwardCounters
@@ -32,16 +32,24 @@ GLOBAL = ServedZone(names.to_wire("global"))
 class Server:
     """A responder with a real forwarder, whose upstream is the simulator."""
 
-    def __init__(self, upstream: Upstream, zones: Sequence[ServedZone], fallback: Sequence[str] = ()) -> None:
+    def __init__(
+        self,
+        upstream: Upstream,
+        zones: Sequence[ServedZone],
+        fallback: Sequence[str] = (),
+        forward: Sequence[str] = (),
+    ) -> None:
         servers = (Address("127.0.0.1", upstream.port),)
+        routes = [Route(names.to_wire(zone), servers) for zone in ("", *fallback, *forward)]
+        forward_zones = [route.zone for route in routes]
         self.counters = ForwardCounters()
         self.loop = asyncio.get_running_loop()
         self.forwarder = Forwarder(
             loop=self.loop,
             clock=self.loop.time,
-            routes=[Route(names.to_wire(zone), servers) for zone in ("", *fallback)],
+            routes=routes,
             counters=self.counters,
-            own_zones={names.to_wire("localhost"): False, **{zone.apex: zone.fallback for zone in zones}},
+            own_zones={names.to_wire("localhost"): False, **own_zones(zones, forward_zones)},
             on_alias=self._complete_alias,
         )
         self.bench = ResponderFixture(
@@ -49,6 +57,7 @@ class Server:
             forwarder=self.forwarder,
             clock=self.loop.time,
             zones=zones,
+            forward_zones=forward_zones,
         )
 
     def _complete_alias(self, waiter: Waiter, alias: Alias) -> None:
@@ -74,11 +83,12 @@ def against(
     body: Callable[[Upstream, Server], Awaitable[None]],
     zones: Sequence[ServedZone] = (GLOBAL,),
     fallback: Sequence[str] = (),
+    forward: Sequence[str] = (),
 ) -> None:
     """Run `body` with a server whose upstream lies."""
 
     async def main(upstream: Upstream) -> None:
-        server = Server(upstream, zones, fallback)
+        server = Server(upstream, zones, fallback, forward)
         try:
             await body(upstream, server)
         finally:
