@@ -43,6 +43,7 @@ from meshdns.mesh.objects.references import (
     ADDRESSES_FIELD,
     ENDPOINTS_FIELD,
     HOSTS_FIELD,
+    SELECTOR_FIELD,
     FieldRef,
     ObjectRef,
     problem_ref,
@@ -238,12 +239,21 @@ def _address_fault(candidate: Candidate, inventory: Inventory, topology: Topolog
         return None  # an address is still to come
     if candidate.rule in GATEWAY_RULES and candidate.rule is not EndpointRule.SERVICE:
         return _gateway_fault(candidate)
+    if candidate.rule is EndpointRule.NO_ENDPOINTS and _has_selector_problem(candidate, inventory):
+        return None  # it says that the selector selects nothing, and why
     if candidate.rule in _LACKS and candidate.lack:
         kind, advice = _LACKS[candidate.rule]
         return CandidateFault(kind, candidate.lack, advice)
     if candidate.rule is EndpointRule.NETWORK_UNREACHABLE:
         return _network_fault(_endpoint_of(candidate, inventory).network, topology)
     return _FAULTS.get(candidate.rule)
+
+
+def _has_selector_problem(candidate: Candidate, inventory: Inventory) -> bool:
+    declaration = _find_declaration(inventory, candidate.cluster, candidate.origin)
+    return isinstance(declaration, ServiceEntry) and any(
+        problem.field.startswith(f"{SELECTOR_FIELD}.") for problem in declaration.problems
+    )
 
 
 def _gateway_fault(candidate: Candidate) -> CandidateFault | None:
@@ -440,7 +450,8 @@ def _entry_problems(entry: ServiceEntry) -> Iterator[Problem]:
             yield _declaration_problem(entry, ProblemKind.MALFORMED, (f"{field}.address", where), reason, advice)
     if entry.resolution is not Resolution.NONE:
         return
-    if entry.endpoints:
+    is_unread = any(problem.field == "spec.resolution" for problem in entry.problems)  # and that is reported
+    if entry.endpoints and not is_unread:
         reason = "are ignored by Istio under resolution NONE, the default; they are served as written"
         advice = "set resolution: STATIC, or DNS where they are host names"
         _, where = entry.endpoint_field(0)

@@ -25,10 +25,9 @@ from meshdns.mesh.objects.declarations import (
     WorkloadEntry,
     key_of,
 )
-from meshdns.mesh.objects.labels import NETWORK_LABEL
 from meshdns.mesh.service_pods import ServicePods
 from meshdns.mesh.settings import ClusterSettings, MeshSettings
-from meshdns.mesh.visibility import has_gateway_label, parse_service_host, served_hosts
+from meshdns.mesh.visibility import is_gateway, parse_service_host, served_hosts
 
 ServiceKey = tuple[str, str]
 """Namespace and name of a Service."""
@@ -277,7 +276,7 @@ class Inventory:
                 cluster.index_selection(declaration)
                 cluster.forget_endpoints((declaration.namespace, declaration.name))
                 self._note_service(cluster, (declaration.namespace, declaration.name))
-                if has_gateway_label(declaration):
+                if is_gateway(declaration):
                     cluster.gateway_services[declaration.namespace, declaration.name] = declaration
             case EndpointSlice() if declaration.service:
                 cluster.endpoint_slices[declaration.namespace, declaration.service][declaration.name] = declaration
@@ -287,7 +286,7 @@ class Inventory:
                 cluster.index_selection(declaration)
             case Pod():
                 cluster.pods[declaration.namespace][declaration.name] = declaration
-            case KubernetesGateway() if NETWORK_LABEL in dict(declaration.labels):
+            case KubernetesGateway() if is_gateway(declaration):
                 cluster.gateways[declaration.namespace, declaration.name] = declaration
             case IstioGateway():
                 cluster.istio_gateways[declaration.namespace, declaration.name] = declaration
@@ -334,7 +333,7 @@ class Inventory:
                 self.invalidate_entry(cluster.name, declaration, invalidated)
             case Service():
                 invalidated.services.add((cluster.name, (declaration.namespace, declaration.name)))
-                invalidated.topology_changed = invalidated.topology_changed or has_gateway_label(declaration)
+                invalidated.topology_changed = invalidated.topology_changed or is_gateway(declaration)
             case EndpointSlice() if declaration.service:
                 invalidated.services.add((cluster.name, (declaration.namespace, declaration.service)))
             case WorkloadEntry():
@@ -344,7 +343,7 @@ class Inventory:
                     invalidated.services.add((cluster.name, service))
             case Pod():
                 invalidated.workloads.add((cluster.name, declaration.namespace))
-            case KubernetesGateway() if NETWORK_LABEL in dict(declaration.labels):
+            case KubernetesGateway() if is_gateway(declaration):
                 invalidated.topology_changed = True
             case IstioGateway():
                 invalidated.topology_changed = True  # what gateways pass through is a part of it

@@ -6,13 +6,17 @@ answers a whole cluster, only where they are exported to all.
 """
 
 from collections.abc import Iterable, Iterator
+from typing import Final
 
 from meshdns.dns.names import longest_zone
-from meshdns.mesh.objects.declarations import Service, ServiceEntry
-from meshdns.mesh.objects.labels import EXPORT_LABEL, EXPORT_TO_ANNOTATION, NETWORK_LABEL
+from meshdns.mesh.objects.declarations import KubernetesGateway, Service, ServiceEntry
+from meshdns.mesh.objects.labels import EXPORT_LABEL, EXPORT_TO_ANNOTATION, MANAGED_LABEL, NETWORK_LABEL
 from meshdns.mesh.objects.problems import SETTINGS_CAUSE, Problem, ProblemKind
 from meshdns.mesh.own_names import is_own_name
 from meshdns.mesh.settings import ClusterSettings, DiscoveryMode, MeshSettings, MeshZone
+
+_WAYPOINT_CLASSES: Final = frozenset({"istio-waypoint", "istio-agentgateway-waypoint"})
+_WAYPOINT_CONTROLLERS: Final = frozenset({"istio.io-mesh-controller", "istio.io-agentgateway-waypoint-controller"})
 
 
 def served_hosts(entry: ServiceEntry, cluster: str, settings: MeshSettings) -> Iterator[str]:
@@ -98,6 +102,19 @@ def has_gateway_label(service: Service) -> bool:
     """Whether the labels of a Service say that it is a gateway of its cluster."""
     labels = dict(service.labels)
     return NETWORK_LABEL in labels or labels.get("istio") in ("eastwestgateway", "ingressgateway")
+
+
+def is_gateway(declaration: Service | KubernetesGateway) -> bool:
+    """Whether an object is, or should be, a gateway of its cluster.
+
+    A waypoint is none: it serves the mesh inside its cluster. Its Service has the label of the network that it is on,
+    which Istio's controller writes; one that is reachable from outside counts, as it does for Istio.
+    """
+    labels = dict(declaration.labels)
+    if isinstance(declaration, KubernetesGateway):
+        return NETWORK_LABEL in labels and declaration.gateway_class not in _WAYPOINT_CLASSES
+    is_waypoint = labels.get(MANAGED_LABEL) in _WAYPOINT_CONTROLLERS and declaration.type == "ClusterIP"
+    return has_gateway_label(declaration) and not is_waypoint
 
 
 def has_derived_names(

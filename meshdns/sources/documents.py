@@ -48,6 +48,7 @@ _PLAIN_TAGS: Final = frozenset({_YAML_TAG + name for name in ("null", "bool", "i
 _BINARY_TAG: Final = _YAML_TAG + "binary"
 _COLLECTION_TAGS: Final = frozenset({None, "!", *(_YAML_TAG + name for name in ("map", "seq", "set", "omap", "pairs"))})
 _MERGE_KEY: Final = "<<"
+_COLON_AT_BRACKET: Final = "found unexpected ':'"  # as the C parser says it
 _NOT_PRINTABLE: Final = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")  # section 5.1
 _SURROGATES: Final = re.compile(r"(?<!\\)((?:\\\\)*)\\u([dD][89abAB][0-9a-fA-F]{2})\\u([dD][c-fC-F][0-9a-fA-F]{2})")
 _INDEX: Final = re.compile(r"\[(\d{1,9})\]")
@@ -180,6 +181,8 @@ class DocumentReader:
             reason = error.problem or describe_error(error)
             if ("any token" in reason or "tab character" in reason) and _begins_with_tab(text, line):
                 reason = "a tab begins the line; YAML indents with spaces"
+            if reason == _COLON_AT_BRACKET:
+                reason = "a value in brackets ends in a colon; quote the value"  # 2001:db8::
             raise DocumentError(reason, first_line + line) from None
         except yaml.reader.ReaderError as error:
             found = _NOT_PRINTABLE.search(text)

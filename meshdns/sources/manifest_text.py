@@ -49,7 +49,8 @@ _COMPRESSIONS: Final = (
 _MARK_AT_LINE: Final = re.compile("^\ufeff+", re.MULTILINE)
 _SEPARATOR: Final = re.compile(r"^(?:---(?=[ \t\r\n]|\Z)|-{4,}[ \t]*\r?$|\.\.\.(?=[ \t\r\n]|\Z))", re.MULTILINE)
 _NO_CONTENT: Final = re.compile(r"(?:[ \t\r]*(?:#[^\n]*|%[^\n]*)?(?:\n|\Z))*")  # directives belong to what follows
-_JSON_START: Final = re.compile(r"(?:---[ \t]*(?:#[^\n]*)?\n?)?\s*(?=[{\[])")
+_JSON_START: Final = re.compile(r"(?:---[ \t]*(?:#[^\n]*)?\n?)?\s*(?=\[|\{(?![{%]))")  # {{ and {% are of templates
+_TEMPLATE_MARK: Final = re.compile(r"\{[{%]")
 _JSON_TOKEN: Final = re.compile(r'\\.|["{}\[\]]', re.DOTALL)
 _MAX_JSON_DEPTH: Final = 64
 
@@ -60,6 +61,8 @@ class ManifestFault(NamedTuple):
     reason: str
     line: int
     text: str
+    is_template: bool = False
+    """Whether it seems to be a template that was not rendered."""
 
 
 class ManifestText(NamedTuple):
@@ -207,5 +210,4 @@ def _json_ranges(text: str, start: int) -> Iterator[tuple[int, int]]:
 
 
 def _fault(error: DocumentError, piece: _Piece) -> ManifestFault:
-    hint = "seems to be a template ({{ }}) that was not rendered: " if "{{" in piece.text else ""
-    return ManifestFault(hint + error.reason, error.line, piece.text)
+    return ManifestFault(error.reason, error.line, piece.text, _TEMPLATE_MARK.search(piece.text) is not None)

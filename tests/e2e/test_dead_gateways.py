@@ -21,6 +21,7 @@ from tests.e2e.dead_gateways_scene import (
 )
 from tests.e2e.instance import Instance, wait_until_ready
 from tests.rig.ports import LOOPBACK
+from tests.rig.prometheus import Prometheus
 from tests.rig.waiting import eventually
 
 pytestmark = [pytest.mark.rig, pytest.mark.slow]  # a look-up is repeated after 30 s at the earliest
@@ -46,6 +47,13 @@ def instance(tmp_path: Path, upstream: ScriptedUpstream) -> Iterator[Instance]:
         with Instance(settings) as made:
             wait_until_ready(made)
             yield made
+
+
+@pytest.fixture
+def prometheus(instance: Instance) -> Iterator[Prometheus]:
+    """A Prometheus that scrapes the instance every 5 s; each shipped `for` is 10 s there instead of minutes."""
+    with Prometheus(f"{LOOPBACK}:{instance.http}", wait="10s") as made:
+        yield made
 
 
 def listed(instance: Instance, *arguments: str) -> list[dict[str, Any]]:
@@ -82,8 +90,14 @@ def reports(instance: Instance) -> dict[str, Any]:
     return {"problems": problems, "clusters": clusters, "gateways": gateways, "gauges": gauges}
 
 
-def test_dead_gateways_are_told_and_go_away(instance: Instance, upstream: ScriptedUpstream) -> None:
-    """The object and the cluster have a problem each, whatever the number of names; each name says why."""
+def test_dead_gateways_are_told_and_go_away(
+    instance: Instance, upstream: ScriptedUpstream, prometheus: Prometheus
+) -> None:
+    """The object and the cluster have a problem each, whatever the number of names; each name says why.
+
+    A real Prometheus with the shipped rules, each `for` made 10 s, alerts of the five clusters and ends the alerts
+    when their gateways have addresses. `tests/supervisor/test_metrics_reference.py` proves the shipped `for`.
+    """
     told = {
         "problems": Counter(
             {(cluster, *each): 1 for cluster in DEAD for each in (("Service", "unresolved"), ("Cluster", "no gateway"))}
@@ -105,6 +119,12 @@ def test_dead_gateways_are_told_and_go_away(instance: Instance, upstream: Script
     assert [each["reason"] for each in listed(instance, "names", name)] == [
         f"{dead}: {host_name(dead)} resolves to nothing"
     ]
+    alert = "MeshdnsGatewayMissing"
+    eventually(
+        lambda: prometheus.clusters_alerted(alert) == dict.fromkeys(DEAD, "firing"),
+        what="the alert fires for the clusters of dead gateways alone",
+        within=300,
+    )
     upstream.answers = True
     upstream.wait_for_answers([host_name(cluster) for cluster in DEAD], within=400)
     fine = {
@@ -114,6 +134,7 @@ def test_dead_gateways_are_told_and_go_away(instance: Instance, upstream: Script
         "gauges": dict.fromkeys((CLUSTERS[1], *DEAD), (0, 0)),
     }
     eventually(lambda: reports(instance) == fine, what="the gateways have addresses")
+    eventually(lambda: not prometheus.clusters_alerted(alert), what="the alert ends", within=300)
     assert instance.addresses(name) == [ADDRESS]
     assert instance.ask(name).ede == ()
     assert "resolves to nothing" not in run(instance, "explain", name)

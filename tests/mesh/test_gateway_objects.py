@@ -17,6 +17,9 @@ from tests.mesh.scene import answer_for, entry, gateway, mesh, on_networks, pars
 NETWORK = {"topology.istio.io/network": "net-c"}
 ELSEWHERE = {"topology.istio.io/network": "net-x"}
 NOBODYS = {"topology.istio.io/network": "net-nobody"}
+MANAGED = "gateway.istio.io/managed"
+WAYPOINT = {**NETWORK, MANAGED: "istio.io-mesh-controller"}
+
 PORT = "networking.istio.io/gatewayPort"
 EVERY_NODE = {"traffic.istio.io/nodeSelector": "{}"}
 EDGE = {"traffic.istio.io/nodeSelector": '{"edge": "yes"}'}
@@ -105,6 +108,7 @@ class Case:
 
 
 LABELLED = gateway("198.51.100.2", name="labelled", labels=NETWORK)
+WAYPOINT_GATEWAY = api_gateway("10.96.0.9", of_class="istio-waypoint", ports=(15008,), protocol="HBONE")
 EAST_WEST = gateway("198.51.100.3", name="eastwest")
 
 TABLE: dict[str, Case] = {
@@ -268,6 +272,18 @@ WRONG: dict[str, tuple[Clusters, list[str]]] = {
         {"c": (gateway(type="ClusterIP"),)},
         ["c Service istio-system/gateway spec.type has no address and will get none"],
     ),
+    "the Service and Gateway of a waypoint": (
+        {"c": (gateway(type="ClusterIP", labels=WAYPOINT), WAYPOINT_GATEWAY)},
+        [],
+    ),
+    "a waypoint that is to be reached from outside": (
+        {"c": (gateway(type="LoadBalancer", labels=WAYPOINT),)},
+        ["c Service istio-system/gateway status.loadBalancer.ingress has no address yet"],
+    ),
+    "a Service that another controller made": (
+        {"c": (gateway(type="ClusterIP", labels={**WAYPOINT, MANAGED: "istio.io-gateway-controller"}),)},
+        ["c Service istio-system/gateway spec.type has no address and will get none"],
+    ),
     "NodePort without annotation": (
         {"c": (node_port(), *NODES)},
         [
@@ -341,6 +357,13 @@ WRONG: dict[str, tuple[Clusters, list[str]]] = {
         [],
     ),
 }
+
+
+def test_a_waypoint_leads_nobody_into_its_cluster() -> None:
+    """Neither the ClusterIP of its Service nor the address that its Gateway is given is one of a gateway."""
+    inventory = known({"c": (gateway(type="ClusterIP", labels=WAYPOINT), WAYPOINT_GATEWAY)})
+    assert inventory.clusters["c"].gateway_services == {}
+    assert inventory.clusters["c"].gateways == {}
 
 
 def problems(inventory: Inventory) -> list[str]:

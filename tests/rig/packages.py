@@ -32,6 +32,7 @@ DEBIAN_PACKAGES: Mapping[str, str] = {
     "named-checkzone": "bind9-utils",
     "nsd": "nsd",
     "openssl": "openssl",
+    "prometheus": "prometheus",
     "promtool": "prometheus",
     "setpriv": "util-linux",
     "ss": "iproute2",

@@ -17,7 +17,7 @@ from meshdns.mesh.objects.references import ObjectRef, problem_ref
 from meshdns.mesh.passthrough import Passthrough
 from meshdns.mesh.settings import MeshSettings
 from meshdns.mesh.unserved_reasons import UNSERVED_KINDS, unserved_hosts
-from meshdns.mesh.visibility import has_gateway_label
+from meshdns.mesh.visibility import is_gateway
 from meshdns.namedb.tables import Tables
 
 _GATEWAY_KINDS: Final = (ObjectKind.SERVICE, ObjectKind.GATEWAY)
@@ -100,9 +100,7 @@ class ExplainSources:
 
 def _may_be_gateway(declaration: AnyDeclaration | None) -> bool:
     """Whether an object is, or should be, a gateway."""
-    return isinstance(declaration, KubernetesGateway) or (
-        isinstance(declaration, Service) and has_gateway_label(declaration)
-    )
+    return isinstance(declaration, KubernetesGateway) or (isinstance(declaration, Service) and is_gateway(declaration))
 
 
 def decode_summaries(items: Iterable[tuple[str, bytes]]) -> dict[str, ClusterSummary]:

@@ -2,6 +2,7 @@
 
 import ipaddress
 import itertools
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
@@ -52,6 +53,7 @@ MAX_GATEWAY_SERVERS: Final = 1024
 MAX_GATEWAY_HOSTS: Final = 4096
 """Servers of one Gateway, and hosts of all of them; the CRD has no bound."""
 
+_PORT_NAME: Final = re.compile(r"[a-zA-Z0-9](?:[-a-zA-Z0-9]{0,61}[a-zA-Z0-9])?")  # by the CRD
 _MAX_ENDPOINT_PORTS: Final = 128  # of one endpoint, by the CRD
 _ENTRY_FIELDS: Final = frozenset(
     {
@@ -132,7 +134,8 @@ def _workload_selector(raw: RawObject) -> tuple[tuple[str, str], ...] | None:
 def _hosts(raw: RawObject) -> Iterator[tuple[int, str]]:
     """The hosts that can be served, each with its index in the list."""
     items = raw.list_at("hosts")
-    if not items:
+    is_unread = raw.has_unread_spec or not isinstance(raw.spec.get("hosts"), list | None)
+    if not items and not is_unread:  # else that is the problem
         raw.add_problem("spec.hosts", "names no host", "list at least one host name")
     for index, item in enumerate(items):
         host = normalize_host(item) if isinstance(item, str) else ""
@@ -234,6 +237,8 @@ def _endpoint(
         return None
     value = (value or "").strip()
     if value.startswith("unix:") and is_text(value):
+        if (fault := _socket_fault(value, has_ports=bool(ports))) is not None:
+            raw.add_problem(f"{path}.address", *fault)
         return Endpoint(value, ports, network)
     known = canonical_address(value)
     address = known or normalize_host(value)
@@ -246,11 +251,27 @@ def _endpoint(
     return Endpoint(address, ports, network)
 
 
+def _socket_fault(address: str, *, has_ports: bool) -> tuple[str, str] | None:
+    """What Istio refuses of an address of a Unix socket, and advice; it is in no DNS answer in any case."""
+    path = address.removeprefix("unix://")
+    if path == address or not path.startswith(("/", "@")) or path.endswith("/"):
+        return (
+            f"{shown(address)} names no Unix socket, so that Istio refuses it",
+            "write unix:///<path> or unix://@<name>",
+        )
+    if has_ports:
+        return "is a Unix socket and has ports, which Istio refuses", "remove the ports"
+    return None
+
+
 def _endpoint_ports(raw: RawObject, item: Mapping[str, Any], path: str) -> Iterator[tuple[str, int]]:
     for name, value in raw.mapping_at("ports", item, path, most=_MAX_ENDPOINT_PORTS).items():
         number = port_number(value)
         if number and is_text(name):
             yield name, number
+            if _PORT_NAME.fullmatch(name) is None:
+                reason = f"{shown(name)} is no name of a port, so that Istio refuses it"
+                raw.add_problem(f"{path}.ports", reason, "use at most 63 letters, digits and -")
         else:
             advice = port_advice(value, "set its number")
             raw.add_problem(f"{path}.ports", f"{shown(name)} has no port from 1 to 65535", advice)

@@ -25,6 +25,7 @@ from meshdns.mesh.objects.labels import (
     EXPORT_TO_ANNOTATION,
     GATEWAY_PORT_LABEL,
     LISTENER_PROTOCOL_OPTION,
+    MANAGED_LABEL,
     NETWORK_LABEL,
     NODE_SELECTOR_ANNOTATION,
     SERVICE_NAME_LABEL,
@@ -51,6 +52,7 @@ MAX_SLICE_ENDPOINTS: Final = 1000
 
 _GATEWAY_LABELS: Final = frozenset({NETWORK_LABEL, GATEWAY_PORT_LABEL})
 _SERVICE_LABELS: Final = frozenset({NETWORK_LABEL, GATEWAY_PORT_LABEL, "istio"})
+_KEPT_LABELS: Final = _SERVICE_LABELS | {MANAGED_LABEL}
 _SERVICE_TYPES: Final = ("ClusterIP", "NodePort", "LoadBalancer", "ExternalName")
 _PROTOCOLS: Final = ("TCP", "UDP", "SCTP")
 _HEADLESS: Final = "None"  # in spec.clusterIP
@@ -90,7 +92,7 @@ def _publishes_not_ready(raw: RawObject) -> bool:
 
 def _service_labels(raw: RawObject, *, has_type: bool) -> tuple[tuple[str, str], ...]:
     """The labels that are kept; a Service is hidden if what decides whether it has derived names cannot be read."""
-    labels = _gateway_labels(raw, _SERVICE_LABELS)
+    labels = _gateway_labels(raw, _KEPT_LABELS)
     exported = export_of(raw)
     is_unread = any(map(raw.label_pairs.is_unread, _SERVICE_LABELS))
     if is_unread or raw.annotation_pairs.is_unread(EXPORT_TO_ANNOTATION) or not has_type:

@@ -27,7 +27,7 @@ import msgspec
 
 from meshdns.config.regular_file import read_regular_file
 from meshdns.mesh.objects.declarations import AnyDeclaration, ObjectKey, ObjectKind, UnreadableObject, key_of
-from meshdns.mesh.objects.foreign import MAX_PLACE, MAX_TEXT, bounded_text, describe_error, shown
+from meshdns.mesh.objects.foreign import MAX_PLACE, MAX_TEXT, bounded_text, counted, describe_error, shown
 from meshdns.mesh.objects.parse import parse_object
 from meshdns.mesh.objects.problems import Problem, ProblemKind, ProblemList
 from meshdns.sources.documents import DocumentError, LineIndex
@@ -38,6 +38,8 @@ FILE_LIMIT: Final = 32 * 2**20
 """Bytes of a file of manifests: ten thousands of objects."""
 
 _CORRECT: Final = "correct the file, or delete it to remove its objects"
+_RENDER: Final = "keep the rendered manifests here (of Helm the output of helm template)"
+_TEMPLATE_MARK: Final = "{{"
 _KEPT: Final = "; its last good content is served on"
 
 
@@ -134,6 +136,7 @@ class _FileParser:
         self._problems = ProblemList()
         self._lines = LineIndex()
         self._strange_lines: list[int] = []  # of documents that are no Kubernetes objects
+        self._template_names: list[tuple[int, str]] = []  # objects whose name was not rendered, each with its kind
         self._has_objects = False
 
     def broken_content(self, reason: str, line: int, previous: FileContent) -> FileContent:
@@ -151,13 +154,25 @@ class _FileParser:
             broken |= {hash(None)}  # an error message in place of manifests
         kept = _kept_declarations(previous, declared, broken)
         suffix = _KEPT if kept else ""
+        templates = [*self._template_names]
         for fault in found.faults:
-            self._report(fault.line, f"{fault.reason}{suffix}", _CORRECT)
+            if fault.is_template:
+                templates.append((fault.line, fault.reason))
+            else:
+                self._report(fault.line, f"{fault.reason}{suffix}", _CORRECT)
+        self._report_templates(sorted(templates), suffix)
         for line in self._strange_lines:
             self._report(
                 line, f"is no Kubernetes object{suffix}", "give it apiVersion, kind and metadata, or keep it elsewhere"
             )
         return FileContent(declared, self._problems.problems(), kept, broken)
+
+    def _report_templates(self, templates: list[tuple[int, str]], suffix: str) -> None:
+        """Report the templates among the documents once, for the file is rendered as a whole."""
+        if templates:
+            line, reason = templates[0]
+            more = f", as {counted(len(templates) - 1, 'more document')} of the file" if len(templates) > 1 else ""
+            self._report(line, f"seems to be a template that was not rendered{more}: {reason}{suffix}", _RENDER)
 
     def _report(self, line: int, reason: str, advice: str, kind: ProblemKind = ProblemKind.UNREADABLE) -> None:
         self._problems.add(Problem(kind, "file", "", self._name, "", reason, advice, self._location(line)))
@@ -170,8 +185,11 @@ class _FileParser:
             if document.value is None:
                 continue  # nothing between two separators, or comments only
             for obj, kind in self._objects(document.value, document.line):
-                declaration = parse_object(kind, obj, where=self._field_locator(obj), written=self._lines.text_of)
                 line = self._lines.line_of(obj)
+                if _is_named_by_template(obj):
+                    self._template_names.append((line, f"the name of a {kind.value} holds {_TEMPLATE_MARK}"))
+                    continue
+                declaration = parse_object(kind, obj, where=self._field_locator(obj), written=self._lines.text_of)
                 if declaration is not None:
                     yield self._location(line), declaration
                 elif _has_generated_name(obj):
@@ -239,6 +257,13 @@ class _FileParser:
 def _has_generated_name(obj: Any) -> bool:
     metadata = obj.get("metadata")
     return isinstance(metadata, dict) and bool(metadata.get("generateName"))
+
+
+def _is_named_by_template(obj: Any) -> bool:
+    """Whether the name was to be rendered; no API server takes such a name, so that there is no such object."""
+    metadata = obj.get("metadata")
+    name = metadata.get("name") if isinstance(metadata, dict) else None
+    return isinstance(name, str) and _TEMPLATE_MARK in name
 
 
 def _kept_declarations(

@@ -107,6 +107,32 @@ ENTRIES: Final[dict[str, tuple[dict[str, Any], list[str]]]] = {
         {"resolution": "DYNAMIC_DNS", "endpoints": [AT]},
         ["spec.endpoints: are more than Istio takes under DYNAMIC_DNS; they are served as written"],
     ),
+    "hosts that are no list": ({"hosts": "a.global"}, ["spec.hosts: is not a list"]),
+    "no hosts": ({"hosts": None}, ["spec.hosts: names no host"]),
+    "an empty list of hosts": ({"hosts": []}, ["spec.hosts: names no host"]),
+    **{
+        f"the socket {path}": (
+            {"endpoints": [{"address": path}]},
+            [f"spec.endpoints[0].address: '{path}' names no Unix socket, so that Istio refuses it"],
+        )
+        for path in ("unix:///dir/", "unix://relative", "unix:/one", "unix://", "unix:")
+    },
+    **{
+        f"an endpoint's port with the name {name!r}": (
+            {"ports": [{**HTTP, "name": name}], "endpoints": [{**AT, "ports": {name: 8080}}]},
+            [f"spec.endpoints[0].ports: {name!r} is no name of a port, so that Istio refuses it"],
+        )
+        for name in ("@", "", "a.b", "a-", "a" * 64)
+    },
+    "endpoints' ports with names of all characters": (
+        {"ports": [{**HTTP, "name": "h-2-A"}], "endpoints": [{**AT, "ports": {"h-2-A": 8080}}]},
+        [],
+    ),
+    "a socket with ports": (
+        {"ports": [HTTP], "endpoints": [{"address": "unix://@abstract", "ports": {"http": 80}}]},
+        ["spec.endpoints[0].address: is a Unix socket and has ports, which Istio refuses"],
+    ),
+    "sockets": ({"endpoints": [{"address": "unix:///run/a"}, {"address": "unix://@a"}]}, []),
     "a name under DNS": ({"hosts": ["a.global"], "resolution": "DNS"}, []),
 }
 
@@ -148,6 +174,13 @@ def test_what_a_service_entry_breaks_is_named(case: str) -> None:
     """Each broken rule is one problem of its field; what is sound is none."""
     spec, expected = ENTRIES[case]
     assert sorted(found(ObjectKind.SERVICE_ENTRY, {**STATIC, **spec})) == sorted(expected)
+
+
+def test_an_object_without_a_spec_that_can_be_read_has_one_problem() -> None:
+    """Nothing is said of what the spec would hold."""
+    read = parse_object(ObjectKind.SERVICE_ENTRY, {"metadata": {"name": "a", "namespace": "prod"}, "spec": []})
+    assert read is not None
+    assert [each.field for each in read.problems] == ["spec"]
 
 
 @pytest.mark.parametrize("case", SERVICES)

@@ -196,12 +196,12 @@ def test_endpoints_keep_address_ports_and_network() -> None:
 
 WRONG_TYPES: dict[str, tuple[object, list[str]]] = {
     # spec: the fields that are named
-    "spec is a text": ("x", ["spec", "spec.hosts"]),
-    "spec is a list": ([], ["spec", "spec.hosts"]),
+    "spec is a text": ("x", ["spec"]),
+    "spec is a list": ([], ["spec"]),
     "spec is null": (None, ["spec.hosts"]),
     "spec is empty": ({}, ["spec.hosts"]),
     "no hosts": ({"hosts": []}, ["spec.hosts"]),
-    "hosts is a text": ({"hosts": "a.global"}, ["spec.hosts", "spec.hosts"]),
+    "hosts is a text": ({"hosts": "a.global"}, ["spec.hosts"]),
     "addresses is a text": ({"hosts": [GOOD_HOST], "addresses": "10.0.0.1"}, ["spec.addresses"]),
     "an address is a name": ({"hosts": [GOOD_HOST], "addresses": ["a", "10.0.0.1"]}, ["spec.addresses[0]"]),
     "an address is a number": ({"hosts": [GOOD_HOST], "addresses": [1]}, ["spec.addresses[0]"]),

@@ -35,6 +35,7 @@ ITEM = (
     "{{apiVersion: networking.istio.io/v1, kind: ServiceEntry, metadata: {{name: {0}}}, spec: {{hosts: [{0}.global]}}}}"
 )
 A, B = (ITEM.format(name) for name in "ab")
+TEMPLATE = "seems to be a template that was not rendered"
 TYPED_LIST = "apiVersion: networking.istio.io/v1alpha3\nkind: ServiceEntryList\n"
 MISTYPED = "kind 'ServiceEntrys' of apiVersion 'networking.istio.io/v1' is not read"
 MEANT = "kind ServiceEntry of apiVersion networking.istio.io/v1 seems to be meant"
@@ -151,7 +152,41 @@ SAID: dict[str, tuple[str, str | bytes, str, list[str]]] = {
         "f.yaml",
         entry("a").replace("name: a", "name: {{ .Release.Name }}-gw"),
         "",
-        ["f.yaml:3 seems to be a template ({{ }}) that was not rendered: "],
+        [f"f.yaml:3 {TEMPLATE}: "],
+    ),
+    "a template that begins with a condition": (
+        "f.yaml",
+        "{{- if .Values.gateway }}\n" + entry("a") + "{{- end }}\n---\n" + entry("b"),
+        "b",
+        [f"f.yaml:1 {TEMPLATE}: a mapping key must be text"],
+    ),
+    "a template of another language": (
+        "f.yaml",
+        "{% if gateway %}\n" + entry("a") + "{% endif %}\n---\n" + entry("b"),
+        "b",
+        [f"f.yaml:1 {TEMPLATE}: "],
+    ),
+    "templates in several documents": (
+        "f.yaml",
+        "---\n".join(entry(name).replace(f"name: {name}", f"name: {{{{ .{name} }}}}-gw") for name in "abc")
+        + "---\n"
+        + entry("d").replace("name: d", "name: 'd-{{ $i }}'")
+        + "---\n"
+        + entry("e"),
+        "e",
+        [f"f.yaml:3 {TEMPLATE}, as 3 more documents of the file: "],
+    ),
+    "a template in a name": (
+        "f.yaml",
+        entry("a").replace("name: a", "name: 'a-{{ $i }}'").replace("a.global", "'{{ $i }}.global'"),
+        "",
+        [f"f.yaml:1 {TEMPLATE}: the name of a ServiceEntry holds {{{{"],
+    ),
+    "a colon before a bracket": (
+        "f.yaml",
+        entry("a").replace("[{address: 192.0.2.1}]", "[{address: 2001:db8::}]") + "---\n" + entry("b"),
+        "b",
+        ["f.yaml:6 a value in brackets ends in a colon; quote the value"],
     ),
     "a NUL": (
         "f.yaml",
