@@ -10,12 +10,21 @@ out of contact carries EDE 3 (Stale Answer).
 import enum
 from collections.abc import Iterable, Sequence
 from itertools import islice
-from typing import Final, NamedTuple, Protocol, TypeAlias
+from typing import Final, NamedTuple, TypeAlias
 
 from meshdns.authority import synthesis
 from meshdns.authority.denial import Hold, hold_denials
 from meshdns.authority.row import Row, rotate_section
 from meshdns.authority.row_format import RowStatus
+from meshdns.authority.row_reader import (
+    NO_ERROR,
+    UNWRITABLE_ERROR,
+    RowReader,
+    find_owned_row,
+    find_row,
+    is_undeclared,
+    stale_error,
+)
 from meshdns.authority.state import NamedbState
 from meshdns.authority.synthesis import Synthesized
 from meshdns.authority.synthesis_cache import SynthesisCache
@@ -34,7 +43,6 @@ from meshdns.authority.zone import (
 from meshdns.dns.codes import (
     EDE_NO_REACHABLE_AUTHORITY,
     EDE_NOT_READY,
-    EDE_STALE_ANSWER,
     NOERROR,
     NXDOMAIN,
     SERVFAIL,
@@ -51,8 +59,6 @@ from meshdns.dns.query import HEADER_SIZE, Query
 from meshdns.dns.response import EMPTY_SECTION, Section, build_reply, record, reply_options
 
 _ROTATED: Final = frozenset({TYPE_A, TYPE_AAAA})
-_NO_ERROR: Final = (-1, b"")
-_UNWRITABLE_ERROR: Final = (EDE_STALE_ANSWER, b"changes cannot be written to the name database")
 
 
 class Verdict(enum.Enum):
@@ -80,16 +86,6 @@ AuthorityReply: TypeAlias = tuple[bytes, AnswerSource]
 
 A named tuple here would cost 7 % of the time of a reply.
 """
-
-
-class RowReader(Protocol):
-    """One consistent read of the name database."""
-
-    state: NamedbState
-    serial: int
-
-    def row(self, owner: bytes) -> bytes | None:
-        """Return the row of a lower-case wire name, or None."""
 
 
 class Authority:
@@ -138,8 +134,8 @@ class Authority:
             return Verdict.FORWARD
         if zone.fallback:
             return self._answer_fallback(query, zone, rows, tcp=tcp, rotation=rotation)
-        row = _row(rows, query.qname_lower) if rows is not None else None
-        if query.qname_lower in self._servers and _is_undeclared(row):
+        row = find_row(rows, query.qname_lower) if rows is not None else None
+        if query.qname_lower in self._servers and is_undeclared(row):
             return self._answer_server_name(query, zone, rows, tcp=tcp, rotation=rotation)
         if rows is None:
             return self._reply(query, SERVFAIL, error=(EDE_NOT_READY, b"the mesh has not been read yet"), tcp=tcp)
@@ -166,10 +162,10 @@ class Authority:
 
     def is_of_zone(self, name: bytes, rows: RowReader) -> bool:
         """Return whether a lower-case wire name exists because of the zones alone, without any declaration."""
-        zone, row = self._served_zone(name), _row(rows, name)
+        zone, row = self._served_zone(name), find_row(rows, name)
         if zone is None or zone.fallback:
             return False
-        return (name in self._servers and _is_undeclared(row)) or (name in self._implied_names and row is None)
+        return (name in self._servers and is_undeclared(row)) or (name in self._implied_names and row is None)
 
     def covering_owner(self, name: bytes, rows: RowReader) -> bytes | None:
         """Return the owner name whose row answers for a lower-case wire name: itself, or a wildcard that covers it."""
@@ -207,7 +203,7 @@ class Authority:
             return False
         if self._find_hold(zone, rows) is not None:
             return False
-        above = [_row(rows, name) for name in islice(ancestors(query.qname_lower, zone.apex), 2)]
+        above = [find_row(rows, name) for name in islice(ancestors(query.qname_lower, zone.apex), 2)]
         return not any(row is not None and row.has_synthesis for row in above)
 
     def answer_after_denial(
@@ -230,10 +226,10 @@ class Authority:
             return found
         if not rows.state.ready:
             return None
-        row = _row(rows, query.qname_lower)
+        row = find_row(rows, query.qname_lower)
         if row is None:
             made = synthesis.synthesize_service(
-                query, zone.apex, lambda name: _owned_row(rows, name), self._synthesis_cache
+                query, zone.apex, lambda name: find_owned_row(rows, name), self._synthesis_cache
             )
             return self._answer_synthesized(query, zone, made, rows, tcp=tcp) if made is not None else None
         if row.is_empty_nonterminal or row.status != RowStatus.DATA:
@@ -285,7 +281,7 @@ class Authority:
         if row is None and self._is_still_forwarded(query, zone, rows):
             return Verdict.FORWARD
         answer = self._apex_records(query, zone, rows)
-        if zone.fallthrough and (_is_undeclared(row) or query.qtype in (TYPE_SOA, TYPE_NS)):
+        if zone.fallthrough and (is_undeclared(row) or query.qtype in (TYPE_SOA, TYPE_NS)):
             return self._fall_through(query, zone, rows, tcp=tcp)
         if answer is not None and not zone.fallthrough:
             return self._reply(query, NOERROR, answer=answer, aa=True, tcp=tcp)
@@ -344,7 +340,7 @@ class Authority:
         if row is not None:
             return self._answer_from_row(query, zone, row, rows, tcp=tcp, rotation=rotation)
         made = synthesis.synthesize_cluster_name(
-            query, zone.apex, lambda name: _owned_row(rows, name), self._synthesis_cache
+            query, zone.apex, lambda name: find_owned_row(rows, name), self._synthesis_cache
         )
         if made is not None:
             return self._answer_synthesized(query, zone, made, rows, tcp=tcp)
@@ -371,7 +367,7 @@ class Authority:
         hold = self._find_hold(zone, rows) if rows is not None else None
         if hold is not None and hold.covers_type(query.qname_lower, query.qtype):
             return self._reply(query, SERVFAIL, error=(EDE_NOT_READY, hold.text), tcp=tcp)
-        error = _UNWRITABLE_ERROR if rows is not None and rows.state.is_unwritable else _NO_ERROR
+        error = UNWRITABLE_ERROR if rows is not None and rows.state.is_unwritable else NO_ERROR
         return self._denial(query, NOERROR, zone, rows, error=error, tcp=tcp)
 
     def _is_still_forwarded(self, query: Query, zone: ServedZone, rows: RowReader) -> bool:
@@ -399,7 +395,7 @@ class Authority:
 
         In Istio a wildcard covers an empty non-terminal, too (`_row_or_wildcard`).
         """
-        found = _owned_row(rows, name)
+        found = find_owned_row(rows, name)
         is_covered = found is None or (found[1].is_empty_nonterminal and not zone.closest_encloser)
         if is_covered and rows.state.wildcards and rows.state.complete and name not in self._server_names:
             return self._wildcard_above(name, zone, rows) or found
@@ -439,9 +435,9 @@ class Authority:
 
     def _row_reply(self, query: Query, row: Row, answer: Section, rows: RowReader, *, tcp: bool) -> AuthorityReply:
         """Return an answer that rests on a row."""
-        error = _stale_error(row, rows.state)
+        error = stale_error(row, rows.state)
         message, _ = self._reply(query, NOERROR, answer=answer, error=error, aa=True, tcp=tcp)
-        return message, _SOURCES[row.level][error is not _NO_ERROR]
+        return message, _SOURCES[row.level][error is not NO_ERROR]
 
     def _denial(
         self,
@@ -451,7 +447,7 @@ class Authority:
         rows: RowReader | None,
         *,
         tcp: bool,
-        error: tuple[int, bytes] = _NO_ERROR,
+        error: tuple[int, bytes] = NO_ERROR,
     ) -> AuthorityReply:
         """Return NXDOMAIN or NODATA with SOA, its TTL equal to MINIMUM: caches read either (RFC 2308 section 5)."""
         apex = HEADER_SIZE + len(query.qname) - len(zone.apex)
@@ -466,7 +462,7 @@ class Authority:
         *,
         answer: Section = EMPTY_SECTION,
         authority: Section = EMPTY_SECTION,
-        error: tuple[int, bytes] = _NO_ERROR,
+        error: tuple[int, bytes] = NO_ERROR,
         aa: bool = False,
         tcp: bool,
     ) -> AuthorityReply:
@@ -479,33 +475,5 @@ class Authority:
         return message, NO_SOURCE
 
 
-def _is_undeclared(row: Row | None) -> bool:
-    """Return whether the name of a row is not declared; it may be above a declared one."""
-    return row is None or row.is_empty_nonterminal
-
-
 def _forwards(hold: Hold, query: Query, rows: RowReader) -> bool:
     return hold.forwards(query.qname_lower, rows.row if rows.state.wildcards else None)
-
-
-def _row(rows: RowReader, name: bytes) -> Row | None:
-    found = rows.row(name)
-    return Row(found) if found is not None else None
-
-
-def _owned_row(rows: RowReader, name: bytes) -> tuple[bytes, Row] | None:
-    found = rows.row(name)
-    return (name, Row(found)) if found is not None else None
-
-
-def _stale_error(row: Row, state: NamedbState) -> tuple[int, bytes]:
-    """Return EDE 3 if a cluster that the answer rests on has been out of contact for too long."""
-    if state.is_controller_silent and not row.static:
-        return EDE_STALE_ANSWER, b"the controller is silent"
-    if state.is_unwritable:
-        return _UNWRITABLE_ERROR
-    if state.stale:
-        stale = [state.clusters[i] for i in row.clusters if i in state.stale]
-        if stale:
-            return EDE_STALE_ANSWER, f"last known data of {', '.join(stale)}".encode()
-    return _NO_ERROR

@@ -374,11 +374,9 @@ class NameTable:
             return set()
         self.topology_failure = ""
         governed, self._config_clusters = self._config_clusters, find_config_clusters(self.inventory)
-        own, self._gateway_names = self._gateway_names, gateway_names(self.inventory.clusters, self._settings)
-        pointers, self._ptr_targets = (
-            self._ptr_targets,
-            ptr_targets(self.topology, self._resolved, self._gateway_names, self._settings),
-        )
+        own, pointers = self._gateway_names, self._ptr_targets
+        self._gateway_names = gateway_names(self._waiting.read_clusters(own.values()), self._settings)
+        self._ptr_targets = ptr_targets(self.topology, self._resolved, self._gateway_names, self._settings)
         dirty = {name for name, _ in pointers.items() ^ self._ptr_targets.items()}
         dirty.update(name for name, _ in own.items() ^ self._gateway_names.items())
         moved = before.changed_networks(self.topology)

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator
 from typing import Protocol
 
-from meshdns.authority.authority import RowReader
+from meshdns.authority.row_reader import RowReader
 
 
 class DatabaseRead(RowReader, Protocol):

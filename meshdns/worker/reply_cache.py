@@ -10,7 +10,8 @@ import struct
 from collections.abc import Iterable
 from typing import Final
 
-from meshdns.authority.authority import NO_SOURCE, AnswerSource, Authority, AuthorityReply, RowReader, Verdict
+from meshdns.authority.authority import NO_SOURCE, AnswerSource, Authority, AuthorityReply, Verdict
+from meshdns.authority.row_reader import RowReader
 from meshdns.dns.codes import FLAG_TC, NXDOMAIN
 from meshdns.dns.compression import skip_name
 from meshdns.dns.query import HEADER_SIZE, OPT_SIZE, Query
