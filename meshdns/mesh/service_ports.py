@@ -6,7 +6,7 @@ Rules:
 - A target that cannot be named, or whose name would hold an address where another port has that number, is left out. A
   port without a target is still known: its SRV is NODATA, and `unserved_ports` tells of it.
 - A headless Service names its pods one by one (Kubernetes DNS specification 2.4), where each pod's name has nothing but
-  addresses that listen on the port.
+  addresses that listen on the port, and there are no more than `MAX_POD_TARGETS` of them.
 """
 
 import functools
@@ -21,6 +21,9 @@ from meshdns.mesh.candidates import Candidate, NamedPort
 _CACHE_SIZE: Final = 1 << 10  # names behind one gateway have addresses and ports in common: they are worked out once
 _MAX_CACHED: Final = 128  # addresses and ports of what is kept there: whoever declares them decides how many there are
 _FEW: Final = 4  # of what has more: the hosts of one declaration are judged one after another
+
+MAX_POD_TARGETS: Final = 512
+"""Targets of all ports of a headless Service that name pods: the row of a name has room for them."""
 
 Served = tuple[tuple[str, str, tuple[NamedPort, ...]], ...]
 """The candidates that an answer chose, each as the cluster in which it is reached, its address and its ports."""
@@ -101,7 +104,8 @@ def with_pods(
         pods = [(number, label) for label, found in numbers[key].items() for number in sorted(found)]
         alike = all(listening[*key, label, number] == addresses[label] for number, label in pods)
         named.append(msgspec.structs.replace(service, pods=tuple(sorted(pods))) if alike else service)
-    return tuple(named)
+    count = sum(len(service.pods) for service in named)
+    return tuple(named) if count <= MAX_POD_TARGETS else services
 
 
 def unserved_ports(services: Iterable[ServicePort], candidate: Candidate) -> Iterator[NamedPort]:

@@ -323,7 +323,12 @@ WILD: Final = parse(
         ],
     },
 )
-DECLARED: Final = {"east": [ODD_PORTS, HEADLESS, PODS, WILD], "near": [], "west": []}
+DEEP: Final = parse(
+    ObjectKind.SERVICE_ENTRY,
+    "deep",
+    {"hosts": ["a.deep.wild.global"], "resolution": "STATIC", "endpoints": [{"address": "198.51.100.9"}]},
+)
+DECLARED: Final = {"east": [ODD_PORTS, HEADLESS, PODS, WILD, DEEP], "near": [], "west": []}
 FROM_WEST: Final = {**DECLARED, "east": [*DECLARED["east"], gateway("203.0.113.10")]}
 
 SERVICES: dict[Question, list[tuple[int, str]] | str] = {
@@ -360,6 +365,7 @@ SERVICES: dict[Question, list[tuple[int, str]] | str] = {
     ("east", "_http._tcp.x.wild.global"): [(80, "x.wild.global.")],
     ("east", "_http._tcp.a.b.wild.global"): [(80, "a.b.wild.global.")],
     ("east", "_admin._tcp.x.wild.global"): "NODATA",
+    ("east", "_http._tcp.deep.wild.global"): [(80, "deep.wild.global.")],
     ("east", "_none._tcp.x.wild.global"): "NXDOMAIN",
     ("east", "_tcp.x.wild.global"): "NODATA",
     ("east", "_http._tcp.wild.global"): "NXDOMAIN",

@@ -9,8 +9,8 @@ from meshdns.mesh.answer import Answer, AnswerPart
 from meshdns.mesh.diagnostics import check_answer
 from meshdns.mesh.objects.declarations import AnyDeclaration, ObjectKind
 from meshdns.mesh.objects.problems import Problem, ProblemKind
-from meshdns.mesh.service_ports import ServicePort
-from meshdns.mesh.settings import ClusterSettings, MeshZone
+from meshdns.mesh.service_ports import MAX_POD_TARGETS, ServicePort
+from meshdns.mesh.settings import AnswerMode, ClusterSettings, MeshZone
 from tests.mesh.scene import (
     answers,
     entry,
@@ -39,11 +39,14 @@ def at(address: str, **ports: int) -> dict[str, Any]:
 
 
 def pods(
-    *points: Mapping[str, Any], ports: Iterable[Mapping[str, Any]] = ({"name": "http", "port": 8080},), name: str = "a"
+    *points: Mapping[str, Any],
+    ports: Iterable[Mapping[str, Any]] = ({"name": "http", "port": 8080},),
+    name: str = "a",
+    of: str = "reviews",
 ) -> AnyDeclaration:
-    """An EndpointSlice of the Service reviews."""
-    labels = {"kubernetes.io/service-name": "reviews"}
-    metadata = {"name": f"reviews-{name}", "namespace": "prod", "labels": labels}
+    """An EndpointSlice of a Service."""
+    labels = {"kubernetes.io/service-name": of}
+    metadata = {"name": f"{of}-{name}", "namespace": "prod", "labels": labels}
     raw = {"metadata": metadata, "endpoints": list(points), "ports": list(ports)}
     return parse_declaration(ObjectKind.ENDPOINT_SLICE, raw)
 
@@ -165,6 +168,12 @@ UNDER_WILDCARDS: dict[str, tuple[str, Clusters, MeshZone, Targets]] = {
         WILDCARD,
         {"east": (entry(*DIFFERENT, host=WILDCARD, ports=PORTS),)},
         MeshZone("global"),
+        {("http", "tcp"): ()},
+    ),
+    "the wildcard itself by RFC 4592": (
+        WILDCARD,
+        {"east": (entry(*DIFFERENT, host=WILDCARD, ports=PORTS),)},
+        MeshZone("global", closest_encloser=True),
         {("http", "tcp"): ()},
     ),
     "one whose addresses share the port": (
@@ -328,6 +337,16 @@ HEADLESS_CASES: dict[str, tuple[Clusters, Targets]] = {
         {"east": (HEADLESS, pods(pod("10.40.0.1", "web-0"), pod("10.40.0.2", "a_b.c")))},
         {HTTP: ((8080, ""),)},
     ),
+    "not those of another Service that a ServiceEntry names": (
+        {
+            "east": (
+                service("other", "None", ports=[{"name": "http", "port": 80}]),
+                pods(pod("10.40.0.9", "web-0"), of="other"),
+                entry("other.prod.svc.cluster.local", host="reviews.prod.svc.cluster.local", ports=PORTS),
+            )
+        },
+        {HTTP: ((8080, ""),)},
+    ),
     "one whose name a ServiceEntry takes": (
         {
             "east": (
@@ -362,6 +381,14 @@ def test_srv_of_a_headless_service_names_its_pods(name: str) -> None:
     """Kubernetes DNS specification 2.4: one record for each ready endpoint and port."""
     clusters, expected = HEADLESS_CASES[name]
     assert targets(seen(clusters)[HOST]) == expected
+
+
+def test_pods_that_have_no_names_are_not_named() -> None:
+    """Where all networks are one, pods elsewhere answer, and have no names."""
+    far = {"west": (HEADLESS, pods(pod("10.41.0.1", "web-0")), gateway("203.0.113.20"))}
+    found = seen(far, zones=(MeshZone("global", answer=AnswerMode.ENDPOINTS),))
+    assert found[HOST].ipv4 == ("10.41.0.1",)
+    assert targets(found[HOST]) == {HTTP: ((8080, ""),)}
 
 
 def test_pods_without_a_host_name_have_one_by_their_address() -> None:
@@ -405,6 +432,18 @@ def test_a_claim_on_the_name_of_a_pod_changes_srv_of_its_service() -> None:
     record = static(f"web-0.{HOST}", "192.0.2.1")
     settled = seen({"east": (HEADLESS, pods(pod("10.40.0.1", "web-0")))}, records=(record,))[HOST]
     assert settled.services == answer.services
+
+
+def test_pods_are_named_up_to_a_bound() -> None:
+    """Beyond it SRV of the Service names the Service, whose addresses all listen."""
+    for count in (MAX_POD_TARGETS // 4, MAX_POD_TARGETS // 4 + 1):
+        many = [{"name": f"p{number}", "port": number} for number in range(1, count + 1)]
+        found = seen({"east": (HEADLESS, pods(*(pod(f"10.40.0.{number}") for number in range(1, 5)), ports=many))})[
+            HOST
+        ]
+        assert len(found.services) == count
+        assert all(len(each.pods) == (4 if 4 * count <= MAX_POD_TARGETS else 0) for each in found.services)
+        assert all(each.targets == ((int(each.name[1:]), ""),) for each in found.services)
 
 
 def test_a_capped_answer_names_the_pods_that_it_holds() -> None:
