@@ -199,4 +199,9 @@ def test_a_cluster_that_joins_later_is_judged_by_its_own_names() -> None:
     assert made.refresh().keys() == {"c6.gateways.global"}
     for each in objects(6):
         made.upsert("c6", each)
-    assert made.refresh().keys() - {"c6.gateways.global"} == {"shared.p.global", "own6.p.global", "e6.global", "pair3.global"}
+    assert made.refresh().keys() - {"c6.gateways.global"} == {
+        "shared.p.global",
+        "own6.p.global",
+        "e6.global",
+        "pair3.global",
+    }
