@@ -68,6 +68,15 @@ def test_check_of_a_clean_folder_is_0(meshdns: CommandRunner) -> None:
     assert ended.err.endswith("0 problems\n")
 
 
+def test_check_of_a_folder_of_one_cluster_looks_from_there(meshdns: CommandRunner, tmp_path: Path) -> None:
+    """Nobody says that its Services are for others, which would need a gateway."""
+    text = "{apiVersion: v1, kind: Service, metadata: {name: web, namespace: shop}, spec: {clusterIP: 10.96.0.1}}"
+    for cluster, lines in (("east", 0), ("west", 2)):
+        (tmp_path / cluster).mkdir()
+        (tmp_path / cluster / "web.yaml").write_text(text)
+        assert len(meshdns("check", str(tmp_path)).out.splitlines()) == lines
+
+
 def test_check_of_a_wrong_object_is_79(meshdns: CommandRunner, tmp_path: Path) -> None:
     """A problem is printed with file and line, and ends with the status of findings."""
     folder = tmp_path / "clusters" / "east"

@@ -1,7 +1,7 @@
 """``meshdns check``: problems of settings and manifests before they are served, and the number of watches."""
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import click
@@ -12,7 +12,7 @@ from meshdns.cli.checked_sources import problems_of_kubeconfigs
 from meshdns.cli.options import exit_with_settings_error
 from meshdns.cli.printing import print_line
 from meshdns.config import Overrides, SettingsError, place_of, read_settings_file
-from meshdns.config.model import Settings
+from meshdns.config.model import Settings, VantageSection
 from meshdns.config.named_files import named_files
 from meshdns.config.sections import InClusterSection, KubeconfigSection, ManifestsSection, RemoteSecretsSection
 from meshdns.config.translate import mesh_settings
@@ -20,6 +20,7 @@ from meshdns.controller import offline
 from meshdns.mesh.diagnostics import ClusterProblem
 from meshdns.mesh.objects.foreign import counted
 from meshdns.mesh.objects.problems import Problem, Severity
+from meshdns.sources.folder.source import FolderContents
 from meshdns.sources.kube.resources import resources_to_watch
 from meshdns.upstream.file_forms import own_addresses, read_named_file
 
@@ -105,11 +106,20 @@ def _problems(path: Path) -> list[ClusterProblem]:
         else [Path(each.path) for each in settings.sources if isinstance(each, ManifestsSection)]
     )
     read = offline.read_folders(folders)
+    if path.is_dir():
+        settings = _from_the_only_cluster(settings, read)
     return [
         *unknown_in_settings(path, settings, read),
         *problems_of_kubeconfigs(path, settings),
         *offline.problems(read, mesh_settings(settings)),
     ]
+
+
+def _from_the_only_cluster(settings: Settings, read: Sequence[FolderContents]) -> Settings:
+    """The settings as seen from the cluster of a folder that holds one: nobody says that its names are for others."""
+    clusters = [cluster for folder in read for cluster in folder.clusters]
+    vantage = VantageSection(cluster=clusters[0]) if len(clusters) == 1 else settings.vantage
+    return settings.model_copy(update={"vantage": vantage})
 
 
 def _sort_key(found: ClusterProblem) -> tuple[str, int]:
