@@ -18,15 +18,23 @@ FOLDER: Final = Path(__file__).parents[2] / "zones"
 
 
 def views() -> list[tuple[str, str]]:
-    """Every situation with each vantage or settings file that it has a master file for."""
-    return sorted((golden.parent.name, golden.stem) for golden in FOLDER.glob("*/*.zone"))
+    """Every situation with each vantage or settings file that it has a master file for.
+
+    But for those with ``fallthrough``: their master files hold a part of the zone.
+    """
+    found = sorted((golden.parent.name, golden.stem) for golden in FOLDER.glob("*/*.zone"))
+    return [each for each in found if not any(zone.get("fallthrough") for zone in settings_of(*each).get("zones", ()))]
 
 
 def settings_of(situation: str, view: str) -> dict[str, Any]:
-    """The settings, with the folder of clusters where it is and the vantage that the master file's name says."""
+    """The settings, with the folder of clusters where it is and the vantage that the master file's name says.
+
+    Without forward zones, which no master file can express.
+    """
     own = FOLDER / situation / f"{view}.yaml"
     file = own if own.exists() else FOLDER / situation / "meshdns.yaml"
     found: dict[str, Any] = yaml.safe_load(file.read_text("utf-8"))
+    found.pop("forward", None)
     found["sources"] = [{"kind": "manifests", "path": str(FOLDER / situation / "clusters")}]
     if file != own:
         found["vantage"] = {} if view == "outside" else {"cluster": view}
@@ -59,7 +67,7 @@ def scene(situation: str, view: str) -> Iterator[Scene]:
                 clusters=frozenset(path.name.encode() for path in (FOLDER / situation / "clusters").iterdir()),
                 declared=frozenset(_declared(situation, list(printed))),
                 fallback=tuple(dns.name.from_text(each["zone"]) for each in settings.get("fallback", [])),
-                istio=all(zone.get("wildcards", "istio") == "istio" for zone in zones),
+                istio=any(zone.get("wildcards", "istio") == "istio" for zone in zones),
             )
             try:
                 eventually(running.settled, what="what is printed is answered", within=60)

@@ -14,6 +14,7 @@ _CHOSEN = [
     ("wildcard-shadowing", "east"),
     ("dual-stack", "east"),
     ("reverse-zones", "east"),
+    ("nested-zones", "east"),
 ]
 
 

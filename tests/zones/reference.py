@@ -38,8 +38,8 @@ A dash is a name that has no address there, or does not exist. SOA, NS and `ns.<
 6. **Upstreams.** An upstream sets no record of a name in a zone here. If its answer leads there by an alias (CNAME),
    the alias is sent on and the name is looked up here, with the type that was queried; what the upstream says of it is
    dropped. With `fallthrough` it may speak for the unknown name that it is asked for, and for no other of the zone; the
-   apex, and names that exist only because of declared ones below them, are unknown in this sense. Its NXDOMAIN of one of
-   these becomes NODATA. A declared name is never asked of it, whatever its endpoints came to.
+   apex, and names that exist only because of declared ones below them, are unknown in this sense. Its NXDOMAIN of one
+   of these becomes NODATA. A declared name is never asked of it, whatever its endpoints came to.
    The upstream of a `fallback` zone speaks for that zone, other upstreams do not.
 7. **Wrong values.** A scalar where text is wanted (an unquoted `false`, `60`, `1.10` in labels, annotations and
    selectors) counts as the text that stands in the file; `null` is absence. What still cannot be read narrows: a
