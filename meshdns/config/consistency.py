@@ -85,7 +85,7 @@ def _records_outside_zones(settings: Settings) -> Iterator[Conflict]:
         if inner not in zones:
             message = f"{record.name!r} is in none of the zones; add its zone to zones"
             if inner is not None and any(_in_zones(record.name, zones)):
-                message = f"{record.name!r} lies in the {others[inner]} zone {inner!r}; add {inner!r} to zones instead"
+                message = f"{record.name!r} lies in the {others[inner]} zone {inner!r}; remove one of the two"
             yield ("records", index, "name"), message
 
 

@@ -269,7 +269,7 @@ BROKEN = {
     ),
     "a record in a forward zone inside a zone": (
         V + "forward: [{zone: b.global, to: [192.0.2.1]}]\nrecords: [{name: a.b.global, type: TXT, value: x}]\n",
-        "3:18: records[0].name: 'a.b.global' lies in the forward zone 'b.global'; add 'b.global' to zones instead",
+        "3:18: records[0].name: 'a.b.global' lies in the forward zone 'b.global'; remove one of the two",
     ),
     "a record outside all zones": (
         V + "records: [{name: a.example, type: TXT, value: x}]\n",

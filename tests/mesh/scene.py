@@ -115,12 +115,14 @@ def remote_gateway(network: str, address: str, port: int = 15443) -> AnyDeclarat
     )
 
 
-def workload_entry(name: str, address: str, *, app: str, namespace: str = "prod", network: str = "") -> AnyDeclaration:
-    """A WorkloadEntry with the label ``app``."""
+def workload_entry(
+    name: str, address: str, *, app: str, namespace: str = "prod", network: str = "", healthy: bool = True
+) -> AnyDeclaration:
+    """A WorkloadEntry with the label ``app``; one that is not healthy is checked, and was not found healthy yet."""
     spec = {"address": address, "labels": {"app": app}, "network": network}
-    return parse_declaration(
-        ObjectKind.WORKLOAD_ENTRY, {"metadata": {"name": name, "namespace": namespace}, "spec": spec}
-    )
+    annotations = {} if healthy else {"proxy.istio.io/health-checks-enabled": "true"}
+    metadata = {"name": name, "namespace": namespace, "annotations": annotations}
+    return parse_declaration(ObjectKind.WORKLOAD_ENTRY, {"metadata": metadata, "spec": spec})
 
 
 def system_namespace(network: str) -> AnyDeclaration:

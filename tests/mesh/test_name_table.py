@@ -50,6 +50,8 @@ HOSTS = (
     "*.p.global",
     "*.global",
     "*.z.global",
+    "y.z.global",
+    "x.legacy.z.global",
     "a.p.svc.cluster.local",
     "v.p.svc.cluster.local",
     "login.example.com",
@@ -68,6 +70,7 @@ def points(cluster: int) -> st.SearchStrategy[str | dict[str, Any]]:
         st.integers(0, 2).map(lambda n: {"network": f"net-{n}"}),
         st.integers(0, 3).map(lambda g: f"203.0.113.{g}0"),
         st.sampled_from(["2001:db8::1", "127.0.0.1", "gw.example", "origin.example", "unix:///x"]),
+        st.sampled_from(["198.51.100.9:80", "198.51.100.256", "x.legacy.z.global"]),
         st.sampled_from([f"{name}.{namespace}.svc.cluster.local" for namespace, name in SERVICES]),
         st.sampled_from(["b.p.global", "x.y.z.global", "w.p.global"]),
     )
@@ -98,18 +101,27 @@ def declarations(cluster: int) -> st.SearchStrategy[AnyDeclaration]:
         st.integers(0, 1),
     )
     services = st.builds(
-        lambda key, headless, ingress: service(
-            key[1], "None" if headless else f"10.96.{cluster}.7", namespace=key[0], ingress=ingress
+        lambda key, headless, selector, export, ingress: service(
+            key[1],
+            "None" if headless else f"10.96.{cluster}.7",
+            namespace=key[0],
+            ingress=ingress,
+            selector=selector,
+            labels={"meshdns.io/export": export} if export else {},
+            ports=[{"name": "http", "port": 80}],
         ),
         st.sampled_from(SERVICES),
         st.booleans(),
+        st.sampled_from([{}, {"app": "vm"}, {"app": "vm", "tier": ["unreadable"]}]),
+        st.sampled_from(["", "", "no", "unknown"]),
         st.lists(st.sampled_from([f"192.0.2.{cluster}", "lb.example"]), max_size=1),
     )
     slices = st.builds(
-        lambda key, ready, i: endpoint_slice(
-            f"10.40.{cluster}.1{i}", service_name=key[1], namespace=key[0], ready=ready, hostname=f"h{i}"
+        lambda key, ready, named, i: endpoint_slice(
+            f"10.40.{cluster}.1{i}", service_name=key[1], namespace=key[0], ready=ready, hostname=f"h{i}" * named
         ),
         st.sampled_from([*SERVICES, ("default", "kubernetes")]),
+        st.booleans(),
         st.booleans(),
         st.integers(0, 1),
     )
@@ -121,9 +133,12 @@ def declarations(cluster: int) -> st.SearchStrategy[AnyDeclaration]:
         ),
     )
     workloads = st.builds(
-        lambda i, app: workload_entry(f"w{i}", f"10.40.{cluster}.2{i}", app=app, namespace="p"),
+        lambda i, app, healthy: workload_entry(
+            f"w{i}", f"10.40.{cluster}.2{i}", app=app, namespace="p", healthy=healthy
+        ),
         st.integers(0, 1),
         st.sampled_from(["vm", "other"]),
+        st.booleans(),
     )
     namespaces = st.sampled_from([system_namespace("net-0"), system_namespace("net-1")])
     passages = st.builds(
@@ -147,13 +162,14 @@ def steps(leaving: int) -> st.SearchStrategy[list[Step]]:
 
 
 SETTINGS = st.builds(
-    lambda cluster, network, default, explicit, mode, records: mesh(
+    lambda cluster, network, default, explicit, mode, records, forward: mesh(
         zones=(MeshZone("global", answer=mode), MeshZone("z.global", ttl=60)),
         vantage_cluster=cluster,
         vantage_network=network,
         default_network=default,
         clusters={"c3": ClusterSettings(network="net-2", gateways=explicit)},
         records=records,
+        forward_zones=forward,
     ),
     st.sampled_from(["", "c0", "c1"]),
     st.sampled_from(["", "", "net-0", "net-1"]),
@@ -161,6 +177,7 @@ SETTINGS = st.builds(
     st.sampled_from([None, (), ("203.0.113.30",)]),
     st.sampled_from([AnswerMode.GATEWAY, AnswerMode.VIP]),
     st.sampled_from([(), (static("a.p.global", "192.0.2.99", 60), static("*.q.global", "192.0.2.98", 60))]),
+    st.sampled_from([(), ("legacy.z.global", "p.global")]),
 )
 
 
