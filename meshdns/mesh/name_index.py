@@ -117,8 +117,8 @@ class NameTree:
 
 
 def _ancestors(name: str, zone: MeshZone) -> Iterator[str]:
-    """The names between `name` and the apex of its zone, both left out."""
-    for parent in names.parents(name):
+    """The names between `name` and the apex of its zone, both left out; none if it is the apex."""
+    for parent in names.parents(name) if name != zone.name else ():
         if parent == zone.name:
             return
         yield parent

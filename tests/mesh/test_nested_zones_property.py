@@ -121,3 +121,29 @@ def test_own_namespace_is_judged_in_the_zone_that_has_the_name() -> None:
         answers = name_table(settings_, {"east": [], "west": entries}).refresh()
         known = {host for host in hosts if (found := answers.get(host)) is not None and found.ipv4}
         assert known == ({"a.eu.global"} if mine == "eu" else set(hosts)), mine
+
+
+def test_an_endpoint_in_a_zone_inside_is_not_covered_by_an_outer_wildcard() -> None:
+    """What a name leads to is looked up in the zone that has it."""
+    declared = [
+        entry("203.0.113.7", host="*.global", name="wild"),
+        entry("x.eu.global", host="cart.global", name="cart", resolution="DNS"),
+        entry("x.us.global", host="shop.global", name="shop", resolution="DNS"),
+    ]
+    mesh = MeshSettings((MeshZone("global"), MeshZone("eu.global")), vantage_cluster="east")
+    answers = name_table(mesh, {"east": declared}).refresh()
+    found = {name: answers[name] for name in ("cart.global", "shop.global")}
+    chosen = {
+        name: [str(answer.candidates[at].origin) for at in answer.chosen] for name, answer in found.items() if answer
+    }
+    assert chosen == {
+        "cart.global": ["ServiceEntry prod/wild"],  # its own endpoint is none, so that the wildcard covers it
+        "shop.global": ["ServiceEntry prod/shop"],
+    }
+
+
+def test_a_host_that_is_the_apex_makes_no_name_above_it_exist() -> None:
+    """The names above the apex are in no zone, or in the outer one."""
+    mesh = MeshSettings((MeshZone("mesh.corp.example"),), vantage_cluster="east")
+    answers = name_table(mesh, {"east": [entry("203.0.113.7", host="mesh.corp.example")]}).refresh()
+    assert {name for name in answers if not name.endswith("gateways.mesh.corp.example")} == {"mesh.corp.example"}
