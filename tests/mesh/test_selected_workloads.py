@@ -249,7 +249,8 @@ def test_each_change_of_a_workload_is_followed() -> None:
 def test_a_workload_touches_the_services_that_select_it_alone() -> None:
     """A change of health computes the names of no other Service again."""
     others = [service(f"s{number}", f"10.96.1.{number}", selector={"app": f"s{number}"}) for number in range(1, 100)]
-    table = name_table(mesh(clusters=NETWORKS), {"east": (SERVICE, VM, *others)})
+    narrower = service("narrower", "10.96.2.1", selector={"app": "reviews", "tier": "web"})
+    table = name_table(mesh(clusters=NETWORKS), {"east": (SERVICE, VM, narrower, *others)})
     table.refresh()
     table.upsert("east", SICK)
     assert [name for name, answer in table.refresh().items() if answer is not None] == [HOST]
